@@ -1,0 +1,106 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { ClientProxy } from '@nestjs/microservices';
+import { TokenProvider } from 'nestjs-identity-m2m';
+import { firstValueFrom, timeout } from 'rxjs';
+import { z } from 'zod';
+import { DAEMON } from './daemon-client.js';
+import { Outbox, type OutboxEvent, type Waiting } from './outbox.js';
+import { SETTINGS, type Settings } from './settings.js';
+
+/** What the daemon says when an event is settled. Anything else settles nothing. */
+const settled = z.object({ outcome: z.enum(['done', 'refused']), detail: z.string() });
+
+/** What an error of the daemon, of its guard or of the way to it may say. */
+const refusal = z.object({
+  code: z.string().optional(),
+  message: z.string().optional(),
+  retryAfterSeconds: z.number().positive().max(3600).optional().catch(undefined),
+});
+
+/**
+ * Brings the events of the outbox to the daemon, one after the other, each until the daemon has answered for it.
+ *
+ * An error settles nothing: neither that the daemon is away, nor that it refuses the backend's token. The event stays,
+ * and is tried again at growing distances.
+ */
+@Injectable()
+export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly #logger = new Logger('HrBackend');
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #failures = 0;
+
+  constructor(
+    private readonly outbox: Outbox,
+    @Inject(DAEMON) private readonly daemon: ClientProxy,
+    private readonly tokens: TokenProvider,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.outbox.open();
+    this.#running = this.#run();
+  }
+
+  /** What is on its way when the process ends is sent again by the next. */
+  async onApplicationShutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.daemon.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const waitMs = await this.#deliverNext().catch((error: unknown) => this.#failed('the outbox', error));
+      await pause(waitMs, undefined, { signal: this.#stop.signal }).catch(() => {});
+    }
+  }
+
+  /** @returns How long to wait before the next, in milliseconds. */
+  async #deliverNext(): Promise<number> {
+    const waiting = await this.outbox.next();
+    if (!waiting) return this.settings.pollMs;
+    if ('fault' in waiting) {
+      await this.#putAside(waiting, waiting.file, waiting.fault);
+      return 0;
+    }
+    const { type, id } = waiting.event;
+    const what = `${type} ${id}`;
+    let answer: z.infer<typeof settled>;
+    try {
+      answer = settled.parse(await this.#send(waiting.event));
+    } catch (error) {
+      return this.#failed(what, error);
+    }
+    this.#failures = 0;
+    const token = this.tokens.status().fingerprint ?? 'none';
+    this.#logger.log(`${what}: ${answer.outcome}, ${answer.detail} token=${token}`);
+    if (answer.outcome === 'done') await this.outbox.done(waiting);
+    else await this.#putAside(waiting, what, answer.detail);
+    return 0;
+  }
+
+  #send({ type, ...event }: OutboxEvent): Promise<unknown> {
+    const { channel, answerTimeoutMs } = this.settings.daemon;
+    return firstValueFrom(this.daemon.send<unknown>(`${channel}.${type}`, event).pipe(timeout(answerTimeoutMs)));
+  }
+
+  async #putAside(waiting: Waiting, what: string, reason: string): Promise<void> {
+    this.#logger.warn(`${what}: put aside, ${reason}`);
+    await this.outbox.refuse(waiting, reason);
+  }
+
+  #failed(what: string, error: unknown): number {
+    if (this.#stop.signal.aborted) return 0;
+    const { firstMs, longestMs } = this.settings.retry;
+    const { code, message, retryAfterSeconds = 0 } = refusal.safeParse(error).data ?? {};
+    const growingMs = Math.min(firstMs * 2 ** this.#failures, longestMs);
+    this.#failures++;
+    // Spread, so that many backends do not come back all at once.
+    const waitMs = Math.round(Math.max(growingMs * (0.5 + Math.random() / 2), retryAfterSeconds * 1000));
+    const reason = [code, message ?? String(error)].filter(Boolean).join(': ');
+    this.#logger.warn(`${what}: not delivered, ${reason}; again in ${waitMs} ms`);
+    return waitMs;
+  }
+}

@@ -1,0 +1,48 @@
+import { type ClientProxy, ClientProxyFactory, type RmqOptions, Transport } from '@nestjs/microservices';
+import type { TokenProvider } from 'nestjs-identity-m2m';
+import { attachToken } from 'nestjs-identity-m2m/microservices';
+import type { Settings } from './settings.js';
+
+/** Injection token of the client that leads to the daemon. */
+export const DAEMON = Symbol('DAEMON');
+
+/** A client whose every message carries the backend's token: by TCP, NATS or RabbitMQ, as the address says. */
+export function daemonClient(settings: Settings['daemon'], tokens: TokenProvider): ClientProxy {
+  return attachToken(clientFor(settings), tokens);
+}
+
+function clientFor({ url, channel }: Settings['daemon']): ClientProxy {
+  const { protocol, host, hostname, port, username, password } = url;
+  if (protocol.startsWith('tcp')) {
+    return ClientProxyFactory.create({
+      transport: Transport.TCP,
+      options: { host: hostname, port: Number(port), ...(protocol === 'tcps:' && { tlsOptions: {} }) },
+    });
+  }
+  if (protocol.startsWith('nats')) {
+    return ClientProxyFactory.create({
+      transport: Transport.NATS,
+      options: {
+        servers: host,
+        ...(username && { user: decodeURIComponent(username), pass: decodeURIComponent(password) }),
+        ...(protocol === 'natss:' && { tls: {} }),
+        maxReconnectAttempts: -1,
+      },
+    });
+  }
+  return ClientProxyFactory.create({ transport: Transport.RMQ, options: rabbitmqOptions(url, channel) });
+}
+
+/** The queue is made by whoever comes first, so both have to ask for the same one: see the daemon's transport. */
+function rabbitmqOptions(url: URL, channel: string): NonNullable<RmqOptions['options']> {
+  const queue = `${channel}.events`;
+  return {
+    urls: [url.href],
+    queue,
+    persistent: true,
+    queueOptions: {
+      durable: true,
+      arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': `${queue}.dead` },
+    },
+  };
+}

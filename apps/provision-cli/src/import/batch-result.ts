@@ -1,0 +1,98 @@
+import type { LineAnswer } from '../service/batch-answer.js';
+import type { BatchReply } from '../service/batch-endpoint.js';
+import { printable } from '../output/printable.js';
+import type { ImportLimits } from './import-limits.js';
+import type { PendingLine } from './pending-lines.js';
+import { pauseAfter } from './sending-window.js';
+
+export interface CreatedLine {
+  readonly line: PendingLine;
+  readonly id: string;
+  /** Whether it was made by an earlier attempt, whose answer did not arrive. */
+  readonly replayed: boolean;
+}
+
+/** A line that is not to be sent again: for good, or in this run. */
+export interface RefusedLine {
+  readonly line: PendingLine;
+  readonly code: string;
+  readonly reason: string;
+}
+
+/** What became of the lines of a batch: each is in one list. */
+export interface BatchResult {
+  readonly created: readonly CreatedLine[];
+  readonly rejected: readonly RefusedLine[];
+  /** Sent too often to be tried once more. */
+  readonly failed: readonly RefusedLine[];
+  readonly again: readonly PendingLine[];
+  /** Why less should be sent; undefined where all is well. */
+  readonly pushedBack: { readonly reason: string; readonly retryAfterMs: number | undefined } | undefined;
+}
+
+/** Decides what the service's reply to a batch means for each of its lines. */
+export function batchResult(
+  lines: readonly PendingLine[],
+  { answers, end }: BatchReply,
+  limits: ImportLimits,
+  nowMs: number,
+  random: () => number,
+): BatchResult {
+  const created: CreatedLine[] = [];
+  const rejected: RefusedLine[] = [];
+  const failed: RefusedLine[] = [];
+  const again: PendingLine[] = [];
+  let longestRetryAfterMs = 0;
+  let troubled = 0;
+  // What is left of larger batches that broke off: the line is the cause, and not the service.
+  const isSuspect = lines.length === 1 && lines[0]!.splits > 0;
+
+  for (const line of lines) {
+    const answer = answers.get(line.key);
+    if (answer?.status === 'created') {
+      created.push({ line, id: answer.user.id, replayed: answer.replayed ?? false });
+    } else if (answer?.status === 'rejected') {
+      rejected.push({ line, ...reasonOf(answer, line) });
+    } else if (answer) {
+      const retryAfterMs = (answer.retryAfterSeconds ?? 0) * 1000;
+      const pauseMs = Math.max(retryAfterMs, pauseAfter(line.attempts, limits, random()));
+      longestRetryAfterMs = Math.max(longestRetryAfterMs, retryAfterMs);
+      troubled++;
+      tryAgain({ ...line, attempts: line.attempts + 1, dueMs: nowMs + pauseMs }, reasonOf(answer, line));
+    } else if (end.kind === 'later') {
+      again.push(line);
+    } else if (end.kind === 'too large') {
+      if (lines.length > 1) again.push({ ...line, splits: line.splits + 1 });
+      else rejected.push({ line, code: 'too_large', reason: 'is longer than the service takes' });
+    } else {
+      const reason = end.kind === 'broken' ? end.reason : 'the service has left it out';
+      const dueMs = isSuspect ? nowMs + pauseAfter(0, limits, random()) : 0;
+      if (!isSuspect) troubled++;
+      tryAgain({ ...line, attempts: line.attempts + 1, splits: line.splits + 1, dueMs }, { code: 'no_answer', reason });
+    }
+  }
+  return { created, rejected, failed, again, pushedBack: pushedBack() };
+
+  function tryAgain(line: PendingLine, why: Omit<RefusedLine, 'line'>): void {
+    if (line.attempts < limits.maxAttempts) again.push(line);
+    else failed.push({ line, ...why });
+  }
+
+  function pushedBack(): BatchResult['pushedBack'] {
+    if (end.kind === 'later' || (end.kind === 'broken' && !isSuspect)) return end;
+    // A line that fails among many that don't says little about the service.
+    if (troubled * 2 <= lines.length) return undefined;
+    return { reason: 'most users could not be made', retryAfterMs: longestRetryAfterMs };
+  }
+}
+
+/** The service's words, unless they repeat the password of the line. */
+function reasonOf(
+  { error }: Extract<LineAnswer, { readonly error: unknown }>,
+  { record }: PendingLine,
+): { code: string; reason: string } {
+  const { password } = record.user;
+  const texts = { code: printable(error.code, 64), reason: printable(error.message) };
+  if (password === undefined || !`${error.code} ${error.message}`.includes(password)) return texts;
+  return { code: 'rejected', reason: 'refused by the service, in words that repeat the password' };
+}

@@ -1,0 +1,35 @@
+import type { UserFields } from './user-fields.js';
+
+/** Where a record stands in the input. */
+export interface RecordPlace {
+  /** Its first line. It is what a record is known by. */
+  readonly line: number;
+  /** Its last line, where it has more than one. */
+  readonly lastLine?: number;
+  /** How much of the input it takes. */
+  readonly bytes: number;
+}
+
+/** A record whose form is right: its members are still to be judged. */
+export interface RawRecord extends RecordPlace {
+  readonly fields: unknown;
+}
+
+/** A record that cannot become a user. */
+export interface BadRecord extends RecordPlace {
+  /** Why, for people. Never holds a value of the record: it may be a password. */
+  readonly fault: string;
+  /** What may be shown of it. */
+  readonly shown?: Partial<UserFields>;
+}
+
+/** A record that the service can be asked to make a user of. */
+export interface UserRecord extends RecordPlace {
+  readonly user: UserFields;
+}
+
+export type InputRecord = UserRecord | BadRecord;
+
+export function isBad(record: RawRecord | InputRecord): record is BadRecord {
+  return 'fault' in record;
+}

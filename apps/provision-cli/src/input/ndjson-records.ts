@@ -1,0 +1,28 @@
+import { isUtf8 } from 'node:buffer';
+import type { BadRecord, RawRecord } from './input-record.js';
+import { type Line, MAX_LINE_BYTES } from './lines.js';
+
+/** Reads lines that are a JSON object each (NDJSON). Blank lines are passed over. */
+export async function* ndjsonRecords(
+  groups: AsyncIterable<readonly Line[]>,
+): AsyncGenerator<readonly (RawRecord | BadRecord)[]> {
+  for await (const lines of groups) {
+    yield lines.flatMap((line) => recordOf(line) ?? []);
+  }
+}
+
+function recordOf({ number, bytes, length }: Line): RawRecord | BadRecord | undefined {
+  const place = { line: number, bytes: length };
+  if (!bytes) return { ...place, fault: `is longer than ${MAX_LINE_BYTES} bytes` };
+  if (!isUtf8(bytes)) return { ...place, fault: 'is not UTF-8 text' };
+  const text = bytes.toString('utf8').trim();
+  if (text === '') return undefined;
+  try {
+    const fields: unknown = JSON.parse(text);
+    if (typeof fields === 'object' && fields !== null && !Array.isArray(fields)) return { ...place, fields };
+    return { ...place, fault: 'is not a JSON object' };
+  } catch {
+    // What JSON.parse says quotes the line.
+    return { ...place, fault: 'is not JSON' };
+  }
+}

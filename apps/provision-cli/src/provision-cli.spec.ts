@@ -1,0 +1,660 @@
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest, test } from '@jest/globals';
+import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import fc from 'fast-check';
+import { decodeJournalLine, encodeJournalLine } from './journal/journal-line.js';
+import { run } from './program.js';
+import { CommandProcess } from './testing/command-process.js';
+import { importWithKills, type ImportTarget, writeUsers } from './testing/import-scenarios.js';
+import { StandInService } from './testing/stand-in-service.js';
+
+// Most of it is waiting, but processes take their time to begin on a machine that is busy.
+jest.setTimeout(120_000);
+
+let tenant: RunningTenant;
+let service: StandInService;
+let folder: string;
+
+beforeAll(async () => {
+  tenant = await startTenant();
+});
+beforeEach(async () => {
+  service = await StandInService.start();
+  folder = await mkdtemp(join(tmpdir(), 'provision-cli-'));
+});
+afterEach(async () => {
+  tenant.switches.reset();
+  await service.down();
+  await rm(folder, { recursive: true, force: true });
+});
+afterAll(() => tenant.close());
+
+const environment = (more: Record<string, string> = {}) => ({
+  PROVISION_TENANT_URL: tenant.url,
+  PROVISION_SERVICE_URL: service.url,
+  PROVISION_CLIENT_ID: 'svc-cli@acme.example',
+  PROVISION_CLIENT_SECRET: 'dev-only-cli',
+  ...more,
+});
+const target = (): ImportTarget => ({ environment: environment(), made: () => service.made });
+
+class Terminal extends PassThrough {
+  text = '';
+
+  constructor(
+    readonly isTTY = false,
+    readonly columns = 80,
+  ) {
+    super();
+    this.on('data', (chunk: Buffer) => (this.text += chunk.toString('utf8')));
+  }
+}
+
+/** The command line, within this process. */
+async function command(
+  args: readonly string[],
+  more: { env?: Record<string, string>; stdin?: string; terminal?: boolean } = {},
+) {
+  const stdin = new PassThrough();
+  stdin.end(more.stdin ?? '');
+  const [stdout, stderr] = [new Terminal(), new Terminal(more.terminal)];
+  const exitCode = await run(args, { stdin, stdout, stderr, environment: environment(more.env) });
+  const events = () =>
+    stdout.text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { exitCode, stdout: stdout.text, stderr: stderr.text, events };
+}
+
+async function file(name: string, content: string): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, content);
+  return path;
+}
+
+const users = (count: number, name = 'user') =>
+  Array.from({ length: count }, (_, i) => `{"name":"${name}-${i + 1}","mail":"${name}-${i + 1}@example.org"}\n`).join(
+    '',
+  );
+
+async function ndjsonFile(path: string): Promise<Record<string, unknown>[]> {
+  const text = await readFile(path, 'utf8');
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe('an import', () => {
+  it('makes a user of each line, with a token of the client, and says so', async () => {
+    const path = await file('users.csv', '\ufeffName;MAIL\r\nmary;mary@example.org\r\njohn;john@example.org\r\n');
+    const result = await command(['import', path]);
+    expect(result).toMatchObject({ exitCode: 0, stdout: '2 users made, 0 lines rejected.\n' });
+    expect([...service.made.keys()].toSorted()).toEqual(['john', 'mary']);
+    expect([...service.authorizations]).toEqual([expect.stringMatching(/^Bearer eyJ/)]);
+    expect((await readdir(folder)).toSorted()).toEqual(['users.csv', 'users.csv.journal']);
+    expect((await stat(`${path}.journal`)).mode & 0o777).toBe(0o600);
+  });
+
+  it('that is done already sends nothing', async () => {
+    const path = await file('users.ndjson', users(300));
+    await command(['import', path]);
+    const { batches } = service;
+    const again = await command(['import', path]);
+    expect(again).toMatchObject({ exitCode: 0, stdout: '300 users made, 0 lines rejected.\n' });
+    expect(again.stderr).toContain('done already: 300 lines');
+    expect(service.batches).toBe(batches);
+  });
+
+  it('goes on past bad lines, which are reported with number, reason and without their password', async () => {
+    const path = await file(
+      'users.csv',
+      [
+        'name,mail,password,description',
+        'good,good@example.org,S3cret-1,',
+        'b d,bad@example.org,S3cret-2,',
+        'bad,not-a-mail,S3cret-3,"two\nlines"',
+        'columns,columns@example.org,S3cret-4',
+        'taken,taken@example.org,S3cret-5,',
+        'talkative,talkative@example.org,S3cret-6,',
+        'other,other@example.org,S3cret-7,',
+      ].join('\n'),
+    );
+    service.faults.reject = ({ name, password }) =>
+      name === 'taken'
+        ? { code: 'duplicate', message: 'The name \u001B[31mis taken' }
+        : name === 'talkative'
+          ? { code: 'weak_password', message: `the password ${String(password)} is weak` }
+          : undefined;
+    const result = await command(['import', path]);
+    expect(result.exitCode).toBe(1);
+    expect([...service.made.keys()].toSorted()).toEqual(['good', 'other']);
+    const rejects = await ndjsonFile(`${path}.rejects.ndjson`);
+    expect(rejects.toSorted((a, b) => Number(a.line) - Number(b.line))).toEqual([
+      {
+        line: 3,
+        code: 'invalid',
+        reason: 'name: must be a login name: user or user@suffix',
+        user: { name: 'b d', mail: 'bad@example.org' },
+      },
+      {
+        line: 4,
+        lastLine: 5,
+        code: 'invalid',
+        reason: 'mail: must be a mail address',
+        user: { name: 'bad', mail: 'not-a-mail', description: 'two\nlines' },
+      },
+      { line: 6, code: 'invalid', reason: 'has 3 columns; the header has 4' },
+      {
+        line: 7,
+        code: 'duplicate',
+        reason: 'The name ?[31mis taken',
+        user: { name: 'taken', mail: 'taken@example.org' },
+      },
+      {
+        line: 8,
+        code: 'rejected',
+        reason: 'refused by the service, in words that repeat the password',
+        user: { name: 'talkative', mail: 'talkative@example.org' },
+      },
+    ]);
+    const written = await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8')));
+    const seen = [result.stdout, result.stderr, ...written.filter((text) => !text.startsWith('name,'))].join('\n');
+    expect(seen).not.toContain('S3cret');
+    expect(seen).not.toContain('\u001B');
+    expect((await stat(`${path}.rejects.ndjson`)).mode & 0o777).toBe(0o600);
+  });
+
+  it('that is interrupted between rejects has each of them in its file once', async () => {
+    const path = await file('users.ndjson', users(20) + 'no json\n' + users(20, 'late'));
+    service.faults.reject = ({ name }) => (name.endsWith('7') ? { code: 'duplicate', message: 'taken' } : undefined);
+    await command(['import', path]);
+    const journal = await readFile(`${path}.journal`);
+    const rejectsFile = `${path}.rejects.ndjson`;
+    expect((await ndjsonFile(rejectsFile)).map(({ line }) => line)).toHaveLength(5);
+    // The journal has lost its last lines, and the rejects file has half a line more than it should.
+    await truncate(`${path}.journal`, journal.length - 1);
+    await appendFile(rejectsFile, '{"line":3');
+    expect((await command(['import', path])).exitCode).toBe(1);
+    const lines = (await ndjsonFile(rejectsFile)).map(({ line }) => Number(line));
+    expect(lines.toSorted((a, b) => a - b)).toEqual([7, 17, 21, 28, 38]);
+  });
+
+  it('reads standard input, with a journal that has a name', async () => {
+    const stdin = users(150);
+    const journal = join(folder, 'my.journal');
+    const withoutName = await command(['import', '-'], { stdin });
+    expect(withoutName).toMatchObject({ exitCode: 2 });
+    expect(withoutName.stderr).toContain('--journal');
+    expect(await command(['import', '-', '--journal', journal], { stdin })).toMatchObject({ exitCode: 0 });
+    expect(service.made.size).toBe(150);
+    // What was done of it is known by each line, because it cannot be read twice.
+    const grown = await command(['import', '-', '--journal', journal], { stdin: stdin + users(1, 'more') });
+    expect(grown).toMatchObject({ exitCode: 0, stdout: '151 users made, 0 lines rejected.\n' });
+    const swapped = await command(['import', '-', '--journal', journal], { stdin: stdin.replace('user-70"', 'x"') });
+    expect(swapped).toMatchObject({ exitCode: 2 });
+    expect(swapped.stderr).toContain('Line 70 is done, and is not what it was then');
+    expect(service.doubled).toEqual([]);
+  });
+
+  it('tells all events as JSON for machines', async () => {
+    const path = await file('users.ndjson', `${users(2)}{"name":"\u009b31m","mail":1}\n`);
+    const result = await command(['import', path, '--json']);
+    expect(result.exitCode).toBe(1);
+    expect(result.stderr).toBe('');
+    expect(result.events().filter(({ event }) => event !== 'created')).toEqual([
+      {
+        event: 'started',
+        input: path,
+        service: service.url,
+        journal: `${path}.journal`,
+        doneBefore: 0,
+      },
+      { event: 'rejected', line: 3, code: 'invalid', reason: expect.stringContaining('mail') },
+      {
+        event: 'summary',
+        created: 2,
+        replayed: 0,
+        rejected: 1,
+        failed: 0,
+        complete: true,
+        rejectsFile: `${path}.rejects.ndjson`,
+      },
+    ]);
+    expect(result.events().filter(({ event }) => event === 'created')).toEqual(
+      expect.arrayContaining([{ event: 'created', line: 1, id: 'id-user-1', replayed: false }]),
+    );
+    expect(result.stdout + (await readFile(`${path}.rejects.ndjson`, 'utf8'))).not.toContain('\u009b');
+  });
+
+  it('shows a bar at a terminal, with colours unless they are not wanted', async () => {
+    const path = await file('users.ndjson', users(200));
+    service.faults.delayMs = 3;
+    const colored = await command(['import', path], { terminal: true });
+    expect(colored.stderr).toContain('\r\u001B[K\u001B[32m');
+    const plain = await command(['import', path, '--journal', join(folder, 'plain')], {
+      terminal: true,
+      env: { NO_COLOR: '1' },
+    });
+    expect(plain.stderr).toMatch(/[█░]{40} {2}/);
+    expect(plain.stderr).not.toContain('\u001B[3');
+    expect(plain.stdout).toBe('200 users made, 0 lines rejected.\n');
+  });
+});
+
+describe('a dry run', () => {
+  it('checks all lines, sends nothing, writes nothing and needs no settings', async () => {
+    const path = await file('users.csv', 'name,mail\nmary,mary@example.org\nmary major,m@example.org\nx,y\n');
+    const result = await command(['import', path, '--dry-run'], { env: { PROVISION_CLIENT_ID: '' } });
+    expect(result).toMatchObject({ exitCode: 1, stderr: '' });
+    expect(result.stdout).toBe(
+      'Line 3: rejected (invalid): name: must be a login name: user or user@suffix\n' +
+        'Line 4: rejected (invalid): mail: must be a mail address\n' +
+        '1 line right, 2 lines wrong. Nothing was sent.\n',
+    );
+    expect(service.batches).toBe(0);
+    expect(await readdir(folder)).toEqual(['users.csv']);
+  });
+});
+
+describe('what is wrong before anything is sent ends with 2', () => {
+  test.each<[string, string[], Record<string, string>, string[]]>([
+    ['a command that is none', ['imprt', 'x'], {}, ['unknown command', 'Did you mean import']],
+    ['no command', [], {}, ['Usage: provision-cli']],
+    ['a file that is not there', ['import', '/nowhere/users.csv'], {}, ['ENOENT']],
+    ['a folder', ['import', '/'], {}, ['is not a file']],
+    [
+      'every wrong setting at once',
+      ['import', '-', '--concurrency', 'many', '--give-up-after', '-1'],
+      { PROVISION_SERVICE_URL: 'users.example', PROVISION_CLIENT_ID: '', PROVISION_CLIENT_SECRET: '' },
+      [
+        'PROVISION_SERVICE_URL: must be',
+        'PROVISION_CLIENT_ID: login name of the service user is not set',
+        'PROVISION_CLIENT_SECRET: secret of the service user is not set',
+        '--concurrency: must be a number',
+        '--give-up-after: must be at least 0',
+        '--journal:',
+      ],
+    ],
+    [
+      'plain http to another machine',
+      ['whoami'],
+      { PROVISION_SERVICE_URL: 'http://users.example' },
+      ['IdentityM2MModule is not configured right', 'http://users.example'],
+    ],
+    ['a secret on the command line', ['whoami', '--client-secret', 'hunter2'], {}, ['unknown option']],
+    ['a user that is none', ['create', '--name', 'a b', '--mail', 'x'], {}, ['name: must be', 'mail: must be']],
+    ['an unlikely name', ['get', '../x'], {}, ['name: must be']],
+  ])('%s', async (_name, args, env, words) => {
+    const result = await command(args, { env });
+    expect(result.exitCode).toBe(2);
+    for (const word of words) expect(result.stderr).toContain(word);
+    expect(result.stderr).not.toContain('hunter2');
+    expect(service.batches).toBe(0);
+  });
+
+  test('an input that was edited since', async () => {
+    const path = await file('users.ndjson', users(10));
+    await command(['import', path]);
+    await writeFile(path, users(11));
+    const result = await command(['import', path]);
+    expect(result).toMatchObject({ exitCode: 2 });
+    expect(result.stderr).toContain('the input is not what it was');
+    expect(service.made.size).toBe(10);
+  });
+
+  test('a journal of an import into another service', async () => {
+    const path = await file('users.ndjson', users(10));
+    await command(['import', path]);
+    const result = await command(['import', path], { env: { PROVISION_SERVICE_URL: 'http://127.0.0.1:9' } });
+    expect(result).toMatchObject({ exitCode: 2 });
+    expect(result.stderr).toContain(`of an import into ${service.url}`);
+  });
+
+  test('a file in the place of the journal that is none, which is left as it is', async () => {
+    const path = await file('users.ndjson', users(10));
+    await writeFile(`${path}.journal`, 'my diary\n');
+    const result = await command(['import', path]);
+    expect(result).toMatchObject({ exitCode: 2 });
+    expect(await readFile(`${path}.journal`, 'utf8')).toBe('my diary\n');
+    expect(existsSync(`${path}.journal.lock`)).toBe(false);
+  });
+
+  test('a header that is missing, and none of its words are shown', async () => {
+    const path = await file('users.csv', 'mary,mary@example.org,S3cret\n');
+    const result = await command(['import', path]);
+    expect(result).toMatchObject({ exitCode: 2 });
+    expect(result.stderr).toContain('column 3 is not a field of a user');
+    expect(result.stderr).not.toMatch(/S3cret/);
+  });
+});
+
+describe('a client that is not authorised ends with 3', () => {
+  test.each<[string, Record<string, string>, (() => void) | undefined]>([
+    ['by the tenant', { PROVISION_CLIENT_SECRET: 'wrong' }, undefined],
+    ['by the service', {}, () => (service.faults.status = () => ({ status: 403 }))],
+    ['although its token was renewed', {}, () => (service.faults.status = () => ({ status: 401 }))],
+  ])('%s', async (_name, env, prepare) => {
+    prepare?.();
+    const path = await file('users.ndjson', users(1000));
+    const result = await command(['import', path], { env });
+    expect(result.exitCode).toBe(3);
+    expect(result.stdout).toContain('Run the same command again');
+    expect(result.stdout + result.stderr).not.toMatch(/wrong-?secret|eyJ/);
+    expect(service.batches).toBeLessThanOrEqual(2);
+    expect((await command(['get', 'mary'], { env })).exitCode).toBe(3);
+    expect((await command(['whoami'], { env })).exitCode).toBe(3);
+  });
+});
+
+describe('trouble on the way', () => {
+  const importedExactly = (count: number) => {
+    expect(service.made.size).toBe(count);
+    expect(service.doubled).toEqual([]);
+  };
+
+  it('ends with 4 where nothing answers for longer than patience lasts', async () => {
+    const path = await file('users.ndjson', users(10));
+    await service.down();
+    const result = await command(['import', path, '--give-up-after', '2']);
+    expect(result.exitCode).toBe(4);
+    expect(result.stderr).toContain('ECONNREFUSED');
+    expect(result.stderr).toContain('Given up');
+    expect((await command(['get', 'mary'])).exitCode).toBe(4);
+    await service.up();
+    expect(await command(['import', path])).toMatchObject({ exitCode: 0 });
+    importedExactly(10);
+  });
+
+  it('ends with 4 where what answers is something else', async () => {
+    const path = await file('users.ndjson', users(10));
+    const result = await command(['import', path], { env: { PROVISION_SERVICE_URL: tenant.url } });
+    expect(result.exitCode).toBe(4);
+    expect(result.stderr).toContain('Check its address');
+  });
+
+  it('ends with 4 at once where the service asks for more patience than there is', async () => {
+    const path = await file('users.ndjson', users(10));
+    service.faults.status = () => ({ status: 503, retryAfter: '3600' });
+    const begun = performance.now();
+    expect((await command(['import', path])).exitCode).toBe(4);
+    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(service.batches).toBe(1);
+  });
+
+  it('survives an outage of the service in the middle', async () => {
+    const path = await file('users.ndjson', users(1000));
+    service.faults.delayMs = 1;
+    const running = command(['import', path]);
+    while (service.made.size < 300) await sleep(5);
+    await service.down();
+    await sleep(700);
+    await service.up();
+    expect(await running).toMatchObject({ exitCode: 0 });
+    importedExactly(1000);
+  });
+
+  it('survives an outage of the tenant, which first makes no token and then makes all lines fail', async () => {
+    const path = await file('users.ndjson', users(500));
+    tenant.switches.change({ faults: { token: { outage: '500' } } });
+    let failing = true;
+    service.faults.fail = () =>
+      failing ? { code: 'tenant_unreachable', message: 'The tenant is away.', retryAfterSeconds: 1 } : undefined;
+    const running = command(['import', path, '--json']);
+    await sleep(1200);
+    tenant.switches.reset();
+    while (service.batches === 0) await sleep(10);
+    await sleep(300);
+    failing = false;
+    const result = await running;
+    expect(result).toMatchObject({ exitCode: 0 });
+    const reasons = result.events().flatMap(({ event, reason }) => (event === 'paused' ? [reason] : []));
+    expect(reasons).toEqual(expect.arrayContaining(['most users could not be made']));
+    importedExactly(500);
+  });
+
+  it('comes through a storm of 429, and obeys Retry-After', async () => {
+    const path = await file('users.ndjson', users(1500));
+    const refusedAt: number[] = [];
+    service.faults.status = (batch) => {
+      if (batch % 5 !== 0 || refusedAt.length >= 3) return undefined;
+      refusedAt.push(service.arrivals.at(-1)!);
+      return { status: 429, retryAfter: '1' };
+    };
+    // One at a time: of several, some may have been on their way already.
+    expect(await command(['import', path, '--concurrency', '1'])).toMatchObject({ exitCode: 0 });
+    expect(refusedAt).toHaveLength(3);
+    const tooEarly = service.arrivals.filter((at) => refusedAt.some((refused) => at > refused && at < refused + 1000));
+    expect(tooEarly).toEqual([]);
+    importedExactly(1500);
+  });
+
+  it('widens up to the limit of concurrency and no further', async () => {
+    const path = await file('users.ndjson', users(1500));
+    service.faults.delayMs = 1;
+    expect(await command(['import', path, '--concurrency', '2'])).toMatchObject({ exitCode: 0 });
+    expect(service.mostAtOnce).toBe(2);
+  });
+
+  it('loses nothing by answers that are cut, end too early, or end in good order', async () => {
+    const path = await file('users.ndjson', users(1200));
+    service.faults.cutAfter = (batch) => (batch === 2 ? 37 : batch === 5 ? 0 : undefined);
+    service.faults.withoutSummary = (batch) => batch === 3;
+    service.faults.stopAfter = (batch) => (batch === 4 ? 10 : undefined);
+    expect(await command(['import', path])).toMatchObject({ exitCode: 0 });
+    importedExactly(1200);
+  });
+
+  it('halves batches that are too large for the service', async () => {
+    const path = await file('users.ndjson', users(250));
+    service.faults.maxLines = 30;
+    expect(await command(['import', path])).toMatchObject({ exitCode: 0 });
+    importedExactly(250);
+  });
+
+  it('leaves a line that fails again and again to the next run, and makes all others', async () => {
+    const path = await file('users.ndjson', users(100));
+    service.faults.crashOn = ({ name }) => name === 'user-50';
+    const result = await command(['import', path, '--json', '--give-up-after', '30']);
+    expect(result.exitCode).toBe(4);
+    expect(result.events()).toContainEqual(expect.objectContaining({ event: 'failed', line: 50, code: 'no_answer' }));
+    importedExactly(99);
+    service.faults = {};
+    expect(await command(['import', path])).toMatchObject({ exitCode: 0 });
+    importedExactly(100);
+  });
+
+  it('gives up a service that says nothing', async () => {
+    const path = await file('users.ndjson', users(10));
+    service.faults.hang = true;
+    const env = { PROVISION_TIMEOUT_MS: '200' };
+    const result = await command(['import', path, '--give-up-after', '1'], { env });
+    expect(result.exitCode).toBe(4);
+    expect(result.stderr).toContain('says nothing for 200 ms');
+  });
+
+  it('does not read the input faster than it is sent', async () => {
+    service.faults.hang = true;
+    const stdin = new PassThrough();
+    let written = 0;
+    const feeding = (async () => {
+      for (let i = 0; i < 200 && !stdin.destroyed; i++) {
+        const chunk = users(1000, `chunk-${i}`);
+        written += chunk.length;
+        if (!stdin.write(chunk)) {
+          const go = await Promise.race([once(stdin, 'drain'), once(stdin, 'close').then(() => undefined)]);
+          if (!go) return;
+        }
+      }
+    })();
+    const running = run(['import', '-', '--journal', join(folder, 'j')], {
+      stdin,
+      stdout: new Terminal(),
+      stderr: new Terminal(),
+      environment: environment(),
+    });
+    while (service.authorizations.size === 0) await sleep(20);
+    await sleep(500);
+    expect(written).toBeLessThan(400_000);
+    process.emit('SIGINT');
+    await service.down();
+    expect(await running).toBe(130);
+    await feeding;
+    await service.up();
+  });
+});
+
+describe('a journal that was cut', () => {
+  it('anywhere: no user is made twice, none is lost, and without its header nothing is sent', async () => {
+    const path = await file('users.ndjson', users(130) + 'no json\n' + users(50, 'late'));
+    await command(['import', path]);
+    const journal = await readFile(`${path}.journal`);
+    const headerLength = journal.indexOf('\n') + 1;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(journal.length - 1), fc.boolean(), async (cut, isGarbled) => {
+        // A power cut may leave the length of what was written without its content.
+        const rest = Buffer.alloc(isGarbled ? journal.length - cut : 0);
+        await writeFile(`${path}.journal`, Buffer.concat([journal.subarray(0, cut), rest]));
+        const { batches } = service;
+        const { exitCode } = await command(['import', path]);
+        if (cut < headerLength) {
+          expect(exitCode).toBe(2);
+          expect(service.batches).toBe(batches);
+        } else expect(exitCode).toBe(1);
+        expect(service.made.size).toBe(180);
+        expect(service.doubled).toEqual([]);
+        expect(await ndjsonFile(`${path}.rejects.ndjson`)).toHaveLength(1);
+      }),
+      {
+        numRuns: 25,
+        examples: [
+          [0, false],
+          [headerLength, false],
+          [headerLength - 1, false],
+        ],
+      },
+    );
+  });
+});
+
+describe('a line of a journal', () => {
+  it('is none any more when a single character of it has changed', () => {
+    const line = encodeJournalLine({ created: [[12, 34]], rejected: [[5, 6]] });
+    expect(decodeJournalLine(line)).toEqual({ created: [[12, 34]], rejected: [[5, 6]] });
+    fc.assert(
+      fc.property(fc.nat(line.length - 1), fc.string({ minLength: 1, maxLength: 1 }), (at, character) => {
+        fc.pre(character !== line[at]);
+        expect(decodeJournalLine(line.slice(0, at) + character + line.slice(at + 1))).toBeUndefined();
+      }),
+      { examples: [[line.indexOf('12'), '9']] },
+    );
+  });
+});
+
+describe('single commands', () => {
+  it('make, show and delete a user', async () => {
+    const created = await command(['create', '--name', 'mary', '--mail', 'mary@example.org', '--password-stdin'], {
+      stdin: 'S3cret\n',
+    });
+    expect(created).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(created.stdout).toContain('id     id-mary');
+    const shown = await command(['get', 'mary', '--json']);
+    expect(shown.events()).toMatchObject([{ name: 'mary', id: 'id-mary' }]);
+    expect((await command(['delete', 'mary'])).exitCode).toBe(0);
+    const gone = await command(['get', 'mary']);
+    expect(gone).toMatchObject({ exitCode: 1, stdout: '' });
+    expect(gone.stderr).toContain('There is no user named mary.');
+  });
+
+  it('make a user once, although the answer of the first attempt was lost', async () => {
+    let asked = 0;
+    service.faults.status = () => (asked++ === 0 ? { status: 503, retryAfter: '1' } : undefined);
+    expect((await command(['create', '--name', 'mary', '--mail', 'm@example.org'])).exitCode).toBe(0);
+    expect(service.made.get('mary')).toBe(1);
+  });
+
+  it('tell who is calling, by the fingerprint of the token and not by the token', async () => {
+    const result = await command(['whoami', '--json']);
+    expect(result.exitCode).toBe(0);
+    expect(result.events()).toMatchObject([
+      { client: 'svc-cli@acme.example', token: expect.stringMatching(/^[\da-f]{12}$/), letIn: true },
+    ]);
+    expect(result.stdout).not.toContain('eyJ');
+  });
+});
+
+describe('a process', () => {
+  it('that is killed five times at random is resumed: none lost, none doubled', async () => {
+    const path = join(folder, 'users.csv');
+    const names = await writeUsers(path, 'killed', 2000);
+    service.faults.delayMs = 1;
+    const result = await importWithKills(target(), path, names, 5, [0, 250]);
+    expect(result).toMatchObject({ exitCode: 0, lost: [], doubled: [], total: 2000, kills: 5 });
+    expect(result.stdout).toContain('2,000 users made, 0 lines rejected.');
+  });
+
+  it('finishes what is under way at the first Ctrl-C, and goes on where it was', async () => {
+    const path = join(folder, 'users.csv');
+    const names = await writeUsers(path, 'interrupted', 2000);
+    service.faults.delayMs = 2;
+    const first = new CommandProcess(['import', path], environment());
+    while (service.made.size < 150) await sleep(10);
+    first.kill('SIGINT');
+    expect(await first.ended).toBe(130);
+    expect(first.stderr).toContain('Finishing what is under way');
+    expect(first.stdout).toContain('Run the same command again to go on.');
+    expect(existsSync(`${path}.journal.lock`)).toBe(false);
+    const made = service.made.size;
+    expect(first.stdout).toContain(`${made} users made`);
+    const second = new CommandProcess(['import', path], environment());
+    expect(await second.ended).toBe(0);
+    expect(service.replays).toBe(0);
+    expect([service.made.size, service.doubled]).toEqual([names.length, []]);
+  });
+
+  it('ends at once at the second Ctrl-C', async () => {
+    const path = join(folder, 'users.csv');
+    await writeUsers(path, 'hanging', 100);
+    service.faults.hang = true;
+    const child = new CommandProcess(['import', path], environment());
+    while (service.authorizations.size === 0) await sleep(10);
+    child.kill('SIGINT');
+    while (!child.stderr.includes('again ends at once')) await sleep(10);
+    child.kill('SIGINT');
+    expect(await child.ended).toBe(130);
+  });
+
+  it('whose reader has gone stops in good order', async () => {
+    const path = join(folder, 'users.csv');
+    await writeUsers(path, 'piped', 5000);
+    const child = new CommandProcess(['import', path, '--json'], environment());
+    child.process.stdout!.once('data', () => child.process.stdout!.destroy());
+    expect(await child.ended).toBe(141);
+    expect(child.stderr).toBe('');
+    expect(service.made.size).toBeLessThan(5000);
+    expect((await command(['import', path])).exitCode).toBe(0);
+    expect([service.made.size, service.doubled]).toEqual([5000, []]);
+  });
+
+  it('leaves a journal alone that another one is at work on', async () => {
+    const path = join(folder, 'users.csv');
+    await writeUsers(path, 'both', 100);
+    service.faults.hang = true;
+    const child = new CommandProcess(['import', path], environment());
+    while (service.authorizations.size === 0) await sleep(10);
+    const second = await command(['import', path]);
+    expect(second.exitCode).toBe(2);
+    expect(second.stderr).toContain(`process ${child.process.pid}`);
+    child.kill('SIGKILL');
+    await child.ended;
+    service.faults = {};
+    expect((await command(['import', path])).exitCode).toBe(0);
+  });
+});

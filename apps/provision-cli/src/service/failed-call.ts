@@ -1,0 +1,74 @@
+import { type AxiosResponseHeaders, isAxiosError, type RawAxiosResponseHeaders } from 'axios';
+import { ClientRejectedError, TokenRequestRejectedError, TokenUnavailableError } from 'nestjs-identity-m2m';
+import { z } from 'zod';
+import { printable } from '../output/printable.js';
+import {
+  NotAuthorisedError,
+  ServiceRefusalError,
+  ServiceUnreachableError,
+  UnsuitableServiceError,
+} from './service-errors.js';
+
+type Headers = AxiosResponseHeaders | RawAxiosResponseHeaders | Readonly<Record<string, unknown>>;
+
+const problem = z.object({
+  error: z.string().optional(),
+  message: z.union([z.string(), z.array(z.string())]).optional(),
+});
+
+/** Statuses that say nothing about the request itself: the same one may succeed later. */
+const PASSING = new Set([408, 429, 500, 502, 503, 504]);
+
+/** What an answer means that is no success. */
+export function errorOfAnswer(status: number, headers: Headers, body: unknown): Error {
+  const { error, message } = problem.safeParse(body).data ?? {};
+  const words = message === undefined ? '' : `: ${printable([message].flat().join('; '))}`;
+  if (status === 401 || status === 403) {
+    return new NotAuthorisedError(
+      `The service does not let this client do that (HTTP ${status}${challenge(headers)})${words}`,
+    );
+  }
+  if (PASSING.has(status)) {
+    return new ServiceUnreachableError(
+      `The service cannot do that now (HTTP ${status})${words}`,
+      retryAfterMs(headers['retry-after']),
+    );
+  }
+  if (error === undefined && status !== 400) {
+    return new UnsuitableServiceError(
+      `What answers is not the user-provisioning service (HTTP ${status}). Check its address.`,
+    );
+  }
+  return new ServiceRefusalError(error ?? 'invalid', `The service refuses that (HTTP ${status})${words}`);
+}
+
+/**
+ * What it means that there is no answer. The axios error itself goes no further: it holds the body of the call, and with
+ * it passwords.
+ */
+export function errorOfFailure(error: unknown): unknown {
+  if (error instanceof ClientRejectedError || error instanceof TokenRequestRejectedError) {
+    return new NotAuthorisedError(error.message, { cause: error });
+  }
+  if (error instanceof TokenUnavailableError) {
+    const waitMs = error.retryAt && Math.max(error.retryAt.getTime() - Date.now(), 0);
+    return new ServiceUnreachableError(error.message, waitMs);
+  }
+  if (!isAxiosError(error)) return error;
+  if (error.response) return errorOfAnswer(error.response.status, error.response.headers, error.response.data);
+  return new ServiceUnreachableError(`The service does not answer (${error.code ?? 'no connection'})`);
+}
+
+/** `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3), in milliseconds from now. */
+export function retryAfterMs(value: unknown, nowMs = Date.now()): number | undefined {
+  if (typeof value !== 'string') return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(date - nowMs, 0);
+}
+
+/** The reason in a challenge (RFC 6750 §3), which is all that the service says about it. */
+function challenge(headers: Headers): string {
+  const error = /\berror="?([\w-]+)/.exec(String(headers['www-authenticate'] ?? ''))?.[1];
+  return error === undefined ? '' : `, ${error}`;
+}

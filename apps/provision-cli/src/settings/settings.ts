@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { SettingsError } from './settings-error.js';
+
+/** As whom the service is called, and where it is. */
+export interface Settings {
+  /** Address of the user-provisioning service, without a slash at its end. */
+  readonly serviceUrl: string;
+  readonly tenantUrl: string;
+  /** The application that issues tokens for the service. */
+  readonly applicationId: string;
+  readonly clientId: string;
+  readonly clientSecret: { readonly text: string } | { readonly file: string };
+  readonly scope: string;
+  /** Longest silence of the service within a call, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** Under which the settings are injected. */
+export const SETTINGS = Symbol('Settings');
+
+/** Settings as options of the command line; each takes the place of its environment variable. */
+export interface ConnectionOptions {
+  readonly serviceUrl?: string;
+  readonly tenantUrl?: string;
+  readonly applicationId?: string;
+  readonly clientId?: string;
+  readonly clientSecretFile?: string;
+}
+
+/**
+ * The tenant emulator and the sample service on this machine. These stand in only where no tenant is given, so that
+ * nothing of a development set-up can slip into a real one.
+ */
+const DEVELOPMENT = {
+  PROVISION_SERVICE_URL: 'http://127.0.0.1:3000',
+  PROVISION_TENANT_URL: 'http://127.0.0.1:4400',
+  PROVISION_CLIENT_ID: 'svc-cli@acme.example',
+  PROVISION_CLIENT_SECRET: 'dev-only-cli',
+};
+
+const required = (meaning: string) => z.string(`${meaning} is not set`);
+const address = (meaning: string) =>
+  required(meaning).refine(isPlainAddress, 'must be an http or https address without user name, query or fragment');
+
+const schema = z.object({
+  PROVISION_SERVICE_URL: address('address of the service'),
+  PROVISION_TENANT_URL: address('address of the tenant'),
+  PROVISION_APPLICATION_ID: z.string().default('internal-api'),
+  PROVISION_CLIENT_ID: required('login name of the service user'),
+  PROVISION_SCOPE: z.string().default('users.read users.write'),
+  PROVISION_TIMEOUT_MS: z.coerce.number('must be a number of milliseconds').int().min(100).max(600_000).default(60_000),
+});
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws {@link SettingsError} */
+export function readSettings(environment: Environment, options: ConnectionOptions = {}): Settings {
+  const given = settingsFrom(environment, options);
+  const result = schema.safeParse(given);
+  const faults = [
+    ...(result.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
+    ...secretFaults(given),
+  ];
+  if (!result.success || faults.length > 0) throw new SettingsError(faults);
+  const settings = result.data;
+  return {
+    serviceUrl: settings.PROVISION_SERVICE_URL.replace(/\/+$/, ''),
+    tenantUrl: settings.PROVISION_TENANT_URL,
+    applicationId: settings.PROVISION_APPLICATION_ID,
+    clientId: settings.PROVISION_CLIENT_ID,
+    clientSecret:
+      given.PROVISION_CLIENT_SECRET === undefined
+        ? { file: given.PROVISION_CLIENT_SECRET_FILE! }
+        : { text: given.PROVISION_CLIENT_SECRET },
+    scope: settings.PROVISION_SCOPE,
+    timeoutMs: settings.PROVISION_TIMEOUT_MS,
+  };
+}
+
+function settingsFrom(environment: Environment, options: ConnectionOptions): Environment {
+  const asked = {
+    PROVISION_SERVICE_URL: options.serviceUrl,
+    PROVISION_TENANT_URL: options.tenantUrl,
+    PROVISION_APPLICATION_ID: options.applicationId,
+    PROVISION_CLIENT_ID: options.clientId,
+    PROVISION_CLIENT_SECRET_FILE: options.clientSecretFile,
+  };
+  const given = { ...notBlank(environment), ...notBlank(asked) };
+  if (options.clientSecretFile) delete given.PROVISION_CLIENT_SECRET;
+  if (given.PROVISION_TENANT_URL !== undefined) return given;
+  const { PROVISION_CLIENT_SECRET, ...development } = DEVELOPMENT;
+  const needsSecret = given.PROVISION_CLIENT_SECRET_FILE === undefined;
+  return { ...development, ...(needsSecret && { PROVISION_CLIENT_SECRET }), ...given };
+}
+
+/** An empty variable, as a line left blank in an .env file makes it, is one that is not set. */
+function notBlank(settings: Environment): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings).filter((setting): setting is [string, string] => Boolean(setting[1])),
+  );
+}
+
+function secretFaults({ PROVISION_CLIENT_SECRET: text, PROVISION_CLIENT_SECRET_FILE: file }: Environment): string[] {
+  if (text === undefined && file === undefined) {
+    return [
+      'PROVISION_CLIENT_SECRET: secret of the service user is not set; PROVISION_CLIENT_SECRET_FILE, a file that holds it, will do as well',
+    ];
+  }
+  if (text === undefined || file === undefined) return [];
+  return ['PROVISION_CLIENT_SECRET: is set, and so is PROVISION_CLIENT_SECRET_FILE; one of them has to go'];
+}
+
+function isPlainAddress(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && [username, password, search, hash].every((part) => part === '');
+}

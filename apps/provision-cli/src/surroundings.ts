@@ -1,0 +1,9 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** What a command has of the process around it. */
+export interface Surroundings {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}

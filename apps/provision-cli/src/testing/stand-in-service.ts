@@ -1,0 +1,196 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface StandInUser {
+  readonly name: string;
+  readonly [member: string]: unknown;
+}
+
+interface Problem {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What goes wrong at the stand-in. Each function is asked anew each time. */
+export interface StandInFaults {
+  /** Answers a whole batch with this status, before anything of it is done. */
+  status?: (batch: number) => { readonly status: number; readonly retryAfter?: string } | undefined;
+  /** Answers no more than so many lines of a batch, and ends the connection in the middle of the next. */
+  cutAfter?: (batch: number) => number | undefined;
+  /** Ends an answer in good order, but without its last line. */
+  withoutSummary?: (batch: number) => boolean;
+  /** Stops in good order after so many lines. */
+  stopAfter?: (batch: number) => number | undefined;
+  reject?: (user: StandInUser) => Problem | undefined;
+  fail?: (user: StandInUser) => (Problem & { readonly retryAfterSeconds?: number }) | undefined;
+  /** Falls over this user, and takes the connection along. */
+  crashOn?: (user: StandInUser) => boolean;
+  /** Takes no more than so many lines. */
+  maxLines?: number;
+  /** Takes so long for each user, in milliseconds. */
+  delayMs?: number;
+  /** Never answers. */
+  hang?: boolean;
+}
+
+/**
+ * Stands in for the user-provisioning service: its batch endpoint over real HTTP, without a guard and without a tenant.
+ *
+ * It makes a user for each new idempotency key, whatever the name. So a line that is sent under a second key shows as a
+ * user who was made twice.
+ */
+export class StandInService {
+  faults: StandInFaults = {};
+  /** How many times each name was made. */
+  readonly made = new Map<string, number>();
+  batches = 0;
+  /** Most batches that were under way at once. */
+  mostAtOnce = 0;
+  replays = 0;
+  readonly authorizations = new Set<string>();
+  /** When each batch came, by the clock of the process. */
+  readonly arrivals: number[] = [];
+  readonly #keys = new Map<string, string>();
+  #atOnce = 0;
+  #server: Server | undefined;
+  #port = 0;
+
+  static async start(): Promise<StandInService> {
+    const service = new StandInService();
+    await service.up();
+    return service;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  /** Listens, after an outage on the same port as before. */
+  async up(): Promise<void> {
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => request.socket.destroy());
+    });
+    this.#server.listen(this.#port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    this.#port = (this.#server.address() as AddressInfo).port;
+  }
+
+  /** An outage: connections break off, and new ones are refused. What was done stays done. */
+  async down(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server?.close(resolve));
+    this.#server?.closeAllConnections();
+    await closed;
+  }
+
+  /** Names that were made more than once. */
+  get doubled(): string[] {
+    return [...this.made].filter(([, times]) => times > 1).map(([name]) => name);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.authorizations.add(request.headers.authorization ?? '');
+    const name = /^\/users\/([^/]+)$/.exec(request.url ?? '')?.[1];
+    if (this.faults.hang) return;
+    if (request.method === 'POST' && request.url === '/users/batch') return this.#answerBatch(request, response);
+    const fault = this.faults.status?.(0);
+    if (fault) return refuse(response, fault.status, fault.retryAfter);
+    if (request.method === 'POST' && request.url === '/users') return this.#createOne(request, response);
+    if (name !== undefined && this.made.has(name)) {
+      if (request.method === 'DELETE') {
+        this.made.delete(name);
+        response.writeHead(204).end();
+        return;
+      }
+      return json(response, 200, { id: `id-${name}`, name, mail: null, displayName: null, state: 'None' });
+    }
+    json(response, 404, { statusCode: 404, error: 'not_found', message: `There is no user named ${name}.` });
+  }
+
+  async #createOne(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = '';
+    for await (const chunk of request) text += String(chunk);
+    const user = JSON.parse(text) as StandInUser;
+    const problem = this.faults.reject?.(user);
+    if (problem) return json(response, 409, { statusCode: 409, error: problem.code, message: problem.message });
+    const { id } = this.#make(String(request.headers['idempotency-key']), user);
+    json(response, 201, { id, name: user.name, mail: user['mail'], displayName: null, state: 'None' });
+  }
+
+  async #answerBatch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const batch = ++this.batches;
+    this.arrivals.push(performance.now());
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#atOnce);
+    response.once('close', () => this.#atOnce--);
+    const fault = this.faults.status?.(batch);
+    if (fault) return refuse(response, fault.status, fault.retryAfter);
+
+    const lines: { key: string; user: StandInUser }[] = [];
+    for await (const line of createInterface({ input: request })) lines.push(JSON.parse(line));
+    if (lines.length > (this.faults.maxLines ?? Infinity)) return refuse(response, 413);
+
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    const cutAfter = this.faults.cutAfter?.(batch);
+    const stopAfter = this.faults.stopAfter?.(batch) ?? Infinity;
+    const summary = { lines: 0, created: 0, replayed: 0, rejected: 0, failed: 0 };
+    // The last line is answered first: answers may come in any order.
+    for (const { key, user } of lines.toReversed()) {
+      if (response.destroyed) return;
+      if (summary.lines === cutAfter) {
+        response.write('{"key":"');
+        await sleep(5);
+        response.destroy();
+        return;
+      }
+      if (summary.lines >= stopAfter) break;
+      if (this.faults.crashOn?.(user)) {
+        response.destroy();
+        return;
+      }
+      if (this.faults.delayMs) await sleep(this.faults.delayMs);
+      const answer = this.#outcome(key, user);
+      summary.lines++;
+      summary[answer.status]++;
+      response.write(`${JSON.stringify({ key, line: lines.length - summary.lines + 1, ...answer })}\n`);
+    }
+    if (this.faults.withoutSummary?.(batch)) return void response.end();
+    const stopped = summary.lines < lines.length && { code: 'shutting_down', message: 'This service is ending.' };
+    response.end(`${JSON.stringify({ summary, ...(stopped && { stopped }) })}\n`);
+  }
+
+  #outcome(key: string, user: StandInUser) {
+    const rejected = this.faults.reject?.(user);
+    if (rejected) return { status: 'rejected' as const, error: rejected };
+    const failed = this.faults.fail?.(user);
+    if (failed) {
+      const { retryAfterSeconds, ...error } = failed;
+      return { status: 'failed' as const, error, retryAfterSeconds };
+    }
+    const { id, replayed } = this.#make(key, user);
+    return { status: 'created' as const, user: { id }, ...(replayed && { replayed }) };
+  }
+
+  #make(key: string, { name }: StandInUser): { id: string; replayed: boolean } {
+    const known = this.#keys.get(key);
+    if (known !== undefined) {
+      this.replays++;
+      return { id: known, replayed: true };
+    }
+    const id = `id-${name}`;
+    this.#keys.set(key, id);
+    this.made.set(name, (this.made.get(name) ?? 0) + 1);
+    return { id, replayed: false };
+  }
+}
+
+function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+function refuse(response: ServerResponse, status: number, retryAfter?: string): void {
+  response
+    .writeHead(status, { 'content-type': 'application/json', ...(retryAfter && { 'retry-after': retryAfter }) })
+    .end(JSON.stringify({ statusCode: status, error: 'busy', message: 'Come again later.' }));
+}

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { Injectable, Logger } from '@nestjs/common';
+import { RpcException } from '@nestjs/microservices';
+import type { MachineCaller } from 'nestjs-identity-m2m';
+import type { z } from 'zod';
+import { type EventAnswer, joiner, leaver } from './event.js';
+import { NotNowError, ProvisioningService } from './provisioning-service.js';
+
+/** Deals with events, each of them once. */
+@Injectable()
+export class EventHandling {
+  readonly #logger = new Logger('ProvisioningDaemon');
+  /** By key. An event that comes again while it is being dealt with waits for the same answer. */
+  readonly #underWay = new Map<string, Promise<EventAnswer>>();
+
+  constructor(private readonly service: ProvisioningService) {}
+
+  /** @throws `RpcException` where it can't be dealt with now; see {@link EventAnswer}. */
+  joiner(data: unknown, sender: MachineCaller): Promise<EventAnswer> {
+    return this.#handle('joiner', { schema: joiner, data, sender }, (event, key) => this.service.make(event, key));
+  }
+
+  /** @throws `RpcException` where it can't be dealt with now; see {@link EventAnswer}. */
+  leaver(data: unknown, sender: MachineCaller): Promise<EventAnswer> {
+    return this.#handle('leaver', { schema: leaver, data, sender }, (event) => this.service.delete(event));
+  }
+
+  async #handle<Event extends { readonly id: string; readonly user: { readonly name: string } }>(
+    kind: string,
+    { schema, data, sender }: { schema: z.ZodType<Event>; data: unknown; sender: MachineCaller },
+    carryOut: (event: Event, key: string) => Promise<EventAnswer>,
+  ): Promise<EventAnswer> {
+    const from = `client=${sender.clientId} token=${sender.tokenFingerprint}`;
+    const checked = schema.safeParse(data);
+    if (!checked.success) {
+      const detail = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+      this.#logger.warn(`${kind}: refused, ${detail} ${from}`);
+      return { outcome: 'refused', detail };
+    }
+    const event = checked.data;
+    const what = `${kind} ${event.id} (${event.user.name})`;
+    try {
+      const key = keyOf(kind, event.id, sender);
+      const answer = await this.#once(key, () => carryOut(event, key));
+      this.#logger.log(`${what}: ${answer.outcome}, ${answer.detail} ${from}`);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof NotNowError)) throw error;
+      this.#logger.warn(`${what}: not now, ${error.message} ${from}`);
+      throw new RpcException({
+        code: 'UNAVAILABLE',
+        error: 'temporarily_unavailable',
+        message: error.message,
+        ...(error.retryAfterSeconds !== undefined && { retryAfterSeconds: error.retryAfterSeconds }),
+      });
+    }
+  }
+
+  #once(key: string, carryOut: () => Promise<EventAnswer>): Promise<EventAnswer> {
+    let answer = this.#underWay.get(key);
+    if (!answer) {
+      answer = carryOut().finally(() => this.#underWay.delete(key));
+      this.#underWay.set(key, answer);
+    }
+    return answer;
+  }
+}
+
+/** Two senders may happen to use the same id. In letters that an `Idempotency-Key` may have. */
+function keyOf(kind: string, id: string, { clientId, issuer }: MachineCaller): string {
+  return createHash('sha256')
+    .update(JSON.stringify([issuer, clientId, kind, id]))
+    .digest('base64url');
+}

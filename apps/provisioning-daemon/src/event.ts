@@ -1,0 +1,36 @@
+import { z } from 'zod';
+
+/** Names the event at its sender; whoever sends it again sends the same one. */
+const id = z.string().regex(/^[\w.-]{1,128}$/, 'must be 1 to 128 letters, digits, ".", "-" and "_"');
+
+/** The service has a closer look at names and addresses; here it is about what the event needs. */
+const name = z
+  .string()
+  .max(256)
+  .regex(/^\P{C}+$/u, 'must be 1 to 256 characters that can be printed');
+
+/** Somebody joins: a user is to be made. */
+export const joiner = z.strictObject({
+  id,
+  user: z.strictObject({
+    name,
+    mail: z.string().min(1).max(254),
+    displayName: z.string().min(1).max(256).optional(),
+  }),
+});
+
+/** Somebody leaves: the user is to be deleted. */
+export const leaver = z.strictObject({ id, user: z.strictObject({ name }) });
+
+export type Joiner = z.infer<typeof joiner>;
+export type Leaver = z.infer<typeof leaver>;
+
+/**
+ * What becomes of an event, and so the end of it: the sender may forget it.
+ *
+ * An event that could not be dealt with now gets an error instead, and stays the sender's.
+ */
+export type EventAnswer =
+  | { readonly outcome: 'done'; readonly detail: string }
+  /** It can never succeed as it is. */
+  | { readonly outcome: 'refused'; readonly detail: string };

@@ -1,0 +1,110 @@
+import { HttpService } from '@nestjs/axios';
+import { Injectable } from '@nestjs/common';
+import { type AxiosResponse, isAxiosError } from 'axios';
+import { firstValueFrom, type Observable } from 'rxjs';
+import type { EventAnswer, Joiner, Leaver } from './event.js';
+
+/** The event could not be dealt with now. It is safe, and right, to send it again. */
+export class NotNowError extends Error {
+  override readonly name = 'NotNowError';
+
+  constructor(
+    message: string,
+    /** When that is worth it, in seconds; undefined where nobody knows. */
+    readonly retryAfterSeconds?: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The user-provisioning service. The daemon's own token is on the calls already. */
+@Injectable()
+export class ProvisioningService {
+  constructor(private readonly http: HttpService) {}
+
+  /**
+   * Makes the user, once for each key, however often it is asked for.
+   *
+   * The service forgets keys in time, so a name that is taken is looked at: where it is the same user, an earlier sending
+   * of the event has made it.
+   *
+   * @throws {@link NotNowError}
+   */
+  async make({ user }: Joiner, idempotencyKey: string): Promise<EventAnswer> {
+    const headers = { 'idempotency-key': idempotencyKey };
+    const { status, data } = await answered(this.http.post<unknown>('/users', user, { headers }));
+    if (status === 201) return { outcome: 'done', detail: 'the user was made' };
+    if (status === 409 && errorIn(data) === 'duplicate') {
+      return (await this.#isThere(user))
+        ? { outcome: 'done', detail: 'the user was there already' }
+        : { outcome: 'refused', detail: 'the name is taken by somebody else' };
+    }
+    if (status === 400 || status === 422) return { outcome: 'refused', detail: messageIn(data) };
+    throw notNow(status);
+  }
+
+  /**
+   * Deletes the user. Whether that was done before makes no difference.
+   *
+   * @throws {@link NotNowError}
+   */
+  async delete({ user }: Leaver): Promise<EventAnswer> {
+    const { status, data } = await answered(this.http.delete<unknown>(pathOf(user.name)));
+    if (status === 204) return { outcome: 'done', detail: 'the user was deleted' };
+    // Not any 404: that of a wrong address would turn every leaver into one who is gone.
+    if (status === 404 && errorIn(data) === 'not_found')
+      return { outcome: 'done', detail: 'the user was gone already' };
+    if (status === 400) return { outcome: 'refused', detail: messageIn(data) };
+    throw notNow(status);
+  }
+
+  async #isThere({ name, mail }: Joiner['user']): Promise<boolean> {
+    const { status, data } = await answered(this.http.get<unknown>(pathOf(name)));
+    if (status !== 200) throw notNow(status);
+    return textIn(data, 'mail').toLowerCase() === mail.toLowerCase();
+  }
+}
+
+function pathOf(name: string): string {
+  return `/users/${encodeURIComponent(name)}`;
+}
+
+/** @throws {@link NotNowError} where nobody answers, or asks for patience. */
+async function answered(call: Observable<AxiosResponse<unknown>>): Promise<AxiosResponse<unknown>> {
+  try {
+    return await firstValueFrom(call);
+  } catch (error) {
+    // Without a response there is no answer: the service is away, or no token could be had for it.
+    const { response, code } = isAxiosError(error) ? error : { response: undefined, code: codeOf(error) };
+    if (!response) throw new NotNowError(`the user-provisioning service cannot be called (${code ?? 'no code'})`);
+    if (response.status < 500 && response.status !== 429) return response;
+    const seconds = Number(response.headers['retry-after']);
+    throw notNow(response.status, seconds > 0 && seconds <= 3600 ? seconds : undefined);
+  }
+}
+
+/** A 401 or 403 is nothing that the event could help: the daemon's own rights have to be mended. */
+function notNow(status: number, retryAfterSeconds?: number): NotNowError {
+  return new NotNowError(`the user-provisioning service answered HTTP ${status}`, retryAfterSeconds);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
+function errorIn(data: unknown): string {
+  return textIn(data, 'error');
+}
+
+function messageIn(data: unknown): string {
+  return textIn(data, 'message') || 'the user-provisioning service refuses it';
+}
+
+/** Of several messages all. */
+function textIn(data: unknown, member: 'error' | 'message' | 'mail'): string {
+  const value: unknown = typeof data === 'object' && data !== null ? (data as Record<string, unknown>)[member] : '';
+  return [value]
+    .flat()
+    .filter((each) => typeof each === 'string')
+    .join('; ');
+}

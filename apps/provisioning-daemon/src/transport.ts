@@ -1,0 +1,66 @@
+import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
+import { connect as connectToBroker } from 'amqp-connection-manager';
+import type { ConfirmChannel } from 'amqplib';
+import type { Settings } from './settings.js';
+
+/** An event is small; whoever sends more than this is cut off, in characters. */
+const MAX_MESSAGE_LENGTH = 65_536;
+/** Most dead letters that are kept, and for how long: they carry the tokens they came with. */
+const DEAD_LETTERS = { maxLength: 10_000, messageTtl: 7 * 24 * 3600_000 };
+
+/** How Nest listens for events: by TCP, NATS or RabbitMQ, as the scheme of the address says. */
+export function microserviceOptions({ listenUrl, tls, channel }: Settings): MicroserviceOptions {
+  const { protocol, host, hostname, port, username, password } = listenUrl;
+  if (protocol.startsWith('tcp')) {
+    return {
+      transport: Transport.TCP,
+      options: {
+        host: hostname,
+        port: Number(port),
+        maxBufferSize: MAX_MESSAGE_LENGTH,
+        ...(protocol === 'tcps:' && tls && { tlsOptions: tls }),
+      },
+    };
+  }
+  if (protocol.startsWith('nats')) {
+    return {
+      transport: Transport.NATS,
+      options: {
+        servers: host,
+        ...(username && { user: decodeURIComponent(username), pass: decodeURIComponent(password) }),
+        ...(protocol === 'natss:' && { tls: {} }),
+        // Of several daemons one gets each event.
+        queue: `${channel}-daemon`,
+        // A broker that is away, now or later, is waited for.
+        waitOnFirstConnect: true,
+        maxReconnectAttempts: -1,
+      },
+    };
+  }
+  const queue = `${channel}.events`;
+  return {
+    transport: Transport.RMQ,
+    options: {
+      urls: [listenUrl.href],
+      queue,
+      noAck: false,
+      // One after the other, in the order in which they were sent: who joins again after leaving must not be deleted.
+      prefetchCount: 1,
+      queueOptions: {
+        durable: true,
+        arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': `${queue}.dead` },
+      },
+    },
+  };
+}
+
+/** Makes the queue for what can never succeed, where events come by RabbitMQ. Waits for a broker that is away. */
+export async function prepareDeadLetters({ listenUrl, channel }: Settings): Promise<void> {
+  if (!listenUrl.protocol.startsWith('amqp')) return;
+  const connection = connectToBroker([listenUrl.href]);
+  const wrapper = connection.createChannel({
+    setup: (broker: ConfirmChannel) => broker.assertQueue(`${channel}.events.dead`, { durable: true, ...DEAD_LETTERS }),
+  });
+  await wrapper.waitForConnect();
+  await connection.close();
+}

@@ -1,0 +1,35 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD } from '@nestjs/core';
+import { TenantStateModule } from '../tenant-state.module.js';
+import type { TenantState } from '../tenant-state.js';
+import { AdminErrorFilter } from './admin-error.filter.js';
+import { ClientKeysController } from './client-keys.controller.js';
+import { FaultsController } from './faults.controller.js';
+import { KeyRotationController } from './key-rotation.controller.js';
+import { LocalCallerGuard } from './local-caller.guard.js';
+import { SessionsController } from './sessions.controller.js';
+import { StatisticsController } from './statistics.controller.js';
+import { SwitchesController } from './switches.controller.js';
+import { UsersController } from './users.controller.js';
+
+/** The admin API, which listens on a port of its own. */
+@Module({
+  controllers: [
+    SwitchesController,
+    FaultsController,
+    KeyRotationController,
+    SessionsController,
+    StatisticsController,
+    UsersController,
+    ClientKeysController,
+  ],
+  providers: [
+    { provide: APP_FILTER, useClass: AdminErrorFilter },
+    { provide: APP_GUARD, useClass: LocalCallerGuard },
+  ],
+})
+export class AdminModule {
+  static of(state: TenantState): DynamicModule {
+    return { module: AdminModule, imports: [TenantStateModule.holding(state)] };
+  }
+}

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../clock.js';
+import { ApiFailure } from '../rest-api/api-failure.js';
+import type { RestFields } from '../rest-api/rest-fields.js';
+import { IssuedTokens } from '../tokens/issued-tokens.js';
+import { changedProfile } from './changed-profile.js';
+import { type NewUser, newUserOf } from './new-user.js';
+import { requireComplexPassword } from './password-rule.js';
+import { matchesDigest, secretDigest } from './secret-digest.js';
+import { userStateOf } from './user-state.js';
+import { UserDirectory } from './user-directory.js';
+import type { User } from './user.js';
+
+/** Creates and changes users. Everything it refuses is an {@link ApiFailure}, and then nothing has been changed. */
+@Injectable()
+export class UserAdministration {
+  constructor(
+    private readonly directory: UserDirectory,
+    private readonly tokens: IssuedTokens,
+    private readonly clock: Clock,
+  ) {}
+
+  create(fields: RestFields): User {
+    return this.#add(this.#checked(fields));
+  }
+
+  /** All or none: whether the tenant creates some of a list with a fault in it is not documented. */
+  createMany(list: readonly RestFields[]): User[] {
+    const newUsers = list.map((fields) => this.#checked(fields));
+    const names = new Set<string>();
+    for (const { profile } of newUsers) {
+      if (names.has(profile.name)) throw ApiFailure.nameInUse(profile.name);
+      names.add(profile.name);
+    }
+    this.#requireRoomFor(newUsers.length);
+    return newUsers.map((newUser) => this.#add(newUser));
+  }
+
+  change(user: User, fields: RestFields): void {
+    const { name, ...rest } = changedProfile(user, fields, (name) => this.directory.fullName(name));
+    if (name !== user.name) this.#requireFree(name);
+    const password = fields.text('Password');
+    if (password !== undefined) this.#requireNewPassword(user, password);
+
+    if (name !== user.name || password !== undefined || !rest.oauthClient) this.#endSessions(user);
+    if (name !== user.name) this.directory.rename(user, name);
+    Object.assign(user, rest);
+    if (password !== undefined) {
+      user.passwordDigest = secretDigest(password);
+      user.passwordChangedAt = this.clock.now();
+    }
+    this.#touch(user);
+  }
+
+  setState(user: User, state: string): void {
+    user.state = userStateOf(state);
+    if (user.state !== 'None') this.#endSessions(user);
+    this.#touch(user);
+  }
+
+  remove(user: User): void {
+    this.directory.remove(user);
+    this.#endSessions(user);
+  }
+
+  #checked(fields: RestFields): NewUser {
+    const newUser = newUserOf(fields, (name) => this.directory.fullName(name));
+    this.#requireFree(newUser.profile.name);
+    this.#requireRoomFor(1);
+    return newUser;
+  }
+
+  #add({ profile, password, sendsMail, sendsSms }: NewUser): User {
+    const now = this.clock.now();
+    const user: User = {
+      ...profile,
+      uuid: randomUUID(),
+      state: 'None',
+      passwordDigest: password === undefined ? undefined : secretDigest(password),
+      createdAt: now,
+      modifiedAt: now,
+      passwordChangedAt: now,
+      version: 1,
+      mailInvitations: sendsMail ? 1 : 0,
+      smsInvitations: sendsSms ? 1 : 0,
+    };
+    this.directory.add(user);
+    return user;
+  }
+
+  #requireFree(name: string): void {
+    if (this.directory.byName(name)) throw ApiFailure.nameInUse(name);
+  }
+
+  #requireRoomFor(count: number): void {
+    const { size, maxUsers } = this.directory;
+    if (size + count <= maxUsers) return;
+    throw new ApiFailure(null, `This emulator keeps at most ${maxUsers} users (limits.users in its configuration).`);
+  }
+
+  #requireNewPassword(user: User, password: string): void {
+    requireComplexPassword(password);
+    if (matchesDigest(password, user.passwordDigest)) {
+      throw new ApiFailure('_I18N_SetPasswordFailedNewSameAsOld', 'The new password is the same as the old one.');
+    }
+  }
+
+  /** Whether the tenant ends the sessions of a client that has changed is not documented; it may end them any time. */
+  #endSessions({ name, oauthClient }: User): void {
+    if (oauthClient) this.tokens.revokeSessions({ client: name });
+  }
+
+  #touch(user: User): void {
+    user.modifiedAt = this.clock.now();
+    user.version++;
+  }
+}

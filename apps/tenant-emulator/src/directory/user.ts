@@ -1,0 +1,38 @@
+/** What can be set when a user is created or changed. */
+export interface UserProfile {
+  /** Login name with its suffix, in lower case. */
+  name: string;
+  mail: string | null;
+  displayName: string | null;
+  description: string | null;
+  mobileNumber: string | null;
+  officeNumber: string | null;
+  homeNumber: string | null;
+  /** UUID of another user. */
+  reportsTo: string | null;
+  inEverybodyRole: boolean;
+  inSysAdminRole: boolean;
+  forcePasswordChangeNext: boolean;
+  passwordNeverExpire: boolean;
+  serviceUser: boolean;
+  /** An OAuth confidential client: may ask for tokens with its name and password. */
+  oauthClient: boolean;
+}
+
+/** A user of the tenant's cloud directory. Times are milliseconds since the Unix epoch. */
+export interface User extends UserProfile {
+  readonly uuid: string;
+  /** `None`, or one or more of `Locked`, `Disabled` and `Expired`, separated by commas. */
+  state: string;
+  /** Undefined for a random password, which nobody knows. */
+  passwordDigest: Buffer | undefined;
+  readonly createdAt: number;
+  modifiedAt: number;
+  passwordChangedAt: number;
+  /** Counts the changes, from 1. */
+  version: number;
+  /** Invitations that a real tenant would have sent by mail. */
+  mailInvitations: number;
+  /** Invitations that a real tenant would have sent as a text message. */
+  smsInvitations: number;
+}

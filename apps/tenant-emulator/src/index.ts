@@ -1,0 +1,15 @@
+export { type RunningTenant, startTenant, type TenantOptions } from './start-tenant.js';
+export { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE } from './config/read-tenant-configuration.js';
+export { TenantConfigurationError } from './config/tenant-configuration-error.js';
+export type { TenantConfiguration, TenantConfigurationInput } from './config/tenant-configuration.js';
+export type { UserDirectory } from './directory/user-directory.js';
+export type { User } from './directory/user.js';
+export type { Outage, PartFault } from './faults/part-fault.js';
+export type { SwitchBoard } from './faults/switch-board.js';
+export { SwitchesError } from './faults/switches-error.js';
+export type { SwitchesPatch, TenantSwitches } from './faults/switches.js';
+export type { TenantPart } from './faults/tenant-part.js';
+export type { TimedOutage } from './faults/timed-outage.js';
+export { PortTakenError } from './port-taken-error.js';
+export type { RequestEvent } from './requests/request-event.js';
+export type { OutcomeCounts, TenantStatistics } from './requests/statistics.js';

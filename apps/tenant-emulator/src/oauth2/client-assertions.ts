@@ -1,0 +1,80 @@
+import { Injectable } from '@nestjs/common';
+import { createLocalJWKSet, decodeJwt, type JWTPayload, jwtVerify } from 'jose';
+import { Clock } from '../clock.js';
+import { UserDirectory } from '../directory/user-directory.js';
+import type { User } from '../directory/user.js';
+import { TenantAddress } from '../tenant-address.js';
+import { ClientKeys } from './client-keys.js';
+import type { RequestParameters } from './request-parameters.js';
+
+/** RFC 7523, section 2.2. */
+export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
+/** How far ahead an assertion may end. It bounds how long its `jti` has to be remembered. */
+const MAX_LIFETIME_SECONDS = 300;
+const MAX_REMEMBERED = 100_000;
+
+/**
+ * Not of CyberArk Identity, of which no such thing is documented: clients that prove themselves by an assertion which
+ * they sign with a private key (`private_key_jwt`, RFC 7523 and OpenID Connect Core 1.0, section 9).
+ */
+@Injectable()
+export class ClientAssertions {
+  /** When each `jti` may be forgotten, in seconds since the Unix epoch; oldest first. */
+  readonly #seen = new Map<string, number>();
+
+  constructor(
+    private readonly directory: UserDirectory,
+    private readonly keys: ClientKeys,
+    private readonly address: TenantAddress,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * The service user that signed the assertion of a request; undefined where it proves nothing.
+   *
+   * Its audience is the issuer or the token endpoint of the application (RFC 7523, section 3), and it is good once.
+   */
+  async signer(applicationId: string, parameters: RequestParameters): Promise<User | undefined> {
+    const assertion = parameters.get('client_assertion') ?? '';
+    const claimed = parameters.get('client_id') ?? claimedIssuer(assertion);
+    const user = claimed === undefined ? undefined : this.directory.byName(claimed);
+    const keySet = user && this.keys.of(user.uuid);
+    if (!keySet || parameters.get('client_assertion_type') !== ASSERTION_TYPE) return undefined;
+    try {
+      const { payload } = await jwtVerify(assertion, createLocalJWKSet(keySet), {
+        algorithms: ALGORITHMS,
+        issuer: claimed!,
+        subject: claimed!,
+        audience: [this.address.issuerOf(applicationId), `${this.address.url}/oauth2/token/${applicationId}`],
+        requiredClaims: ['exp', 'jti'],
+        currentDate: new Date(this.clock.now()),
+      });
+      return this.#isFirstUse(user.uuid, payload) ? user : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #isFirstUse(uuid: string, { jti, exp = Infinity }: JWTPayload): boolean {
+    const now = this.clock.now() / 1000;
+    for (const [key, end] of this.#seen) {
+      if (end > now) break;
+      this.#seen.delete(key);
+    }
+    const key = `${uuid} ${jti}`;
+    if (exp > now + MAX_LIFETIME_SECONDS || this.#seen.has(key) || this.#seen.size >= MAX_REMEMBERED) return false;
+    // Kept for the same time each, so that the order of arrival is the order of forgetting.
+    this.#seen.set(key, now + MAX_LIFETIME_SECONDS);
+    return true;
+  }
+}
+
+function claimedIssuer(assertion: string): string | undefined {
+  try {
+    return decodeJwt(assertion).iss;
+  } catch {
+    return undefined;
+  }
+}

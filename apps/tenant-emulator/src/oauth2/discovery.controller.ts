@@ -1,0 +1,40 @@
+import { Controller, Get, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
+import { Applications } from '../applications/applications.js';
+import type { TenantRequest } from '../requests/tenant-request.js';
+import { TenantAddress } from '../tenant-address.js';
+import { applicationMetadata, tenantMetadata } from './metadata.js';
+import { OAuthErrorFilter } from './oauth-error.filter.js';
+import { OAuthError } from './oauth-error.js';
+
+/** Discovery of the tenant's and of each application's endpoints. */
+@Controller()
+@UseFilters(OAuthErrorFilter)
+export class DiscoveryController {
+  constructor(
+    private readonly applications: Applications,
+    private readonly address: TenantAddress,
+  ) {}
+
+  @Get('.well-known/openid-configuration')
+  tenant() {
+    return tenantMetadata(this.address);
+  }
+
+  @Get(':application/.well-known/openid-configuration')
+  application(@Param('application') id: string) {
+    const application = this.applications.find(id);
+    if (!application) throw OAuthError.unknownApplication(id);
+    return applicationMetadata(application, this.address);
+  }
+
+  @Post('OAuth2/GetMeta')
+  @HttpCode(200)
+  getMeta(@Req() { query }: TenantRequest) {
+    const id = Object.entries(query).find(([name]) => name.toLowerCase() === 'servicename')?.[1];
+    if (typeof id !== 'string' || id === '') throw OAuthError.missingApplication();
+    const application = this.applications.find(id);
+    // Here, and only here, the documented text does not repeat the id.
+    if (!application) throw new OAuthError('invalid_request', 'unknown app');
+    return applicationMetadata(application, this.address);
+  }
+}

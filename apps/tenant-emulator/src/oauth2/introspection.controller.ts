@@ -1,0 +1,62 @@
+import { Controller, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
+import { Applications } from '../applications/applications.js';
+import { SwitchBoard } from '../faults/switch-board.js';
+import type { TenantRequest } from '../requests/tenant-request.js';
+import { bearerTokenOf } from '../rest-api/bearer-token.js';
+import { fingerprintOf } from '../tokens/fingerprint.js';
+import { IssuedTokens } from '../tokens/issued-tokens.js';
+import { accessTokenClaims } from '../tokens/token-issuer.js';
+import { ClientAuthenticator } from './client-authenticator.js';
+import { clientCredentialsOf } from './client-credentials.js';
+import { OAuthErrorFilter } from './oauth-error.filter.js';
+import { OAuthError } from './oauth-error.js';
+import { requestParametersOf } from './request-parameters.js';
+
+/**
+ * Token introspection (RFC 7662), the only way to judge an opaque token. The specification says that the asker shows a
+ * bearer token and the Java SDK sends Basic, so both work, and it may be any client of the tenant.
+ */
+@Controller('OAuth2/Introspect')
+@UseFilters(OAuthErrorFilter)
+export class IntrospectionController {
+  constructor(
+    private readonly applications: Applications,
+    private readonly clients: ClientAuthenticator,
+    private readonly tokens: IssuedTokens,
+    private readonly switches: SwitchBoard,
+  ) {}
+
+  @Post(':application')
+  @HttpCode(200)
+  introspect(@Param('application') id: string, @Req() request: TenantRequest) {
+    if (!this.applications.find(id)) throw OAuthError.unknownApplication(id);
+    if (!this.#isAuthenticated(request)) throw new OAuthError('access_denied', 'requesting user not authenticated');
+    const text = requestParametersOf(request).get('token');
+    if (!text) throw new OAuthError('invalid_request', 'missing token in request');
+
+    if (request.record) request.record.tokenFingerprint = fingerprintOf(text);
+    const token = this.tokens.live(text);
+    const active = token?.applicationId === id;
+    request.record?.settle(active ? 'active' : 'not active');
+    return active ? { active, ...this.#withTimes(accessTokenClaims(token)) } : { active };
+  }
+
+  @Post()
+  missingApplication(): never {
+    throw OAuthError.missingApplication();
+  }
+
+  #isAuthenticated(request: TenantRequest): boolean {
+    const { authorization } = request.headers;
+    const bearer = bearerTokenOf(authorization);
+    if (bearer !== undefined) return this.tokens.live(bearer) !== undefined;
+    const credentials = clientCredentialsOf(authorization, requestParametersOf(request));
+    return credentials !== undefined && this.clients.authenticate(credentials) !== undefined;
+  }
+
+  #withTimes<Claims extends { exp: number; iat: number; auth_time: number }>(claims: Claims) {
+    if (this.switches.current.introspectionTimes === 'number') return claims;
+    const { exp, iat, auth_time } = claims;
+    return { ...claims, exp: String(exp), iat: String(iat), auth_time: String(auth_time) };
+  }
+}

@@ -1,0 +1,37 @@
+import { Controller, Get, HttpCode, Param, Post, UseFilters } from '@nestjs/common';
+import { Applications } from '../applications/applications.js';
+import { SigningKeys } from '../tokens/signing-keys.js';
+import { OAuthErrorFilter } from './oauth-error.filter.js';
+import { OAuthError } from './oauth-error.js';
+
+/** The key set. The specification says POST and clients use GET, so both work. */
+@Controller('OAuth2/Keys')
+@UseFilters(OAuthErrorFilter)
+export class KeysController {
+  constructor(
+    private readonly applications: Applications,
+    private readonly keys: SigningKeys,
+  ) {}
+
+  @Get(':application')
+  get(@Param('application') application: string) {
+    if (!this.applications.find(application)) throw OAuthError.unknownApplication(application);
+    return this.keys.publicKeySet;
+  }
+
+  @Post(':application')
+  @HttpCode(200)
+  post(@Param('application') application: string) {
+    return this.get(application);
+  }
+
+  @Get()
+  getWithoutApplication(): never {
+    throw OAuthError.missingApplication();
+  }
+
+  @Post()
+  postWithoutApplication(): never {
+    throw OAuthError.missingApplication();
+  }
+}

@@ -1,0 +1,31 @@
+/** A refusal of the OAuth2 endpoints. Nearly all of them, wrong credentials included, have status 400. */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError';
+  readonly status: number;
+  /** What is counted and logged: the description, without what the caller put into it. */
+  readonly outcome: string;
+
+  constructor(
+    readonly code: 'access_denied' | 'invalid_client' | 'invalid_grant' | 'invalid_request' | 'invalid_scope',
+    readonly description: string,
+    { status = 400, outcome = description }: { readonly status?: number; readonly outcome?: string } = {},
+  ) {
+    super(description);
+    this.status = status;
+    this.outcome = outcome;
+  }
+
+  /** The path ends where the Application ID should follow. */
+  static missingApplication(): OAuthError {
+    return new OAuthError('invalid_request', 'bad URL');
+  }
+
+  static unknownApplication(id: string): OAuthError {
+    return new OAuthError('invalid_request', `unknown app ${id}`, { outcome: 'unknown app' });
+  }
+
+  /** Wrong secret, unknown client, locked client, or one that is not on the application's list. */
+  static badCredentials(status: number): OAuthError {
+    return new OAuthError('access_denied', 'invalid client creds or client not allowed', { status });
+  }
+}

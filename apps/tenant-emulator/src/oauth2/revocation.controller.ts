@@ -1,0 +1,44 @@
+import { Controller, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
+import { Applications } from '../applications/applications.js';
+import { SwitchBoard } from '../faults/switch-board.js';
+import type { TenantRequest } from '../requests/tenant-request.js';
+import { fingerprintOf } from '../tokens/fingerprint.js';
+import { IssuedTokens } from '../tokens/issued-tokens.js';
+import { ClientAuthenticator } from './client-authenticator.js';
+import { clientCredentialsOf } from './client-credentials.js';
+import { OAuthErrorFilter } from './oauth-error.filter.js';
+import { OAuthError } from './oauth-error.js';
+import { requestParametersOf } from './request-parameters.js';
+
+/** Token revocation (RFC 7009). Says nothing about whether there was a token to revoke. */
+@Controller('OAuth2/Revoke')
+@UseFilters(OAuthErrorFilter)
+export class RevocationController {
+  constructor(
+    private readonly applications: Applications,
+    private readonly clients: ClientAuthenticator,
+    private readonly tokens: IssuedTokens,
+    private readonly switches: SwitchBoard,
+  ) {}
+
+  @Post(':application')
+  @HttpCode(200)
+  revoke(@Param('application') id: string, @Req() request: TenantRequest): void {
+    if (!this.applications.find(id)) throw OAuthError.unknownApplication(id);
+    const parameters = requestParametersOf(request);
+    const credentials = clientCredentialsOf(request.headers.authorization, parameters);
+    if (!credentials) throw new OAuthError('invalid_client', 'wrong clientid');
+    const client = this.clients.authenticate(credentials);
+    if (!client) throw OAuthError.badCredentials(this.switches.current.badCredentialsStatus);
+    const text = parameters.get('token');
+    if (!text) throw new OAuthError('invalid_request', 'missing token');
+
+    if (request.record) request.record.tokenFingerprint = fingerprintOf(text);
+    this.tokens.revoke(text, client.name);
+  }
+
+  @Post()
+  missingApplication(): never {
+    throw OAuthError.missingApplication();
+  }
+}

@@ -1,0 +1,66 @@
+import type { ServerResponse } from 'node:http';
+import { Controller, Get, HttpCode, Param, Post, Req, Res, UseFilters } from '@nestjs/common';
+import { Applications } from '../applications/applications.js';
+import { UserDirectory } from '../directory/user-directory.js';
+import type { TenantRequest } from '../requests/tenant-request.js';
+import { bearerTokenOf } from '../rest-api/bearer-token.js';
+import { fingerprintOf } from '../tokens/fingerprint.js';
+import { IssuedTokens } from '../tokens/issued-tokens.js';
+import { OAuthErrorFilter } from './oauth-error.filter.js';
+import { OAuthError } from './oauth-error.js';
+
+const NO_ACCESS = 'You do not have access to this content. Please contact your system administrator for assistance.';
+
+/** Who the bearer of a token is. */
+@Controller('OAuth2/UserInfo')
+@UseFilters(OAuthErrorFilter)
+export class UserInfoController {
+  constructor(
+    private readonly applications: Applications,
+    private readonly directory: UserDirectory,
+    private readonly tokens: IssuedTokens,
+  ) {}
+
+  @Get(':application')
+  get(
+    @Param('application') id: string,
+    @Req() request: TenantRequest,
+    @Res({ passthrough: true }) response: ServerResponse,
+  ) {
+    if (!this.applications.find(id)) throw OAuthError.unknownApplication(id);
+    const text = bearerTokenOf(request.headers.authorization);
+    if (request.record && text !== undefined) request.record.tokenFingerprint = fingerprintOf(text);
+    const token = text === undefined ? undefined : this.tokens.live(text);
+    const user = token?.applicationId === id ? this.directory.byUuid(token.userUuid) : undefined;
+    if (!user) {
+      response.statusCode = 401;
+      return { error_message: NO_ACCESS };
+    }
+    return { sub: user.uuid, unique_name: user.name, name: user.displayName ?? user.name, email: user.mail };
+  }
+
+  @Post(':application')
+  @HttpCode(200)
+  post(
+    @Param('application') id: string,
+    @Req() request: TenantRequest,
+    @Res({ passthrough: true }) response: ServerResponse,
+  ) {
+    return this.get(id, request, response);
+  }
+
+  @Get()
+  getWithoutApplication(): never {
+    throw badUrl();
+  }
+
+  @Post()
+  postWithoutApplication(): never {
+    throw badUrl();
+  }
+}
+
+/** Written in lower case here, unlike at the other endpoints. */
+function badUrl(): OAuthError {
+  return new OAuthError('invalid_request', 'bad url');
+}

@@ -1,0 +1,53 @@
+import type { RestRow } from '../rest-api/rest-table.js';
+import type { User } from '../directory/user.js';
+import type { UserColumn, UserCondition, UserQuery } from './user-query.js';
+
+/** The users that a query selects. `=` compares exactly and `LIKE` in any case, as in SQLite. */
+export function selectUsers({ anyOf }: UserQuery, users: Iterable<User>, directoryUuid: string): User[] {
+  const tests = anyOf.map(testOf);
+  const selected: User[] = [];
+  for (const user of users) {
+    if (tests.length === 0 || tests.some((test) => test(user, directoryUuid))) selected.push(user);
+  }
+  return selected;
+}
+
+export function userRow({ columns }: UserQuery, user: User, directoryUuid: string): RestRow {
+  return Object.fromEntries(columns.map((column) => [column, valueOf(column, user, directoryUuid)]));
+}
+
+function testOf({ column, operator, operand }: UserCondition): (user: User, directoryUuid: string) => boolean {
+  if (operator === '=') return (user, directoryUuid) => valueOf(column, user, directoryUuid) === operand;
+  const pattern = likePattern(operand);
+  return (user, directoryUuid) => {
+    const value = valueOf(column, user, directoryUuid);
+    return value !== null && pattern.test(value);
+  };
+}
+
+function likePattern(operand: string): RegExp {
+  const source = operand
+    .replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+    .replace(/%+/g, '.*')
+    .replaceAll('_', '.');
+  return new RegExp(`^${source}$`, 'is');
+}
+
+function valueOf(column: UserColumn, user: User, directoryUuid: string): string | null {
+  switch (column) {
+    case 'ID':
+      return user.uuid;
+    case 'Username':
+      return user.name;
+    case 'DisplayName':
+      return user.displayName;
+    case 'Email':
+      return user.mail;
+    case 'MobileNumber':
+      return user.mobileNumber;
+    case 'LastLogin':
+      return null;
+    case 'DirectoryServiceUuid':
+      return directoryUuid;
+  }
+}

@@ -1,0 +1,51 @@
+/** A REST call that the tenant refuses, in an envelope, and as a rule with status 200. */
+export class ApiFailure extends Error {
+  override readonly name = 'ApiFailure';
+
+  constructor(
+    /** `_I18N_…`, the key of the text; null where it is not known. */
+    readonly messageId: string | null,
+    message: string,
+    readonly status = 200,
+  ) {
+    super(message);
+  }
+
+  /** The caller lacks a right, or its token a scope. */
+  static unauthorized(status = 200): ApiFailure {
+    return new ApiFailure(
+      '_I18N_System.UnauthorizedAccessException',
+      'You are not authorized to perform this operation. Please contact your IT helpdesk.',
+      status,
+    );
+  }
+
+  /** The bearer token is missing, expired, revoked, or not for this API. The body of this answer is not documented. */
+  static unauthenticated(): ApiFailure {
+    return new ApiFailure(
+      null,
+      'You do not have access to this content. Please contact your system administrator for assistance.',
+      401,
+    );
+  }
+
+  static malformedJson(detail: string): ApiFailure {
+    return new ApiFailure('_I18N_Newtonsoft.Json.JsonReaderException', detail);
+  }
+
+  static missingParameter(name: string): ApiFailure {
+    return new ApiFailure('_I18N_RequiredParameter', `Missing required parameter: ${name}`);
+  }
+
+  static unknownUuid(): ApiFailure {
+    return new ApiFailure('_I18N_UserIDNotFound', 'There is no user with this ID.');
+  }
+
+  static unknownName(): ApiFailure {
+    return new ApiFailure('_I18N_UserNotFound', 'The user was not found.');
+  }
+
+  static nameInUse(fullName: string): ApiFailure {
+    return new ApiFailure(null, `User name ${fullName} is already in use.`);
+  }
+}

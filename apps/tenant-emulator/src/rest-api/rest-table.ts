@@ -1,0 +1,45 @@
+/** A result with rows, as the REST API gives it. */
+export interface RestTable {
+  readonly IsAggregate: false;
+  readonly Count: number;
+  readonly Columns: readonly unknown[];
+  readonly FullCount: number;
+  readonly Results: readonly { readonly Entities: readonly unknown[]; readonly Row: RestRow }[];
+  readonly ReturnID: '';
+}
+
+export type RestRow = Readonly<Record<string, string | null>>;
+
+/** @param fullCount Rows that there are in all, of which this may be one page. */
+export function restTable(
+  columns: readonly string[],
+  rows: readonly RestRow[],
+  { entityType, fullCount }: { readonly entityType: string; readonly fullCount: number },
+): RestTable {
+  return {
+    IsAggregate: false,
+    Count: rows.length,
+    Columns: columns.map(column),
+    FullCount: fullCount,
+    Results: rows.map((row) => ({ Entities: [{ Type: entityType, Key: '??', IsForeignKey: false }], Row: row })),
+    ReturnID: '',
+  };
+}
+
+function column(name: string) {
+  return {
+    Name: name,
+    IsHidden: false,
+    DDName: null,
+    Title: name,
+    DDTitle: null,
+    Description: null,
+    // The number for text; all columns here are that.
+    Type: 12,
+    Format: null,
+    Width: 0,
+    TableKey: null,
+    ForeignKey: null,
+    TableName: null,
+  };
+}

@@ -1,0 +1,185 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import { RunningApp, TELLS_LIVE_MEMORY } from '../../../../test/support/running-app.js';
+import { type AskedUser, BatchClient, sendBatch } from '../testing/batch-client.js';
+import { redisForTests } from '../testing/redis-for-tests.js';
+import { callerToken, serviceEnvironment, usersByName } from '../testing/sample-tenant.js';
+import type { LineAnswer } from './batch-answers.js';
+
+// Each process that is started takes seconds on a machine that has other work too.
+jest.setTimeout(180_000);
+
+const redis = await redisForTests();
+const folder = mkdtempSync(join(tmpdir(), 'batch-restart-'));
+const running: RunningApp[] = [];
+let tenant: RunningTenant;
+let token: string;
+
+beforeAll(async () => {
+  tenant = await startTenant();
+  token = await callerToken(tenant);
+});
+afterEach(async () => {
+  tenant.switches.reset();
+  await Promise.all(running.splice(0).map((service) => service.kill()));
+});
+afterAll(async () => {
+  await tenant.close();
+  await redis?.cleanUp();
+  rmSync(folder, { recursive: true });
+});
+
+async function start(environment: Record<string, string>): Promise<{ service: RunningApp; url: string }> {
+  const settings = { PORT: '0', ...serviceEnvironment(tenant), ...environment };
+  const { app, ready } = await RunningApp.start('user-provisioning', settings);
+  running.push(app);
+  return { service: app, url: String(ready.url) };
+}
+
+let names = 0;
+const askedUsers = (count: number): AskedUser[] =>
+  Array.from({ length: count }, () => {
+    const name = `restart-${++names}`;
+    return { key: `key-${name}`, user: { name, mail: `${name}@example.org`, displayName: name } };
+  });
+const nameOf = ({ user }: AskedUser) => String(user.name);
+const createCalls = () => tenant.statistics().apiCalls['/cdirectoryservice/createuser'] ?? 0;
+
+/** Each user who was asked for is there, and every answer that tells of one names that very user. */
+function expectEachMadeOnce(asked: readonly AskedUser[], answers: readonly LineAnswer[]): void {
+  const users = usersByName(tenant);
+  expect(asked.map((line) => users.get(nameOf(line))?.length)).toEqual(asked.map(() => 1));
+  const ids = new Map(asked.map((line) => [line.key, users.get(nameOf(line))?.[0]]));
+  for (const answer of answers) {
+    expect(answer).toMatchObject({ status: 'created', user: { id: ids.get(answer.key ?? '') } });
+  }
+}
+
+describe('a restart in the middle of a batch', () => {
+  it('by SIGKILL, again and again, loses no user and makes none twice', async () => {
+    const DATA_DIR = join(folder, 'killed');
+    const asked = askedUsers(250);
+    tenant.switches.change({ faults: { api: { slowMs: 10 } } });
+    const answers: LineAnswer[] = [];
+    let waiting = asked;
+    for (const killAfter of [7, 60, 90, Infinity]) {
+      const { service, url } = await start({ DATA_DIR });
+      let seen = 0;
+      const result = await sendBatch(url, token, waiting, () => {
+        if (++seen === killAfter) void service.kill();
+      });
+      expect(result.summary === undefined).toBe(killAfter !== Infinity);
+      answers.push(...result.answers);
+      const done = new Set(answers.map(({ key }) => key));
+      waiting = asked.filter(({ key }) => !done.has(key));
+      await service.kill();
+    }
+    expect(waiting).toEqual([]);
+    expectEachMadeOnce(asked, answers);
+    expect(new Set(answers.map(({ key }) => key)).size).toBe(answers.length);
+  });
+
+  it('by SIGKILL between the tenant’s making a user and the note of it finds that user', async () => {
+    const DATA_DIR = join(folder, 'in-doubt');
+    const asked = askedUsers(3);
+    const first = await start({ DATA_DIR });
+    tenant.switches.change({ faults: { api: { outage: 'lose-answer' } } });
+    const client = new BatchClient(first.url, token);
+    void client.read().catch(() => {});
+    await client.write(asked);
+    const isMade = () => asked.every((line) => usersByName(tenant).has(nameOf(line)));
+    while (!isMade()) await new Promise(setImmediate);
+    tenant.switches.change({ faults: { api: { outage: 'hang' } } });
+    await first.service.kill();
+    expect(client.answers).toEqual([]);
+    tenant.switches.reset();
+    tenant.resetStatistics();
+    const second = await start({ DATA_DIR });
+    const { summary, answers } = await sendBatch(second.url, token, asked);
+    expect(summary).toEqual({ lines: 3, created: 3, replayed: 0, rejected: 0, failed: 0 });
+    expectEachMadeOnce(asked, answers);
+    expect(createCalls()).toBe(0);
+  });
+
+  it('by SIGTERM answers the lines in hand, says where to go on, and ends', async () => {
+    const DATA_DIR = join(folder, 'terminated');
+    const asked = askedUsers(300);
+    tenant.switches.change({ faults: { api: { slowMs: 20 } } });
+    const first = await start({ DATA_DIR });
+    // Meanwhile nobody else may have the folder.
+    await expect(start({ DATA_DIR })).rejects.toThrow(/terminated is in use by another process.*REDIS_URL/);
+    let ended: Promise<unknown> | undefined;
+    const stopped = await sendBatch(first.url, token, asked, ({ line }) => {
+      if (line >= 40) ended ??= first.service.stop();
+    });
+    expect(stopped.summary?.stopped).toMatchObject({ code: 'shutting_down', retryAfterSeconds: 5 });
+    const { nextLine } = stopped.summary!.stopped!;
+    expect(stopped.summary).toMatchObject({ lines: nextLine - 1, created: nextLine - 1, failed: 0 });
+    expect(nextLine).toBeLessThan(300);
+    await ended;
+    const second = await start({ DATA_DIR });
+    const rest = await sendBatch(second.url, token, asked.slice(nextLine - 1));
+    expect(rest.summary).toMatchObject({ created: 300 - (nextLine - 1), replayed: 0 });
+    expectEachMadeOnce(asked, [...stopped.answers, ...rest.answers]);
+  });
+});
+
+(redis ? describe : describe.skip)('two instances that share Redis', () => {
+  const { url: REDIS_URL, keyPrefix: REDIS_KEY_PREFIX } = redis ?? { url: '', keyPrefix: '' };
+  const environment = { REDIS_URL, REDIS_KEY_PREFIX };
+
+  it('make each user once, and take over from one another', async () => {
+    const [first, second] = await Promise.all([start(environment), start(environment)]);
+    const asked = askedUsers(200);
+    tenant.resetStatistics();
+    const [a, b] = await Promise.all([first, second].map(({ url }) => sendBatch(url, token, asked)));
+    expect(a!.summary!.created + b!.summary!.created).toBe(200);
+    expect(a!.summary!.replayed + b!.summary!.replayed).toBe(200);
+    expect(createCalls()).toBe(200);
+    expectEachMadeOnce(asked, [...a!.answers, ...b!.answers]);
+
+    const others = askedUsers(100);
+    tenant.switches.change({ faults: { api: { slowMs: 20 } } });
+    const killed = await sendBatch(first.url, token, others, ({ line }) => {
+      if (line >= 20) void first.service.kill();
+    });
+    const answers = [...killed.answers];
+    // Those that the first had in hand are its own until its leases have run out.
+    for (let waiting = others; waiting.length > 0; await sleep(1000)) {
+      const result = await sendBatch(second.url, token, waiting);
+      expect(result.summary!.rejected).toBe(0);
+      const failed = new Set(result.answers.filter(({ status }) => status === 'failed').map(({ key }) => key));
+      answers.push(...result.answers.filter(({ key }) => !failed.has(key)));
+      waiting = waiting.filter(({ key }) => failed.has(key));
+    }
+    expectEachMadeOnce(others, answers);
+  });
+});
+
+describe('a batch of 5,000 lines', () => {
+  it('needs no more memory at its end than at its beginning', async () => {
+    const { service, url } = await start({
+      DATA_DIR: join(folder, 'large'),
+      BATCH_MAX_BYTES: String(1024 ** 3),
+      ...TELLS_LIVE_MEMORY,
+    });
+    const asked = askedUsers(5000);
+    // 150 MB in all, most of it white space: a service that kept lines would show it.
+    const padding = ' '.repeat(30_000);
+    const client = new BatchClient(url, token);
+    const sizes: Promise<number>[] = [];
+    const reading = client.read(() => client.answers.length % 500 === 0 && sizes.push(service.liveMemory()));
+    for (const line of asked) await client.write(`${JSON.stringify(line)}${padding}\n`);
+    client.request.end();
+    const { summary, answers } = await reading;
+    expect(summary).toEqual({ lines: 5000, created: 5000, replayed: 0, rejected: 0, failed: 0 });
+    expectEachMadeOnce(asked, answers);
+    const [atFirst, ...later] = await Promise.all(sizes);
+    expect(later).toHaveLength(9);
+    expect(Math.max(...later)).toBeLessThan(atFirst! + 30_000_000);
+  });
+});

@@ -1,0 +1,374 @@
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, it, jest, test } from '@jest/globals';
+import fc from 'fast-check';
+import { redisForTests } from '../testing/redis-for-tests.js';
+import { EmbeddedStore } from './embedded-store.js';
+import { IdempotencyKeyInUseError, IdempotencyKeyReusedError } from './idempotency-errors.js';
+import { IdempotencyLedger, type RepeatableRequest } from './idempotency-ledger.js';
+import type { Beginning, IdempotencyStore, Retention } from './idempotency-store.js';
+import { RedisStore } from './redis-store.js';
+import { contentDigestOf, requestIdOf } from './request-digests.js';
+
+// Every note is forced to disk, on a machine that has other work too.
+jest.setTimeout(60_000);
+
+const redis = await redisForTests();
+const LEASE_MS = 1000;
+const DAY = { keepMs: 86_400_000, maxKeys: 1000 };
+
+const folders: string[] = [];
+const newFolder = () => {
+  const folder = mkdtempSync(join(tmpdir(), 'idempotency-'));
+  folders.push(folder);
+  return folder;
+};
+const open: IdempotencyStore[] = [];
+const opened = async <Store extends IdempotencyStore>(store: Promise<Store>): Promise<Store> => {
+  open.push(await store);
+  return store;
+};
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((store) => store.close()));
+});
+afterAll(async () => {
+  await redis?.cleanUp();
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+let scopes = 0;
+/** Each test has keys of its own, also where they share a server. */
+const newScope = () => `scope-${++scopes}`;
+
+const begun = (beginning: Beginning) => {
+  if (beginning.kind !== 'begun') throw new Error(beginning.kind);
+  return beginning;
+};
+
+/** A kind of store, and how to have a second one that remembers the same: after a restart, or beside the first. */
+interface Kind {
+  readonly start: (retention?: Retention) => Promise<{
+    readonly store: IdempotencyStore;
+    readonly afterCrash: () => Promise<IdempotencyStore>;
+  }>;
+}
+
+const kinds: [string, Kind][] = [
+  [
+    'a folder',
+    {
+      start: async (retention = DAY) => {
+        const folder = newFolder();
+        const store = await EmbeddedStore.open(folder, retention);
+        return {
+          store,
+          afterCrash: async () => {
+            await store.close();
+            return opened(EmbeddedStore.open(folder, retention));
+          },
+        };
+      },
+    },
+  ],
+];
+if (redis) {
+  const { url, keyPrefix } = redis;
+  const openRedis = (retention: Retention) => opened(RedisStore.open({ url, keyPrefix, leaseMs: LEASE_MS }, retention));
+  kinds.push([
+    'Redis',
+    {
+      start: async (retention = DAY) => ({
+        store: await openRedis(retention),
+        afterCrash: async () => {
+          // The lease of the one that crashed is not renewed any more.
+          await Promise.all(open.splice(0).map((store) => store.close()));
+          await sleep(LEASE_MS * 1.5);
+          return openRedis(retention);
+        },
+      }),
+    },
+  ]);
+}
+
+describe.each(kinds)('requests in %s', (name, { start }) => {
+  const id = (key: string, scope: string) => requestIdOf(scope, 'client', key);
+
+  it('are begun once, and completed for everybody after', async () => {
+    const scope = newScope();
+    const { store, afterCrash } = await start();
+    const first = begun(await store.begin(id('a', scope), 'digest'));
+    expect(first.inDoubtSince).toBeUndefined();
+    await first.execution.complete({ id: '1' });
+    expect(await store.begin(id('a', scope), 'digest')).toEqual({ kind: 'completed', outcome: { id: '1' } });
+    expect(await store.begin(id('a', scope), 'other')).toEqual({ kind: 'other content' });
+    const later = await afterCrash();
+    expect(await later.begin(id('a', scope), 'digest')).toEqual({ kind: 'completed', outcome: { id: '1' } });
+    if (name === 'a folder') await later.close();
+  });
+
+  it('are in doubt where they were begun before a crash, since that time', async () => {
+    const scope = newScope();
+    const { store, afterCrash } = await start();
+    const before = Date.now();
+    await store.begin(id('a', scope), 'digest');
+    const after = Date.now();
+    await sleep(30);
+    const again = begun(await (await afterCrash()).begin(id('a', scope), 'digest'));
+    expect(again.inDoubtSince).toBeGreaterThanOrEqual(before - 1000);
+    expect(again.inDoubtSince).toBeLessThanOrEqual(after + 20);
+  });
+
+  it('stay in doubt through further attempts, and begin without doubt where nothing was carried out', async () => {
+    const scope = newScope();
+    const { store } = await start();
+    await begun(await store.begin(id('a', scope), 'digest')).execution.giveUp('perhaps');
+    await sleep(30);
+    const second = begun(await store.begin(id('a', scope), 'digest'));
+    expect(second.inDoubtSince).toBeLessThan(Date.now() - 20);
+    await second.execution.giveUp('perhaps');
+    expect(begun(await store.begin(id('a', scope), 'digest')).inDoubtSince).toBeLessThan(Date.now() - 20);
+
+    await begun(await store.begin(id('b', scope), 'digest')).execution.giveUp('no');
+    expect(await store.begin(id('b', scope), 'other')).toEqual({ kind: 'other content' });
+    expect(begun(await store.begin(id('b', scope), 'digest')).inDoubtSince).toBeUndefined();
+    if (name === 'a folder') await store.close();
+  });
+
+  it('are forgotten by age', async () => {
+    const scope = newScope();
+    const { store } = await start({ keepMs: 200, maxKeys: 1000 });
+    await begun(await store.begin(id('a', scope), 'digest')).execution.complete(1);
+    await begun(await store.begin(id('b', scope), 'digest')).execution.complete(1);
+    await sleep(250);
+    for (const key of ['b', 'a']) {
+      expect(begun(await store.begin(id(key, scope), 'another')).inDoubtSince).toBeUndefined();
+    }
+    if (name === 'a folder') await store.close();
+  });
+
+  it('are forgotten by number, the oldest of a client first', async () => {
+    const scope = newScope();
+    const { store } = await start({ keepMs: 86_400_000, maxKeys: 10 });
+    const other = requestIdOf(scope, 'another client', 'a');
+    await begun(await store.begin(other, 'digest')).execution.complete('other');
+    for (let i = 0; i < 25; i++) {
+      await begun(await store.begin(id(`${i}`, scope), 'digest')).execution.complete(i);
+      // Redis tells their order by its clock.
+      await sleep(2);
+    }
+    expect(await store.begin(other, 'digest')).toMatchObject({ kind: 'completed' });
+    for (let i = 24; i >= 15; i--) {
+      expect(await store.begin(id(`${i}`, scope), 'digest')).toEqual({ kind: 'completed', outcome: i });
+    }
+    expect(await store.begin(id('14', scope), 'digest')).toMatchObject({ kind: 'begun' });
+    if (name === 'a folder') await store.close();
+  });
+});
+
+describe('a folder', () => {
+  it('is for one process at a time, and says what to do about it', async () => {
+    const folder = newFolder();
+    await opened(EmbeddedStore.open(folder, DAY));
+    await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/in use by another process.*DATA_DIR.*REDIS_URL/);
+  });
+
+  it('that cannot be made is named', async () => {
+    const file = join(newFolder(), 'file');
+    writeFileSync(file, '');
+    await expect(EmbeddedStore.open(join(file, 'data'), DAY)).rejects.toThrow(/file.data cannot be opened \(ENOTDIR\)/);
+  });
+
+  it('shrinks to the requests of the last days, in the background, across clients and restarts', async () => {
+    const folder = newFolder();
+    let now = Date.now();
+    const retention = { keepMs: 1000, maxKeys: 100_000 };
+    const first = await EmbeddedStore.open(folder, retention, () => now);
+    const requests = Array.from({ length: 1150 }, (_, i) =>
+      requestIdOf('s', `client-${i % 100 === 0 ? 1 : 0}`, `${i}`),
+    );
+    await Promise.all(requests.map(async (id) => begun(await first.begin(id, 'd')).execution.complete(1)));
+    now += 2000;
+    const kept = requestIdOf('s', 'client-0', 'kept');
+    await begun(await first.begin(kept, 'd')).execution.complete('kept');
+    await first.close();
+    await (await EmbeddedStore.open(folder, retention, () => now)).close();
+    // A clock set back finds again what was not removed, and only that.
+    const second = await opened(EmbeddedStore.open(folder, { ...retention, keepMs: 1e9 }, () => now));
+    expect(await second.begin(kept, 'd')).toEqual({ kind: 'completed', outcome: 'kept' });
+    for (const id of [requests[0]!, requests[1]!, requests.at(-1)!]) {
+      expect(await second.begin(id, 'd')).toMatchObject({ kind: 'begun', inDoubtSince: undefined });
+    }
+  });
+
+  it('does not lose a request that is in hand for so long that it would be the oldest', async () => {
+    const store = await opened(EmbeddedStore.open(newFolder(), { keepMs: 86_400_000, maxKeys: 2 }));
+    const [slow, ...others] = Array.from({ length: 6 }, (_, i) => requestIdOf('s', 'c', `${i}`));
+    const { execution } = begun(await store.begin(slow!, 'd'));
+    for (const id of others) await begun(await store.begin(id, 'd')).execution.complete(1);
+    await execution.complete('slow');
+    expect(await store.begin(others[0]!, 'd')).toMatchObject({ kind: 'begun' });
+  });
+
+  it('holds neither key nor client, nor anything of the content', async () => {
+    const folder = newFolder();
+    const store = await EmbeddedStore.open(folder, DAY);
+    const ledger = new IdempotencyLedger(store, 'scope');
+    await ledger.outcomeOf({
+      clientId: 'svc-telling',
+      key: 'telling-key',
+      content: { open: { name: 'telling.name' }, secret: 'telling-Passw0rd' },
+      carryOut: async () => ({ id: 'the-outcome' }),
+      isInDoubt: () => true,
+    });
+    await store.close();
+    const stored = readdirSync(folder)
+      .map((file) => readFileSync(join(folder, file), 'latin1'))
+      .join('');
+    expect(stored).toContain('the-outcome');
+    expect(stored).not.toContain('telling');
+  });
+});
+
+const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequest<unknown> => ({
+  clientId: 'client',
+  key: 'key',
+  content: { open: { a: 1 }, secret: undefined },
+  carryOut: async () => 'outcome',
+  isInDoubt: () => false,
+  ...more,
+});
+
+(redis ? describe : describe.skip)('Redis', () => {
+  const { url, keyPrefix } = redis ?? { url: '', keyPrefix: '' };
+
+  it('keeps two instances from working on one request, for as long as one of them lives', async () => {
+    const [a, b] = await Promise.all(
+      [1, 2].map(() => opened(RedisStore.open({ url, keyPrefix, leaseMs: LEASE_MS }, DAY))),
+    );
+    const id = requestIdOf(newScope(), 'client', 'key');
+    const beginnings = await Promise.all([a!.begin(id, 'digest'), b!.begin(id, 'digest')]);
+    expect(beginnings.map(({ kind }) => kind).toSorted()).toEqual(['begun', 'under way']);
+    await sleep(LEASE_MS * 2);
+    expect(await b!.begin(id, 'digest')).toEqual({ kind: 'under way' });
+    await begun(beginnings.find(({ kind }) => kind === 'begun')!).execution.complete('done');
+    expect(await b!.begin(id, 'digest')).toEqual({ kind: 'completed', outcome: 'done' });
+  });
+
+  it('does not let an instance that lost its lease overwrite what the next one has in hand', async () => {
+    const options = { url, keyPrefix, leaseMs: LEASE_MS };
+    const id = requestIdOf(newScope(), 'client', 'key');
+    const stalled = begun(
+      await (await opened(RedisStore.open({ ...options, leaseMs: 90_000 }, DAY))).begin(id, 'digest'),
+    );
+    const client = await (await import('redis')).createClient({ url }).connect();
+    await client.hSet(`${keyPrefix}{${id.client}}:request:${id.key}`, 'leasedUntil', '0');
+    await client.close();
+    const next = begun(await (await opened(RedisStore.open(options, DAY))).begin(id, 'digest'));
+    await stalled.execution.giveUp('no');
+    await next.execution.complete('of the next');
+    await expect(stalled.execution.complete('late')).resolves.toBeUndefined();
+    const third = await opened(RedisStore.open(options, DAY));
+    expect(await third.begin(id, 'digest')).toEqual({ kind: 'completed', outcome: 'of the next' });
+  });
+
+  it('lets a ledger wait for another instance that has the same request in hand, and not for ever', async () => {
+    const [a, b] = await Promise.all(
+      [1, 2].map(() => opened(RedisStore.open({ url, keyPrefix, leaseMs: LEASE_MS }, DAY))),
+    );
+    const scope = newScope();
+    const [begun, finished] = [new EventEmitter(), new EventEmitter()];
+    const isBegun = once(begun, 'now');
+    const carryOut = async () => {
+      begun.emit('now');
+      await once(finished, 'now');
+      return 'theirs';
+    };
+    const first = new IdempotencyLedger(a!, scope).outcomeOf(request({ carryOut }));
+    await isBegun;
+    const impatient = new IdempotencyLedger(b!, scope, 100).outcomeOf(request());
+    await expect(impatient).rejects.toThrow(IdempotencyKeyInUseError);
+    const patient = new IdempotencyLedger(b!, scope).outcomeOf(request());
+    finished.emit('now');
+    expect(await patient).toEqual({ outcome: 'theirs', replayed: true });
+    expect(await first).toEqual({ outcome: 'theirs', replayed: false });
+  });
+
+  it('that is not there fails the start, without the password', async () => {
+    const opening = RedisStore.open({ url: 'redis://me:s3cret@127.0.0.1:1', keyPrefix, leaseMs: LEASE_MS }, DAY);
+    await expect(opening).rejects.toThrow(/Redis at 127\.0\.0\.1:1 cannot be used.*REDIS_URL/);
+    await expect(opening).rejects.not.toThrow(/s3cret/);
+  });
+});
+
+describe('the ledger', () => {
+  it('gives one execution to all who ask at the same time, and refuses another content under the same key', async () => {
+    const ledger = new IdempotencyLedger(await opened(EmbeddedStore.open(newFolder(), DAY)), 'scope');
+    let executions = 0;
+    const carryOut = async () => ++executions;
+    const settlements = await Promise.all(Array.from({ length: 5 }, () => ledger.outcomeOf(request({ carryOut }))));
+    expect(settlements.map(({ replayed }) => replayed)).toEqual([false, true, true, true, true]);
+    expect(settlements.every(({ outcome }) => outcome === 1)).toBe(true);
+    const other = request({ content: { open: { a: 2 }, secret: undefined } });
+    await expect(ledger.outcomeOf(other)).rejects.toThrow(IdempotencyKeyReusedError);
+    const otherSecret = request({ content: { open: { a: 1 }, secret: 'x' } });
+    await expect(ledger.outcomeOf(otherSecret)).rejects.toThrow(IdempotencyKeyReusedError);
+  });
+
+  it('does not take keys of another client or another tenant for the same', async () => {
+    const store = await opened(EmbeddedStore.open(newFolder(), DAY));
+    await new IdempotencyLedger(store, 'one').outcomeOf(request());
+    const { replayed } = await new IdempotencyLedger(store, 'two').outcomeOf(request());
+    const other = await new IdempotencyLedger(store, 'one').outcomeOf(request({ clientId: 'other' }));
+    expect([replayed, other.replayed]).toEqual([false, false]);
+  });
+
+  it('does not forget a doubt because of a later error that leaves none', async () => {
+    const ledger = new IdempotencyLedger(await opened(EmbeddedStore.open(newFolder(), DAY)), 'scope');
+    const seen: (number | undefined)[] = [];
+    const failing = (inDoubt: boolean) =>
+      ledger.outcomeOf(
+        request({
+          carryOut: async (inDoubtSince) => {
+            seen.push(inDoubtSince);
+            throw new Error('failed');
+          },
+          isInDoubt: () => inDoubt,
+        }),
+      );
+    for (const inDoubt of [false, true, false, false]) await expect(failing(inDoubt)).rejects.toThrow('failed');
+    expect(seen.map((since) => since !== undefined)).toEqual([false, false, true, true]);
+  });
+});
+
+describe('digests', () => {
+  test('of two contents are the same only where the contents are', async () => {
+    const id = requestIdOf('s', 'c', 'k');
+    const content = fc.record({
+      open: fc.jsonValue(),
+      secret: fc.option(fc.string({ maxLength: 3 }), { nil: undefined }),
+    });
+    await fc.assert(
+      fc.asyncProperty(content, content, async (a, b) => {
+        const isSame = JSON.stringify(a.open) === JSON.stringify(b.open) && (a.secret ?? null) === (b.secret ?? null);
+        expect((await contentDigestOf(id, a)) === (await contentDigestOf(id, b))).toBe(isSame);
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  test('of one password differ from key to key', async () => {
+    const digests = await Promise.all(
+      ['a', 'b'].map((key) => contentDigestOf(requestIdOf('s', 'c', key), { open: {}, secret: 'Passw0rd' })),
+    );
+    expect(new Set(digests).size).toBe(2);
+  });
+
+  test('of scope, client and key cannot be moved into each other', () => {
+    expect(requestIdOf('a', 'b', 'c')).not.toEqual(requestIdOf('ab', '', 'c'));
+    expect(requestIdOf('a', 'b', 'c').key).not.toBe(requestIdOf('a', 'x', 'c').key);
+  });
+});

@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import { createClient } from 'redis';
+
+const URL = 'redis://127.0.0.1:6379';
+
+export interface RedisForTests {
+  readonly url: string;
+  /** Of this test file alone. */
+  readonly keyPrefix: string;
+  /** Removes all that was written under the prefix. */
+  cleanUp(): Promise<void>;
+}
+
+/**
+ * The Redis of this machine, or undefined where none runs; that is said, and is an error with `REQUIRE_SERVERS=1`.
+ */
+export async function redisForTests(): Promise<RedisForTests | undefined> {
+  const client = createClient({ url: URL, socket: { connectTimeout: 1000, reconnectStrategy: false } });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+  } catch (error) {
+    if (process.env.REQUIRE_SERVERS === '1') throw error;
+    console.warn(`No Redis on ${URL}: the tests that need one are skipped.`);
+    return undefined;
+  }
+  await client.close();
+  const keyPrefix = `test-${randomUUID()}:`;
+  return {
+    url: URL,
+    keyPrefix,
+    cleanUp: async () => {
+      const client = await createClient({ url: URL }).connect();
+      for await (const keys of client.scanIterator({ MATCH: `${keyPrefix}*`, COUNT: 1000 })) {
+        if (keys.length > 0) await client.del(keys);
+      }
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,454 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { Agent, get, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import { type Clock, M2M_CLOCK, TokenProvider } from 'nestjs-identity-m2m';
+import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
+import { AppModule } from './app.module.js';
+import { readSettings } from './settings/settings.js';
+
+const PROVISIONING = {
+  TENANT_CLIENT_ID: 'svc-provisioning@acme.example',
+  TENANT_CLIENT_SECRET: 'dev-only: provisioning p+ss/wörd%21',
+};
+const SECRETS = { cli: 'dev-only-cli', reporting: 'dev-only-reporting', intruder: 'dev-only-intruder' };
+
+let tenant: RunningTenant;
+const dataDir = mkdtempSync(join(tmpdir(), 'user-provisioning-'));
+const closing: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  tenant = await startTenant();
+});
+afterEach(async () => {
+  tenant.switches.reset();
+  await Promise.all(closing.splice(0).map((close) => close()));
+});
+afterAll(async () => {
+  await tenant.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+/** A token for the service, as one of its callers gets it. */
+async function tokenOf(client: keyof typeof SECRETS, scope?: string): Promise<string> {
+  const credentials = Buffer.from(`svc-${client}@acme.example:${SECRETS[client]}`).toString('base64');
+  const response = await fetch(`${tenant.url}/oauth2/token/internal-api`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${credentials}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', ...(scope && { scope }) }),
+  });
+  return ((await response.json()) as { access_token: string }).access_token;
+}
+
+/** The clock of this machine, some time ahead. */
+class ShiftedClock implements Clock {
+  aheadMs = 0;
+  readonly setTimer: Clock['setTimer'] = (...timer) => systemClock.setTimer(...timer);
+
+  now() {
+    const { wallMs, monotonicMs } = systemClock.now();
+    return { wallMs: wallMs + this.aheadMs, monotonicMs: monotonicMs + this.aheadMs };
+  }
+}
+
+/** The service itself, over real HTTP, and calls to it as the command line client would make them. */
+async function start(environment: Record<string, string> = {}, beforeBoot = () => {}) {
+  const token = await tokenOf('cli');
+  beforeBoot();
+  const settings = readSettings({
+    TENANT_URL: tenant.url,
+    ALLOWED_CLIENTS: 'svc-cli@acme.example, svc-reporting@acme.example',
+    TENANT_TIMEOUT_MS: '400',
+    DATA_DIR: dataDir,
+    ...PROVISIONING,
+    ...environment,
+  });
+  const clock = new ShiftedClock();
+  const module = await Test.createTestingModule({ imports: [AppModule.with(settings)] })
+    .overrideProvider(M2M_CLOCK)
+    .useValue(clock)
+    .compile();
+  const app: INestApplication = module.createNestApplication();
+  app.useLogger(false);
+  await app.listen(0, '127.0.0.1');
+  closing.push(() => app.close());
+  const url = await app.getUrl();
+  const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (text && JSON.parse(text)) as Record<string, unknown>,
+    };
+  };
+  return { url, app, call, clock, tokens: app.get(TokenProvider) };
+}
+
+let names = 0;
+const newUser = (more: object = {}) => {
+  const name = `user-${++names}`;
+  return { name, mail: `${name}@example.org`, displayName: `User ${names}`, ...more };
+};
+const usersNamed = (name: string) => [...tenant.users.all()].filter((user) => user.name === `${name}@acme.example`);
+
+describe('users', () => {
+  it('are made, shown, changed and deleted', async () => {
+    const { call } = await start();
+    const body = newUser();
+    const created = await call('POST', '/users', body);
+    expect(created).toMatchObject({
+      status: 201,
+      body: { name: body.name, mail: body.mail, displayName: body.displayName },
+    });
+    const shown = await call('GET', `/users/${body.name}`);
+    expect(shown).toMatchObject({
+      status: 200,
+      body: { id: created.body.id, name: `${body.name}@acme.example`, state: 'None' },
+    });
+    const changed = await call('PATCH', `/users/${body.name}`, { displayName: 'Another', mobileNumber: '+49 30 1234' });
+    expect(changed).toMatchObject({ status: 200, body: { displayName: 'Another', mail: body.mail } });
+    expect((await call('DELETE', `/users/${body.name}`)).status).toBe(204);
+    expect((await call('GET', `/users/${body.name}`)).status).toBe(404);
+  });
+
+  it('are made without a surprise: nothing is left to the tenant’s defaults', async () => {
+    const { call } = await start();
+    const quiet = newUser();
+    await call('POST', '/users', quiet);
+    const invited = newUser({ sendInvitation: true, mustChangePassword: false });
+    await call('POST', '/users', invited);
+    const plain = { inEverybodyRole: true, inSysAdminRole: false, passwordNeverExpire: false, serviceUser: false };
+    expect(usersNamed(quiet.name)).toMatchObject([{ ...plain, mailInvitations: 0, forcePasswordChangeNext: true }]);
+    expect(usersNamed(invited.name)).toMatchObject([{ ...plain, mailInvitations: 1, forcePasswordChangeNext: false }]);
+  });
+
+  test.each<[string, string, string, unknown]>([
+    ['no body', 'POST', '/users', undefined],
+    ['no JSON', 'POST', '/users', '{'],
+    ['a list', 'POST', '/users', []],
+    ['no name', 'POST', '/users', { mail: 'a@example.org' }],
+    ['no mail', 'POST', '/users', { name: 'a' }],
+    ['a mail address that is none', 'POST', '/users', { name: 'a', mail: 'a' }],
+    ['a name with a blank', 'POST', '/users', { name: 'a b', mail: 'a@example.org' }],
+    ['a name with a slash', 'POST', '/users', { name: 'a/b', mail: 'a@example.org' }],
+    ['a flag as text', 'POST', '/users', newUser({ sendInvitation: 'true' })],
+    ['a field that does not exist', 'POST', '/users', newUser({ inSysAdminRole: true })],
+    ['a change of nothing', 'PATCH', '/users/a', {}],
+    ['a change of the name', 'PATCH', '/users/a', { name: 'b' }],
+    ['an unlikely name', 'GET', '/users/a%20b', undefined],
+  ])('are refused with 400 for %s, and the tenant is not asked', async (_name, method, path, body) => {
+    const { call } = await start();
+    tenant.resetStatistics();
+    const response = await call(method, path, body);
+    expect(response.status).toBe(400);
+    expect(response.body.message).toBeTruthy();
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  test.each<[string, unknown, number, string]>([
+    ['a name that is taken', { name: 'svc-cli', mail: 'a@example.org' }, 409, 'duplicate'],
+    ['a weak password', newUser({ password: 'alllowercase' }), 422, 'weak_password'],
+  ])('are refused for %s, in the tenant’s words', async (_name, body, status, error) => {
+    const { call } = await start();
+    const response = await call('POST', '/users', body);
+    expect(response).toMatchObject({ status, body: { statusCode: status, error } });
+    expect(response.body.message).toMatch(/in use|password/i);
+  });
+
+  test.each(['GET', 'DELETE', 'PATCH'])('that are not there get 404 from %s', async (method) => {
+    const { call } = await start();
+    const response = await call(method, '/users/nobody', method === 'PATCH' ? { displayName: 'x' } : undefined);
+    expect(response).toMatchObject({ status: 404, body: { error: 'not_found' } });
+  });
+});
+
+describe('a service that the tenant does not let', () => {
+  it('says 502, and what its operator can do', async () => {
+    const { call } = await start({
+      TENANT_CLIENT_ID: 'svc-directory-reader@acme.example',
+      TENANT_CLIENT_SECRET: 'dev-only-directory-reader',
+      TENANT_SCOPE: 'read-only',
+    });
+    for (const scopeViolation of ['envelope', 401, 403] as const) {
+      tenant.switches.change({ scopeViolation });
+      const response = await call('POST', '/users', newUser());
+      expect(response).toMatchObject({ status: 502, body: { error: 'not_authorised' } });
+      expect(response.body.hint).toContain('User Management');
+    }
+  });
+
+  it('says 502 with a wrong secret, without telling it', async () => {
+    const { call } = await start({ TENANT_CLIENT_SECRET: 'wr0ng-secret' });
+    const response = await call('POST', '/users', newUser());
+    expect(response).toMatchObject({ status: 502, body: { error: 'tenant_rejects_service' } });
+    expect(response.body.hint).toContain('login name and password');
+    expect(JSON.stringify(response.body)).not.toContain('wr0ng-secret');
+  });
+});
+
+describe('an outage of the tenant', () => {
+  it('of its token endpoint goes unnoticed while the token lives', async () => {
+    const { call } = await start();
+    await call('POST', '/users', newUser());
+    tenant.switches.change({ faults: { token: { outage: 'reset' } } });
+    for (let i = 0; i < 20; i++) expect((await call('POST', '/users', newUser())).status).toBe(201);
+  });
+
+  it('of its token endpoint before there was a token is 503 with Retry-After, and nothing is sent', async () => {
+    const { call } = await start({}, () => tenant.switches.change({ faults: { token: { outage: '500' } } }));
+    tenant.resetStatistics();
+    const response = await call('POST', '/users', newUser());
+    expect(response).toMatchObject({ status: 503, body: { error: 'tenant_unreachable' } });
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  test.each(['refuse', 'reset', 'hang', '500', 'html'] as const)('%s: 503 with Retry-After', async (outage) => {
+    const { call } = await start();
+    tenant.switches.change({ faults: { api: { outage } } });
+    const response = await call('GET', '/users/somebody');
+    expect(response).toMatchObject({ status: 503, body: { error: 'tenant_unreachable' } });
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+  });
+
+  it('by a rate limit: 503 with the tenant’s own Retry-After', async () => {
+    const { call } = await start();
+    tenant.switches.change({ faults: { api: { rateLimit: { retryAfter: 17 } } } });
+    const response = await call('POST', '/users', newUser());
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '17']);
+  });
+});
+
+describe('a user whose making is in doubt', () => {
+  it('is found where the tenant made it and the answer was lost', async () => {
+    const { call } = await start();
+    tenant.switches.change({ faults: { api: { outage: 'lose-answer' } } });
+    const body = newUser();
+    const pending = call('POST', '/users', body);
+    while (usersNamed(body.name).length === 0) await new Promise(setImmediate);
+    tenant.switches.reset();
+    expect(await pending).toMatchObject({ status: 201, body: { mail: body.mail } });
+    expect(usersNamed(body.name)).toHaveLength(1);
+  });
+
+  it('is made once where the first call did not get through', async () => {
+    const { call } = await start();
+    await call('GET', '/users/nobody');
+    tenant.resetStatistics();
+    tenant.switches.change({ faults: { api: { outage: 'reset' } } });
+    const body = newUser();
+    const pending = call('POST', '/users', body);
+    while ((tenant.statistics().apiCalls['/cdirectoryservice/createuser'] ?? 0) === 0) await new Promise(setImmediate);
+    tenant.switches.reset();
+    expect((await pending).status).toBe(201);
+    expect(usersNamed(body.name)).toHaveLength(1);
+  });
+
+  it('is not taken for one that was there before', async () => {
+    const { call } = await start();
+    const body = newUser();
+    await call('POST', '/users', body);
+    expect((await call('POST', '/users', body)).status).toBe(409);
+  });
+
+  it('is made once for all requests with one Idempotency-Key', async () => {
+    const { call } = await start();
+    const body = newUser();
+    const key = { 'idempotency-key': `key-${body.name}` };
+    const responses = await Promise.all(Array.from({ length: 10 }, () => call('POST', '/users', body, key)));
+    expect(new Set(responses.map(({ status, body }) => `${status} ${String(body.id)}`)).size).toBe(1);
+    expect(responses[0]!.status).toBe(201);
+    expect(await call('POST', '/users', body, key)).toMatchObject({ status: 201 });
+    expect(usersNamed(body.name)).toHaveLength(1);
+  });
+
+  it('is found by a repetition with its Idempotency-Key after the service had to give up', async () => {
+    const { call } = await start();
+    await call('GET', '/users/nobody');
+    const body = newUser();
+    const key = { 'idempotency-key': `key-${body.name}` };
+    tenant.switches.change({ faults: { api: { outage: 'lose-answer' } } });
+    const first = await call('POST', '/users', body, key);
+    expect(first).toMatchObject({ status: 503, body: { message: expect.stringContaining('Idempotency-Key') } });
+    tenant.switches.reset();
+    expect((await call('POST', '/users', body, key)).status).toBe(201);
+    expect(usersNamed(body.name)).toHaveLength(1);
+  });
+
+  it('stays in doubt, and says so, where neither the answer nor the lookup gets through', async () => {
+    const { call, tokens } = await start();
+    await tokens.getToken();
+    const body = newUser();
+    const key = { 'idempotency-key': `key-${body.name}` };
+    tenant.switches.change({ faults: { api: { outage: 'lose-answer' }, token: { outage: 'reset' } } });
+    const pending = call('POST', '/users', body, key);
+    while (usersNamed(body.name).length === 0) await new Promise(setImmediate);
+    tenant.switches.change({ faults: { api: { outage: 'refuse' } } });
+    expect(await pending).toMatchObject({ status: 503, body: { message: expect.stringContaining('not known') } });
+    tenant.switches.reset();
+    expect((await call('POST', '/users', body, key)).status).toBe(201);
+    expect(usersNamed(body.name)).toHaveLength(1);
+    expect(tokens.status().freshness).toBe('fresh');
+  });
+
+  it('is not taken for that of somebody else, made before', async () => {
+    const { call, url } = await start();
+    const body = newUser();
+    tenant.switches.change({ faults: { api: { rateLimit: {} } } });
+    const key = { 'idempotency-key': `key-${body.name}` };
+    // Nothing was made, and that is known: the key leaves no doubt behind.
+    expect((await call('POST', '/users', body, key)).status).toBe(503);
+    tenant.switches.reset();
+    const other = await fetch(`${url}/users`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await tokenOf('cli')}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    expect(other.status).toBe(201);
+    expect((await call('POST', '/users', body, key)).status).toBe(409);
+  });
+
+  it('is not mixed up with another under a key that was used before', async () => {
+    const { call } = await start();
+    const key = { 'idempotency-key': 'the-same-key' };
+    expect((await call('POST', '/users', newUser(), key)).status).toBe(201);
+    expect(await call('POST', '/users', newUser(), key)).toMatchObject({
+      status: 422,
+      body: { error: 'idempotency_key_reused' },
+    });
+    expect((await call('POST', '/users', newUser(), { 'idempotency-key': 'a b' })).status).toBe(400);
+  });
+});
+
+describe('a caller', () => {
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+  it('without a token gets 401', async () => {
+    const { call } = await start();
+    const response = await call('GET', '/users/a', undefined, { authorization: '' });
+    expect([response.status, response.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+  });
+
+  it('with too little scope gets 403, which names it', async () => {
+    const { call } = await start();
+    const response = await call('POST', '/users', newUser(), bearer(await tokenOf('reporting')));
+    expect(response.status).toBe(403);
+    expect(response.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope", scope="users.write"');
+    expect((await call('GET', '/users/svc-cli', undefined, bearer(await tokenOf('reporting')))).status).toBe(200);
+  });
+
+  it('who was not named gets 403 with the best of tokens', async () => {
+    const { call } = await start();
+    expect((await call('GET', '/users/svc-cli', undefined, bearer(await tokenOf('intruder')))).status).toBe(403);
+  });
+
+  it('with a token that has expired gets 401', async () => {
+    const { call, clock } = await start();
+    tenant.switches.change({ tokenLifetimeSeconds: 60 });
+    const token = await tokenOf('cli');
+    expect((await call('GET', '/users/svc-cli', undefined, bearer(token))).status).toBe(200);
+    // The clocks of tenant and service may differ by 30 s.
+    clock.aheadMs = 90_000;
+    const response = await call('GET', '/users/svc-cli', undefined, bearer(token));
+    expect(response.status).toBe(401);
+    expect(response.headers.get('www-authenticate')).toContain('error="invalid_token"');
+  });
+
+  it('with a token for the tenant’s own API gets 401', async () => {
+    const { call, tokens } = await start();
+    expect((await call('GET', '/users/a', undefined, bearer((await tokens.getToken()).reveal()))).status).toBe(401);
+  });
+
+  it('is let in with a token of the tenant’s new key after a rotation', async () => {
+    const { call } = await start();
+    await tenant.rotateKeys();
+    expect((await call('GET', '/users/svc-cli', undefined, bearer(await tokenOf('cli')))).status).toBe(200);
+  });
+
+  it('may ask for the status without a token, and learns no secret', async () => {
+    const { call, tokens } = await start();
+    const token = await tokens.getToken();
+    const { status, body } = await call('GET', '/status', undefined, { authorization: '' });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ token: { freshness: 'fresh', fingerprint: token.fingerprint } });
+    expect(JSON.stringify(body)).not.toContain(token.reveal());
+  });
+});
+
+describe('the log', () => {
+  it('has a line for each request: what became of it, and who came by which token, which is not told', async () => {
+    const { app, url } = await start();
+    const lines: string[] = [];
+    const line = (message: unknown, context: string) => {
+      if (context === 'UserProvisioning') lines.push(String(message));
+    };
+    app.useLogger({ log: line, warn: line, error: line });
+    const tokens = { cli: await tokenOf('cli'), reporting: await tokenOf('reporting') };
+    // One connection for all: who came first must not be taken for who comes next.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = async (path: string, token?: string) => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      const [response] = (await once(get(url + path, { agent, headers }), 'response')) as [IncomingMessage];
+      await once(response.resume(), 'close');
+    };
+    await ask('/users/svc-cli', tokens.cli);
+    await ask('/users/nobody?access_token=secret');
+    await ask('/users/%0A%1B[31mnobody', tokens.reporting);
+    await ask('/status', tokens.cli);
+    agent.destroy();
+    tenant.switches.change({ faults: { api: { outage: 'hang' } } });
+    tenant.resetStatistics();
+    const call = get(`${url}/users/somebody`, { headers: { authorization: `Bearer ${tokens.cli}` } });
+    call.on('error', () => {});
+    const soon = () => new Promise((resolve) => setTimeout(resolve, 5));
+    while (Object.keys(tenant.statistics().apiCalls).length === 0) await soon();
+    call.destroy();
+    while (lines.length < 4) await soon();
+    const name = (token: string) => createHash('sha256').update(token).digest('hex').slice(0, 12);
+    expect(lines).toEqual([
+      `200 GET /users/svc-cli client=svc-cli@acme.example token=${name(tokens.cli)}`,
+      '401 GET /users/nobody',
+      `400 GET /users/%0A%1B[31mnobody client=svc-reporting@acme.example token=${name(tokens.reporting)}`,
+      `client gone GET /users/somebody client=svc-cli@acme.example token=${name(tokens.cli)}`,
+    ]);
+  });
+});
+
+describe('the settings', () => {
+  it('stand for the emulator where nothing is set, and for nothing of it once a tenant is', () => {
+    expect(readSettings({}).tenant).toMatchObject({
+      url: 'http://127.0.0.1:4400',
+      clientId: 'svc-provisioning@acme.example',
+    });
+    expect(readSettings({ TENANT_URL: '' }).tenant.url).toBe('http://127.0.0.1:4400');
+    expect(() => readSettings({ TENANT_URL: 'https://acme.id.cyberark.cloud', PORT: 'x' })).toThrow(
+      /PORT[^]*TENANT_CLIENT_ID: login name[^]*TENANT_CLIENT_SECRET: secret[^]*ALLOWED_CLIENTS/,
+    );
+  });
+
+  it('take a secret as it is, and a list of clients only if it names some', () => {
+    const settings = {
+      TENANT_URL: 'https://acme.id.cyberark.cloud',
+      TENANT_CLIENT_ID: 'a',
+      ALLOWED_CLIENTS: ' b , c ',
+    };
+    expect(readSettings({ ...settings, TENANT_CLIENT_SECRET: ' pass word ' })).toMatchObject({
+      tenant: { clientSecret: ' pass word ' },
+      api: { clients: ['b', 'c'] },
+    });
+    expect(() => readSettings({ ...settings, TENANT_CLIENT_SECRET: 'x', ALLOWED_CLIENTS: ' , ' })).toThrow(
+      'names none',
+    );
+  });
+});

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+
+const text = (max: number) => z.string().trim().min(1).max(max);
+const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
+
+/** A login name, with or without the suffix behind the @; the tenant's default suffix is taken where there is none. */
+export const userName = z
+  .string()
+  .max(256)
+  .regex(/^[^\s@/\\"']+(?:@[^\s@/\\"']+)?$/, 'must be a login name: user or user@suffix');
+
+const fields = {
+  displayName: text(256).describe('Name as people see it'),
+  description: text(1024),
+  mobileNumber: phone,
+  officeNumber: phone,
+};
+
+/** The body of `POST /users`. */
+export const newUser = z
+  .strictObject({
+    name: userName.describe('Login name: user, or user@suffix'),
+    mail: z.email().max(254),
+    displayName: fields.displayName.optional(),
+    description: fields.description.optional(),
+    mobileNumber: fields.mobileNumber.optional(),
+    officeNumber: fields.officeNumber.optional(),
+    password: z.string().min(1).max(256).optional().describe('Left out: the tenant makes a random one'),
+    mustChangePassword: z.boolean().default(true).describe('Whether the first login asks for a new password'),
+    sendInvitation: z.boolean().default(false).describe('Whether the tenant mails an invitation'),
+  })
+  .meta({ example: { name: 'mary.major', mail: 'mary.major@example.org', displayName: 'Mary Major' } });
+
+export type NewUser = z.infer<typeof newUser>;
+
+/** The body of `PATCH /users/:name`: what is to be changed, at least one thing. */
+export const userChange = z
+  .strictObject({ mail: z.email().max(254), ...fields })
+  .partial()
+  .refine((change) => Object.keys(change).length > 0, 'must change something')
+  .meta({ example: { displayName: 'Mary Minor' } });
+
+export type UserChange = z.infer<typeof userChange>;
+
+/** A user as this service shows it. */
+export const user = z.object({
+  id: z.string(),
+  name: z.string(),
+  mail: z.string().nullable(),
+  displayName: z.string().nullable(),
+  state: z.string().nullable(),
+});
+
+export type User = z.infer<typeof user>;

@@ -1,0 +1,267 @@
+import { Readable } from 'node:stream';
+import axios, {
+  type AxiosAdapter,
+  AxiosError,
+  AxiosHeaders,
+  type AxiosInstance,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+  isAxiosError,
+} from 'axios';
+import { proxyChoice } from './axios-proxy.js';
+import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-request-options.js';
+import { isReplayableBody } from './replayable-body.js';
+import { hideConnections, redactRequest } from './request-redaction.js';
+import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
+
+/** A client that may put its token on a call. */
+export interface CarrierChoice {
+  readonly carrier: TokenCarrier;
+  /** Where relative URLs of its calls lead. */
+  readonly baseUrl: string | undefined;
+}
+
+export interface AxiosBearerInterceptorOptions {
+  /** The client whose instance it is. */
+  readonly own: CarrierChoice;
+  /** Finds the client that a call asks for by name or tenant. */
+  readonly choose: (wanted: CallTokenOptions) => Promise<CarrierChoice>;
+}
+
+/**
+ * Puts the carrier's token on the calls of an axios instance.
+ *
+ * The interceptor itself does no more than to step between axios and the call's adapter. Only there is the call as it
+ * goes to the wire: address joined, body serialised, every other interceptor done. And only there can it be sent a
+ * second time without any of that being done twice.
+ *
+ * @throws Error for the process-global axios, whose calls are anybody's.
+ */
+export function installAxiosBearerInterceptor(instance: AxiosInstance, options: AxiosBearerInterceptorOptions): void {
+  if (instance === (axios as AxiosInstance)) {
+    throw new Error(
+      'The bearer interceptor was to be installed on the process-global axios, which would put tokens on the calls of every library in this process. Give it an instance of its own: axios.create().',
+    );
+  }
+  instance.interceptors.request.use(
+    (config) => {
+      if (isWithoutToken(config) || isWrapped(config.adapter)) return config;
+      config.adapter = wrap(config.adapter, options);
+      return config;
+    },
+    undefined,
+    { synchronous: true },
+  );
+  // Here and not where a call is sent: reading an answer can fail as well, once it has arrived.
+  instance.interceptors.response.use(undefined, (error: unknown) => {
+    if (isAxiosError(error)) for (const request of [error.request, error.response?.request]) hideConnections(request);
+    return Promise.reject(error);
+  });
+}
+
+type AdapterConfig = InternalAxiosRequestConfig['adapter'];
+
+const wrappers = new WeakSet<AxiosAdapter>();
+
+function isWrapped(adapter: AdapterConfig): boolean {
+  return typeof adapter === 'function' && wrappers.has(adapter);
+}
+
+function wrap(inner: AdapterConfig, options: AxiosBearerInterceptorOptions): AxiosAdapter {
+  const wrapper: AxiosAdapter = (config) => {
+    const send = axios.getAdapter(inner ?? axios.defaults.adapter, config);
+    // From here on the config is in the hands of others, who may send it again.
+    if (inner === undefined) delete config.adapter;
+    else config.adapter = inner;
+    return dispatch(config, send, options);
+  };
+  wrappers.add(wrapper);
+  return wrapper;
+}
+
+async function dispatch(
+  asked: InternalAxiosRequestConfig,
+  send: AxiosAdapter,
+  { own, choose }: AxiosBearerInterceptorOptions,
+): Promise<AxiosResponse> {
+  const wanted = wantedToken(asked);
+  const isOthers = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
+  const { carrier, baseUrl } = isOthers ? await choose(wanted) : own;
+  // A call for another client that gives no base address of its own means that client's.
+  const config = isOthers && asked.baseURL === own.baseUrl ? { ...asked, baseURL: baseUrl } : asked;
+  const url = finalUrl(config);
+  if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return send(config);
+  const isBound = (address: string) => carrier.isBound(address);
+  const proxy = proxyChoice(config, url, isBound);
+  if (proxy === 'refused') return send(config);
+  const cancellation = new Cancellation(config);
+  try {
+    const result = await carrier.call<Result>({
+      method: (config.method ?? 'get').toUpperCase(),
+      url,
+      token: wanted,
+      signal: () => cancellation.signal(),
+      send: (authorization) => sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct' }),
+      about: ({ response }) => response && aboutToken(response),
+      isReplayable: () => isReplayableBody(config.data, carrier.maxReplayBytes),
+      discard: ({ response }) => discard(response),
+    });
+    if (!result.ok) throw result.error;
+    return result.response;
+  } finally {
+    cancellation.release();
+  }
+}
+
+function aboutToken({ status, headers }: AxiosResponse): AnswerAboutToken {
+  return {
+    status,
+    challenges: headerText(headers['www-authenticate']),
+    dpopNonce: headerText(headers['dpop-nonce']),
+  };
+}
+
+/** How axios settles a call: an answer may arrive as a response or inside an error, as `validateStatus` has it. */
+type Result =
+  | { readonly ok: true; readonly response: AxiosResponse }
+  | { readonly ok: false; readonly response: AxiosResponse | undefined; readonly error: unknown };
+
+interface Sending {
+  readonly config: InternalAxiosRequestConfig;
+  readonly send: AxiosAdapter;
+  readonly isBound: (url: string) => boolean;
+  /** Past the proxies that the environment may name. */
+  readonly isDirect: boolean;
+}
+
+/**
+ * Sends a copy of the call, so that the token is on nothing that outlives it: the application's config goes into
+ * responses, errors, logs, and calls that others make of it, and its headers may be shared between calls.
+ */
+async function sendWith(call: CallAuthorization, { config, send, isBound, isDirect }: Sending): Promise<Result> {
+  const { authorization, dpop } = call;
+  // Set directly: axios would examine a text again that was examined when the token arrived.
+  const headers = Object.assign(new AxiosHeaders(), config.headers);
+  headers['Authorization'] = authorization;
+  if (dpop !== undefined) headers['DPoP'] = dpop;
+  const sent = copyOf(config);
+  sent.headers = headers;
+  if (isDirect) sent.proxy = false;
+  if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound);
+  // The fetch adapter asks nobody before it follows a redirect, and not each version heeds maxRedirects.
+  if (config.fetchOptions?.redirect !== 'error') sent.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
+  try {
+    const response = await send(sent);
+    withoutToken(response, config, call);
+    return { ok: true, response };
+  } catch (error) {
+    if (!isAxiosError(error)) return { ok: false, response: undefined, error };
+    error.config = config;
+    redactRequest(error.request, call);
+    if (error.response) withoutToken(error.response, config, call);
+    return { ok: false, response: error.response, error };
+  }
+}
+
+/** The spread operator takes five times as long with an object of axios' kind, which has no prototype. */
+function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig {
+  const copy: Record<PropertyKey, unknown> = {};
+  for (const key of Reflect.ownKeys(config)) copy[key] = config[key as keyof typeof config];
+  return copy as unknown as InternalAxiosRequestConfig;
+}
+
+function withoutToken(response: AxiosResponse, config: InternalAxiosRequestConfig, call: CallAuthorization): void {
+  response.config = config;
+  redactRequest(response.request, call);
+}
+
+/** The address that axios will call: an absolute `url` wins over `baseURL`, unless that was turned off. */
+function finalUrl({ baseURL, url = '', allowAbsoluteUrls }: InternalAxiosRequestConfig): string {
+  if (!baseURL || (allowAbsoluteUrls !== false && /^(?:[a-z][a-z\d+\-.]*:)?\/\//i.test(url))) return url;
+  return url ? `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}` : baseURL;
+}
+
+/** A caller who says how to authorise the call is right, also with `false` for not at all. */
+function hasCredentials(config: InternalAxiosRequestConfig): boolean {
+  return config.auth !== undefined || config.headers.has('Authorization');
+}
+
+/** Empty where it is not one text. */
+function hostHeader({ headers }: InternalAxiosRequestConfig): string | undefined {
+  const host: unknown = headers.get('Host');
+  if (host === undefined || host === null || host === false) return undefined;
+  return typeof host === 'string' ? host : '';
+}
+
+/**
+ * Judges each redirect by where it leads, like a call of its own: the token goes along while that is a place it is bound
+ * to, and from the first that is not, it is gone for the rest of the way. axios and its redirect library know nothing of
+ * paths, and not each of their versions treats each header and each subdomain in the same way.
+ *
+ * A token that is bound to a key follows no redirect: each place needs a proof of its own, and there is no waiting here.
+ */
+function redirectByBinding(
+  { beforeRedirect, proxy }: InternalAxiosRequestConfig,
+  { authorization, dpop }: CallAuthorization,
+  isBound: (url: string) => boolean,
+): NonNullable<InternalAxiosRequestConfig['beforeRedirect']> {
+  let isOnBoundWay = dpop === undefined;
+  return (options, ...details) => {
+    const headers = options.headers as Record<string, unknown>;
+    for (const name of Object.keys(headers)) if (/^(?:authorization|dpop)$/i.test(name)) delete headers[name];
+    const url = String(options.href);
+    isOnBoundWay &&= isBound(url) && proxyChoice({ proxy }, url, isBound) === 'as it is';
+    if (isOnBoundWay) headers.Authorization = authorization;
+    beforeRedirect?.(options, ...details);
+  };
+}
+
+function discard(response: AxiosResponse | undefined): void {
+  const data: unknown = response?.data;
+  if (data instanceof ReadableStream) data.cancel().catch(() => {});
+  else if (data instanceof Readable) data.destroy();
+}
+
+function headerText(value: unknown): string | undefined {
+  if (Array.isArray(value)) return value.join(', ');
+  return typeof value === 'string' ? value : undefined;
+}
+
+/**
+ * What ends a call of axios, as one signal: its `signal`, its `cancelToken` (the older way, which @nestjs/axios uses for
+ * each call) and its `timeout`, which axios itself applies only once the call is with the adapter. Made only if somebody
+ * has to wait.
+ */
+class Cancellation {
+  #controller: AbortController | undefined;
+  #subscription: { cancel?: () => void } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #abort = () => this.#controller?.abort();
+
+  constructor(private readonly config: InternalAxiosRequestConfig) {}
+
+  signal(): AbortSignal {
+    if (!this.#controller) {
+      const { signal, cancelToken, timeout } = this.config;
+      this.#controller = new AbortController();
+      if (signal?.aborted || cancelToken?.reason) this.#abort();
+      signal?.addEventListener?.('abort', this.#abort);
+      this.#subscription = cancelToken?.promise.then(this.#abort) as { cancel?: () => void } | undefined;
+      if (timeout) this.#timer = setTimeout(() => this.#controller?.abort(this.#timeoutError()), timeout);
+    }
+    return this.#controller.signal;
+  }
+
+  release(): void {
+    if (!this.#controller) return;
+    this.config.signal?.removeEventListener?.('abort', this.#abort);
+    this.#subscription?.cancel?.();
+    clearTimeout(this.#timer);
+  }
+
+  #timeoutError(): AxiosError {
+    const { timeout, timeoutErrorMessage } = this.config;
+    const message = timeoutErrorMessage ?? `timeout of ${timeout}ms exceeded while waiting for an access token`;
+    return new AxiosError(message, AxiosError.ECONNABORTED, this.config);
+  }
+}

@@ -1,0 +1,84 @@
+import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
+import { carrierOf } from './carrier-of.js';
+import { firstHop, followable, type Hop, initOf, nextHop } from './fetch-redirect.js';
+import { isReplayableBody } from './replayable-body.js';
+import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
+
+type Fetch = typeof globalThis.fetch;
+
+export interface BearerFetchOptions {
+  /** Which token the calls carry. What is not said is as in the client's options. */
+  readonly token?: Omit<GetTokenOptions, 'signal'>;
+  /** What sends the calls. Default: the global `fetch`, as it is at the time of the call. */
+  readonly fetch?: Fetch;
+}
+
+/**
+ * A `fetch` whose calls carry the provider's token where it is bound, and go out as they are everywhere else.
+ *
+ * What it does with a call is what `fetch` does, with these differences where the call carries the token. A 401 that a
+ * newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing. Redirects are
+ * followed one by one, each judged by where it leads; from the first place that the token is not bound to, it is gone for
+ * the rest of the way. The body of a `Request` can be sent once, so a redirect that would repeat it fails the call.
+ *
+ * An `Authorization` header of the caller is left as it is.
+ *
+ * @example
+ * const fetch = bearerFetch(provider);
+ * const answer = await fetch('https://api.example/users', { signal: AbortSignal.timeout(2000) });
+ *
+ * @throws `TokenUnavailableError` or one of its subclasses, and nothing was sent; whatever `fetch` throws.
+ */
+export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions = {}): Fetch {
+  const carrier = carrierOf(provider);
+  return async (input, init) => {
+    const fetch = options.fetch ?? globalThis.fetch;
+    let hop = firstHop(input, init);
+    if (hop.headers.has('authorization') || !isBound(carrier, hop)) return fetch(input, init);
+    for (let redirects = 0; ; redirects++) {
+      const response = await carrier.call(boundCall(hop, options.token, fetch, carrier.maxReplayBytes));
+      const next = followable(hop, response) ? nextHop(hop, response, redirects) : undefined;
+      if (!next) return redirects > 0 ? redirected(response) : response;
+      if (!isBound(carrier, next)) return redirected(await fetch(next.url, initOf(next, next.headers, 'follow')));
+      hop = next;
+    }
+  };
+}
+
+function isBound(carrier: TokenCarrier, { url, headers }: Hop): boolean {
+  return carrier.isBound(url, headers.get('host'));
+}
+
+function boundCall(hop: Hop, token: GetTokenOptions | undefined, fetch: Fetch, maxReplayBytes: number) {
+  return {
+    method: hop.method,
+    url: hop.url,
+    token,
+    send: (authorization: CallAuthorization) => send(hop, authorization, fetch),
+    about: aboutToken,
+    isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, maxReplayBytes),
+    discard: ({ body }: Response) => void body?.cancel().catch(() => {}),
+    signal: () => hop.signal ?? new AbortController().signal,
+  };
+}
+
+function send(hop: Hop, { authorization, dpop }: CallAuthorization, fetch: Fetch): Promise<Response> {
+  // A copy, which nothing that the caller gets refers to.
+  const headers = new Headers(hop.headers);
+  headers.set('authorization', authorization);
+  if (dpop !== undefined) headers.set('dpop', dpop);
+  return fetch(hop.target, initOf(hop, headers, hop.redirect === 'follow' ? 'manual' : hop.redirect));
+}
+
+function aboutToken({ status, headers }: Response): AnswerAboutToken {
+  return {
+    status,
+    challenges: headers.get('www-authenticate') ?? undefined,
+    dpopNonce: headers.get('dpop-nonce') ?? undefined,
+  };
+}
+
+/** As `fetch` marks a response that it followed redirects for. */
+function redirected(response: Response): Response {
+  return Object.defineProperty(response, 'redirected', { value: true });
+}

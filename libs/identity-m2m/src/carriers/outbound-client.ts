@@ -1,0 +1,168 @@
+import { HttpService } from '@nestjs/axios';
+import axios, { type CreateAxiosDefaults } from 'axios';
+import type { ClientConfiguration } from '../config/client-configuration.js';
+import type { CredentialQuarantine } from '../credentials/credential-quarantine.js';
+import { DpopProver } from '../credentials/dpop-prover.js';
+import { isTlsClientAuthentication } from '../credentials/tls-client-auth.js';
+import { type BoundedFetch, createBoundedFetch } from '../foundation/bounded-fetch.js';
+import type { Clock } from '../foundation/clock.js';
+import { definedOnly } from '../foundation/defined-only.js';
+import { EventStream } from '../foundation/event-stream.js';
+import { ManagedTokenProvider } from '../token/managed-token-provider.js';
+import type { TokenProvider } from '../token/token-provider.js';
+import type { OutboundEvent } from '../token/outbound-events.js';
+import { TokenAcquisition } from '../token/token-acquisition.js';
+import { TokenEndpoint } from '../token/token-endpoint.js';
+import { TokenRevocation } from '../token/token-revocation.js';
+import { TokenServer } from '../token/token-server.js';
+import { installAxiosBearerInterceptor, type CarrierChoice } from './axios-bearer-interceptor.js';
+import type { CallTokenOptions } from './axios-request-options.js';
+import type { M2MClient } from './m2m-clients.js';
+import { carrierOf } from './carrier-of.js';
+import { ClientCertificateAgent } from './client-certificate-agent.js';
+import { LeanHttpService } from './lean-http-service.js';
+import type { TokenCarrier } from './token-carrier.js';
+
+/** What the clients of one application share. */
+export interface OutboundSurroundings {
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly quarantine: CredentialQuarantine;
+  /** Finds the client that a call asks for by name or tenant. */
+  readonly choose: (wanted: CallTokenOptions) => Promise<CarrierChoice>;
+}
+
+/** A client at work: its tokens, and an HTTP service that puts them on its calls. */
+export class OutboundClient implements CarrierChoice, M2MClient {
+  readonly provider: ManagedTokenProvider;
+  readonly carrier: TokenCarrier;
+  readonly http: HttpService;
+  readonly baseUrl: string | undefined;
+  readonly #revocation: TokenRevocation | undefined;
+  #end: Promise<void> | undefined;
+  readonly #certificateAgent: ClientCertificateAgent | undefined;
+  readonly #apiHeaders: Readonly<Record<string, string>>;
+
+  constructor(
+    configuration: ClientConfiguration,
+    private readonly httpDefaults: CreateAxiosDefaults | undefined,
+    private readonly surroundings: OutboundSurroundings,
+  ) {
+    const { authentication, identityProvider, clientId } = configuration;
+    const { clock } = surroundings;
+    this.#apiHeaders = configuration.apiHeaders;
+    const fetch = createBoundedFetch({ agent: configuration.agent });
+    const server = new TokenServer(identityProvider, configuration.http, fetch);
+    const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
+    const acquisition = tokenAcquisition(configuration, { server, dpop, fetch }, surroundings);
+    this.provider = tokenProvider(configuration, { acquisition, dpop, server }, surroundings);
+    this.carrier = carrierOf(this.provider, clock, configuration.maxReplayBytes);
+    this.baseUrl = configuration.baseUrl;
+    if (isTlsClientAuthentication(authentication)) {
+      const agent = new ClientCertificateAgent(() => authentication.readIdentity());
+      this.provider.events.subscribe(({ type }) => type === 'credential.rotated' && agent.retireConnections());
+      this.#certificateAgent = agent;
+    }
+    this.http = this.#httpService(this);
+    if (configuration.revokeOnShutdown) {
+      this.#revocation = new TokenRevocation({ clientId, server, acquisition, fetch, clock });
+    }
+  }
+
+  /** The same `HttpService` with tokens of another provider, such as one that a test has put in the place of this one's. */
+  httpWith(provider: TokenProvider): HttpService {
+    if (provider === this.provider) return this.http;
+    return this.#httpService({ carrier: carrierOf(provider), baseUrl: this.baseUrl });
+  }
+
+  /**
+   * Lets go of it while calls may still be under way: nothing is done any more without being asked for, and the calls are
+   * served to their end.
+   */
+  async retire(): Promise<void> {
+    this.provider.stopRefreshing();
+    this.#certificateAgent?.retireConnections();
+    await this.#revocation?.revoke(this.provider.heldTokens());
+  }
+
+  /** Ends it: token requests under way, and the tokens themselves where that was asked for. Once. */
+  shutDown(): Promise<void> {
+    this.#end ??= this.#shutDown();
+    return this.#end;
+  }
+
+  async #shutDown(): Promise<void> {
+    const tokens = this.provider.heldTokens();
+    this.provider.dispose();
+    this.#certificateAgent?.retireConnections();
+    await this.#revocation?.revoke(tokens);
+  }
+
+  #httpService(own: CarrierChoice): HttpService {
+    const instance = axios.create({
+      // A token cannot follow a redirect to another place, and axios is faster without its redirect layer.
+      maxRedirects: 0,
+      ...(this.#certificateAgent && { httpsAgent: this.#certificateAgent }),
+      ...definedOnly(this.httpDefaults),
+      ...definedOnly({ baseURL: this.baseUrl }),
+    });
+    for (const [name, value] of Object.entries(this.#apiHeaders)) instance.defaults.headers.common[name] ??= value;
+    installAxiosBearerInterceptor(instance, { own, choose: this.surroundings.choose });
+    return new LeanHttpService(instance);
+  }
+}
+
+function tokenAcquisition(
+  configuration: ClientConfiguration,
+  { server, dpop, fetch }: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch },
+  { clock, quarantine }: OutboundSurroundings,
+): TokenAcquisition {
+  const { clientId, identityProvider, authentication, grant, quarantinePolicy } = configuration;
+  const endpoint = new TokenEndpoint({
+    server,
+    clientId,
+    requestFormat: configuration.tokenRequestFormat,
+    requestHeaders: identityProvider.tokenRequestHeaders,
+    errors: { classifyError: configuration.classifyError, credentialErrors: identityProvider.credentialErrors ?? [] },
+    dpop,
+    fetch,
+    clock,
+  });
+  return new TokenAcquisition({
+    clientId,
+    server,
+    endpoint,
+    grant,
+    authentication,
+    quarantine,
+    quarantinePolicy,
+    clock,
+  });
+}
+
+function tokenProvider(
+  configuration: ClientConfiguration,
+  parts: { acquisition: TokenAcquisition; server: TokenServer; dpop: DpopProver | undefined },
+  { clock, random }: OutboundSurroundings,
+): ManagedTokenProvider {
+  const { acquisition, dpop, server } = parts;
+  return new ManagedTokenProvider({
+    acquisition,
+    parameters: configuration.parameters,
+    binding: configuration.binding,
+    dpop,
+    maxTokens: configuration.maxTokens,
+    policy: configuration.refreshPolicy,
+    acquireTimeoutMs: configuration.acquireTimeoutMs,
+    requestTimeoutMs: configuration.tokenRequestTimeoutMs,
+    unsafeExpiredTokenGraceMs: configuration.unsafeExpiredTokenGraceMs,
+    start: configuration.start,
+    startTimeoutMs: configuration.startTimeoutMs,
+    startSpreadMs: configuration.startSpreadMs,
+    context: { client: configuration.name, server: server.name, hint: configuration.identityProvider.hint },
+    events: new EventStream<OutboundEvent>(),
+    clock,
+    random,
+  });
+}

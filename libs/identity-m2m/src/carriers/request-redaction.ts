@@ -1,0 +1,101 @@
+import type { CallAuthorization } from './token-carrier.js';
+
+/**
+ * Takes the token, and the proof that belongs to it, out of the request object that an HTTP library leaves on its responses
+ * and errors.
+ *
+ * Whoever logs such an error prints the request with it, and with the request the header text that was sent: `util.inspect`
+ * shows it at its usual depth. By the time there is a response or an error, that text has done its work.
+ *
+ * Covers Node's own requests (HTTP/1 and HTTP/2), those of follow-redirects, and `Request` of the Fetch standard.
+ */
+export function redactRequest(request: unknown, { authorization, dpop }: CallAuthorization): void {
+  const secrets = dpop === undefined ? [authorization] : [authorization, dpop];
+  for (const one of requestsOf(request)) redactOne(one, secrets);
+}
+
+/**
+ * Keeps connections out of sight of whoever prints or walks a request; they work as before.
+ *
+ * They are shared: by the time that an error is logged, its connection may carry the next call, with the next call's
+ * headers. For errors alone, because it takes longer than all the rest.
+ */
+export function hideConnections(request: unknown): void {
+  for (const one of requestsOf(request)) {
+    for (const holder of [one, one.res, one._options]) if (isObject(holder)) hideConnectionsOf(holder);
+  }
+}
+
+/** follow-redirects has a request of its own around each of Node's, with the options for the next hop. */
+function requestsOf(request: unknown): AnyObject[] {
+  return isObject(request) ? [request, request._currentRequest, request._redirectable].filter(isObject) : [];
+}
+
+const REDACTED: Readonly<Record<string, string>> = { authorization: '[access token]', dpop: '[DPoP proof]' };
+
+type AnyObject = Record<PropertyKey, unknown>;
+
+function redactOne(request: AnyObject, secrets: readonly string[]): void {
+  redactText(request, '_header', secrets);
+  redactHeaderTable(request[outgoingHeadersKey(request)]);
+  redactHeaders(request.sentHeaders);
+  if (isObject(request._options)) redactHeaders(request._options.headers);
+  if (request instanceof Request) for (const name of Object.keys(REDACTED)) request.headers.delete(name);
+  // What was to be sent, where no connection came about: with the request, and then with its socket.
+  redactTexts(request.outputData, 'data', secrets);
+  if (isObject(request.socket)) {
+    redactText(request.socket, '_pendingData', secrets);
+    redactTexts(request.socket._pendingData, 'chunk', secrets);
+  }
+}
+
+function redactText(holder: unknown, key: string, secrets: readonly string[]): void {
+  if (!isObject(holder)) return;
+  const text = holder[key];
+  if (typeof text !== 'string') return;
+  holder[key] = secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);
+}
+
+function redactTexts(holders: unknown, key: string, secrets: readonly string[]): void {
+  if (Array.isArray(holders)) for (const holder of holders) redactText(holder, key, secrets);
+}
+
+function hideConnectionsOf(holder: AnyObject): void {
+  // Since Node.js 22 a request keeps its socket under a symbol.
+  const symbols = Object.getOwnPropertySymbols(holder).filter(({ description }) => description === 'kSocket');
+  for (const key of ['socket', 'client', 'agent', 'agents', ...symbols]) {
+    let value = Object.getOwnPropertyDescriptor(holder, key)?.value as unknown;
+    if (!isObject(value)) continue;
+    const accessor = { get: () => value, set: (changed: unknown) => void (value = changed) };
+    Object.defineProperty(holder, key, { ...accessor, configurable: true, enumerable: false });
+  }
+}
+
+/** Node keeps outgoing headers under a symbol, as name and value by the name in lower case. */
+function redactHeaderTable(table: unknown): void {
+  if (!isObject(table)) return;
+  for (const [name, text] of Object.entries(REDACTED)) {
+    const entry = table[name];
+    if (Array.isArray(entry)) entry[1] = text;
+  }
+}
+
+function redactHeaders(headers: unknown): void {
+  if (!isObject(headers)) return;
+  for (const name of Object.keys(headers)) {
+    const text = REDACTED[name.toLowerCase()];
+    if (text !== undefined) headers[name] = text;
+  }
+}
+
+function isObject(value: unknown): value is AnyObject {
+  return typeof value === 'object' && value !== null;
+}
+
+/** The symbol is the same for all requests of a process, so it is looked for once. */
+let outgoingHeaders: symbol | undefined;
+
+function outgoingHeadersKey(request: object): symbol {
+  outgoingHeaders ??= Object.getOwnPropertySymbols(request).find(({ description }) => description === 'kOutHeaders');
+  return outgoingHeaders ?? Symbol.for('nestjs-identity-m2m:none');
+}

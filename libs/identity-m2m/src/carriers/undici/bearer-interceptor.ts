@@ -1,0 +1,106 @@
+import type { Dispatcher } from 'undici';
+import { IdentityM2MConfigurationError } from '../../config/configuration-error.js';
+import type { AccessToken } from '../../token/access-token.js';
+import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.js';
+import { carrierOf } from '../carrier-of.js';
+import type { TokenCarrier } from '../token-carrier.js';
+import { inspectHeaders } from './dispatch-headers.js';
+import { DispatchedCall, isReplayable, withAuthorization } from './dispatched-call.js';
+import { toRawHandler } from './raw-handler.js';
+
+export interface BearerInterceptorOptions {
+  /** Which token the calls carry. What is not said is as in the client's options. */
+  readonly token?: Omit<GetTokenOptions, 'signal'>;
+  /**
+   * Origin of the `Client` or `Pool` that is composed. These connect to the one place that they were made for, whatever
+   * origin a call names, so that has to be said here too. Not for an `Agent` or a proxy agent.
+   */
+  readonly origin?: string | URL;
+}
+
+/**
+ * An interceptor for undici that puts the provider's token on the calls of a dispatcher: to the places that the token is
+ * bound to and no others.
+ *
+ * Each dispatch is judged by its own origin and path, so the redirect and retry interceptors stand behind this one, where
+ * each of their requests passes it. A redirect interceptor in front of it is kept from following the calls that carry a
+ * token. Where the token is there already, nothing is awaited.
+ *
+ * A 401 that a newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing.
+ * An `Authorization` header of the caller is left as it is. Options and headers of the caller are never changed.
+ *
+ * @example
+ * const dispatcher = new Agent().compose(bearerInterceptor(provider), interceptors.redirect({ maxRedirections: 3 }));
+ * const { body } = await request('https://api.example/users', { dispatcher });
+ *
+ * Calls fail with `TokenUnavailableError` or one of its subclasses, and nothing was sent; with
+ * {@link IdentityM2MConfigurationError} where a call names no origin and the options do not either.
+ */
+export function bearerInterceptor(
+  provider: TokenProvider,
+  { token: wanted, origin }: BearerInterceptorOptions = {},
+): Dispatcher.DispatcherComposeInterceptor {
+  const carrier = carrierOf(provider);
+  const fixedOrigin = origin === undefined ? undefined : new URL(origin).origin;
+  return (dispatch) => (options, handler) => {
+    let url: string | undefined;
+    let token: AccessToken | undefined;
+    try {
+      url = addressForToken(carrier, options, fixedOrigin);
+      if (url === undefined) return dispatch(options, handler);
+      token = carrier.peekBearer(wanted);
+    } catch (error) {
+      toRawHandler(handler).onError(error as Error);
+      return false;
+    }
+    if (token && !isReplayable(options, carrier)) return dispatch(authorized(options, token), handler);
+    const call = new DispatchedCall(dispatch, options, toRawHandler(handler), { url, wanted, carrier });
+    if (!token) {
+      call.waitAndSend();
+      return true;
+    }
+    return dispatch(authorized(options, token), call.firstAttempt(token));
+  };
+}
+
+function authorized(options: Dispatcher.DispatchOptions, token: AccessToken): Dispatcher.DispatchOptions {
+  return withAuthorization(options, { authorization: token.revealAuthorizationHeader() });
+}
+
+/** Where the call goes, if the token is to go there with it. */
+function addressForToken(
+  carrier: TokenCarrier,
+  { method, origin, path, headers }: Dispatcher.DispatchOptions,
+  fixedOrigin: string | undefined,
+): string | undefined {
+  // CONNECT speaks to a proxy, of another place; and so does a path that is a whole address.
+  if (method === 'CONNECT' || typeof path !== 'string' || !path.startsWith('/')) return undefined;
+  const { hasAuthorization, host } = inspectHeaders(headers);
+  if (hasAuthorization) return undefined;
+  const place = placeOf(origin, fixedOrigin);
+  if (place === undefined) return undefined;
+  const url = place + path;
+  if (!carrier.isBound(url, host)) return undefined;
+  return isReadInOneWay(path) || carrier.isBound(`${place}/`, host) ? url : undefined;
+}
+
+/** @throws {@link IdentityM2MConfigurationError} where nobody says where the call goes. */
+function placeOf(origin: string | URL | undefined, fixedOrigin: string | undefined): string | undefined {
+  if (fixedOrigin !== undefined) {
+    return origin === undefined || new URL(origin).origin === fixedOrigin ? fixedOrigin : undefined;
+  }
+  if (origin === undefined) {
+    const expected = 'the origin of the Client or Pool, as an option of bearerInterceptor, for calls that name none';
+    throw new IdentityM2MConfigurationError([{ path: 'origin', expected, found: 'nothing' }]);
+  }
+  const text = typeof origin === 'string' ? origin : origin.href;
+  return text.endsWith('/') ? text.slice(0, -1) : text;
+}
+
+/**
+ * undici sends a path as it was written, and whoever reads it may resolve `..` or not. Where only a part of the origin is
+ * bound, such a path is taken to lead out of it.
+ */
+function isReadInOneWay(path: string): boolean {
+  return !/\/\.|\\|%2e/i.test(path);
+}

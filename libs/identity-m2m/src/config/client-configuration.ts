@@ -1,0 +1,113 @@
+import type { Agent } from 'node:http';
+import type { ClientAuthentication } from '../credentials/client-authentication.js';
+import { clientSecretAuthentication } from '../credentials/client-secret-authentication.js';
+import type { QuarantinePolicy } from '../credentials/credential-quarantine.js';
+import type { DpopAlgorithm } from '../credentials/dpop-prover.js';
+import { noClientAuthentication } from '../credentials/no-client-authentication.js';
+import { isSecretInput, toSecretSource } from '../credentials/secret-source.js';
+import { clientCredentials, type TokenGrant } from '../credentials/token-grant.js';
+import type { HttpAllowance } from '../foundation/secure-url.js';
+import type { IdentityProvider } from '../identity-providers/identity-provider.js';
+import type { StartMode } from '../token/managed-token-provider.js';
+import { bindingRuleFault } from '../token/origin-binding.js';
+import type { RefreshPolicy } from '../token/refresh-policy.js';
+import type { TokenRequestFormat } from '../token/token-endpoint.js';
+import type { TokenParameters } from '../token/token-parameters.js';
+import type { TokenErrorClassifier } from '../token/token-response.js';
+import type { ClientOptions } from './client-options.js';
+import { isAuthentication } from './client-schema.js';
+import { httpAllowance } from './http-allowance.js';
+import { parseUrl } from '../foundation/parse-url.js';
+
+/** A client's options, checked and with every default filled in. */
+export interface ClientConfiguration {
+  readonly name: string;
+  readonly identityProvider: IdentityProvider;
+  readonly clientId: string;
+  readonly authentication: ClientAuthentication;
+  readonly grant: TokenGrant;
+  readonly dpop: DpopAlgorithm | undefined;
+  readonly agent: Agent | undefined;
+  readonly tokenRequestFormat: TokenRequestFormat;
+  readonly parameters: TokenParameters;
+  /** Rules of the places that the token is bound to. */
+  readonly binding: readonly string[];
+  /** Where relative URLs lead. */
+  readonly baseUrl: string | undefined;
+  /** Go with each call to the identity provider's own API. */
+  readonly apiHeaders: Readonly<Record<string, string>>;
+  readonly start: StartMode;
+  readonly startTimeoutMs: number;
+  readonly startSpreadMs: number;
+  readonly acquireTimeoutMs: number;
+  readonly tokenRequestTimeoutMs: number;
+  readonly refreshPolicy: RefreshPolicy;
+  readonly quarantinePolicy: QuarantinePolicy;
+  readonly classifyError: TokenErrorClassifier | undefined;
+  readonly maxTokens: number;
+  readonly maxReplayBytes: number;
+  readonly revokeOnShutdown: boolean;
+  readonly http: HttpAllowance;
+  readonly unsafeExpiredTokenGraceMs: number;
+}
+
+/** @param options Free of faults. */
+export function clientConfiguration(name: string, options: ClientOptions, production: boolean): ClientConfiguration {
+  const provider = options.identityProvider;
+  const { scope, audience, resource, parameters, refresh, quarantine, dpop } = options;
+  return {
+    name,
+    identityProvider: provider,
+    clientId: options.clientId,
+    authentication: authenticationOf(options),
+    grant: options.grant ?? clientCredentials,
+    dpop: typeof dpop === 'object' ? dpop.algorithm : dpop ? 'ES256' : undefined,
+    agent: options.agent,
+    tokenRequestFormat: options.tokenRequestFormat ?? 'form',
+    parameters: { scope, audience, resource, parameters },
+    binding: bindingOf(options),
+    baseUrl: options.http?.baseURL ?? provider.apiBaseUrl,
+    apiHeaders: options.http?.baseURL === undefined ? (provider.apiHeaders ?? {}) : {},
+    start: options.start ?? 'lazy',
+    startTimeoutMs: options.startTimeoutMs ?? 30_000,
+    startSpreadMs: options.startSpreadMs ?? 0,
+    acquireTimeoutMs: options.acquireTimeoutMs ?? 5000,
+    tokenRequestTimeoutMs: options.tokenRequestTimeoutMs ?? 10_000,
+    refreshPolicy: {
+      skewMs: (refresh?.skewSeconds ?? 30) * 1000,
+      outageBudgetMs: (refresh?.outageBudgetSeconds ?? 300) * 1000,
+    },
+    quarantinePolicy: {
+      maxRefusals: quarantine?.maxRefusals ?? 5,
+      probeIntervalMs: quarantine?.probeSeconds === 0 ? Infinity : (quarantine?.probeSeconds ?? 3600) * 1000,
+    },
+    classifyError: options.classifyError,
+    maxTokens: options.maxTokens ?? 100,
+    maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
+    revokeOnShutdown: options.revokeOnShutdown ?? false,
+    http: httpAllowance(options.unsafeAllowHttp, production),
+    unsafeExpiredTokenGraceMs: (options.unsafeExpiredTokenGraceSeconds ?? 0) * 1000,
+  };
+}
+
+/** Rules of the places that the token is bound to: the identity provider's own API, and what the options add. */
+export function bindingOf({ identityProvider: { apiBaseUrl }, origins = [] }: ClientOptions): string[] {
+  const ownApi = apiBaseUrl === undefined ? undefined : parseUrl(apiBaseUrl);
+  return [...(ownApi ? [ownApi.origin] : []), ...origins.filter((rule) => bindingRuleFault(rule) === undefined)];
+}
+
+/** How the client proves itself. */
+export function authenticationOf({
+  clientAuthentication,
+  clientSecret,
+  identityProvider,
+}: ClientOptions): ClientAuthentication {
+  if (isAuthentication(clientAuthentication)) return clientAuthentication;
+  if (clientAuthentication === 'none') return noClientAuthentication();
+  const { current, next } = isSecretInput(clientSecret) ? { current: clientSecret } : (clientSecret ?? { current: '' });
+  return clientSecretAuthentication(
+    clientAuthentication ?? identityProvider.clientSecretMethod,
+    toSecretSource(current),
+    next === undefined ? undefined : toSecretSource(next),
+  );
+}

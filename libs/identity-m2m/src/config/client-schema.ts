@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import type { ClientAuthentication } from '../credentials/client-authentication.js';
+import { CLIENT_SECRET_METHODS, type ClientSecretMethod } from '../credentials/client-secret-authentication.js';
+import { DPOP_ALGORITHMS } from '../credentials/dpop-prover.js';
+import { isSecretInput, type SecretInput } from '../credentials/secret-source.js';
+import type { TokenGrant } from '../credentials/token-grant.js';
+import {
+  aFunction,
+  anAgent,
+  field,
+  flag,
+  oneOf,
+  quantity,
+  text,
+  textOrTexts,
+  texts,
+} from '../foundation/option-field.js';
+import { isScopeName } from '../foundation/scope-name.js';
+import { parametersFault } from '../token/token-parameters.js';
+import { identityProvider } from './identity-provider-field.js';
+import { parseUrl } from '../foundation/parse-url.js';
+
+/** What a secret is, in words. */
+export const SECRET = "a secret: a text, a function, or a source such as fromEnv('NAME')";
+
+const secret = field<SecretInput>(SECRET, isSecretInput);
+
+/** The form of a client's options, field by field. */
+export const clientSchema = z.strictObject({
+  identityProvider,
+  clientId: text('a client identifier'),
+  clientSecret: z
+    .union([secret, z.strictObject({ current: secret, next: secret.optional() })], {
+      error: `${SECRET}; or { current, next }`,
+    })
+    .optional(),
+  clientAuthentication: field<unknown>(
+    `one of ${[...CLIENT_SECRET_METHODS, 'none'].map((method) => `'${method}'`).join(', ')}, or privateKeyJwt({ … }) and the like`,
+    (value) => isMethodName(value) || isAuthentication(value),
+  ).optional(),
+  grant: field<TokenGrant>(
+    'jwtBearer(…)',
+    (value) => typeof value === 'object' && value !== null && 'grantType' in value && 'fault' in value,
+  ).optional(),
+  dpop: z
+    .union([flag, z.strictObject({ algorithm: oneOf(DPOP_ALGORITHMS) })], {
+      error: `true, false, or { algorithm } with one of ${DPOP_ALGORITHMS.join(', ')}`,
+    })
+    .optional(),
+  agent: anAgent.optional(),
+  tokenRequestFormat: oneOf(['form', 'json']).optional(),
+  scope: textOrTexts('a scope, or a list of scopes', isScope).optional(),
+  audience: text('an audience').optional(),
+  resource: textOrTexts('an absolute URI without fragment, or a list of them', isResource).optional(),
+  parameters: field<Readonly<Record<string, string>>>(
+    'an object of texts, without those that have options of their own or that the protocol sets',
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      parametersFault({ parameters: value as Record<string, string> }) === undefined,
+  ).optional(),
+  origins: texts('a list of origins, such as https://billing.example').optional(),
+  http: z
+    .looseObject({
+      baseURL: text('an absolute URL').optional(),
+      transitional: field<object>(
+        'transitional options that leave the order of interceptors as it is: the token is put on last',
+        (value) => (value as { legacyInterceptorReqResOrdering?: boolean }).legacyInterceptorReqResOrdering !== false,
+      ).optional(),
+    })
+    .optional(),
+  start: oneOf(['lazy', 'warm', 'require']).optional(),
+  startTimeoutMs: quantity('milliseconds', 1, 3600_000).optional(),
+  startSpreadMs: quantity('milliseconds', 0, 3600_000).optional(),
+  acquireTimeoutMs: quantity('milliseconds', 1, 600_000).optional(),
+  tokenRequestTimeoutMs: quantity('milliseconds', 1, 600_000).optional(),
+  refresh: z
+    .strictObject({
+      skewSeconds: quantity('seconds', 0, 3600).optional(),
+      outageBudgetSeconds: quantity('seconds', 0, 86_400).optional(),
+    })
+    .optional(),
+  quarantine: z
+    .strictObject({
+      maxRefusals: quantity('refusals', 1, 1000).optional(),
+      probeSeconds: quantity('seconds', 0, 604_800).optional(),
+    })
+    .optional(),
+  classifyError: aFunction('a function of the answer').optional(),
+  maxTokens: quantity('tokens', 2, 100_000).optional(),
+  maxReplayBytes: quantity('bytes', 0, Number.MAX_SAFE_INTEGER).optional(),
+  revokeOnShutdown: flag.optional(),
+  unsafeAllowHttp: flag.optional(),
+  unsafeExpiredTokenGraceSeconds: quantity('seconds', 0, 600).optional(),
+});
+
+/** Whether a value names a way to prove the client that needs nothing but a secret, or nothing. */
+function isMethodName(value: unknown): value is ClientSecretMethod | 'none' {
+  return value === 'none' || CLIENT_SECRET_METHODS.some((method) => method === value);
+}
+
+export function isAuthentication(value: unknown): value is ClientAuthentication {
+  return typeof value === 'object' && value !== null && 'credentials' in value && 'fault' in value;
+}
+
+/** One or more names of RFC 6749 §3.3, divided by single blanks. */
+function isScope(value: string): boolean {
+  return value.split(' ').every(isScopeName);
+}
+
+/** RFC 8707 §2. */
+function isResource(value: string): boolean {
+  return parseUrl(value) !== undefined && !value.includes('#');
+}

@@ -1,0 +1,88 @@
+import type { Agent } from 'node:http';
+import type { HttpAllowance } from '../foundation/secure-url.js';
+import type { IdentityProvider } from '../identity-providers/identity-provider.js';
+import {
+  type IntrospectionAuthentication,
+  introspectionClient,
+  type IntrospectionMethod,
+} from '../verification/introspection-authentication.js';
+import type { RegisteredClient } from '../verification/client-registry.js';
+import type { RevocationStore } from '../verification/revocation.js';
+import { VERIFIED_TOKENS_LIMITS } from '../verification/verified-tokens.js';
+import type { GuardOptions, IntrospectionOptions, NamedClient } from './guard-options.js';
+import { endOf } from './guard-schema.js';
+import type { CredentialExtractor } from './credential-extractor.js';
+import { httpAllowance } from './http-allowance.js';
+
+/** How an issuer is asked about its tokens. */
+export interface IntrospectionConfiguration {
+  readonly authenticate: IntrospectionAuthentication;
+  readonly opaqueTokens: boolean;
+  /** Client identifier that answers must be signed for; undefined: they are not signed. */
+  readonly signedFor: string | undefined;
+}
+
+export interface IssuerConfiguration extends IdentityProvider {
+  readonly issuer: string;
+  readonly introspection: IntrospectionConfiguration | undefined;
+}
+
+/** The guard's options, checked and with every default filled in. */
+export interface GuardConfiguration {
+  readonly issuers: readonly IssuerConfiguration[];
+  readonly audiences: readonly string[];
+  /** undefined: every machine that the issuers vouch for. */
+  readonly clients: readonly RegisteredClient[] | undefined;
+  readonly revocations: RevocationStore | undefined;
+  readonly agent: Agent | undefined;
+  readonly clockToleranceSeconds: number;
+  readonly maxTokenLifetimeSeconds: number | undefined;
+  readonly verifiedTokens: { readonly maxEntries: number; readonly maxBytes: number };
+  readonly realm: string | undefined;
+  readonly extractors: readonly CredentialExtractor[];
+  readonly http: HttpAllowance;
+}
+
+/** @param options Free of faults. */
+export function guardConfiguration(options: GuardOptions, production: boolean): GuardConfiguration {
+  const onlyIssuer = options.issuers[0]!.issuer!;
+  return {
+    issuers: options.issuers.map((provider) => {
+      const asked = options.introspection?.find(({ issuer = onlyIssuer }) => issuer === provider.issuer);
+      return {
+        ...provider,
+        issuer: provider.issuer!,
+        introspection: asked && introspectionConfiguration(asked, provider),
+      };
+    }),
+    audiences: [options.audience].flat(),
+    clients: options.clients?.map((client) => registeredClient(client, onlyIssuer)),
+    revocations: options.revocations,
+    agent: options.agent,
+    clockToleranceSeconds: options.clockToleranceSeconds ?? 30,
+    maxTokenLifetimeSeconds: options.maxTokenLifetimeSeconds,
+    verifiedTokens: { ...VERIFIED_TOKENS_LIMITS, ...options.verifiedTokens },
+    realm: options.realm,
+    extractors: options.extractors ?? [],
+    http: httpAllowance(options.unsafeAllowHttp, production),
+  };
+}
+
+function registeredClient(client: string | NamedClient, onlyIssuer: string): RegisteredClient {
+  if (typeof client === 'string') return { clientId: client, issuer: onlyIssuer };
+  const { clientId, issuer = onlyIssuer, scopes, until } = client;
+  return { clientId, issuer, scopes, endsAtMs: endOf(until) };
+}
+
+function introspectionConfiguration(
+  { authenticate, clientId, clientSecret, opaqueTokens = true, signedAnswers = false }: IntrospectionOptions,
+  { clientSecretMethod }: IdentityProvider,
+): IntrospectionConfiguration {
+  return {
+    authenticate:
+      authenticate ??
+      introspectionClient({ clientId, clientSecret, method: clientSecretMethod as IntrospectionMethod }),
+    opaqueTokens,
+    signedFor: signedAnswers ? clientId : undefined,
+  };
+}

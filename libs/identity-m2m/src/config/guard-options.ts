@@ -1,0 +1,96 @@
+import type { Agent } from 'node:http';
+import type { CredentialExtractor } from './credential-extractor.js';
+import type { IdentityProvider } from '../identity-providers/identity-provider.js';
+import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
+import type { RevocationStore } from '../verification/revocation.js';
+
+/** A client that is let in. */
+export interface NamedClient {
+  readonly clientId: string;
+  /**
+   * Issuer of its tokens. Needed where the guard trusts several: a client identifier means something at its own issuer
+   * only (RFC 6749 §2.2), and another one may have given it to somebody else.
+   */
+  readonly issuer?: string;
+  /** Scopes that count when its tokens bring them. Default: all that they bring. */
+  readonly scopes?: readonly string[];
+  /** When it stops being let in: a date, or a text such as `2027-01-01` or `2027-01-01T08:00:00Z`. Default: never. */
+  readonly until?: Date | string;
+}
+
+/** How the guard asks an issuer about its tokens (RFC 7662). */
+export type IntrospectionOptions = {
+  /** Which issuer. Needed where the guard trusts several. */
+  readonly issuer?: string;
+  /**
+   * Whether tokens that can't be read, because they are not signed JWTs, are this issuer's; for one issuer at most.
+   * Default: true.
+   */
+  readonly opaqueTokens?: boolean;
+  /** Whether answers must be signed for `clientId` (RFC 9701). Default: false. */
+  readonly signedAnswers?: boolean;
+} & (
+  | {
+      /** Client identifier of the guard itself, and its secret, which is sent in the way that the provider wants. */
+      readonly clientId: string;
+      readonly clientSecret: IntrospectionSecret;
+      readonly authenticate?: undefined;
+    }
+  | {
+      /** Any other way to prove the guard. */
+      readonly authenticate: IntrospectionAuthentication;
+      readonly clientId?: string;
+      readonly clientSecret?: undefined;
+    }
+);
+
+/** Whom the guard lets in. */
+export interface GuardOptions {
+  /** Whose tokens are accepted. Issuers are compared to the letter. */
+  readonly issuers: readonly IdentityProvider[];
+
+  /** The name of this API in the tokens' `aud` (RFC 7519 §4.1.3): one of these, to the letter. */
+  readonly audience: string | readonly string[];
+
+  /**
+   * Clients let in; any other is refused even with a good token. Needed where the tokens of an issuer do not tell
+   * machines from people. Default: every machine that the issuers vouch for.
+   */
+  readonly clients?: readonly (string | NamedClient)[];
+
+  /**
+   * Issuers that are asked about tokens: about those that can't be read, and about those that come to a handler marked
+   * `@Sensitive()`. Default: none; the first kind is refused, and such handlers can't be reached.
+   */
+  readonly introspection?: readonly IntrospectionOptions[];
+
+  /** What has been taken back, such as `new InMemoryRevocations()`. Default: nothing. */
+  readonly revocations?: RevocationStore;
+
+  /**
+   * Makes the connections to the issuers: an agent of `node:https`, for networks that are left by a proxy. Default: a
+   * connection of its own for each request, past any proxy.
+   */
+  readonly agent?: Agent;
+
+  /** How far the clocks of issuer and guard may differ, in seconds, at most 120. Default: 30. */
+  readonly clockToleranceSeconds?: number;
+
+  /** Longest life of a token, from `iat` to `exp`, in seconds. Default: any. */
+  readonly maxTokenLifetimeSeconds?: number;
+
+  /**
+   * How many tokens are remembered whose signature was verified, and how many bytes they may take. Everything but the
+   * signature is checked each time all the same. Default: 10,000 tokens, 67,108,864 bytes.
+   */
+  readonly verifiedTokens?: { readonly maxEntries?: number; readonly maxBytes?: number };
+
+  /** Name of the protection space in challenges (RFC 9110 §11.5). Default: none. */
+  readonly realm?: string;
+
+  /** How the application's own transport strategies carry credentials. Default: calls by any of those are refused. */
+  readonly extractors?: readonly CredentialExtractor[];
+
+  /** Allows key sets to be read over plain http from any host. Default: loopback outside production. */
+  readonly unsafeAllowHttp?: boolean;
+}

@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { anAgent, field, flag, quantity, text, textOrTexts } from '../foundation/option-field.js';
+import { isScopeName } from '../foundation/scope-name.js';
+import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
+import type { RevocationStore } from '../verification/revocation.js';
+import type { CredentialExtractor } from './credential-extractor.js';
+import { identityProviders } from './identity-provider-field.js';
+
+const A_CLIENT = 'a client identifier, or { clientId, issuer, scopes, until }';
+
+const namedClient = z.strictObject({
+  clientId: text('a client identifier'),
+  issuer: text('an issuer').optional(),
+  scopes: field<readonly string[]>(
+    'a list of scopes',
+    (value) => Array.isArray(value) && value.length > 0 && value.every(isScopeName),
+  ).optional(),
+  until: field<Date | string>('a date, such as 2027-01-01', (value) => endOf(value) !== undefined).optional(),
+});
+
+const introspection = z.strictObject({
+  issuer: text('an issuer').optional(),
+  opaqueTokens: flag.optional(),
+  signedAnswers: flag.optional(),
+  clientId: text('a client identifier').optional(),
+  clientSecret: field<IntrospectionSecret>(
+    "a secret: a text, a function, or a source such as fromEnv('NAME')",
+    isSecret,
+  ).optional(),
+  authenticate: field<IntrospectionAuthentication>(
+    'a function that returns headers, a body, or both',
+    (value) => typeof value === 'function',
+  ).optional(),
+});
+
+/** The form of the guard's options, field by field. */
+export const guardSchema = z.strictObject({
+  issuers: identityProviders,
+  audience: textOrTexts('the name of this API in the tokens’ aud, or a list of names'),
+  clients: z.array(z.unknown().check(checkClient)).min(1, 'a list of clients, at least one').optional(),
+  introspection: z.array(introspection, 'a list of issuers to ask').optional(),
+  agent: anAgent.optional(),
+  revocations: field<RevocationStore>(
+    'a store of revocations, such as new InMemoryRevocations()',
+    (value) =>
+      typeof value === 'object' && value !== null && 'isRevoked' in value && typeof value.isRevoked === 'function',
+  ).optional(),
+  clockToleranceSeconds: quantity('seconds', 0, 120).optional(),
+  maxTokenLifetimeSeconds: quantity('seconds', 1, 31_536_000).optional(),
+  verifiedTokens: z
+    .strictObject({
+      maxEntries: quantity('tokens', 0, 10_000_000).optional(),
+      maxBytes: quantity('bytes', 0, 2 ** 36).optional(),
+    })
+    .optional(),
+  realm: z
+    .custom<string>(
+      (value) => typeof value === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(value),
+      'printable ASCII text without quotes and backslashes',
+    )
+    .optional(),
+  extractors: z
+    .array(
+      field<CredentialExtractor>(
+        'an extractor: { transport: its name in lower case, context: a class, authorization: a function }',
+        isExtractor,
+      ),
+    )
+    .optional(),
+  unsafeAllowHttp: flag.optional(),
+});
+
+function isExtractor(value: unknown): boolean {
+  const { transport, context, authorization } = (value ?? {}) as Partial<CredentialExtractor>;
+  const isName = typeof transport === 'string' && /^[a-z0-9][a-z0-9_-]{0,63}$/.test(transport);
+  // Every object is one of class Object, and what comes over a wire is no class of anybody's.
+  const isContext = typeof context === 'function' && context !== Object;
+  return isName && isContext && typeof authorization === 'function';
+}
+
+/** By itself and not as one of two forms, so that each wrong field of an object is named. */
+function checkClient({ value, issues }: z.core.ParsePayload): void {
+  const form = typeof value === 'object' && value !== null ? namedClient : text(A_CLIENT);
+  for (const issue of form.safeParse(value).error?.issues ?? [])
+    issues.push({ ...issue, input: value } as z.core.$ZodRawIssue);
+}
+
+/** When a client stops being let in, in milliseconds since the epoch; undefined where that is no date. */
+export function endOf(until: unknown): number | undefined {
+  const isDateText =
+    typeof until === 'string' && /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/.test(until);
+  if (!isDateText && !(until instanceof Date)) return undefined;
+  const time = new Date(until).getTime();
+  return Number.isNaN(time) ? undefined : time;
+}
+
+function isSecret(value: unknown): boolean {
+  if (typeof value === 'string') return value !== '' && value.isWellFormed();
+  return typeof value === 'function' || (typeof value === 'object' && value !== null && 'read' in value);
+}

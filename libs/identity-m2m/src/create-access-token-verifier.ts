@@ -1,0 +1,107 @@
+import { IdentityM2MConfigurationError } from './config/configuration-error.js';
+import { type GuardConfiguration, guardConfiguration, type IssuerConfiguration } from './config/guard-configuration.js';
+import { guardFaults } from './config/guard-faults.js';
+import type { GuardOptions } from './config/guard-options.js';
+import { type BoundedFetch, createBoundedFetch } from './foundation/bounded-fetch.js';
+import { type Clock, systemClock } from './foundation/clock.js';
+import { EventStream } from './foundation/event-stream.js';
+import { AccessTokenVerifier } from './verification/access-token-verifier.js';
+import { ClientRegistry } from './verification/client-registry.js';
+import { Introspection } from './verification/introspection.js';
+import { IntrospectionEndpoint } from './verification/introspection-endpoint.js';
+import { keyFileSource, MAX_KEY_SET_BYTES } from './verification/key-file-source.js';
+import { type KeySet, VerificationKeys } from './verification/key-set.js';
+import { KEY_FILE_SCHEDULE, REMOTE_KEY_SET_SCHEDULE } from './verification/key-set-schedule.js';
+import { RefreshedKeySet } from './verification/refreshed-key-set.js';
+import { remoteKeySource } from './verification/remote-key-source.js';
+import { StaticKeySet } from './verification/static-key-set.js';
+import type { VerificationEvent } from './verification/verification-events.js';
+import { readKeySet } from './verification/verification-key.js';
+
+/** What the verifier takes from its surroundings. */
+export interface VerifierSurroundings {
+  /** Default: the clock of this process. */
+  readonly clock?: Clock;
+  /** Whether shortcuts for development are out of place. Default: where `NODE_ENV` is `production`. */
+  readonly production?: boolean;
+}
+
+/**
+ * A verifier of access tokens that needs no Nest: the guard's own, for other frameworks, workers and scripts.
+ *
+ * `close()` it when it is not needed any more.
+ *
+ * @throws `IdentityM2MConfigurationError` with every wrong option at once.
+ */
+export function createAccessTokenVerifier(
+  options: GuardOptions,
+  { clock = systemClock, production = process.env.NODE_ENV === 'production' }: VerifierSurroundings = {},
+): AccessTokenVerifier {
+  const faults = guardFaults(options, 'options', production);
+  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults);
+  return accessTokenVerifier(guardConfiguration(options, production), clock);
+}
+
+/** Puts a verifier together. */
+export function accessTokenVerifier(configuration: GuardConfiguration, clock: Clock): AccessTokenVerifier {
+  const { audiences, clients, clockToleranceSeconds, maxTokenLifetimeSeconds } = configuration;
+  const events = new EventStream<VerificationEvent>();
+  const parts: Parts = {
+    configuration,
+    clock,
+    tell: (event) => events.emit(event),
+    fetch: createBoundedFetch({ agent: configuration.agent, maxResponseBytes: MAX_KEY_SET_BYTES }),
+  };
+  return new AccessTokenVerifier({
+    issuers: configuration.issuers.map((issuer) => {
+      const keys = keySet(issuer, parts);
+      const policy = { audiences, clockToleranceSeconds, maxTokenLifetimeSeconds, profile: issuer.accessToken };
+      return { issuer: issuer.issuer, policy, keys, introspection: introspection(issuer, keys, parts) };
+    }),
+    opaqueTokensOf: configuration.issuers.find((issuer) => issuer.introspection?.opaqueTokens)?.issuer,
+    clients: clients && new ClientRegistry(clients),
+    revocations: configuration.revocations,
+    verifiedTokens: configuration.verifiedTokens,
+    events,
+    clock,
+  });
+}
+
+interface Parts {
+  readonly configuration: GuardConfiguration;
+  readonly clock: Clock;
+  readonly tell: (event: VerificationEvent) => void;
+  readonly fetch: BoundedFetch;
+}
+
+function keySet(provider: IssuerConfiguration, { configuration: { http }, clock, tell, fetch }: Parts): KeySet {
+  const { issuer, jwks, jwksFile, jwksUri, fallbackJwksUri } = provider;
+  if (jwks) return new StaticKeySet(new VerificationKeys(readKeySet({ ...jwks })?.keys ?? []));
+  const source =
+    jwksFile === undefined
+      ? remoteKeySource({ issuer, jwksUri, fallbackJwksUri, http, fetch })
+      : keyFileSource(jwksFile);
+  const schedule = jwksFile === undefined ? REMOTE_KEY_SET_SCHEDULE : KEY_FILE_SCHEDULE;
+  return new RefreshedKeySet({ issuer, source, schedule, clock, random: Math.random, tell });
+}
+
+function introspection(
+  { issuer, introspection, introspectionEndpoint, accessToken }: IssuerConfiguration,
+  keys: KeySet,
+  { configuration: { http }, clock, tell, fetch }: Parts,
+): Introspection | undefined {
+  if (!introspection) return undefined;
+  const endpoint = new IntrospectionEndpoint({
+    issuer,
+    endpoint: introspectionEndpoint,
+    authenticate: introspection.authenticate,
+    signedFor: introspection.signedFor,
+    timesAsText: accessToken.introspectsTimesAsText ?? false,
+    keys,
+    algorithms: accessToken.algorithms,
+    http,
+    fetch,
+    clock,
+  });
+  return new Introspection({ issuer, endpoint, clock, tell });
+}

@@ -1,0 +1,162 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { calculateJwkThumbprint, type JWK, SignJWT } from 'jose';
+import type { ClientAuth } from 'oauth4webapi';
+import { assertionClaims, CLIENT_ASSERTION_TYPE } from './client-assertion.js';
+import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
+import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
+import { SignerError } from './signer-error.js';
+
+/** A signing operation that happens elsewhere: in a key management service or a hardware module. */
+export interface RemoteSigner {
+  /** Algorithm of the signature (RFC 7518 §3.1). */
+  readonly algorithm: string;
+  /** Names the key to the identity provider, and one version of it from the next. */
+  readonly keyId: string;
+  /** The signature of the data, in the form of JWS (RFC 7518 §3.4: an ECDSA signature is r and s, not DER). */
+  sign(data: Uint8Array): Promise<Uint8Array> | Uint8Array;
+}
+
+export interface PrivateKeyJwtOptions {
+  /**
+   * The client's private key: PEM or the JSON of a JWK, as a text, a function or a source such as `fromFile('key.pem')`,
+   * read for each token request; a JWK; a `KeyObject`; or a {@link RemoteSigner}.
+   */
+  readonly key: SecretInput | JWK | KeyObject | RemoteSigner;
+  /** Names the key to the identity provider (`kid`). Default: that of the JWK or signer, otherwise none. */
+  readonly keyId?: string;
+  /** Default: that of the JWK or signer, otherwise what suits the key: RS256, ES256, ES384, ES512 or EdDSA. */
+  readonly algorithm?: string;
+}
+
+/**
+ * Proves the client by an assertion that it signs with its private key (RFC 7523 §2.2, OpenID Connect Core 1.0 §9): there
+ * is no secret that the identity provider could lose.
+ */
+export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
+  return {
+    method: 'private_key_jwt',
+    fault: () => fault(options),
+    credentials: [() => credentialOf(options)],
+  };
+}
+
+async function credentialOf({ key, keyId, algorithm }: PrivateKeyJwtOptions): Promise<ClientCredential> {
+  if (isRemoteSigner(key)) {
+    const header = { alg: algorithm ?? key.algorithm, kid: keyId ?? key.keyId };
+    return { fingerprint: header.kid, secrets: [], isTimed: true, proof: (now) => remoteAssertion(key, header, now) };
+  }
+  const read = isKeyMaterial(key) ? keyOf(key) : parseKey((await readSecret(toSecretSource(key))).reveal());
+  const { privateKey } = read;
+  const kid = keyId ?? read.keyId;
+  const alg = algorithm ?? read.algorithm ?? algorithmOf(privateKey);
+  const header = { alg, ...(kid !== undefined && { kid }) };
+  const publicJwk = createPublicKey(privateKey).export({ format: 'jwk' }) as JWK;
+  return {
+    fingerprint: (await calculateJwkThumbprint(publicJwk)).slice(0, 12),
+    secrets: [],
+    isTimed: true,
+    proof: (now) => localAssertion(privateKey, header, now),
+  };
+}
+
+function localAssertion(key: KeyObject, header: { alg: string; kid?: string }, now: Date): ClientAuth {
+  return async (server, client, body) => {
+    const claims = { ...assertionClaims(client.client_id, server.issuer, now) };
+    const assertion = await new SignJWT(claims).setProtectedHeader(header).sign(key);
+    addAssertion(body, client.client_id, assertion);
+  };
+}
+
+function remoteAssertion(signer: RemoteSigner, header: object, now: Date): ClientAuth {
+  return async (server, client, body) => {
+    const claims = assertionClaims(client.client_id, server.issuer, now);
+    const input = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+    const signature = await signRemotely(signer, Buffer.from(input, 'ascii'));
+    addAssertion(body, client.client_id, `${input}.${Buffer.from(signature).toString('base64url')}`);
+  };
+}
+
+async function signRemotely(signer: RemoteSigner, data: Uint8Array): Promise<Uint8Array> {
+  try {
+    return await signer.sign(data);
+  } catch (cause) {
+    throw new SignerError(signer.keyId, cause);
+  }
+}
+
+function addAssertion(body: URLSearchParams, clientId: string, assertion: string): void {
+  body.set('client_id', clientId);
+  body.set('client_assertion_type', CLIENT_ASSERTION_TYPE);
+  body.set('client_assertion', assertion);
+}
+
+/** What can be told of the key without asking anybody for it. */
+function fault({ key, algorithm }: PrivateKeyJwtOptions): string | undefined {
+  if (isRemoteSigner(key)) return undefined;
+  if (!isKeyMaterial(key) && typeof key !== 'string') return toSecretSource(key).fault();
+  try {
+    const read = typeof key === 'string' ? parseKey(key) : keyOf(key);
+    const suitable = algorithmOf(read.privateKey);
+    const chosen = algorithm ?? read.algorithm ?? suitable;
+    return fits(suitable, chosen) ? undefined : 'a key that cannot sign by the algorithm that was chosen';
+  } catch {
+    // What was thrown may quote the key.
+    return 'a key that cannot sign: no private key, or of a kind that is not supported';
+  }
+}
+
+/** One RSA key can sign in several ways; any other key in one, which for Ed25519 has two names (RFC 9864 §2.2). */
+function fits(suitable: string, chosen: string): boolean {
+  if (suitable === 'RS256') return /^[RP]S(?:256|384|512)$/.test(chosen);
+  return chosen === suitable || (suitable === 'EdDSA' && chosen === 'Ed25519');
+}
+
+function isRemoteSigner(key: PrivateKeyJwtOptions['key']): key is RemoteSigner {
+  return typeof key === 'object' && 'sign' in key && typeof key.sign === 'function';
+}
+
+function isJwk(key: PrivateKeyJwtOptions['key']): key is JWK {
+  return typeof key === 'object' && 'kty' in key;
+}
+
+function isKeyMaterial(key: PrivateKeyJwtOptions['key']): key is JWK | KeyObject {
+  return isJwk(key) || (typeof key === 'object' && 'asymmetricKeyType' in key);
+}
+
+interface ReadKey {
+  readonly privateKey: KeyObject;
+  readonly keyId?: string | undefined;
+  readonly algorithm?: string | undefined;
+}
+
+function keyOf(key: JWK | KeyObject): ReadKey {
+  if (!isJwk(key)) return { privateKey: key };
+  return { privateKey: createPrivateKey({ format: 'jwk', key: key as never }), keyId: key.kid, algorithm: key.alg };
+}
+
+/** @throws Error that says no more than that: what a parser throws may quote the key. */
+function parseKey(text: string): ReadKey {
+  try {
+    return text.trimStart().startsWith('{') ? keyOf(JSON.parse(text) as JWK) : { privateKey: createPrivateKey(text) };
+  } catch {
+    throw new TypeError('the key is neither a private key in PEM nor the JSON of a private JWK');
+  }
+}
+
+const EC_ALGORITHMS: Readonly<Record<string, string>> = { prime256v1: 'ES256', secp384r1: 'ES384', secp521r1: 'ES512' };
+
+function algorithmOf(key: KeyObject): string {
+  if (key.type !== 'private') throw new TypeError('not a private key');
+  const curve = key.asymmetricKeyDetails?.namedCurve ?? '';
+  switch (key.asymmetricKeyType) {
+    case 'rsa':
+      return 'RS256';
+    case 'ec':
+      if (Object.hasOwn(EC_ALGORITHMS, curve)) return EC_ALGORITHMS[curve]!;
+      throw new TypeError('a curve that JWS has no algorithm for');
+    case 'ed25519':
+      return 'EdDSA';
+    default:
+      throw new TypeError('a kind of key that JWS has no algorithm for');
+  }
+}

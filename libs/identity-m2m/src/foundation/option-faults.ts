@@ -1,0 +1,54 @@
+import type { z } from 'zod';
+import type { OptionFault } from './option-fault.js';
+import { printableText } from './printable-text.js';
+
+/**
+ * What a schema finds wrong with options, field by field.
+ *
+ * @param root Where the options stand in those of the whole; empty for the whole itself.
+ */
+export function optionFaults(schema: z.ZodType, options: unknown, root = ''): OptionFault[] {
+  const result = schema.safeParse(options);
+  if (result.success) return [];
+  return result.error.issues.flatMap((issue): OptionFault[] => {
+    if (issue.code === 'unrecognized_keys') {
+      const expected = 'no such option (is it misspelt?)';
+      return issue.keys.map((key) => {
+        const path = [...issue.path, key];
+        return { path: pathOf(root, path), expected, found: kindOf(valueAt(options, path)) };
+      });
+    }
+    const expected = issue.code === 'invalid_type' ? 'an object with options' : issue.message;
+    const option = String(issue.path.at(-1) ?? '');
+    return [{ path: pathOf(root, issue.path), expected, found: found(valueAt(options, issue.path), option) }];
+  });
+}
+
+function pathOf(root: string, path: readonly PropertyKey[]): string {
+  const keys = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`));
+  return [root, ...keys].join('').replace(/^\./, '') || 'options';
+}
+
+function valueAt(options: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], options);
+}
+
+/** Options whose content is shown. That of any other might be a secret, in its own place or in a wrong one. */
+const SHOWN =
+  /^(?:applicationId|clientAuthentication|clientSecretMethod|tokenRequestFormat|start|scope|audience|origins|algorithms|\w+(?:Ms|Seconds|Bytes))$/;
+
+function found(value: unknown, option: string): string {
+  if (value === '') return 'an empty text';
+  if (!SHOWN.test(option)) return kindOf(value);
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'string' ? JSON.stringify(printableText(value, 60)) : kindOf(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null || typeof value === 'boolean') return String(value);
+  if (typeof value === 'string') return 'a text';
+  if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

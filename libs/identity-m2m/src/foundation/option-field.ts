@@ -1,0 +1,61 @@
+import type { Agent } from 'node:http';
+import { z } from 'zod';
+
+/**
+ * Fields of options. Each is a test and, in words, what passes it; what was found instead is added by `option-faults.ts`,
+ * which takes care not to show a secret.
+ */
+
+export function field<T>(expected: string, test: (value: unknown) => boolean) {
+  return z.custom<T>(test, expected);
+}
+
+/** A text that is not blank, and that can be encoded. */
+export const text = (expected: string) => field<string>(expected, isText);
+
+/** One text or several. */
+export const textOrTexts = (expected: string, test: (text: string) => boolean = () => true) =>
+  field<string | readonly string[]>(expected, (value) => {
+    const texts = Array.isArray(value) ? (value as unknown[]) : [value];
+    return texts.length > 0 && texts.every((one) => isText(one) && test(one));
+  });
+
+/** A list of texts, at least one. */
+export const texts = (expected: string) =>
+  field<readonly string[]>(expected, (value) => Array.isArray(value) && value.length > 0 && value.every(isText));
+
+export const flag = field<boolean>('true or false', (value) => typeof value === 'boolean');
+
+export const oneOf = <T extends string>(values: readonly T[]) =>
+  field<T>(`one of ${quoted(values)}`, (value) => values.includes(value as T));
+
+/** A list whose members are all among these, at least one. */
+export const someOf = <T extends string>(values: readonly T[]) =>
+  field<readonly T[]>(
+    `a list of some of ${quoted(values)}`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => values.includes(one as T)),
+  );
+
+/** A number with a unit, within bounds, both included. */
+export const quantity = (unit: string, min: number, max: number) =>
+  field<number>(
+    `a number of ${unit} from ${min} to ${max}`,
+    (value) => typeof value === 'number' && value >= min && value <= max,
+  );
+
+/** What makes connections for `node:http` and `node:https`, such as one for a proxy. */
+export const anAgent = field<Agent>(
+  'an agent of node:http or node:https',
+  (value) => typeof value === 'object' && value !== null && 'createConnection' in value,
+);
+
+export const aFunction = <T extends (...args: never[]) => unknown>(expected: string) =>
+  field<T>(expected, (value) => typeof value === 'function');
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.trim() !== '' && value.isWellFormed();
+}
+
+function quoted(values: readonly string[]): string {
+  return values.map((value) => `'${value}'`).join(', ');
+}

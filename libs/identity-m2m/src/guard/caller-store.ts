@@ -1,0 +1,99 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { EventEmitter } from 'node:events';
+import type { ExecutionContext } from '@nestjs/common';
+import type { MachineCaller } from '../verification/machine-caller.js';
+import { type HttpRequest, messageOf } from './http-credential.js';
+
+/**
+ * Callers by what stands for their call: Node's request, the context of a message, gRPC's call. Not kept on it, and never
+ * on the payload, where a sender could bring one along.
+ */
+const callers = new WeakMap<object, MachineCaller>();
+
+/** Who the call that runs now comes from. */
+export interface CallerSlot {
+  /** Node's request that the slot belongs to; undefined for messages. */
+  readonly request: object | undefined;
+  caller: MachineCaller | undefined;
+}
+
+const slots = new AsyncLocalStorage<CallerSlot>();
+
+/** Who follow callers at present. Without any, calls pay nothing for it. */
+let followers = 0;
+
+/** The machine whose call is being handled, while somebody follows callers. */
+export function currentCaller(): MachineCaller | undefined {
+  return slots.getStore()?.caller;
+}
+
+export function callerOf(context: ExecutionContext): MachineCaller | undefined {
+  const carrier = carrierOf(context);
+  return carrier && callers.get(carrier);
+}
+
+export function rememberCaller(carrier: object, caller: MachineCaller): void {
+  callers.set(carrier, caller);
+}
+
+/** Runs what handles one message. */
+export function runWithCaller<Result>(caller: MachineCaller | undefined, run: () => Result): Result {
+  return followers === 0 ? run() : slots.run({ request: undefined, caller }, run);
+}
+
+/**
+ * Runs what listens to a call that goes on for a while: the messages of a stream come from its socket, in whose context
+ * nobody is known.
+ */
+export function listenWithCaller(caller: MachineCaller | undefined, emitter: EventEmitter): void {
+  if (followers === 0) return;
+  const slot = { request: undefined, caller };
+  const emit = emitter.emit.bind(emitter);
+  emitter.emit = (...event) => slots.run(slot, () => emit(...event));
+}
+
+/** The slot of an HTTP request that is being handled, to be filled when it is known who sent it. */
+export function httpSlotOf(context: ExecutionContext): CallerSlot | undefined {
+  if (followers === 0 || context.getType() !== 'http') return undefined;
+  const request = messageOf(context.getArgByIndex<HttpRequest>(0));
+  const current = slots.getStore();
+  if (current?.request === request) return current;
+  // Without a start: HTTP/2, and requests that were made up in this process.
+  const slot = { request, caller: undefined };
+  slots.enterWith(slot);
+  return slot;
+}
+
+function carrierOf(context: ExecutionContext): object | undefined {
+  const type: string = context.getType();
+  if (type === 'http') return messageOf(context.getArgByIndex<HttpRequest>(0));
+  if (type !== 'rpc') return undefined;
+  // Contexts are always beside the payload, but for streams of gRPC that are handed to the handler as they are.
+  const [first, second, third] = context.getArgs<unknown[]>();
+  return [third, second, first].find((each) => typeof each === 'object' && each !== null && callers.has(each)) as
+    object | undefined;
+}
+
+/**
+ * Follows callers from now on, which gives each HTTP request an empty slot at its start.
+ *
+ * Node runs the requests of one connection in one asynchronous context, so whoever is entered there while one of them is
+ * handled would still be there for the next; and what is entered once a promise has settled never gets to the handler.
+ *
+ * @returns Ends it.
+ */
+export function followCallers(): () => void {
+  if (followers++ === 0) subscribe(REQUEST_START, openSlot);
+  let isFollowing = true;
+  return () => {
+    if (isFollowing && --followers === 0) unsubscribe(REQUEST_START, openSlot);
+    isFollowing = false;
+  };
+}
+
+const REQUEST_START = 'http.server.request.start';
+
+function openSlot(event: unknown): void {
+  slots.enterWith({ request: (event as { readonly request: object }).request, caller: undefined });
+}

@@ -1,0 +1,102 @@
+import { EventStream } from '../foundation/event-stream.js';
+import { tokenFingerprint } from '../foundation/sensitive-value.js';
+import type { Verdict } from '../verification/access-token-verifier.js';
+import type { MachineCaller } from '../verification/machine-caller.js';
+import { type Refusal, refuse } from '../verification/refusal.js';
+import { routeRefusal, type RoutePolicy, type RouteSurroundings } from '../verification/route-policy.js';
+import type { Credential } from './credential.js';
+import { InboundCounters, type TransportCount } from './inbound-counters.js';
+import type { InboundEvent } from './inbound-events.js';
+
+/** Tells whose token a text is. Answers at once where it can: a promise costs more than the rest of a warm decision. */
+export interface TokenVerifier {
+  verify(token: string, policy: RoutePolicy): Verdict | Promise<Verdict>;
+}
+
+/** Decides who is let in, for every transport alike, and tells those who listen. */
+export class InboundDecisions {
+  readonly #events = new EventStream<InboundEvent>();
+  readonly #counters = new InboundCounters();
+  readonly #failuresTold = new Set<string>();
+
+  /** Each decision, as it is made. */
+  readonly events: Pick<EventStream<InboundEvent>, 'subscribe'> = this.#events;
+
+  /**
+   * @param verifier undefined where the module was configured without a guard: then nobody is let in.
+   * @param realm Name of the protection space in challenges.
+   */
+  constructor(
+    private readonly verifier: TokenVerifier | undefined,
+    readonly realm: string | undefined,
+    private readonly surroundings: RouteSurroundings = { hasSeveralIssuers: false },
+  ) {}
+
+  /** How many callers were let in and refused since the start, by transport. */
+  counts(): Readonly<Record<string, TransportCount>> {
+    return this.#counters.read();
+  }
+
+  /**
+   * @param transport Name of the way that the call came, for events.
+   * @returns The verdict itself where nothing has to be waited for. Never throws and never rejects: what fails is
+   * refused.
+   */
+  decide(credential: Credential, policy: RoutePolicy, transport: string): Verdict | Promise<Verdict> {
+    if (!credential.ok) return this.#refused(credential, transport);
+    const { token } = credential;
+    if (!this.verifier) return this.#refused(refuse('issuer_unknown'), transport, token);
+    try {
+      const verdict = this.verifier.verify(token, policy);
+      if (!(verdict instanceof Promise)) return this.#decided(verdict, policy, transport, token);
+      return verdict.then(
+        (settled) => this.#decided(settled, policy, transport, token),
+        (error: unknown) => this.#failed(error, transport, token),
+      );
+    } catch (error) {
+      return this.#failed(error, transport, token);
+    }
+  }
+
+  /** What became of a message that was refused. */
+  settled(event: Extract<InboundEvent, { readonly type: `message.${string}` }>): void {
+    this.#events.emit(event);
+  }
+
+  #decided(verdict: Verdict, policy: RoutePolicy, transport: string, token: string): Verdict {
+    if (!verdict.ok) return this.#refused(verdict, transport, token, verdict.caller);
+    const { caller } = verdict;
+    const refusal = routeRefusal(caller, policy, this.surroundings);
+    if (refusal) return this.#refused(refusal, transport, token, caller);
+    const { clientId, issuer } = caller;
+    this.#tell({ type: 'caller.accepted', transport, clientId, issuer, tokenFingerprint: caller.tokenFingerprint });
+    return verdict;
+  }
+
+  #refused(refusal: Refusal, transport: string, token?: string, caller?: MachineCaller): Refusal {
+    this.#tell({
+      type: 'caller.refused',
+      transport,
+      reason: refusal.reason,
+      clientId: caller?.clientId,
+      issuer: caller?.issuer,
+      tokenFingerprint: caller?.tokenFingerprint ?? (token === undefined ? undefined : tokenFingerprint(token)),
+    });
+    return refusal;
+  }
+
+  /** Its message may hold anything; the name of its class is enough to find it. Told once for each. */
+  #failed(error: unknown, transport: string, token: string): Refusal {
+    const name = error instanceof Error ? error.constructor.name : typeof error;
+    if (!this.#failuresTold.has(name)) {
+      this.#failuresTold.add(name);
+      process.emitWarning(`an access token could not be verified: ${name}`, 'IdentityM2MWarning');
+    }
+    return this.#refused(refuse('verification_failed'), transport, token);
+  }
+
+  #tell(event: InboundEvent): void {
+    this.#counters.count(event);
+    this.#events.emit(event);
+  }
+}

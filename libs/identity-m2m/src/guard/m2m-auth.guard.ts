@@ -1,0 +1,70 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import type { Verdict } from '../verification/access-token-verifier.js';
+import { refuse } from '../verification/refusal.js';
+import type { RoutePolicy } from '../verification/route-policy.js';
+import { type CallerSlot, httpSlotOf, rememberCaller } from './caller-store.js';
+import { HandlerAccessRules } from './handler-access.js';
+import { InboundDecisions } from './inbound-decisions.js';
+import type { InboundTransport } from './transports/inbound-transport.js';
+import { InboundTransports } from './transports/inbound-transports.js';
+
+/** Asked for where nothing is known of what a handler asks for; nobody gets to it. */
+const NO_POLICY: RoutePolicy = { scopes: [], clients: undefined };
+
+/** Calls that were let in: one can meet the guard twice, as the global one and on its controller or handler. */
+const letIn = new WeakSet<ExecutionContext>();
+
+const accessRules = new HandlerAccessRules();
+
+/**
+ * Lets in only the machines that were named: callers with a good access token of a trusted issuer, for this API, with
+ * what the handler asks for.
+ *
+ * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the module's
+ * options. Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`; what it can't
+ * read or can't decide, it refuses.
+ */
+@Injectable()
+export class M2MAuthGuard implements CanActivate {
+  constructor(
+    private readonly decisions: InboundDecisions,
+    private readonly transports: InboundTransports,
+  ) {}
+
+  /** Answers at once, without a promise, where nothing has to be waited for. */
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const access = accessRules.of(context);
+    // Has to be found before anything is waited for: what is entered after that is left again with the guard.
+    const slot = httpSlotOf(context);
+    if (access === 'public' || letIn.has(context)) return true;
+    const transport = this.transports.of(context);
+    if (!transport) return this.#refuseUnreadable();
+    const policy = access === 'unknown' ? NO_POLICY : access;
+    const credential = access === 'unknown' ? refuse('handler_unknown') : transport.read(context);
+    const verdict = this.decisions.decide(credential, policy, transport.name);
+    if (verdict instanceof Promise) {
+      return verdict.then((settled) => settle(settled, context, transport, policy, slot));
+    }
+    return settle(verdict, context, transport, policy, slot);
+  }
+
+  /** In the form that Nest has for what comes that way. */
+  #refuseUnreadable(): false {
+    void this.decisions.decide(refuse('transport_unknown'), NO_POLICY, 'unknown');
+    return false;
+  }
+}
+
+function settle(
+  verdict: Verdict,
+  context: ExecutionContext,
+  transport: InboundTransport,
+  policy: RoutePolicy,
+  slot: CallerSlot | undefined,
+): true {
+  if (!verdict.ok) throw transport.refuse(context, verdict, policy);
+  rememberCaller(transport.carrier(context), verdict.caller);
+  if (slot) slot.caller = verdict.caller;
+  letIn.add(context);
+  return true;
+}

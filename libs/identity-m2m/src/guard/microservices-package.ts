@@ -1,0 +1,36 @@
+import type { Type } from '@nestjs/common';
+
+/** What the guard needs of `@nestjs/microservices`, which an application may not have. */
+export interface MicroservicesPackage {
+  readonly RpcException: Type<Error>;
+  readonly KafkaRetriableException: Type<Error>;
+  readonly TcpContext: Type<object>;
+  readonly RedisContext: Type<object>;
+  readonly NatsContext: Type<object>;
+  readonly MqttContext: Type<object>;
+  readonly RmqContext: Type<object>;
+  readonly KafkaContext: Type<object>;
+  readonly ServerRMQ: Type<object>;
+}
+
+/**
+ * The application's `@nestjs/microservices`; undefined where it is not installed, and then no message can come.
+ *
+ * @throws what the package throws while it loads: half of it would leave messages that nobody can judge.
+ */
+export async function loadMicroservices(): Promise<MicroservicesPackage | undefined> {
+  try {
+    return await import('@nestjs/microservices');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return (
+    (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') &&
+    String(message).includes('@nestjs/microservices')
+  );
+}

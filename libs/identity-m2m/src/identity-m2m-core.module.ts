@@ -1,0 +1,158 @@
+import {
+  ConfigurableModuleBuilder,
+  Global,
+  Inject,
+  Module,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+  Optional,
+  type Provider,
+} from '@nestjs/common';
+import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
+import { OutboundClients } from './carriers/outbound-clients.js';
+import { checkOptions, type IdentityM2MConfiguration } from './config/check-options.js';
+import { IdentityM2MConfigurationError } from './config/configuration-error.js';
+import { accessTokenVerifier } from './create-access-token-verifier.js';
+import { type Clock, systemClock } from './foundation/clock.js';
+import { CallerFollowing, CurrentCaller } from './guard/current-caller.js';
+import { InboundDecisions } from './guard/inbound-decisions.js';
+import { prepareMessageHandlers } from './guard/message-handlers.js';
+import { loadMicroservices } from './guard/microservices-package.js';
+import { InboundTransports } from './guard/transports/inbound-transports.js';
+import type { HttpClientOptions, IdentityM2MOptions } from './identity-m2m.options.js';
+import { INBOUND_CHANNEL, OUTBOUND_CHANNEL, publishEvents } from './telemetry/diagnostics.js';
+import { logInboundEvents } from './telemetry/inbound-log.js';
+import { logOutboundEvents } from './telemetry/outbound-log.js';
+import { logVerificationEvents } from './telemetry/verification-log.js';
+import type { AccessTokenVerifier } from './verification/access-token-verifier.js';
+
+export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
+  new ConfigurableModuleBuilder<IdentityM2MOptions>({ moduleName: 'IdentityM2M' })
+    .setClassMethodName('forRoot')
+    .setFactoryMethodName('createIdentityM2MOptions')
+    .build();
+
+const CONFIGURATION = Symbol('IdentityM2MConfiguration');
+const VERIFIER = Symbol('AccessTokenVerifier');
+
+/** Where the module takes time from. Tests put a clock of their own in its place. */
+export const M2M_CLOCK = Symbol('Clock');
+
+const isProduction = () => process.env.NODE_ENV === 'production';
+
+const providers: Provider[] = [
+  CallerFollowing,
+  CurrentCaller,
+  { provide: M2M_CLOCK, useValue: systemClock },
+  {
+    provide: CONFIGURATION,
+    inject: [MODULE_OPTIONS_TOKEN],
+    useFactory: (options: IdentityM2MOptions) => checkOptions(options, isProduction()),
+  },
+  {
+    provide: OutboundClients,
+    inject: [CONFIGURATION, MODULE_OPTIONS_TOKEN, M2M_CLOCK],
+    useFactory: outboundClients,
+  },
+  {
+    provide: VERIFIER,
+    inject: [CONFIGURATION, M2M_CLOCK],
+    useFactory: ({ guard }: IdentityM2MConfiguration, clock: Clock) => guard && accessTokenVerifier(guard, clock),
+  },
+  {
+    provide: InboundDecisions,
+    inject: [CONFIGURATION, VERIFIER],
+    useFactory: ({ guard }: IdentityM2MConfiguration, verifier: AccessTokenVerifier | undefined) =>
+      new InboundDecisions(verifier, guard?.realm, {
+        hasSeveralIssuers: guard !== undefined && guard.issuers.length > 1,
+      }),
+  },
+  {
+    provide: InboundTransports,
+    inject: [CONFIGURATION, InboundDecisions, HttpAdapterHost],
+    useFactory: async (
+      { guard }: IdentityM2MConfiguration,
+      decisions: InboundDecisions,
+      adapterHost: HttpAdapterHost,
+    ) =>
+      new InboundTransports({
+        decisions,
+        adapterHost,
+        microservices: await loadMicroservices(),
+        extractors: guard?.extractors ?? [],
+      }),
+  },
+];
+
+/** The one instance of everything that the module's users share, wherever in the application they are. */
+@Global()
+@Module({ providers, exports: [OutboundClients, InboundDecisions, InboundTransports, CurrentCaller] })
+export class IdentityM2MCoreModule
+  extends ConfigurableModuleClass
+  implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown
+{
+  readonly #endings: (() => void)[];
+
+  constructor(
+    private readonly outbound: OutboundClients,
+    @Inject(InboundDecisions) inbound: InboundDecisions,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+    @Optional() @Inject(VERIFIER) private readonly verifier: AccessTokenVerifier | undefined,
+  ) {
+    super();
+    requireOneRoot(modules);
+    prepareMessageHandlers(modules);
+    this.#endings = [
+      logInboundEvents(inbound.events),
+      publishEvents(inbound.events, INBOUND_CHANNEL),
+      ...(verifier ? [logVerificationEvents(verifier.events), publishEvents(verifier.events, INBOUND_CHANNEL)] : []),
+    ];
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.outbound.start();
+  }
+
+  /** Requests that came before the shutdown are still being served, and may need tokens. */
+  onModuleDestroy(): void {
+    this.outbound.stopRefreshing();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.verifier?.close();
+    await this.outbound.shutDown();
+    for (const end of this.#endings) end();
+  }
+}
+
+/** With two, which of them a `forFeature` or a message handler means would be a matter of chance. */
+function requireOneRoot(modules: ModulesContainer): void {
+  const roots = [...modules.values()].filter(({ metatype }) => metatype === IdentityM2MCoreModule);
+  if (roots.length === 1) return;
+  const expected = 'one in an application; further clients go into its clients, or into forFeature(name, options)';
+  throw new IdentityM2MConfigurationError([{ path: 'forRoot', expected, found: String(roots.length) }]);
+}
+
+function outboundClients(
+  configuration: IdentityM2MConfiguration,
+  options: IdentityM2MOptions,
+  clock: Clock,
+): OutboundClients {
+  const clients = new OutboundClients({
+    clock,
+    random: Math.random,
+    production: isProduction(),
+    onClient: ({ provider }) => {
+      logOutboundEvents(provider.events);
+      publishEvents(provider.events, OUTBOUND_CHANNEL);
+    },
+  });
+  for (const client of configuration.clients) {
+    const given =
+      client.name === 'default' ? (options.client ?? options.clients?.default) : options.clients?.[client.name];
+    clients.add(client, (given as HttpClientOptions | undefined)?.http);
+  }
+  for (const tenants of configuration.tenants) clients.addTenants(tenants);
+  return clients;
+}

@@ -1,0 +1,153 @@
+import { HttpService } from '@nestjs/axios';
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import { APP_GUARD, ModulesContainer } from '@nestjs/core';
+import { m2mHttpToken, tokenProviderToken } from './carriers/inject-client.decorator.js';
+import { M2MClients } from './carriers/m2m-clients.js';
+import type { OutboundClient } from './carriers/outbound-client.js';
+import { DEFAULT_CLIENT, OutboundClients } from './carriers/outbound-clients.js';
+import { UnconfiguredTokenProvider, unconfiguredHttpService } from './carriers/unconfigured-client.js';
+import { isTenantsOptions } from './config/tenants-configuration.js';
+import { M2MAuthGuard } from './guard/m2m-auth.guard.js';
+import { GLOBAL_MESSAGE_GUARD, guardMessageHandlers } from './guard/message-handlers.js';
+import { type ASYNC_OPTIONS_TYPE, IdentityM2MCoreModule, type OPTIONS_TYPE } from './identity-m2m-core.module.js';
+import type { HttpClientOptions } from './identity-m2m.options.js';
+import { TokenProvider } from './token/token-provider.js';
+
+/** Where the module's exports are available, and where its guard stands. */
+export interface IdentityM2MModuleExtras {
+  /** Makes the exports available in every module. Default: false. */
+  readonly isGlobal?: boolean;
+  /**
+   * Puts `M2MAuthGuard` before every route and every message handler, also of microservices that are connected without
+   * `inheritAppConfig`. Default: false.
+   */
+  readonly globalGuard?: boolean;
+}
+
+/**
+ * Machine identity for a Nest application: tokens on its outgoing calls, and a guard for its incoming ones.
+ *
+ * Imported once, with `forRoot` or `forRootAsync`; modules that use a client other than the default one import
+ * `forFeature`. Exports `HttpService`, `TokenProvider` and `M2MAuthGuard`.
+ */
+@Module({})
+export class IdentityM2MModule {
+  /** @throws `IdentityM2MConfigurationError` at boot, with every wrong option at once. */
+  static forRoot(options: typeof OPTIONS_TYPE & IdentityM2MModuleExtras): DynamicModule {
+    const { isGlobal, globalGuard, ...own } = options;
+    const names = Object.entries(own.clients ?? {}).flatMap(([name, client]) =>
+      name === DEFAULT_CLIENT || isTenantsOptions(client) ? [] : [name],
+    );
+    return rootModule(IdentityM2MCoreModule.forRoot(own), { isGlobal, globalGuard }, names);
+  }
+
+  /**
+   * Takes `useFactory`, `useClass` or `useExisting`, as other Nest modules do. The names of further clients are known too
+   * late to inject them by decorator alone: modules that use one import `forFeature('name')`.
+   *
+   * @throws `IdentityM2MConfigurationError` at boot, with every wrong option at once.
+   */
+  static forRootAsync(options: typeof ASYNC_OPTIONS_TYPE & IdentityM2MModuleExtras): DynamicModule {
+    const { isGlobal, globalGuard, ...own } = options;
+    return rootModule(IdentityM2MCoreModule.forRootAsync(own), { isGlobal, globalGuard }, []);
+  }
+
+  /**
+   * Gives a module the `HttpService` and the `TokenProvider` of one client, in place of the default ones. For modules
+   * other than the one that imports `forRoot`: that one has `@InjectM2MHttp(client)` and `@InjectTokenProvider(client)`.
+   *
+   * @param options Given: makes the client. Left out: takes it from `clients` of `forRoot`.
+   * @throws `IdentityM2MConfigurationError` at boot where there is no such client, or its options are wrong.
+   */
+  static forFeature(client: string, options?: HttpClientOptions): DynamicModule {
+    return {
+      module: IdentityM2MModule,
+      providers: [
+        ...clientProviders(client, async (clients) => {
+          if (!options) return clients.get(client);
+          const added = clients.addByOptions(client, options);
+          await clients.startLate(added);
+          return added;
+        }),
+        { provide: HttpService, useExisting: m2mHttpToken(client) },
+        { provide: TokenProvider, useExisting: tokenProviderToken(client) },
+      ],
+      exports: [m2mHttpToken(client), tokenProviderToken(client), HttpService, TokenProvider],
+    };
+  }
+}
+
+function rootModule(
+  core: DynamicModule,
+  { isGlobal = false, globalGuard = false }: IdentityM2MModuleExtras,
+  clients: readonly string[],
+): DynamicModule {
+  return {
+    module: IdentityM2MModule,
+    global: isGlobal,
+    imports: [globalGuard ? withMessageGuard(core) : core],
+    providers: [
+      {
+        provide: HttpService,
+        inject: [OutboundClients, TokenProvider],
+        useFactory: (clients: OutboundClients, provider: TokenProvider) =>
+          clients.has(DEFAULT_CLIENT) ? clients.get(DEFAULT_CLIENT).httpWith(provider) : unconfiguredHttpService(),
+      },
+      {
+        provide: TokenProvider,
+        inject: [OutboundClients],
+        useFactory: (clients: OutboundClients) =>
+          clients.has(DEFAULT_CLIENT) ? clients.get(DEFAULT_CLIENT).provider : new UnconfiguredTokenProvider(),
+      },
+      { provide: m2mHttpToken(DEFAULT_CLIENT), useExisting: HttpService },
+      { provide: tokenProviderToken(DEFAULT_CLIENT), useExisting: TokenProvider },
+      ...clients.flatMap((client) => clientProviders(client, (all) => all.get(client))),
+      { provide: M2MClients, useExisting: OutboundClients },
+      M2MAuthGuard,
+      ...(globalGuard ? [{ provide: APP_GUARD, useExisting: M2MAuthGuard }] : []),
+    ],
+    exports: [
+      HttpService,
+      TokenProvider,
+      M2MClients,
+      M2MAuthGuard,
+      ...[DEFAULT_CLIENT, ...clients].flatMap((client) => [m2mHttpToken(client), tokenProviderToken(client)]),
+    ],
+  };
+}
+
+/** Known in every module, because each has to find it for its own message handlers. */
+function withMessageGuard(core: DynamicModule): DynamicModule {
+  return {
+    ...core,
+    providers: [
+      ...(core.providers ?? []),
+      M2MAuthGuard,
+      {
+        provide: GLOBAL_MESSAGE_GUARD,
+        inject: [M2MAuthGuard, ModulesContainer],
+        useFactory(guard: M2MAuthGuard, modules: ModulesContainer) {
+          guardMessageHandlers(modules, guard);
+          return guard;
+        },
+      },
+    ],
+    exports: [GLOBAL_MESSAGE_GUARD],
+  };
+}
+
+function clientProviders(
+  name: string,
+  find: (clients: OutboundClients) => OutboundClient | Promise<OutboundClient>,
+): Provider[] {
+  const client = Symbol(`OutboundClient:${name}`);
+  return [
+    { provide: client, inject: [OutboundClients], useFactory: find },
+    { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: OutboundClient) => provider },
+    {
+      provide: m2mHttpToken(name),
+      inject: [client, tokenProviderToken(name)],
+      useFactory: (found: OutboundClient, provider: TokenProvider) => found.httpWith(provider),
+    },
+  ];
+}

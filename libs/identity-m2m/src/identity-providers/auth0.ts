@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import type { AccessTokenProfile, Claims } from './access-token-profile.js';
+import type { IdentityProvider } from './identity-provider.js';
+import { hostName, inLowerCase, presetFaults } from './preset-options.js';
+
+export interface Auth0Options {
+  /** Domain of the tenant: `acme.eu.auth0.com`, or a custom domain. */
+  readonly domain: string;
+}
+
+const schema = z.strictObject({ domain: hostName('a domain, such as acme.eu.auth0.com') });
+
+/** An Auth0 tenant. A client names the API it wants a token for by `audience`. */
+export function auth0(options: Auth0Options): IdentityProvider {
+  const origin = `https://${inLowerCase(options.domain)}`;
+  return {
+    name: 'Auth0',
+    // With the slash at its end: the tenant's tokens have it, and issuers are compared to the letter.
+    issuer: `${origin}/`,
+    tokenEndpoint: `${origin}/oauth/token`,
+    revocationEndpoint: `${origin}/oauth/revoke`,
+    clientSecretMethod: 'client_secret_post',
+    tokenRequestHeaders: {},
+    jwksUri: `${origin}/.well-known/jwks.json`,
+    accessToken: ACCESS_TOKEN,
+    faults: (http) => presetFaults(options, schema, [], http),
+  };
+}
+
+const ACCESS_TOKEN: AccessTokenProfile = {
+  algorithms: ['RS256', 'PS256'],
+  tokenTypes: ['jwt', 'at+jwt'],
+  // The dialect of the API decides which of them there is.
+  clientIdClaims: ['azp', 'client_id'],
+  requiredClaims: ['sub', 'iat'],
+  foreignClaims: [],
+  isMachine,
+};
+
+/** A client's subject ends so; a person's begins with the name of a connection and a bar. */
+function isMachine({ sub, gty, azp, client_id: clientId }: Claims): boolean {
+  const client = azp ?? clientId;
+  return (
+    typeof client === 'string' && sub === `${client}@clients` && (gty === undefined || gty === 'client-credentials')
+  );
+}

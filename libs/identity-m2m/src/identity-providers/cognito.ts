@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { field } from '../foundation/option-field.js';
+import type { AccessTokenProfile } from './access-token-profile.js';
+import type { IdentityProvider } from './identity-provider.js';
+import { hostName, inLowerCase, presetFaults } from './preset-options.js';
+
+export interface CognitoOptions {
+  /** Identifier of the user pool, which names its region: `eu-west-1_AbCdEf123`. */
+  readonly userPoolId: string;
+  /** Domain of the user pool, where tokens are asked for; where absent, it is found through the pool's metadata. */
+  readonly domain?: string;
+}
+
+const schema = z.strictObject({
+  userPoolId: field<string>(
+    'a user pool ID, such as eu-west-1_AbCdEf123',
+    (value) => typeof value === 'string' && /^[a-z]{2}(?:-[a-z]+)+-\d_[A-Za-z0-9]+$/.test(value),
+  ),
+  domain: hostName('the domain of the user pool').optional(),
+});
+
+/**
+ * A user pool of Amazon Cognito.
+ *
+ * Its access tokens name no audience: a token for one API is a token for all of them. Clients must be named in the
+ * guard's options, and scopes (`resource server/scope`) are what tells one API from another.
+ */
+export function cognito(options: CognitoOptions): IdentityProvider {
+  const { userPoolId, domain } = options;
+  const region = /^[^_]*/.exec(userPoolId)?.[0];
+  const issuer = `https://cognito-idp.${region}.amazonaws.com/${userPoolId}`;
+  const endpoints = domain === undefined ? undefined : `https://${inLowerCase(domain)}/oauth2`;
+  return {
+    name: 'Amazon Cognito',
+    issuer,
+    tokenEndpoint: endpoints && `${endpoints}/token`,
+    revocationEndpoint: endpoints && `${endpoints}/revoke`,
+    clientSecretMethod: 'client_secret_basic',
+    tokenRequestHeaders: {},
+    jwksUri: `${issuer}/.well-known/jwks.json`,
+    accessToken: ACCESS_TOKEN,
+    faults: (http) => presetFaults(options, schema, [], http),
+  };
+}
+
+const ACCESS_TOKEN: AccessTokenProfile = {
+  algorithms: ['RS256'],
+  tokenTypes: [undefined, 'jwt'],
+  clientIdClaims: ['client_id'],
+  requiredClaims: ['token_use', 'client_id', 'iat'],
+  foreignClaims: [],
+  isAccessToken: (claims) => claims.token_use === 'access',
+  isMachine: (claims) => claims.sub === claims.client_id && !Object.hasOwn(claims, 'username'),
+  requiresNamedClients: true,
+  hasNoAudience: true,
+};

@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import type { OptionFault } from '../foundation/option-fault.js';
+import { optionFaults } from '../foundation/option-faults.js';
+import { field, flag } from '../foundation/option-field.js';
+import type { HttpAllowance } from '../foundation/secure-url.js';
+import type { AccessTokenProfile } from './access-token-profile.js';
+import { addressFault, describeAddress } from './address-fault.js';
+import type { IdentityProvider } from './identity-provider.js';
+import { parseUrl } from '../foundation/parse-url.js';
+
+/** A CyberArk Identity tenant, seen through one of its applications. */
+export type CyberArkIdentityOptions = {
+  /** Address of the tenant: `https://<tenant id>.id.cyberark.cloud`, or a vanity host. */
+  readonly tenantUrl: string;
+} & (
+  | {
+      /** Application ID of the OAuth2 application, as the admin portal shows it. It is not the client id. */
+      readonly applicationId: string;
+      readonly platformToken?: false;
+    }
+  | {
+      /** Uses the tenant's platform token endpoint, which belongs to no application of one's own. */
+      readonly platformToken: true;
+      readonly applicationId?: undefined;
+    }
+);
+
+/** The application behind platform tokens, which every tenant has. */
+const PLATFORM_APPLICATION_ID = '__idaptive_cybr_user_oidc';
+
+/** Tells the tenant that this is no browser, which it would lead to its login page in place of answering 401. */
+const NATIVE_CLIENT = { 'x-idap-native-client': 'true' };
+
+/**
+ * CyberArk Identity.
+ *
+ * Outbound: a token of an application of type *OAuth2 Client* calls the tenant's own REST API, which it is bound to.
+ * Inbound: tokens of an application of type *OAuth2 Server* are what an API of your own is called with.
+ */
+export function cyberArkIdentity(options: CyberArkIdentityOptions): IdentityProvider {
+  const tenantUrl = withoutTrailingSlash(options.tenantUrl);
+  const applicationId = options.platformToken ? PLATFORM_APPLICATION_ID : options.applicationId;
+  const application = encodeURIComponent(applicationId);
+  return {
+    name: 'CyberArk Identity',
+    // With the slash at its end: the tenant's tokens have it, and issuers are compared to the letter.
+    issuer: `${tenantUrl}/${application}/`,
+    tokenEndpoint: options.platformToken
+      ? `${tenantUrl}/oauth2/platformtoken`
+      : `${tenantUrl}/oauth2/token/${application}`,
+    revocationEndpoint: `${tenantUrl}/OAuth2/Revoke/${application}`,
+    introspectionEndpoint: `${tenantUrl}/OAuth2/Introspect/${application}`,
+    // The tenant takes both halves of Basic as they are; form-encoded ones fail as a wrong secret does.
+    clientSecretMethod: 'client_secret_basic_raw',
+    tokenRequestHeaders: NATIVE_CLIENT,
+    credentialErrors: ['access_denied'],
+    apiBaseUrl: tenantUrl,
+    apiHeaders: NATIVE_CLIENT,
+    fallbackJwksUri: `${tenantUrl}/OAuth2/Keys/${application}`,
+    accessToken: ACCESS_TOKEN,
+    hint,
+    faults: (http) => faults(options, http),
+  };
+}
+
+const ACCESS_TOKEN: AccessTokenProfile = {
+  algorithms: ['RS256'],
+  tokenTypes: ['jwt', 'at+jwt', undefined],
+  // There is no client_id claim: the login name of the service user is what names the client.
+  clientIdClaims: ['unique_name'],
+  // ID tokens have the same issuer, audience and keys, but no scope.
+  requiredClaims: ['scope'],
+  foreignClaims: [],
+  // Its documents show `exp` and `iat` of an introspection as texts.
+  introspectsTimesAsText: true,
+  // No isMachine: a machine is a service user, and its token looks like anybody's.
+};
+
+/** The tenant's texts for refusals that are mended in three different places of the admin portal. */
+function hint(detail: string): string | undefined {
+  const text = detail.toLowerCase();
+  if (text.includes('not allowed access to app')) {
+    return 'Give the service user, or a role it has, the Run permission on the application (Permissions tab).';
+  }
+  if (text.includes('auth mode not allowed')) {
+    return 'Tick "Client Creds" among the auth methods on the application’s Tokens tab.';
+  }
+  if (text.includes('invalid client creds or client not allowed') || text.includes('wrong clientid')) {
+    return 'Check the service user’s login name and password, that it is an OAuth confidential client, and that the application’s list of allowed clients has it.';
+  }
+  if (text.includes('unknown app')) {
+    return 'Check the applicationId: it is the Application ID on the application’s Settings tab, not a client id.';
+  }
+  if (text.includes('unknown scope')) return 'Add the scope on the application’s Scope tab, or correct it here.';
+  return undefined;
+}
+
+const schema = z.strictObject({
+  tenantUrl: z.unknown(),
+  applicationId: field<string>(
+    'an Application ID, without blanks and slashes',
+    (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),
+  ).optional(),
+  platformToken: flag.optional(),
+});
+
+function faults(options: CyberArkIdentityOptions, http: HttpAllowance): OptionFault[] {
+  const { tenantUrl, applicationId, platformToken } = options;
+  const found = [...optionFaults(schema, options), ...addressFault('tenantUrl', tenantUrl, http)];
+  if (!platformToken && applicationId === undefined) {
+    found.push({ path: 'applicationId', expected: 'an Application ID, or platformToken: true', found: 'nothing' });
+  }
+  const url = parseUrl(tenantUrl);
+  if (url && !TENANT_PATHS.includes(url.pathname)) {
+    const expected = 'the address of the tenant alone, without a path';
+    found.push({ path: 'tenantUrl', expected, found: describeAddress(tenantUrl) });
+  }
+  return found;
+}
+
+/** A tenant is at the root of its host; behind the gateway of the platform it has this path. */
+const TENANT_PATHS = ['/', '/api/idadmin', '/api/idadmin/'];
+
+/**
+ * The address as tokens name it: host in lower case, no slash at the end. What is no address, perhaps because an
+ * environment variable is not set, is left for the check of the options to report.
+ */
+function withoutTrailingSlash(tenantUrl: unknown): string {
+  const text = String(tenantUrl);
+  return (parseUrl(text)?.href ?? text).replace(/\/+$/, '');
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { field, oneOf } from '../foundation/option-field.js';
+import type { AccessTokenProfile, Claims } from './access-token-profile.js';
+import type { IdentityProvider } from './identity-provider.js';
+import { hostName, inLowerCase, presetFaults } from './preset-options.js';
+
+export interface EntraIdOptions {
+  /** Directory (tenant) ID. Not `common` or `organizations`: these stand for everybody's tenant. */
+  readonly tenantId: string;
+  /** What the API's registration says under `requestedAccessTokenVersion`. Default: `v2`. */
+  readonly tokenVersion?: 'v1' | 'v2';
+  /** Host of the sign-in service in a national cloud. Default: `login.microsoftonline.com`. */
+  readonly host?: string;
+}
+
+const schema = z.strictObject({
+  tenantId: field<string>(
+    'the ID of a directory, in lower case',
+    (value) => typeof value === 'string' && /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
+  ),
+  tokenVersion: oneOf(['v1', 'v2']).optional(),
+  host: hostName('a host name').optional(),
+});
+
+/**
+ * A tenant of Microsoft Entra ID.
+ *
+ * A client asks for a token with the scope `<API>/.default`. What it may do are app roles, which the guard takes for
+ * scopes. Clients must be named in the guard's options: any application of the tenant can get a token for any API.
+ */
+export function entraId(options: EntraIdOptions): IdentityProvider {
+  const { tenantId, tokenVersion = 'v2', host = 'login.microsoftonline.com' } = options;
+  const tenant = `https://${inLowerCase(host)}/${encodeURIComponent(tenantId)}`;
+  const isV1 = tokenVersion === 'v1';
+  return {
+    name: 'Microsoft Entra ID',
+    issuer: isV1 ? `https://sts.windows.net/${encodeURIComponent(tenantId)}/` : `${tenant}/v2.0`,
+    tokenEndpoint: `${tenant}/oauth2/v2.0/token`,
+    clientSecretMethod: 'client_secret_post',
+    tokenRequestHeaders: {},
+    jwksUri: isV1 ? `${tenant}/discovery/keys` : `${tenant}/discovery/v2.0/keys`,
+    accessToken: accessToken(tenantId, isV1),
+    faults: (http) => presetFaults(options, schema, [], http),
+  };
+}
+
+function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
+  return {
+    algorithms: ['RS256'],
+    tokenTypes: ['jwt', 'at+jwt'],
+    clientIdClaims: [isV1 ? 'appid' : 'azp'],
+    scopeClaims: ['roles'],
+    requiredClaims: ['tid', 'ver', 'iat'],
+    foreignClaims: [],
+    isAccessToken: ({ tid, ver }) => tid === tenantId && ver === (isV1 ? '1.0' : '2.0'),
+    isMachine: isV1
+      ? (claims) => isApplication(claims, claims.appidacr)
+      : (claims) => isApplication(claims, claims.azpacr),
+    requiresNamedClients: true,
+  };
+}
+
+/**
+ * The optional claim `idtyp` says it outright. Without it: a client that has proved itself (1: secret, 2: certificate),
+ * for itself (one object), with no scopes lent by a person.
+ */
+function isApplication({ idtyp, scp, oid, sub }: Claims, authenticated: unknown): boolean {
+  if (scp !== undefined) return false;
+  if (idtyp !== undefined) return idtyp === 'app';
+  return (authenticated === '1' || authenticated === '2') && typeof oid === 'string' && oid === sub;
+}

@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { CLIENT_SECRET_METHODS, type ClientSecretMethod } from '../credentials/client-secret-authentication.js';
+import { definedOnly } from '../foundation/defined-only.js';
+import type { OptionFault } from '../foundation/option-fault.js';
+import { optionFaults } from '../foundation/option-faults.js';
+import { aFunction, field, flag, oneOf, someOf, text, texts } from '../foundation/option-field.js';
+import type { HttpAllowance } from '../foundation/secure-url.js';
+import { type AccessTokenProfile, RFC_9068, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
+import { addressFault } from './address-fault.js';
+import { isForeignTokenType } from './foreign-token-types.js';
+import type { IdentityProvider, JsonWebKeySet } from './identity-provider.js';
+
+export interface GenericOAuth2Options {
+  /** Issuer identifier, to the letter. What is not given below is found through its metadata (RFC 8414, OpenID Connect). */
+  readonly issuer?: string;
+  /** Token endpoint. Needed for a client where there is no `issuer`. */
+  readonly tokenEndpoint?: string;
+  /** Where tokens are revoked (RFC 7009), for a client with `revokeOnShutdown`. */
+  readonly revocationEndpoint?: string;
+  /** Address of the key set (RFC 7517 §5). Needed where it is not on the issuer's own origin. */
+  readonly jwksUri?: string;
+  /** The key set itself, where it is not to be fetched. */
+  readonly jwks?: JsonWebKeySet;
+  /** Path of a file with the key set. It is read again while it is in use, so that it can be replaced. */
+  readonly jwksFile?: string;
+  /** Introspection endpoint (RFC 7662). Needed where it is not on the issuer's own origin. */
+  readonly introspectionEndpoint?: string;
+  /** Its name, for messages. Default: `OAuth 2.0 server`. */
+  readonly name?: string;
+  /** How a client secret is sent. Default: `client_secret_basic`. */
+  readonly clientSecretMethod?: ClientSecretMethod;
+  /** What is peculiar to its access tokens; the rest is as RFC 9068 has it. */
+  readonly accessToken?: Partial<AccessTokenProfile>;
+}
+
+/** Any OAuth 2.0 authorization server that keeps to the standards. */
+export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
+  return {
+    name: options.name ?? 'OAuth 2.0 server',
+    issuer: options.issuer,
+    tokenEndpoint: options.tokenEndpoint,
+    revocationEndpoint: options.revocationEndpoint,
+    clientSecretMethod: options.clientSecretMethod ?? 'client_secret_basic',
+    tokenRequestHeaders: {},
+    jwksUri: options.jwksUri,
+    jwks: options.jwks,
+    jwksFile: options.jwksFile,
+    introspectionEndpoint: options.introspectionEndpoint,
+    accessToken: { ...RFC_9068, ...definedOnly(options.accessToken) },
+    faults: (http) => faults(options, http),
+  };
+}
+
+const claimNames = field<readonly string[]>(
+  'a list of claim names',
+  (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
+);
+
+/** Where keys come from: one place, or the issuer's metadata. */
+const KEY_PLACES = ['jwks', 'jwksFile', 'jwksUri'] as const;
+
+const keySet = field<JsonWebKeySet>(
+  'a key set, { keys: [ … ] }, with at least one public key',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    'keys' in value &&
+    Array.isArray(value.keys) &&
+    value.keys.length > 0,
+);
+
+function isTokenType(type: unknown): boolean {
+  return type === undefined || (typeof type === 'string' && /^[a-z0-9.+-]+$/.test(type) && !isForeignTokenType(type));
+}
+
+const schema = z.strictObject({
+  issuer: z.unknown().optional(),
+  tokenEndpoint: z.unknown().optional(),
+  revocationEndpoint: z.unknown().optional(),
+  jwksUri: z.unknown().optional(),
+  jwks: keySet.optional(),
+  jwksFile: text('a path').optional(),
+  introspectionEndpoint: z.unknown().optional(),
+  name: text('a name').optional(),
+  clientSecretMethod: oneOf(CLIENT_SECRET_METHODS).optional(),
+  accessToken: z
+    .strictObject({
+      algorithms: someOf(SIGNATURE_ALGORITHMS).optional(),
+      tokenTypes: field<readonly (string | undefined)[]>(
+        'a list of media types in lower case, or undefined for none',
+        (value) => Array.isArray(value) && value.length > 0 && value.every(isTokenType),
+      ).optional(),
+      clientIdClaims: texts('a list of claim names, at least one').optional(),
+      scopeClaims: texts('a list of claim names, at least one').optional(),
+      requiredClaims: claimNames.optional(),
+      foreignClaims: claimNames.optional(),
+      isAccessToken: aFunction('a function of the claims').optional(),
+      isMachine: aFunction('a function of the claims').optional(),
+      requiresNamedClients: flag.optional(),
+      introspectsTimesAsText: flag.optional(),
+    })
+    .optional(),
+});
+
+function faults(options: GenericOAuth2Options, http: HttpAllowance): OptionFault[] {
+  const found = optionFaults(schema, options);
+  const addresses = ['issuer', 'tokenEndpoint', 'revocationEndpoint', 'jwksUri', 'introspectionEndpoint'] as const;
+  for (const path of addresses) {
+    if (options[path] === undefined) continue;
+    found.push(...addressFault(path, options[path], http, { mayHaveQuery: path !== 'issuer' }));
+  }
+  const places = KEY_PLACES.filter((path) => options[path] !== undefined);
+  if (places.length > 1) {
+    found.push({ path: places[1]!, expected: `nothing, because ${places[0]} is given`, found: 'both' });
+  }
+  if (options.issuer === undefined && options.tokenEndpoint === undefined) {
+    found.push({ path: 'issuer', expected: 'an issuer, or a tokenEndpoint in its place', found: 'neither' });
+  }
+  return found;
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { type AccessTokenProfile, type Claims, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
+import type { IdentityProvider } from './identity-provider.js';
+import { pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
+
+export interface KeycloakOptions {
+  /** Address of the server as its tokens name it, with its relative path where it has one: `https://id.example/auth`. */
+  readonly url: string;
+  readonly realm: string;
+}
+
+const schema = z.strictObject({ url: z.unknown(), realm: pathSegment('the name of a realm') });
+
+/**
+ * A realm of Keycloak.
+ *
+ * Tokens are for the audience `account` until the client has an audience mapper for your API. Clients must be named in
+ * the guard's options: anybody who may register users could make one that is called like a service account.
+ */
+export function keycloak(options: KeycloakOptions): IdentityProvider {
+  const issuer = `${withoutTrailingSlash(options.url)}/realms/${encodeURIComponent(options.realm)}`;
+  const endpoints = `${issuer}/protocol/openid-connect`;
+  return {
+    name: 'Keycloak',
+    issuer,
+    tokenEndpoint: `${endpoints}/token`,
+    revocationEndpoint: `${endpoints}/revoke`,
+    introspectionEndpoint: `${endpoints}/token/introspect`,
+    clientSecretMethod: 'client_secret_basic',
+    tokenRequestHeaders: {},
+    jwksUri: `${endpoints}/certs`,
+    accessToken: ACCESS_TOKEN,
+    faults: (http) => presetFaults(options, schema, ['url'], http),
+  };
+}
+
+const ACCESS_TOKEN: AccessTokenProfile = {
+  algorithms: SIGNATURE_ALGORITHMS,
+  tokenTypes: ['jwt', 'at+jwt'],
+  // `clientId` is how versions before 24 wrote it.
+  clientIdClaims: ['azp', 'client_id', 'clientId'],
+  requiredClaims: ['azp', 'iat'],
+  foreignClaims: [],
+  // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
+  isAccessToken: (claims) => claims.typ === 'Bearer',
+  isMachine,
+  requiresNamedClients: true,
+};
+
+/** A person has a session; the user behind a client has a name that is made of the client's, in lower case. */
+function isMachine(claims: Claims): boolean {
+  if (Object.hasOwn(claims, 'sid') || Object.hasOwn(claims, 'session_state')) return false;
+  const { preferred_username: userName, azp } = claims;
+  return userName === undefined || (typeof azp === 'string' && userName === `service-account-${azp.toLowerCase()}`);
+}

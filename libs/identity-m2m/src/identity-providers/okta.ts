@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import type { AccessTokenProfile } from './access-token-profile.js';
+import type { IdentityProvider } from './identity-provider.js';
+import { hostName, inLowerCase, pathSegment, presetFaults } from './preset-options.js';
+
+export interface OktaOptions {
+  /** Domain of the organisation: `acme.okta.com`, or a custom domain. */
+  readonly domain: string;
+  /** Identifier of the custom authorization server. Default: `default`. */
+  readonly authorizationServerId?: string;
+}
+
+const schema = z.strictObject({
+  domain: hostName('a domain, such as acme.okta.com'),
+  authorizationServerId: pathSegment('the identifier of an authorization server').optional(),
+});
+
+/**
+ * A custom authorization server of Okta. Tokens of the organisation's own server are for Okta alone, and can't be
+ * verified by others.
+ */
+export function okta(options: OktaOptions): IdentityProvider {
+  const server = encodeURIComponent(options.authorizationServerId ?? 'default');
+  const issuer = `https://${inLowerCase(options.domain)}/oauth2/${server}`;
+  return {
+    name: 'Okta',
+    issuer,
+    tokenEndpoint: `${issuer}/v1/token`,
+    revocationEndpoint: `${issuer}/v1/revoke`,
+    introspectionEndpoint: `${issuer}/v1/introspect`,
+    clientSecretMethod: 'client_secret_basic',
+    tokenRequestHeaders: {},
+    jwksUri: `${issuer}/v1/keys`,
+    accessToken: ACCESS_TOKEN,
+    faults: (http) => presetFaults(options, schema, [], http),
+  };
+}
+
+const ACCESS_TOKEN: AccessTokenProfile = {
+  algorithms: ['RS256'],
+  tokenTypes: [undefined, 'jwt', 'at+jwt', 'okta-internal-at+jwt'],
+  clientIdClaims: ['cid'],
+  scopeClaims: ['scp'],
+  requiredClaims: ['sub', 'iat', 'cid'],
+  foreignClaims: [],
+  isMachine: (claims) => claims.sub === claims.cid && !Object.hasOwn(claims, 'uid'),
+};

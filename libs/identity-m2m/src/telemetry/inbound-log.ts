@@ -1,0 +1,54 @@
+import { Logger } from '@nestjs/common';
+import type { EventStream } from '../foundation/event-stream.js';
+import { printableText } from '../foundation/printable-text.js';
+import type { InboundEvent } from '../guard/inbound-events.js';
+
+/**
+ * Writes the guard's decisions into Nest's log. Refusals are for the debug level, because anybody can cause any number
+ * of them; what an operator has to see is that the issuer's keys cannot be had.
+ */
+export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscribe'>): () => void {
+  const logger = new Logger('IdentityM2M');
+  let isUndecided = false;
+  let isUnsettled = false;
+  // Most applications have no debug level in production, and then the line is not made for each call.
+  const debug = (line: () => string) => {
+    if (Logger.isLevelEnabled('debug')) logger.debug(line());
+  };
+  return events.subscribe((event) => {
+    switch (event.type) {
+      case 'caller.accepted':
+        debug(() => {
+          const client = printableText(event.clientId);
+          return `guard: ${client} let in by ${event.transport} with access token ${event.tokenFingerprint}`;
+        });
+        if (isUndecided) logger.log('guard: the keys of the issuer can be had again');
+        isUndecided = false;
+        return;
+      case 'caller.refused': {
+        if (event.reason === 'issuer_unavailable' && !isUndecided) {
+          logger.warn('guard: callers get 503, because the keys of their issuer cannot be had');
+          isUndecided = true;
+        }
+        debug(() => {
+          const token = event.tokenFingerprint === undefined ? 'no token' : `access token ${event.tokenFingerprint}`;
+          const client = event.clientId === undefined ? '' : ` of ${printableText(event.clientId)}`;
+          return `guard: ${token}${client} by ${event.transport} refused: ${event.reason}`;
+        });
+        return;
+      }
+      case 'message.unsettled':
+        if (!isUnsettled) {
+          logger.warn(
+            'guard: refused messages of RabbitMQ are left as they are, because their server does not tell whether they wait for an acknowledgement; settle them in a filter',
+          );
+        }
+        isUnsettled = true;
+        return;
+      case 'message.dead_lettered':
+      case 'message.skipped':
+      case 'message.retried':
+        debug(() => `guard: ${event.type} by ${event.transport}: ${event.reason}`);
+    }
+  });
+}

@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ConsoleLogger, Logger } from '@nestjs/common';
+import { EventStream } from '../foundation/event-stream.js';
+import type { AskedFor, OutboundEvent } from '../token/outbound-events.js';
+import { TokenUnavailableError } from '../token/token-errors.js';
+import { logOutboundEvents } from './outbound-log.js';
+
+let lines: string[];
+let events: EventStream<OutboundEvent>;
+
+beforeEach(() => {
+  lines = [];
+  const logger = new ConsoleLogger();
+  for (const level of ['debug', 'log', 'warn', 'error'] as const) {
+    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
+  }
+  Logger.overrideLogger(logger);
+  events = new EventStream();
+  logOutboundEvents(events);
+});
+afterEach(() => Logger.overrideLogger(false));
+
+const date = new Date('2030-01-01T00:00:00Z');
+const granted = (type: 'token.acquired' | 'token.refreshed', asked: AskedFor = {}): OutboundEvent => ({
+  type,
+  client: 'main',
+  ...asked,
+  fingerprint: 'abc',
+  requestedAt: date,
+  refreshAt: date,
+  expiresAt: new Date(date.getTime() + 3600_000),
+  lifetimeSource: 'expires_in',
+  previousFingerprint: 'before',
+});
+const failed = (asked: AskedFor = {}): OutboundEvent => ({
+  type: 'token.refresh_failed',
+  client: 'main',
+  ...asked,
+  error: new TokenUnavailableError('outage', 'No token.', { client: 'main' }),
+  retryAt: date,
+  degraded: false,
+});
+const levels = () => lines.map((line) => line.slice(0, line.indexOf(':')));
+
+describe('the log of a client', () => {
+  it('has a line for the first token, and none but for debugging for those that follow', () => {
+    events.emit(granted('token.acquired'));
+    for (let n = 0; n < 3; n++) events.emit(granted('token.refreshed'));
+    expect(levels()).toEqual(['log', 'debug', 'debug', 'debug']);
+  });
+
+  it('has one warning where an outage begins, and one line where it ends', () => {
+    for (let n = 0; n < 3; n++) events.emit(failed());
+    events.emit(granted('token.refreshed'));
+    events.emit(granted('token.refreshed'));
+    expect(levels()).toEqual(['warn', 'debug', 'debug', 'log', 'debug']);
+    expect(lines[3]).toMatch(/the trouble is over$/);
+  });
+
+  it('does not take the trouble with one token to be over because another one was had', () => {
+    for (let n = 0; n < 3; n++) {
+      events.emit(failed({ scope: 'broken' }));
+      events.emit(granted('token.refreshed', { scope: 'healthy' }));
+    }
+    expect(levels()).toEqual(['warn', 'debug', 'debug', 'debug', 'debug', 'debug']);
+    events.emit(granted('token.acquired', { scope: 'broken' }));
+    expect(lines.at(-1)).toMatch(/^log: .*the trouble is over$/);
+  });
+});

@@ -1,0 +1,29 @@
+import { Logger } from '@nestjs/common';
+import type { EventStream } from '../foundation/event-stream.js';
+import type { VerificationEvent } from '../verification/verification-events.js';
+
+/** Writes into Nest's log what goes on behind the guard's decisions. */
+export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
+  const logger = new Logger('IdentityM2M');
+  return events.subscribe((event) => {
+    switch (event.type) {
+      case 'key_set.changed':
+        return logger.log(`guard: keys of ${event.issuer} that can be used: ${event.keys}`);
+      case 'key_set.recovered':
+        return logger.log(`guard: the keys of ${event.issuer} can be read again`);
+      case 'key_set.refresh_failed': {
+        const text = `guard: the keys of ${event.issuer} could not be read: ${event.problem}`;
+        // One warning for an outage, however long it is.
+        return event.failures === 1 ? logger.warn(text) : logger.debug(text);
+      }
+      case 'key_set.key_ignored':
+        return logger.warn(
+          `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
+        );
+      case 'introspection.failed': {
+        const text = `guard: ${event.issuer} could not be asked about a token: ${event.problem}`;
+        return event.failures === 1 ? logger.warn(text) : logger.debug(text);
+      }
+    }
+  });
+}

@@ -1,0 +1,200 @@
+import { request } from 'node:http';
+import { request as secureRequest } from 'node:https';
+import { forgedTokens } from './forged-tokens.js';
+import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
+
+/** Where to attack, and with what. */
+export interface AttackSuiteOptions {
+  /** An issuer that the attacked application trusts. */
+  readonly issuer: TestIssuer;
+  /** A token of it that the application lets in. */
+  readonly accepted: TestTokenOptions;
+  /** A guarded route that answers a good token with 2xx. Default: `/`. */
+  readonly path?: string;
+  /** Default: GET. */
+  readonly method?: string;
+  /** Attacks at once. Default: 8. */
+  readonly concurrency?: number;
+}
+
+/** What became of one attack. */
+export interface AttackOutcome {
+  readonly id: string;
+  readonly attack: string;
+  /** What the application answered; undefined where it closed the connection. */
+  readonly status: number | undefined;
+}
+
+/** What became of all of them. */
+export interface AttackReport {
+  /** Attacks that were made. */
+  readonly made: number;
+  /** Those that were let in: each is a hole. */
+  readonly letIn: readonly AttackOutcome[];
+  /** Those that were answered with an error of the server's own, other than 503: it did not expect them. */
+  readonly crashed: readonly AttackOutcome[];
+  /** Refusals that show the caller something of the token. */
+  readonly echoed: readonly AttackOutcome[];
+}
+
+/** An application that listens, as Nest has it, or its address. */
+export type AttackTarget = string | { getUrl(): Promise<string> };
+
+/**
+ * Attacks an application with tokens and requests that no guard may let in, and reports what got through.
+ *
+ * @example
+ * const report = await attackSuite(app, { issuer, accepted: { clientId: 'billing', audience: 'my-api' }, path: '/users' });
+ * expect(report.letIn).toEqual([]);
+ *
+ * @throws Error where a good token is not let in: everything else would be refused for that reason alone.
+ */
+export async function attackSuite(target: AttackTarget, options: AttackSuiteOptions): Promise<AttackReport> {
+  const { issuer, accepted, path = '/', method = 'GET', concurrency = 8 } = options;
+  const base = typeof target === 'string' ? target : await target.getUrl();
+  const url = new URL(path, base.replace('[::1]', 'localhost'));
+  const good = await issuer.tokenFor(accepted);
+  const requireGood = async (when: string) => {
+    const { status } = await send(url, method, [['Authorization', `Bearer ${good}`]]);
+    if (status === undefined || status < 200 || status > 299) {
+      throw new Error(
+        `The attack suite is of no use: ${when}, a good token was answered with ${status ?? 'no answer'} at ${method} ${url.href}. Let the application trust the issuer, and name the client, audience and scopes that the route lets in.`,
+      );
+    }
+  };
+  await requireGood('at the start');
+  const attacks = [...(await tokenAttacks(issuer, accepted)), ...carriageAttacks(good, url)];
+  const outcomes: (AttackOutcome & { readonly echoes: boolean })[] = [];
+  const waiting = [...attacks];
+  const attackInTurn = async () => {
+    for (let attack = waiting.shift(); attack; attack = waiting.shift()) {
+      const { id, name, headers } = attack;
+      const answer = await send(attack.url ?? url, method, headers);
+      outcomes.push({
+        id,
+        attack: name,
+        status: answer.status,
+        echoes: attack.marks.some((mark) => answer.text.includes(mark)),
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, attackInTurn));
+  await requireGood('at the end');
+  const reported = (kept: (outcome: (typeof outcomes)[number]) => boolean): AttackOutcome[] =>
+    outcomes.filter(kept).map(({ id, attack, status }) => ({ id, attack, status }));
+  return {
+    made: outcomes.length,
+    letIn: reported(({ status }) => status !== undefined && status < 400),
+    crashed: reported(({ status }) => status !== undefined && status >= 500 && status !== 503),
+    echoed: reported(({ echoes }) => echoes),
+  };
+}
+
+type Headers = readonly (readonly [name: string, value: string])[];
+
+interface Attack {
+  readonly id: string;
+  readonly name: string;
+  readonly headers: Headers;
+  readonly url?: URL;
+  /** Texts that must not come back. */
+  readonly marks: readonly string[];
+}
+
+async function tokenAttacks(issuer: TestIssuer, accepted: TestTokenOptions): Promise<Attack[]> {
+  const forged = await forgedTokens(issuer, accepted);
+  return (
+    forged
+      // What no HTTP header can hold cannot be sent, by nobody.
+      .filter(({ token }) => /^[\x20-\x7e\u00a0-\u00ff]*$/.test(token) && token.length < 15_000)
+      .map(({ id, attack, token }) => ({
+        id,
+        name: attack,
+        headers: [['Authorization', `Bearer ${token}`]],
+        marks: token.length > 40 ? [token.slice(0, 40), token.slice(-40)] : [],
+      }))
+  );
+}
+
+/** A good token in a wrong place, or in a way that two readers may understand in two ways: RFC 6750 §2 and §3.1. */
+function carriageAttacks(good: string, url: URL): Attack[] {
+  const bearer = `Bearer ${good}`;
+  const marks = [good.slice(-40)];
+  const attack = (id: string, name: string, headers: Headers, at?: URL): Attack => ({
+    id,
+    name,
+    headers,
+    marks,
+    ...(at && { url: at }),
+  });
+  const inQuery = new URL(url);
+  inQuery.searchParams.set('access_token', good);
+  return [
+    attack('H1', 'two Authorization headers, good and bad', [
+      ['Authorization', bearer],
+      ['Authorization', 'Bearer bad'],
+    ]),
+    attack('H1', 'two Authorization headers, bad and good', [
+      ['Authorization', 'Bearer bad'],
+      ['Authorization', bearer],
+    ]),
+    attack('H1', 'the same Authorization header twice', [
+      ['Authorization', bearer],
+      ['Authorization', bearer],
+    ]),
+    attack('H1', 'two Authorization headers in two spellings', [
+      ['Authorization', bearer],
+      ['authorization', bearer],
+    ]),
+    attack('H2', 'two tokens with a comma', [['Authorization', `${bearer}, ${bearer}`]]),
+    attack('H2', 'two tokens with a space', [['Authorization', `${bearer} ${good}`]]),
+    attack('H2', 'no scheme', [['Authorization', good]]),
+    attack('H2', 'the token as Basic', [['Authorization', `Basic ${good}`]]),
+    attack('H2', 'the token as password of Basic', [
+      ['Authorization', `Basic ${Buffer.from(`client:${good}`).toString('base64')}`],
+    ]),
+    attack('H2', 'the token as DPoP without a proof', [['Authorization', `DPoP ${good}`]]),
+    attack('H2', 'a parameter of that name', [['Authorization', `Bearer token="${good}"`]]),
+    attack('H2', 'a scheme and nothing', [['Authorization', 'Bearer']]),
+    attack('H2', 'a scheme and 8,000 spaces', [['Authorization', `Bearer${' '.repeat(8000)}x`]]),
+    attack('H3', 'in the query', [], inQuery),
+    attack('H3', 'in the header and in the query', [['Authorization', 'Bearer bad']], inQuery),
+    attack('H3', 'in a cookie', [['Cookie', `access_token=${good}; token=${good}; authorization=${bearer}`]]),
+    attack('H3', 'in X-Forwarded-Authorization', [['X-Forwarded-Authorization', bearer]]),
+    attack('H3', 'in X-Access-Token', [['X-Access-Token', good]]),
+    attack('H3', 'in Proxy-Authorization', [['Proxy-Authorization', bearer]]),
+    attack('H5', 'nothing at all', []),
+    attack('H9', 'another method by header', [
+      ['X-HTTP-Method-Override', 'OPTIONS'],
+      ['X-Method-Override', 'OPTIONS'],
+    ]),
+    attack('H9', 'what looks like a preflight', [
+      ['Origin', 'https://a.example'],
+      ['Access-Control-Request-Method', 'GET'],
+    ]),
+  ];
+}
+
+/** By Node's own client, which sends headers as they are given, repeated ones too. */
+function send(url: URL, method: string, headers: Headers): Promise<{ status: number | undefined; text: string }> {
+  return new Promise((resolve) => {
+    const start = url.protocol === 'https:' ? secureRequest : request;
+    const call = start(url, { method, agent: false, setHost: false, headers: flat(url, headers), timeout: 10_000 });
+    const giveUp = () => resolve({ status: undefined, text: '' });
+    call.on('error', giveUp);
+    call.on('timeout', () => call.destroy());
+    call.on('response', (response) => {
+      let text = response.rawHeaders.join('\n');
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('error', giveUp);
+      response.on('end', () => resolve({ status: response.statusCode, text }));
+    });
+    call.end();
+  });
+}
+
+/** As a flat list, which keeps repetitions and their spelling. */
+function flat(url: URL, headers: Headers): string[] {
+  return ['Host', url.host, ...headers.flat()];
+}

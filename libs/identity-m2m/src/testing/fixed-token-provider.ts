@@ -1,0 +1,62 @@
+import { EventStream } from '../foundation/event-stream.js';
+import type { AccessTokenStatus } from '../token/access-token-manager.js';
+import { AccessToken } from '../token/access-token.js';
+import { type BindingDecision, OriginBinding } from '../token/origin-binding.js';
+import type { OutboundEvent } from '../token/outbound-events.js';
+import { TokenProvider } from '../token/token-provider.js';
+
+/**
+ * A `TokenProvider` that has its token from the test and never asks for one: for tests of code that sends tokens.
+ *
+ * @example
+ * Test.createTestingModule({ imports: [AppModule] })
+ *   .overrideProvider(TokenProvider)
+ *   .useValue(new FixedTokenProvider('a-token', { origins: ['https://billing.example'] }));
+ */
+export class FixedTokenProvider extends TokenProvider {
+  readonly client = 'fixed';
+  readonly events = new EventStream<OutboundEvent>();
+  #token: AccessToken;
+  readonly #binding: OriginBinding;
+
+  /** @param options.origins Places that the token may go to, as in the client's options. Default: none. */
+  constructor(token: string, { origins = [] }: { readonly origins?: readonly string[] } = {}) {
+    super();
+    this.#token = new AccessToken(token);
+    this.#binding = new OriginBinding(origins);
+  }
+
+  /** Hands out another token from now on, as after a refresh. */
+  replaceToken(token: string): void {
+    this.#token = new AccessToken(token);
+  }
+
+  explain(url: string): BindingDecision {
+    return this.#binding.explain(url);
+  }
+
+  peek(): AccessToken {
+    return this.#token;
+  }
+
+  async getToken(): Promise<AccessToken> {
+    return this.#token;
+  }
+
+  /** The token that has taken the rejected one's place, if one has. */
+  async renewToken(rejected: AccessToken): Promise<AccessToken | undefined> {
+    return this.#token.equals(rejected) ? undefined : this.#token;
+  }
+
+  status(): AccessTokenStatus {
+    return { freshness: 'fresh', fingerprint: this.#token.fingerprint, refreshing: false, dormant: false };
+  }
+
+  resetQuarantine(): void {}
+
+  async proof(): Promise<undefined> {}
+
+  learnNonce(): boolean {
+    return false;
+  }
+}

@@ -1,0 +1,95 @@
+import { type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
+
+/** Tokens that the issuer did sign, and that are not for this API, not for this time, or no access tokens of machines. */
+export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
+  const { issuer, claims, accepted } = material;
+  const now = Number(claims.iat);
+  const withClaims = (changes: Readonly<Record<string, unknown>>) =>
+    issuer.signText(JSON.stringify(issuer.usualHeader), JSON.stringify({ ...claims, ...changes }));
+  const withType = (typ: unknown) =>
+    issuer.signText(JSON.stringify({ ...issuer.usualHeader, typ }), JSON.stringify(claims));
+  const each = (claim: string, values: readonly unknown[]): Forgery[] =>
+    values.map((value) => [`${claim} ${JSON.stringify(value) ?? 'missing'}`, withClaims({ [claim]: value })]);
+  const audience = Array.isArray(accepted.audience) ? String(accepted.audience[0]) : String(accepted.audience);
+  return [
+    ...named('C1', [
+      ...each('exp', [undefined, null, String(now + 300), 'NaN', -1, 0, {}, [now + 300], true]),
+      ['exp an hour ago', withClaims({ exp: now - 3600, iat: now - 7200 })],
+      ['exp before iat', withClaims({ exp: now + 100, iat: now + 200, nbf: now + 200 })],
+    ]),
+    ...named('C2', [
+      ['nbf in an hour', withClaims({ nbf: now + 3600 })],
+      ['iat in an hour', withClaims({ iat: now + 3600, exp: now + 7200 })],
+      ...each('nbf', [String(now), null, {}]),
+      ...each('iat', [String(now), null, {}]),
+    ]),
+    ...named('C4', [
+      ...each('iss', [undefined, null, [issuer.url], [issuer.url, 'https://another.example'], {}, 1, '']),
+      ...each('iss', [
+        `${issuer.url}/`,
+        `${issuer.url}.attacker.example`,
+        `${issuer.url}#`,
+        `${issuer.url}/realms/another`,
+        issuer.url.replace('http:', 'HTTP:'),
+        issuer.url.replace('http://', 'http://attacker@'),
+        issuer.url.slice(0, -1),
+        ` ${issuer.url}`,
+        'https://attacker.example',
+      ]),
+    ]),
+    ...named(
+      'C6',
+      each('aud', [
+        undefined,
+        null,
+        '',
+        [],
+        [[audience]],
+        { 0: audience },
+        1,
+        'another-api',
+        `${audience}/`,
+        `${audience}-2`,
+        audience.slice(0, -1),
+        audience.toUpperCase() === audience ? audience.toLowerCase() : audience.toUpperCase(),
+        ` ${audience}`,
+        `${audience} another-api`,
+      ]),
+    ),
+    ...named('C7', each('scope', [1, {}, true, [{ scope: 'all' }], [1], [[]]])),
+    ...named('C9', [
+      ...each('client_id', [
+        [accepted.clientId],
+        {},
+        1,
+        null,
+        '',
+        `${accepted.clientId} `,
+        `${accepted.clientId}\u200b`,
+      ]),
+      ['another client', withClaims({ client_id: 'another-client', sub: 'another-client', azp: undefined })],
+      ['client_id and azp of two clients', withClaims({ azp: 'another-client' })],
+    ]),
+    ...named('C11', [
+      ...['logout+jwt', 'dpop+jwt', 'secevent+jwt', 'token-introspection+jwt', 'client-authentication+jwt', 'x'].map(
+        (typ): Forgery => [`a token of type ${typ}`, withType(typ)],
+      ),
+      ['a type that is no text', withType(['at+jwt'])],
+      ['an ID token', withClaims({ nonce: 'n-1', at_hash: 'AAAA', auth_time: now })],
+      ['a logout token', withClaims({ events: { 'http://schemas.openid.net/event/backchannel-logout': {} } })],
+    ]),
+    ...named('C12', [['on behalf of a user', withClaims({ sub: 'a-user', act: { sub: accepted.clientId } })]]),
+    ...named(
+      'C13',
+      each('cnf', [
+        'text',
+        [],
+        {},
+        { unknown: 'x' },
+        { jkt: null },
+        { jkt: 'A'.repeat(43) },
+        { 'x5t#S256': 'A'.repeat(43) },
+      ]),
+    ),
+  ];
+}

@@ -1,0 +1,57 @@
+/** Longest lifetime believed, in seconds: 30 days. A larger figure is cut to it. */
+export const MAX_LIFETIME_SECONDS = 30 * 24 * 3600;
+
+/** Lifetime assumed where nothing says how long a token lives, in seconds. */
+export const DEFAULT_LIFETIME_SECONDS = 300;
+
+/** What is known about how long a token will live. */
+export interface LifetimeEvidence {
+  /** `expires_in` as it stands in the answer (RFC 6749 §5.1); undefined or null where it is absent. */
+  readonly expiresIn: unknown;
+  /** `exp` and `iat` of the token where it can be read as a JWT, in seconds since the epoch. */
+  readonly jwt?: { readonly exp?: number; readonly iat?: number } | undefined;
+  /** The server's own time when it answered, from its `Date` header, in milliseconds since the epoch. */
+  readonly serverTimeMs?: number | undefined;
+}
+
+export type AccessTokenLifetime =
+  | { readonly ok: true; readonly lifetimeMs: number; readonly source: 'expires_in' | 'jwt' | 'default' }
+  | { readonly ok: false; readonly fault: string };
+
+/**
+ * How long a token lives, counted from the moment just before it was asked for.
+ *
+ * `expires_in` counts first, then what a readable JWT says by the server's clock, then {@link DEFAULT_LIFETIME_SECONDS};
+ * an `expires_in` that makes no sense is a fault, never "for ever". A readable JWT also shortens the life that
+ * `expires_in` claims, because some servers hand out a token from their cache with the lifetime of a new one.
+ * A token that can't be read is left alone: access tokens are opaque to clients.
+ */
+export function accessTokenLifetime(evidence: LifetimeEvidence): AccessTokenLifetime {
+  const jwtSeconds = secondsLeftInJwt(evidence);
+  if (evidence.expiresIn == null) {
+    return jwtSeconds === undefined
+      ? { ok: true, lifetimeMs: DEFAULT_LIFETIME_SECONDS * 1000, source: 'default' }
+      : { ok: true, lifetimeMs: toMs(jwtSeconds), source: 'jwt' };
+  }
+  const seconds = positiveSeconds(evidence.expiresIn);
+  if (seconds === undefined) return { ok: false, fault: 'expires_in is not a positive number of seconds' };
+  return { ok: true, lifetimeMs: toMs(Math.min(seconds, jwtSeconds ?? Infinity)), source: 'expires_in' };
+}
+
+/** Reads a number of seconds that may have been written as a decimal string; undefined where it is none. */
+export function positiveSeconds(value: unknown): number | undefined {
+  const seconds = typeof value === 'string' && /^\d{1,15}(\.\d{1,9})?$/.test(value) ? Number(value) : value;
+  return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
+}
+
+function secondsLeftInJwt({ jwt, serverTimeMs }: LifetimeEvidence): number | undefined {
+  if (typeof jwt?.exp !== 'number') return undefined;
+  // Both, because a Date may be that of a cache in between; the server's clock was never behind the token's making.
+  const serverNow = Math.max(jwt.iat ?? -Infinity, (serverTimeMs ?? -Infinity) / 1000);
+  const left = jwt.exp - serverNow;
+  return Number.isFinite(left) && left > 0 ? left : undefined;
+}
+
+function toMs(seconds: number): number {
+  return Math.min(seconds, MAX_LIFETIME_SECONDS) * 1000;
+}

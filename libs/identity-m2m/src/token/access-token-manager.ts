@@ -1,0 +1,466 @@
+import { type Clock, elapsedMs, type Instant, MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
+import type { EventStream } from '../foundation/event-stream.js';
+import type { AccessToken } from './access-token.js';
+import type { AskedFor, OutboundEvent } from './outbound-events.js';
+import {
+  backgroundAttemptTimeoutMs,
+  livesLongEnough,
+  PROLONGED_LIFETIME_MS,
+  type RefreshPolicy,
+  type RefreshSchedule,
+  refreshSchedule,
+  reissuedSchedule,
+  retryRoomMs,
+  type TokenFreshness,
+  tokenFreshness,
+} from './refresh-policy.js';
+import { RetryGate } from './retry-gate.js';
+import { SharedAttempt } from './shared-attempt.js';
+import type { AcquisitionOutcome } from './token-acquisition.js';
+import { TokenUnavailableError } from './token-errors.js';
+import { type FailureContext, tokenFailureError, unexpectedFailure } from './token-failure-error.js';
+import type { TokenFailure } from './token-response.js';
+
+export interface AccessTokenManagerOptions {
+  /** Makes one attempt to get a token. */
+  readonly attempt: (signal: AbortSignal) => Promise<AcquisitionOutcome>;
+  readonly policy: RefreshPolicy;
+  /** How long a caller waits for a token, in milliseconds. */
+  readonly acquireTimeoutMs: number;
+  /** How long one attempt may take, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** How long a dead token is still used while no other can be had, in milliseconds. Unsafe above 0. */
+  readonly unsafeExpiredTokenGraceMs: number;
+  readonly context: FailureContext;
+  /** What the token is asked for, for events. */
+  readonly askedFor: AskedFor;
+  readonly events: EventStream<OutboundEvent>;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** What can be said of a managed token at a moment. Never holds the token. */
+export interface AccessTokenStatus {
+  readonly freshness: TokenFreshness | 'none';
+  readonly fingerprint?: string;
+  readonly expiresAt?: Date;
+  readonly refreshAt?: Date;
+  readonly refreshing: boolean;
+  /** Not refreshed, because it was not used. */
+  readonly dormant: boolean;
+  /** The last failure since the last success. */
+  readonly lastError?: TokenUnavailableError;
+}
+
+/** Callers are taken to be there still for this long after the last one called, in milliseconds. */
+const CALLERS_LINGER_MS = 60_000;
+
+interface HeldToken {
+  readonly token: AccessToken;
+  /** Just before it was asked for: where its age is measured from. */
+  readonly since: Instant;
+  readonly schedule: RefreshSchedule;
+  /** Whether the server has handed it out more than once. */
+  readonly isReissued: boolean;
+  readonly isServedStale: boolean;
+}
+
+type AttemptResult = { readonly ok: true } | { readonly ok: false; readonly error: TokenUnavailableError };
+
+/**
+ * Keeps one access token usable: gets it when it is first needed, refreshes it before its end, and shares every attempt
+ * among all who wait.
+ *
+ * It carries out what `refresh-policy.ts` and `retry-schedule.ts` decide. Timers and callers obey the same schedule: at
+ * most one attempt runs at a time, and after a failure none starts before it is due, however many callers come.
+ */
+export class AccessTokenManager {
+  #held: HeldToken | undefined;
+  readonly #attempt: SharedAttempt<AttemptResult>;
+  #cancelTimer: (() => void) | undefined;
+  #lastUse: Instant | undefined;
+  #isUsedSinceRefresh = false;
+  #unusedRefreshes = 0;
+  #isDormant = false;
+  /** Age below which the server is known to hand out the same token again. */
+  #earliestRenewalMs: number | undefined;
+  /** What is done without being asked for goes on until `stopRefreshing`, everything else until `dispose`. */
+  #phase: 'running' | 'draining' | 'disposed' = 'running';
+
+  /** @param gate That of a manager of the same token before, where there was one. */
+  constructor(
+    private readonly options: AccessTokenManagerOptions,
+    readonly gate = new RetryGate(options.random),
+  ) {
+    this.#attempt = new SharedAttempt(options.clock);
+  }
+
+  /**
+   * The token, where it can be had without waiting.
+   *
+   * @param minTtlMs How long it has to live still.
+   */
+  peek(minTtlMs = 0): AccessToken | undefined {
+    const held = this.#held;
+    if (!held) return undefined;
+    const now = this.options.clock.now();
+    const ageMs = elapsedMs(held.since, now);
+    if (!livesLongEnough(held.schedule, ageMs, minTtlMs)) return undefined;
+    const freshness = tokenFreshness(held.schedule, ageMs);
+    if (freshness !== 'fresh' && freshness !== 'stale') return undefined;
+    this.#noteUse(now);
+    if (freshness === 'stale') this.#attemptIfDue(now);
+    return held.token;
+  }
+
+  /**
+   * The token, after waiting for it where it has to be fetched or renewed first.
+   *
+   * @param signal Ends this caller's wait, never the attempt that others may be waiting for.
+   * @param minTtlMs How long it should live still: one that does not is renewed first, if that can be done.
+   * @throws {@link TokenUnavailableError} or a subclass; the signal's reason once that has aborted.
+   */
+  async getToken(signal?: AbortSignal, minTtlMs = 0): Promise<AccessToken> {
+    signal?.throwIfAborted();
+    const ready = this.peek(minTtlMs);
+    if (ready) return ready;
+    const now = this.options.clock.now();
+    this.#noteUse(now);
+    this.#attemptIfDue(now);
+    if (!this.#attempt.isRunning) {
+      const late = this.#serveLate(now);
+      if (late) return late;
+      if (this.#phase === 'disposed') throw this.#shutDownError();
+      const isWorthWaiting = !this.gate.isCredentialRefused && this.gate.dueInMs(now) <= this.options.acquireTimeoutMs;
+      if (!isWorthWaiting && this.gate.lastError) throw this.gate.lastError;
+    }
+    return this.#tokenAfter(await this.#waitForAttempt(signal));
+  }
+
+  /**
+   * A token other than the one that a resource server has just rejected.
+   *
+   * Many calls may be rejected with the same token at once; the first starts an attempt and all share it.
+   *
+   * @returns undefined where there is no other token to be had: the schedule forbids an attempt now, the attempt
+   * failed, or it brought the same token again.
+   */
+  async renew(rejected: AccessToken, signal?: AbortSignal): Promise<AccessToken | undefined> {
+    signal?.throwIfAborted();
+    if (this.#held && !this.#held.token.equals(rejected)) return this.getToken(signal);
+    const now = this.options.clock.now();
+    this.#noteUse(now);
+    this.#attemptIfDue(now);
+    if (!this.#attempt.isRunning) return undefined;
+    const result = await this.#waitForAttempt(signal);
+    const renewed = this.#held?.token;
+    return result?.ok && renewed && !renewed.equals(rejected) ? renewed : undefined;
+  }
+
+  /** Starts to fetch a token without anybody waiting for it. */
+  warmUp(): void {
+    const now = this.options.clock.now();
+    this.#noteUse(now);
+    if (!this.#held) this.#attemptIfDue(now);
+  }
+
+  /** Whether an attempt is under way, or somebody waits for one. */
+  get isBusy(): boolean {
+    return this.#attempt.isRunning || this.#attempt.isAwaited;
+  }
+
+  /** Lets the next attempt be made now, where it was the credential that was refused. */
+  credentialMended(): void {
+    this.gate.credentialMended();
+    this.#armTimer(this.options.clock.now());
+  }
+
+  status(): AccessTokenStatus {
+    const now = this.options.clock.now();
+    const held = this.#held;
+    return {
+      freshness: held ? tokenFreshness(held.schedule, elapsedMs(held.since, now)) : 'none',
+      ...(held && { fingerprint: held.token.fingerprint, expiresAt: expiresAt(held), refreshAt: refreshAt(held) }),
+      refreshing: this.#attempt.isRunning,
+      dormant: this.#isDormant,
+      ...(this.gate.lastError && { lastError: this.gate.lastError }),
+    };
+  }
+
+  /** The token that is held, while it lives. */
+  heldToken(): AccessToken | undefined {
+    const held = this.#held;
+    if (!held || elapsedMs(held.since, this.options.clock.now()) >= held.schedule.expiresAtMs) return undefined;
+    return held.token;
+  }
+
+  /** Ends all that is done without being asked for. Callers are served as before. */
+  stopRefreshing(): void {
+    if (this.#phase === 'running') this.#phase = 'draining';
+    this.#armTimer(this.options.clock.now());
+  }
+
+  /** Ends the attempt under way as well, and with it everybody's wait. A live token can be had until its end. */
+  dispose(): void {
+    this.#phase = 'disposed';
+    this.#cancelTimer?.();
+    this.#attempt.end({ ok: false, error: this.#shutDownError() });
+  }
+
+  #noteUse(now: Instant): void {
+    this.#lastUse = now;
+    this.#isUsedSinceRefresh = true;
+    if (this.#isDormant) {
+      this.#isDormant = false;
+      this.#unusedRefreshes = 0;
+      this.#armTimer(now);
+    }
+  }
+
+  #attemptIfDue(now: Instant): void {
+    if (this.#attempt.isRunning || this.#phase === 'disposed' || this.gate.dueInMs(now) > 0) return;
+    this.#startAttempt(now);
+  }
+
+  #startAttempt(now: Instant): void {
+    const { requestTimeoutMs } = this.options;
+    this.#cancelTimer?.();
+    const held = this.#held;
+    const isBehindCallers = held !== undefined && elapsedMs(held.since, now) < held.schedule.waitAtMs;
+    const timeoutMs = isBehindCallers ? backgroundAttemptTimeoutMs(held.schedule, requestTimeoutMs) : requestTimeoutMs;
+    this.#attempt.start(this.options.attempt, timeoutMs, (outcome) => {
+      const now = this.options.clock.now();
+      const result =
+        'error' in outcome ? this.#fail(unexpectedFailure(outcome.error), now) : this.#take(outcome.value, now);
+      this.#armTimer(now);
+      return result;
+    });
+  }
+
+  #take(outcome: AcquisitionOutcome, now: Instant): AttemptResult {
+    if (outcome.ok) return this.#accept(outcome, now);
+    return outcome.refusal ? this.#refuseCredential(outcome, now) : this.#fail(outcome.failure, now);
+  }
+
+  #accept(outcome: Extract<AcquisitionOutcome, { ok: true }>, now: Instant): AttemptResult {
+    const { granted, requestedAt, receivedAt } = outcome;
+    const { lifetimeMs } = granted.lifetime;
+    const arrivalAgeMs = elapsedMs(requestedAt, receivedAt);
+    if (arrivalAgeMs >= lifetimeMs) {
+      const detail = `the token lives for ${lifetimeMs} ms and took ${Math.round(arrivalAgeMs)} ms to arrive`;
+      return this.#fail({ kind: 'malformed', detail }, now);
+    }
+    this.gate.open();
+    this.#isUsedSinceRefresh = false;
+    const previous = this.#held;
+    const previousAgeMs = previous ? elapsedMs(previous.since, receivedAt) : Infinity;
+    const isUsable = previous !== undefined && previousAgeMs < previous.schedule.expiresAtMs;
+    const isSame = previous?.token.equals(granted.accessToken) ?? false;
+    if (isUsable && isSame) {
+      const endsAtMs = elapsedMs(previous.since, requestedAt) + lifetimeMs;
+      const schedule = reissuedSchedule(previous.schedule, previousAgeMs, endsAtMs, this.options.policy);
+      this.#held = { ...previous, schedule, isReissued: true };
+    } else {
+      // Only what a server does with a token that lives tells when it renews one.
+      if (isUsable && previous.isReissued) this.#earliestRenewalMs = previousAgeMs;
+      const schedule = refreshSchedule(
+        {
+          lifetimeMs: isSame ? Math.min(lifetimeMs, PROLONGED_LIFETIME_MS) : lifetimeMs,
+          arrivalAgeMs,
+          jitter: this.options.random(),
+          refreshInMs: granted.refreshInMs,
+          earliestRenewalMs: this.#earliestRenewalMs,
+        },
+        this.options.policy,
+      );
+      const { accessToken: token } = granted;
+      this.#held = { token, since: requestedAt, schedule, isReissued: isSame, isServedStale: false };
+    }
+    this.#emitAccepted(outcome, this.#held, isUsable ? previous : undefined);
+    return { ok: true };
+  }
+
+  /** Once the token is held: a listener may ask for it. */
+  #emitAccepted(
+    { granted, rotation }: Extract<AcquisitionOutcome, { ok: true }>,
+    held: HeldToken,
+    replaced: HeldToken | undefined,
+  ): void {
+    const { events, context } = this.options;
+    const facts = this.#tokenFacts(held);
+    const { source: lifetimeSource } = granted.lifetime;
+    if (rotation) events.emit({ type: 'credential.rotated', client: context.client, ...rotation });
+    if (!replaced) events.emit({ type: 'token.acquired', ...facts, lifetimeSource });
+    else if (replaced.token === held.token) events.emit({ type: 'token.reissued', ...facts });
+    else {
+      const previousFingerprint = replaced.token.fingerprint;
+      events.emit({ type: 'token.refreshed', ...facts, lifetimeSource, previousFingerprint });
+    }
+  }
+
+  #fail(failure: TokenFailure, now: Instant): AttemptResult {
+    const { kind } = failure;
+    const room = this.#held ? retryRoomMs(this.#held.schedule) : this.options.policy.outageBudgetMs;
+    // A refused credential has a schedule of its own; without its refusal it is an outage like another.
+    const counted = { ...failure, kind: kind === 'credential' ? ('transient' as const) : kind };
+    const delayMs = this.gate.nextDelayMs(counted, room);
+    const error = tokenFailureError(failure, this.options.context, new Date(now.wallMs + delayMs));
+    this.gate.close(error, now, delayMs);
+    this.#emitFailure(error, now, delayMs);
+    return { ok: false, error };
+  }
+
+  #refuseCredential(
+    { failure, refusal }: Extract<AcquisitionOutcome, { refusal: object }>,
+    now: Instant,
+  ): AttemptResult {
+    const known = this.gate.lastError;
+    if (refusal.isWithheld && known && this.gate.isCredentialRefused) {
+      // Nothing is new: the credential was looked at, and is the one that was refused.
+      this.gate.closeForCredential(known, now, refusal.delayMs);
+      return { ok: false, error: known };
+    }
+    const retryAt = dateAfter(now, refusal.delayMs);
+    const error = tokenFailureError(failure, this.options.context, retryAt, refusal.halted);
+    this.gate.closeForCredential(error, now, refusal.delayMs);
+    this.#emitFailure(error, now, refusal.delayMs);
+    if (!refusal.isWithheld) {
+      const { client } = this.options.context;
+      const { halted, clockSkewMs } = refusal;
+      this.options.events.emit({ type: 'credential.quarantined', client, retryAt, halted });
+      if (clockSkewMs !== undefined) this.options.events.emit({ type: 'client.clock_skew', client, clockSkewMs });
+    }
+    return { ok: false, error };
+  }
+
+  #emitFailure(error: TokenUnavailableError, now: Instant, delayMs: number): void {
+    const held = this.#held;
+    this.options.events.emit({
+      type: 'token.refresh_failed',
+      ...this.#requestFacts(),
+      error,
+      retryAt: dateAfter(now, delayMs),
+      degraded: !held || elapsedMs(held.since, now) + delayMs >= held.schedule.expiresAtMs,
+    });
+  }
+
+  /** The end of the attempt under way, or of the next one; undefined when this caller has waited long enough. */
+  #waitForAttempt(signal: AbortSignal | undefined): Promise<AttemptResult | undefined> {
+    const end = this.#attempt.wait(this.options.acquireTimeoutMs, signal);
+    if (!this.#attempt.isRunning) this.#armTimer(this.options.clock.now());
+    return end;
+  }
+
+  /** What a caller gets who has waited: the new token, else the old one while it lives, else the reason why not. */
+  #tokenAfter(result: AttemptResult | undefined): AccessToken {
+    const now = this.options.clock.now();
+    this.#noteUse(now);
+    const token = this.#serveLate(now, result?.ok);
+    if (token) return token;
+    if (result && !result.ok) throw result.error;
+    const { client, server } = this.options.context;
+    throw new TokenUnavailableError(
+      'wait_timeout',
+      `No access token for client "${client}" from ${server} within ${this.options.acquireTimeoutMs} ms. The token request goes on; try again.`,
+      { client, cause: this.gate.lastError },
+    );
+  }
+
+  /** The token that is held, however near its end, as long as it lives. */
+  #serveLate(now: Instant, isNew = false): AccessToken | undefined {
+    const held = this.#held;
+    const graceMs = this.options.unsafeExpiredTokenGraceMs;
+    if (!held || elapsedMs(held.since, now) >= held.schedule.expiresAtMs + graceMs) return undefined;
+    if (!isNew && !held.isServedStale) {
+      this.#held = { ...held, isServedStale: true };
+      this.options.events.emit({ type: 'token.served_stale', ...this.#tokenFacts(held) });
+    }
+    return held.token;
+  }
+
+  #armTimer(now: Instant): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    const delayMs = this.#timerDelayMs(now);
+    if (delayMs === undefined) return;
+    // Rounded up, so that the callback is not early by a fraction again and again. A longer wait is cut to what a
+    // timer can take; then the callback is early, and arms the rest.
+    const timerMs = Math.min(Math.ceil(delayMs), MAX_TIMER_DELAY_MS);
+    this.#cancelTimer = this.options.clock.setTimer(timerMs, () => this.#onTimer());
+  }
+
+  /** Time to the next attempt that is made without being asked for; undefined where there is none. */
+  #timerDelayMs(now: Instant): number | undefined {
+    if (this.#attempt.isRunning || this.#phase === 'disposed') return undefined;
+    const dueInMs = this.gate.dueInMs(now);
+    // Somebody waits for the next attempt to begin.
+    if (this.#attempt.isAwaited) return dueInMs;
+    if (this.#phase === 'draining' || this.#isDormant) return undefined;
+    const held = this.#held;
+    const ageMs = held ? elapsedMs(held.since, now) : 0;
+    if (this.gate.lastError) {
+      const isAlive = held !== undefined && held.schedule.timed && ageMs < held.schedule.expiresAtMs;
+      return isAlive || this.#hasCallers(now) ? dueInMs : undefined;
+    }
+    if (!held?.schedule.timed) return undefined;
+    return Math.max(held.schedule.refreshAtMs - ageMs, 0);
+  }
+
+  #onTimer(): void {
+    const now = this.options.clock.now();
+    const delayMs = this.#timerDelayMs(now);
+    if (delayMs === undefined) return;
+    if (delayMs > 0) this.#armTimer(now);
+    else if (this.gate.lastError || this.#isWorthRefreshing()) this.#startAttempt(now);
+  }
+
+  /** A token that nobody has used since its last two refreshes is left to expire. */
+  #isWorthRefreshing(): boolean {
+    this.#unusedRefreshes = this.#isUsedSinceRefresh ? 0 : this.#unusedRefreshes + 1;
+    if (this.#unusedRefreshes < 2) return true;
+    this.#isDormant = true;
+    this.options.events.emit({ type: 'token.dormant', ...this.#requestFacts() });
+    return false;
+  }
+
+  #hasCallers(now: Instant): boolean {
+    return this.#lastUse !== undefined && elapsedMs(this.#lastUse, now) < CALLERS_LINGER_MS;
+  }
+
+  #requestFacts() {
+    const { context, askedFor } = this.options;
+    return { client: context.client, ...askedFor };
+  }
+
+  #tokenFacts(held: HeldToken) {
+    return {
+      ...this.#requestFacts(),
+      fingerprint: held.token.fingerprint,
+      requestedAt: new Date(held.since.wallMs),
+      expiresAt: expiresAt(held),
+      refreshAt: refreshAt(held),
+    };
+  }
+
+  #shutDownError(): TokenUnavailableError {
+    const { client } = this.options.context;
+    return new TokenUnavailableError('shut_down', `No access token for client "${client}": it has been shut down.`, {
+      client,
+    });
+  }
+}
+
+/** undefined for never. */
+function dateAfter(now: Instant, delayMs: number): Date | undefined {
+  return Number.isFinite(delayMs) ? new Date(now.wallMs + delayMs) : undefined;
+}
+
+/** By the wall clock as it was when the token was asked for. */
+function expiresAt({ since, schedule }: HeldToken): Date {
+  return new Date(since.wallMs + schedule.expiresAtMs);
+}
+
+function refreshAt({ since, schedule }: HeldToken): Date {
+  return new Date(since.wallMs + schedule.refreshAtMs);
+}

@@ -1,0 +1,44 @@
+import { SensitiveValue, tokenFingerprint } from '../foundation/sensitive-value.js';
+
+/** How an access token is presented (RFC 6750, RFC 9449), in the spelling that goes into the header. */
+export type AccessTokenType = 'Bearer' | 'DPoP';
+
+/** Longest access token accepted, in characters. Common servers take no header longer than 8 to 16 KiB. */
+export const MAX_ACCESS_TOKEN_LENGTH = 32_768;
+
+/**
+ * An access token: what a client shows to a resource server (RFC 6749 §1.4). Opaque to whoever holds it.
+ *
+ * Printing, logging or serialising it shows its fingerprint; see {@link SensitiveValue}.
+ */
+export class AccessToken extends SensitiveValue {
+  readonly #authorizationHeader: string;
+
+  /**
+   * @throws TypeError for a text that can be no token: it goes into headers as it stands.
+   * @param scope What the authorization server says it granted, where it says so (RFC 6749 §5.1).
+   */
+  constructor(
+    text: string,
+    readonly tokenType: AccessTokenType = 'Bearer',
+    readonly scope?: string,
+  ) {
+    if (!isAccessTokenText(text)) throw new TypeError('An access token has characters or a length that none may have.');
+    super(text, tokenFingerprint(text));
+    this.#authorizationHeader = `${tokenType} ${text}`;
+  }
+
+  /** The value for an `Authorization` header: the token type, a space and the token (RFC 6750 §2.1). */
+  revealAuthorizationHeader(): string {
+    return this.#authorizationHeader;
+  }
+}
+
+/**
+ * Whether a text may be an access token: of the `b64token` alphabet (RFC 6750 §2.1) and not too long.
+ *
+ * The alphabet is also what keeps a token endpoint from writing line breaks into the headers of later calls.
+ */
+export function isAccessTokenText(text: string): boolean {
+  return text.length <= MAX_ACCESS_TOKEN_LENGTH && /^[A-Za-z0-9\-._~+/]+=*$/.test(text);
+}

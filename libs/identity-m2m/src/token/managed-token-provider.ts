@@ -1,0 +1,237 @@
+import type { DpopProver } from '../credentials/dpop-prover.js';
+import type { Clock } from '../foundation/clock.js';
+import type { EventStream } from '../foundation/event-stream.js';
+import { AccessTokenManager, type AccessTokenManagerOptions, type AccessTokenStatus } from './access-token-manager.js';
+import type { AccessToken } from './access-token.js';
+import { AccessTokenManagers } from './access-token-managers.js';
+import { type BindingDecision, OriginBinding } from './origin-binding.js';
+import type { OutboundEvent } from './outbound-events.js';
+import type { RetryGate } from './retry-gate.js';
+import type { TokenAcquisition } from './token-acquisition.js';
+import {
+  ClientRejectedError,
+  TokenParametersError,
+  TokenRequestRejectedError,
+  TokenUnavailableError,
+} from './token-errors.js';
+import { askedFor, bodyParameters, parametersFault, tokenKey, type TokenParameters } from './token-parameters.js';
+import { type GetTokenOptions, TokenProvider } from './token-provider.js';
+import { waitAtMost } from '../foundation/wait-at-most.js';
+
+/** What happens to the token when the application boots. */
+export type StartMode =
+  /** Nothing: the first call fetches it. */
+  | 'lazy'
+  /** It is fetched, and the boot does not wait for it. */
+  | 'warm'
+  /** The boot waits for it, and fails without it. */
+  | 'require';
+
+export interface ManagedTokenProviderOptions extends Omit<AccessTokenManagerOptions, 'attempt' | 'askedFor'> {
+  readonly acquisition: TokenAcquisition;
+  /** What tokens are asked for where a caller does not say otherwise. */
+  readonly parameters: TokenParameters;
+  /** Places that tokens may go to. */
+  readonly binding: Iterable<string>;
+  readonly dpop: DpopProver | undefined;
+  /** Most tokens, of different parameters, that are kept at once. */
+  readonly maxTokens: number;
+  readonly start: StartMode;
+  /** How long the boot waits in mode `require`, in milliseconds. */
+  readonly startTimeoutMs: number;
+  /** Time over which a fleet that boots at once spreads its first token requests, in milliseconds. */
+  readonly startSpreadMs: number;
+}
+
+/** A {@link TokenProvider} that gets its tokens from a token endpoint and keeps them fresh by schedule. */
+export class ManagedTokenProvider extends TokenProvider {
+  readonly client: string;
+  readonly events: EventStream<OutboundEvent>;
+  readonly #binding: OriginBinding;
+  /** Of the client's own parameters, which nearly all calls want. */
+  readonly #usual: AccessTokenManager;
+  readonly #usualKey: string;
+  readonly #others: AccessTokenManagers;
+  readonly #start = new AbortController();
+
+  constructor(private readonly options: ManagedTokenProviderOptions) {
+    super();
+    this.client = options.context.client;
+    this.events = options.events;
+    this.#binding = new OriginBinding(options.binding);
+    this.#usual = this.#managerFor(options.parameters);
+    this.#usualKey = tokenKey(options.parameters);
+    this.#others = new AccessTokenManagers(options.maxTokens - 1, this.#managerFor);
+  }
+
+  explain(url: string): BindingDecision {
+    return this.#binding.explain(url);
+  }
+
+  peek(options?: GetTokenOptions): AccessToken | undefined {
+    if (!options) return this.#usual.peek();
+    return this.#find(options)?.peek(this.#minTtlMs(options));
+  }
+
+  async getToken(options: GetTokenOptions = {}): Promise<AccessToken> {
+    const manager = this.#find(options) ?? this.#others.make(this.#merged(options), this.#overloadError);
+    return manager.getToken(options.signal, this.#minTtlMs(options));
+  }
+
+  async renewToken(rejected: AccessToken, options: GetTokenOptions = {}): Promise<AccessToken | undefined> {
+    return this.#find(options)?.renew(rejected, options.signal);
+  }
+
+  status(options: TokenParameters = {}): AccessTokenStatus {
+    const unknown: AccessTokenStatus = { freshness: 'none', refreshing: false, dormant: false };
+    return this.#find(options)?.status() ?? unknown;
+  }
+
+  resetQuarantine(): void {
+    this.options.acquisition.resetQuarantine();
+    this.#usual.credentialMended();
+    this.#others.credentialMended();
+  }
+
+  async proof(token: AccessToken, method: string, url: string): Promise<string | undefined> {
+    if (token.tokenType !== 'DPoP') return undefined;
+    return this.options.dpop?.proof({ method, url, accessToken: token.reveal() });
+  }
+
+  learnNonce(url: string, nonce: string | null | undefined): boolean {
+    return this.options.dpop?.learnNonce(url, nonce) ?? false;
+  }
+
+  /**
+   * Does what the start mode says.
+   *
+   * @throws {@link TokenUnavailableError} in mode `require`: at once where the identity provider refuses the client or
+   * the request, which waiting does not mend; otherwise after `startTimeoutMs`.
+   */
+  async start(): Promise<void> {
+    if (this.options.start === 'lazy') return;
+    const delayMs = this.options.random() * this.options.startSpreadMs;
+    if (this.options.start === 'require') await this.#requireToken(delayMs);
+    else if (delayMs === 0) this.#usual.warmUp();
+    else {
+      const cancelTimer = this.options.clock.setTimer(delayMs, () => this.#usual.warmUp());
+      this.#start.signal.addEventListener('abort', cancelTimer, { once: true });
+    }
+  }
+
+  /** Ends all that is done without being asked for. Callers are served as before. */
+  stopRefreshing(): void {
+    this.#start.abort();
+    for (const manager of this.#all()) manager.stopRefreshing();
+  }
+
+  /** Ends token requests under way as well. A live token can be had until its end. */
+  dispose(): void {
+    this.#start.abort();
+    for (const manager of this.#all()) manager.dispose();
+  }
+
+  /** Tokens that are held now: for revoking them. */
+  heldTokens(): AccessToken[] {
+    return [...this.#all()].flatMap((manager) => manager.heldToken() ?? []);
+  }
+
+  readonly #managerFor = (parameters: TokenParameters, gate?: RetryGate): AccessTokenManager => {
+    const body = bodyParameters(parameters);
+    const { acquisition, ...options } = this.options;
+    const attempt = (signal: AbortSignal) => acquisition.attempt(body, signal);
+    return new AccessTokenManager({ ...options, attempt, askedFor: askedFor(parameters) }, gate);
+  };
+
+  /** The manager for what a caller wants, if there is one. */
+  #find(options: GetTokenOptions): AccessTokenManager | undefined {
+    if (!hasParameters(options)) return this.#usual;
+    const parameters = this.#merged(options);
+    return tokenKey(parameters) === this.#usualKey ? this.#usual : this.#others.find(parameters);
+  }
+
+  #merged(options: GetTokenOptions): TokenParameters {
+    const fault = parametersFault(options);
+    if (fault) throw new TokenParametersError(`A token for client "${this.client}" cannot be asked for: ${fault}.`);
+    const usual = this.options.parameters;
+    return {
+      scope: options.scope ?? usual.scope,
+      audience: options.audience ?? usual.audience,
+      resource: options.resource ?? usual.resource,
+      parameters: { ...usual.parameters, ...options.parameters },
+    };
+  }
+
+  #minTtlMs({ minTtlSeconds = 0 }: GetTokenOptions): number {
+    if (Number.isFinite(minTtlSeconds) && minTtlSeconds >= 0) return minTtlSeconds * 1000;
+    throw new TokenParametersError(
+      `A token for client "${this.client}" cannot be asked for: minTtlSeconds is not a number of seconds from 0.`,
+    );
+  }
+
+  *#all(): Iterable<AccessTokenManager> {
+    yield this.#usual;
+    yield* this.#others.all();
+  }
+
+  readonly #overloadError = () =>
+    new TokenUnavailableError(
+      'overloaded',
+      `No access token for client "${this.client}": ${this.options.maxTokens} tokens with different parameters are being fetched already.`,
+      { client: this.client },
+    );
+
+  async #requireToken(delayMs: number): Promise<void> {
+    const { clock, startTimeoutMs } = this.options;
+    await sleep(delayMs, clock, this.#start.signal);
+    const outOfTime = new AbortController();
+    const giveUp = () => outOfTime.abort();
+    if (this.#start.signal.aborted) giveUp();
+    this.#start.signal.addEventListener('abort', giveUp, { once: true });
+    const cancelTimer = clock.setTimer(startTimeoutMs, giveUp, true);
+    let lastError: unknown;
+    try {
+      while (!outOfTime.signal.aborted) {
+        try {
+          await this.getToken({ signal: outOfTime.signal });
+          return;
+        } catch (error) {
+          if (isPermanent(error)) throw error;
+          if (error instanceof TokenUnavailableError) {
+            lastError = error;
+            const dueInMs = (error.retryAt?.getTime() ?? 0) - clock.now().wallMs;
+            await sleep(Math.max(dueInMs, 0), clock, outOfTime.signal);
+          }
+        }
+      }
+    } finally {
+      cancelTimer();
+    }
+    if (this.#start.signal.aborted) {
+      const message = `No access token for client "${this.client}": the start of the application was given up.`;
+      throw new TokenUnavailableError('shut_down', message, { client: this.client, cause: lastError });
+    }
+    throw new TokenUnavailableError(
+      'wait_timeout',
+      `No access token for client "${this.client}" within ${startTimeoutMs} ms, and the client is configured with start: "require". See the cause.`,
+      { client: this.client, cause: lastError },
+    );
+  }
+}
+
+function hasParameters({ scope, audience, resource, parameters }: TokenParameters): boolean {
+  return scope !== undefined || audience !== undefined || resource !== undefined || parameters !== undefined;
+}
+
+function isPermanent(error: unknown): boolean {
+  return (
+    error instanceof ClientRejectedError ||
+    error instanceof TokenRequestRejectedError ||
+    (error instanceof TokenUnavailableError && error.reason === 'shut_down')
+  );
+}
+
+/** Until the time has passed or the signal aborts. */
+async function sleep(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  if (ms > 0) await waitAtMost(new Promise(() => {}), ms, clock, signal).catch(() => {});
+}

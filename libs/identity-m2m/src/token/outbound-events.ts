@@ -1,0 +1,82 @@
+import type { AccessTokenLifetime } from './access-token-lifetime.js';
+import type { BindingDecision } from './origin-binding.js';
+import type { TokenUnavailableError } from './token-errors.js';
+
+interface OfClient {
+  /** Name of the client in the module's configuration. */
+  readonly client: string;
+}
+
+/** What the token was asked for, as far as it may be told: other parameters may hold anything. */
+export interface AskedFor {
+  readonly scope?: string;
+  readonly audience?: string;
+  readonly resource?: readonly string[];
+}
+
+interface OfRequest extends OfClient, AskedFor {}
+
+interface OfToken extends OfRequest {
+  /** Names the token without telling it; see `AccessToken`. */
+  readonly fingerprint: string;
+  readonly requestedAt: Date;
+  readonly expiresAt: Date;
+  /** When it will be refreshed in the background. */
+  readonly refreshAt: Date;
+}
+
+/** Something that the outbound side decided or found out. Holds no token and no secret. */
+export type OutboundEvent =
+  /** There was no usable token, and now there is one. */
+  | (OfToken & {
+      readonly type: 'token.acquired';
+      /** Where its lifetime was learned. */
+      readonly lifetimeSource: Extract<AccessTokenLifetime, { ok: true }>['source'];
+    })
+  /** A new token has taken the place of one that was still usable. */
+  | (OfToken & {
+      readonly type: 'token.refreshed';
+      readonly previousFingerprint: string;
+      readonly lifetimeSource: Extract<AccessTokenLifetime, { ok: true }>['source'];
+    })
+  /** The server handed out the same token again. */
+  | (OfToken & { readonly type: 'token.reissued' })
+  /** A token request failed. */
+  | (OfRequest & {
+      readonly type: 'token.refresh_failed';
+      readonly error: TokenUnavailableError;
+      /** undefined: not by itself. */
+      readonly retryAt: Date | undefined;
+      /** Whether calls will fail before the next attempt, because the token does not live that long. */
+      readonly degraded: boolean;
+    })
+  /** A token close to its end was used, because no better one could be had. Once per token. */
+  | (OfToken & { readonly type: 'token.served_stale' })
+  /** Nobody uses the token, so it is not refreshed any more until somebody does. */
+  | (OfRequest & { readonly type: 'token.dormant' })
+  /** The identity provider refused the credential; it is not shown again before `retryAt`. */
+  | (OfClient & {
+      readonly type: 'credential.quarantined';
+      /** undefined: not before it is another one, or `resetQuarantine()` is called. */
+      readonly retryAt: Date | undefined;
+      readonly halted: boolean;
+    })
+  /** Another credential was accepted than the last time: it was rotated. */
+  | (OfClient & {
+      readonly type: 'credential.rotated';
+      readonly fingerprint: string;
+      readonly previousFingerprint: string;
+    })
+  /** A refused credential may have been refused because the clocks differ: the server's is ahead by so much. */
+  | (OfClient & { readonly type: 'client.clock_skew'; readonly clockSkewMs: number })
+  /**
+   * A resource server rejected the token, with 401 or as unauthenticated, and the call was sent again with a newer one.
+   * `origin` of a message is the broker or receiver that its client proxy leads to.
+   */
+  | (OfClient & { readonly type: 'call.replayed'; readonly origin: string; readonly fingerprint: string })
+  /** A call went out without a token, because the token is not bound to where it went. Once for each origin. */
+  | (OfClient & {
+      readonly type: 'call.refused_origin';
+      readonly origin: string;
+      readonly reason: BindingDecision['reason'];
+    });

@@ -1,0 +1,230 @@
+import type { ClientAuthentication, ClientCredential } from '../credentials/client-authentication.js';
+import type { CredentialQuarantine, Quarantine, QuarantinePolicy } from '../credentials/credential-quarantine.js';
+import type { SignedAssertion } from '../credentials/signed-assertion.js';
+import type { TokenGrant } from '../credentials/token-grant.js';
+import type { Clock, Instant } from '../foundation/clock.js';
+import type { TokenEndpoint } from './token-endpoint.js';
+import type { BodyParameters } from './token-parameters.js';
+import type { GrantedToken, TokenFailure } from './token-response.js';
+import type { TokenServer } from './token-server.js';
+
+/** How one attempt to get a token ended. */
+export type AcquisitionOutcome =
+  | {
+      readonly ok: true;
+      readonly granted: GrantedToken;
+      readonly requestedAt: Instant;
+      readonly receivedAt: Instant;
+      /** Set where another credential was accepted than the last time. */
+      readonly rotation?: { readonly fingerprint: string; readonly previousFingerprint: string } | undefined;
+    }
+  | { readonly ok: false; readonly failure: TokenFailure; readonly refusal?: undefined }
+  | {
+      readonly ok: false;
+      readonly failure: TokenFailure & { readonly kind: 'credential' };
+      /** Set where the credential is what was refused, now or before. */
+      readonly refusal: CredentialRefusal;
+    };
+
+export interface CredentialRefusal extends Quarantine {
+  /** Whether the credential was kept back this time, because of an earlier refusal. */
+  readonly isWithheld: boolean;
+  /** By how much the server's clock is ahead of ours, in milliseconds, where that may be why. */
+  readonly clockSkewMs?: number | undefined;
+}
+
+/** What a client can prove itself with, and the time that its proof should name. */
+export interface ClientProof {
+  readonly credential: ClientCredential;
+  /** As the server has it, as far as is known. */
+  readonly serverNow: Date;
+}
+
+export interface TokenAcquisitionOptions {
+  readonly clientId: string;
+  readonly server: TokenServer;
+  readonly endpoint: TokenEndpoint;
+  readonly grant: TokenGrant;
+  readonly authentication: ClientAuthentication;
+  readonly quarantine: CredentialQuarantine;
+  readonly quarantinePolicy: QuarantinePolicy;
+  readonly clock: Clock;
+}
+
+/** Difference between clocks from which on it may be why an assertion was refused, in milliseconds. */
+const NOTABLE_SKEW_MS = 30_000;
+
+/**
+ * Makes attempts to get a token: reads the credential, sees whether it may be shown, shows it, and records how that went.
+ */
+export class TokenAcquisition {
+  /** Fingerprint of the credential that was accepted last. */
+  #accepted: string | undefined;
+  /** Where that was read. */
+  #preferred = 0;
+  /** By how much the server's clock is taken to be ahead of ours, in milliseconds. */
+  #serverAheadMs = 0;
+
+  constructor(private readonly options: TokenAcquisitionOptions) {}
+
+  async attempt(parameters: BodyParameters, signal: AbortSignal): Promise<AcquisitionOutcome> {
+    const tried = new Set<string>();
+    const outcome = await this.#presentEach(parameters, signal, tried);
+    if (outcome.ok || !outcome.refusal || outcome.refusal.isWithheld) return outcome;
+    // The credential may have been rotated just now: one more look, and one more attempt only with another one.
+    const before = tried.size;
+    const later = await this.#presentEach(parameters, signal, tried);
+    return tried.size === before ? outcome : later;
+  }
+
+  /**
+   * What the client proves itself with in requests other than those for tokens: the credential that was accepted last,
+   * never one that was refused.
+   */
+  async readProof(): Promise<ClientProof | undefined> {
+    const { quarantine } = this.options;
+    for (const [, read] of this.#inOrder()) {
+      const material = await this.#readMaterial(read);
+      if ('failure' in material) continue;
+      const { credential } = material;
+      if (quarantine.remaining(this.#quarantineKey(credential.fingerprint))) continue;
+      return { credential, serverNow: this.#serverNow() };
+    }
+    return undefined;
+  }
+
+  /** Forgets what stood against this client's credentials. */
+  resetQuarantine(): void {
+    this.options.quarantine.releaseAll(this.#quarantineKey(''));
+  }
+
+  /**
+   * Shows one credential after the other, until one is not refused.
+   *
+   * @param tried Fingerprints of those that were shown already, and are not again.
+   */
+  async #presentEach(parameters: BodyParameters, signal: AbortSignal, tried: Set<string>): Promise<AcquisitionOutcome> {
+    let refused: AcquisitionOutcome | undefined;
+    let unreadable: TokenFailure | undefined;
+    for (const [index, read] of this.#inOrder()) {
+      const material = await this.#readMaterial(read);
+      if ('failure' in material) {
+        unreadable ??= material.failure;
+        continue;
+      }
+      const { fingerprint } = material.credential;
+      if (tried.has(fingerprint)) continue;
+      tried.add(fingerprint);
+      const outcome = await this.#present(material.credential, material.assertion, parameters, signal);
+      if (outcome.ok) this.#preferred = index;
+      if (outcome.ok || !outcome.refusal) return outcome;
+      // A refusal just now says more than an earlier one.
+      if (!refused || !outcome.refusal.isWithheld) refused = outcome;
+    }
+    return refused ?? { ok: false, failure: unreadable ?? { kind: 'transient', detail: 'there is no credential' } };
+  }
+
+  /** The one first from which the credential came that was accepted last. */
+  #inOrder() {
+    const readers = [...this.options.authentication.credentials.entries()];
+    return readers.toSorted(([a], [b]) => Number(b === this.#preferred) - Number(a === this.#preferred));
+  }
+
+  async #present(
+    credential: ClientCredential,
+    assertion: SignedAssertion | undefined,
+    parameters: BodyParameters,
+    signal: AbortSignal,
+  ): Promise<AcquisitionOutcome> {
+    const key = this.#quarantineKey(credential.fingerprint);
+    const endTurn = await this.options.quarantine.turn(key, signal);
+    try {
+      return await this.#presentInTurn(key, credential, assertion, parameters, signal);
+    } finally {
+      endTurn();
+    }
+  }
+
+  async #presentInTurn(
+    key: string,
+    credential: ClientCredential,
+    assertion: SignedAssertion | undefined,
+    parameters: BodyParameters,
+    signal: AbortSignal,
+  ): Promise<AcquisitionOutcome> {
+    const { endpoint, quarantine, quarantinePolicy, grant } = this.options;
+    const ended = [credential, assertion].find((one) => one?.expiresAt && one.expiresAt <= this.#serverNow());
+    if (ended) {
+      const detail = `the assertion that was read expired at ${ended.expiresAt?.toISOString()}, so it was not shown`;
+      return { ok: false, failure: { kind: 'transient', detail } };
+    }
+    const remaining = quarantine.remaining(key);
+    if (remaining) {
+      const detail = 'the identity provider refused this credential before';
+      return { ok: false, failure: { kind: 'credential', detail }, refusal: { ...remaining, isWithheld: true } };
+    }
+    const body: BodyParameters = assertion ? [...parameters, ['assertion', assertion.reveal()]] : parameters;
+    const request = { grantType: grant.grantType, credential, parameters: body, serverAheadMs: this.#serverAheadMs };
+    const outcome = await endpoint.request(request, signal);
+    if (outcome.ok) {
+      quarantine.release(key);
+      return { ...outcome, rotation: this.#noteAccepted(credential) };
+    }
+    const { failure } = outcome;
+    if (failure.kind !== 'credential') return { ok: false, failure };
+    const clockSkewMs = credential.isTimed ? this.#noteClockSkew(failure, outcome.receivedAt) : undefined;
+    const refusal = {
+      ...quarantine.refused(key, quarantinePolicy, outcome.requestedAt),
+      isWithheld: false,
+      clockSkewMs,
+    };
+    return { ok: false, failure: { ...failure, kind: 'credential' }, refusal };
+  }
+
+  #noteAccepted({ fingerprint }: ClientCredential) {
+    const previousFingerprint = this.#accepted;
+    this.#accepted = fingerprint;
+    if (previousFingerprint === undefined || previousFingerprint === fingerprint) return undefined;
+    return { fingerprint, previousFingerprint };
+  }
+
+  /** An assertion that names the time is refused if the clocks differ by much; the next one goes by the server's. */
+  #noteClockSkew({ serverTimeMs }: TokenFailure, receivedAt: Instant): number | undefined {
+    const skewMs = serverTimeMs === undefined ? 0 : serverTimeMs - receivedAt.wallMs;
+    const isNotable = Math.abs(skewMs) > NOTABLE_SKEW_MS;
+    // The clock may have been set right meanwhile, and then the correction is what is wrong.
+    this.#serverAheadMs = isNotable ? skewMs : 0;
+    return isNotable ? skewMs : undefined;
+  }
+
+  /** The time as the server has it, as far as is known. */
+  #serverNow(): Date {
+    return new Date(this.options.clock.now().wallMs + this.#serverAheadMs);
+  }
+
+  async #readMaterial(
+    readCredential: () => Promise<ClientCredential>,
+  ): Promise<AttemptMaterial | { failure: TokenFailure }> {
+    try {
+      const [credential, assertion] = await Promise.all([readCredential(), this.options.grant.readAssertion()]);
+      if (!assertion) return { credential };
+      // Where the grant is an assertion, it may be what is refused.
+      const fingerprint = `${credential.fingerprint}-${assertion.fingerprint}`;
+      return { credential: { ...credential, fingerprint }, assertion };
+    } catch (cause) {
+      // Its text is not ours to show: a vault's error may hold an address with a token in it. It is the cause.
+      return { failure: { kind: 'transient', detail: 'the credential could not be read (see the cause)', cause } };
+    }
+  }
+
+  /** Length-prefixed, so that no two different credentials can share a key. */
+  #quarantineKey(fingerprint: string): string {
+    const parts = [this.options.server.name, this.options.clientId, fingerprint];
+    return parts.map((part) => (part === '' ? '' : `${part.length}:${part}`)).join('');
+  }
+}
+
+interface AttemptMaterial {
+  readonly credential: ClientCredential;
+  readonly assertion?: SignedAssertion;
+}

@@ -1,0 +1,192 @@
+import { allowInsecureRequests, customFetch, genericTokenEndpointRequest } from 'oauth4webapi';
+import type { ClientCredential } from '../credentials/client-authentication.js';
+import type { DpopProver } from '../credentials/dpop-prover.js';
+import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
+import { type BoundedFetch, type BoundedFetchInit, HttpExchangeError } from '../foundation/bounded-fetch.js';
+import type { Clock, Instant } from '../foundation/clock.js';
+import { issuedTokens, sentCredentials, without } from './sent-credentials.js';
+import type { BodyParameters } from './token-parameters.js';
+import { unexpectedFailure } from './token-failure-error.js';
+import {
+  readTokenResponse,
+  type TokenEndpointAnswer,
+  type TokenErrorDialect,
+  type TokenFailure,
+  type TokenOutcome,
+} from './token-response.js';
+import type { TokenServer, TokenServerMetadata } from './token-server.js';
+
+/** How the parameters of a token request are written into its body. */
+export type TokenRequestFormat =
+  /** `application/x-www-form-urlencoded`, as RFC 6749 §4.4.2 demands. */
+  | 'form'
+  /** A JSON object, for servers that want one. */
+  | 'json';
+
+export interface TokenEndpointOptions {
+  readonly server: TokenServer;
+  readonly clientId: string;
+  readonly requestFormat: TokenRequestFormat;
+  /** Sent with each token request besides those that the protocol needs. */
+  readonly requestHeaders: Readonly<Record<string, string>>;
+  /** Binds tokens to a key (RFC 9449), where that is wanted. */
+  readonly dpop: DpopProver | undefined;
+  readonly errors: TokenErrorDialect;
+  readonly fetch: BoundedFetch;
+  readonly clock: Clock;
+}
+
+export interface TokenRequest {
+  readonly grantType: string;
+  readonly credential: ClientCredential;
+  /** Members of the body besides `grant_type` and what authenticates the client. */
+  readonly parameters: BodyParameters;
+  /** By how much the server's clock is known to be ahead of ours, in milliseconds. */
+  readonly serverAheadMs: number;
+}
+
+/** The outcome of one token request, with the moments that the token's age is measured from. */
+export type TimedTokenOutcome = TokenOutcome & {
+  /** Just before the request was sent. */
+  readonly requestedAt: Instant;
+  /** When the answer was complete. */
+  readonly receivedAt: Instant;
+};
+
+/** Sends token requests (RFC 6749 §3.2) to one token endpoint, over a transport of its own. */
+export class TokenEndpoint {
+  constructor(private readonly options: TokenEndpointOptions) {}
+
+  /** Sends one token request. Whatever goes wrong is an outcome, not an exception. */
+  async request(request: TokenRequest, signal: AbortSignal): Promise<TimedTokenOutcome> {
+    const { clock, server } = this.options;
+    const exchange = { requestedAt: clock.now(), sent: [] as string[] };
+    const timed = (outcome: TokenOutcome) => ({
+      ...outcome,
+      requestedAt: exchange.requestedAt,
+      receivedAt: clock.now(),
+    });
+    try {
+      const metadata = atEndpointFor(await server.metadata(signal, request.credential.tls), request.credential);
+      let answer = await this.#exchange(metadata, request, exchange, signal);
+      // RFC 9449 §8: the first answer may only have been to say which nonce to use.
+      if (isNonceWanted(answer) && this.#learnNonce(metadata, answer)) {
+        answer = await this.#exchange(metadata, request, exchange, signal);
+      }
+      this.#learnNonce(metadata, answer);
+      const outcome = this.#judge(answer);
+      if (outcome.ok) return timed(outcome);
+      if (outcome.failure.kind === 'configuration') server.doubt();
+      const credentials = [...exchange.sent, ...issuedTokens(answer.body)];
+      return timed({ ok: false, failure: withoutCredentials(outcome.failure, credentials) });
+    } catch (error) {
+      server.doubt();
+      return timed({ ok: false, failure: exchangeFailure(error) });
+    }
+  }
+
+  async #exchange(
+    metadata: TokenServerMetadata,
+    { grantType, credential, parameters, serverAheadMs }: TokenRequest,
+    exchange: { requestedAt: Instant; sent: string[] },
+    signal: AbortSignal,
+  ): Promise<TokenEndpointAnswer> {
+    const { clientId, clock, dpop, fetch } = this.options;
+    const response = await genericTokenEndpointRequest(
+      metadata,
+      { client_id: clientId },
+      credential.proof(new Date(clock.now().wallMs + serverAheadMs)),
+      grantType,
+      parameters.map(([name, value]) => [name, value]),
+      {
+        headers: {
+          'user-agent': 'nestjs-identity-m2m',
+          ...this.options.requestHeaders,
+          ...(dpop && { dpop: await dpop.proof({ method: 'POST', url: metadata.token_endpoint }) }),
+        },
+        signal,
+        // Whether plain http is acceptable has been decided by then, when the address was configured or discovered.
+        [allowInsecureRequests]: true,
+        [customFetch]: (url, init) => {
+          exchange.sent.push(...sentCredentials(credential.secrets, init.headers, init.body));
+          exchange.requestedAt = clock.now();
+          return fetch(url, { ...this.#inFormat(init), tls: credential.tls });
+        },
+      },
+    );
+    return { status: response.status, headers: response.headers, body: await response.text() };
+  }
+
+  #judge(answer: TokenEndpointAnswer): TokenOutcome {
+    const outcome = readTokenResponse(answer, this.options.errors);
+    if (!outcome.ok) return outcome;
+    const isBoundToKey = outcome.granted.accessToken.tokenType === 'DPoP';
+    if (isBoundToKey === (this.options.dpop !== undefined)) return outcome;
+    // RFC 6749 §7.1: a token of a type that the client does not know how to present is not used.
+    const detail = isBoundToKey
+      ? 'a token that is bound to a key was granted (DPoP), and this client has none: see its option dpop'
+      : 'a token that is bound to a key was asked for (DPoP), and a plain bearer token granted';
+    return { ok: false, failure: { kind: 'configuration', detail } };
+  }
+
+  #learnNonce(metadata: TokenServerMetadata, { headers }: TokenEndpointAnswer): boolean {
+    return this.options.dpop?.learnNonce(metadata.token_endpoint, headers.get('dpop-nonce')) ?? false;
+  }
+
+  #inFormat(init: BoundedFetchInit): BoundedFetchInit {
+    if (this.options.requestFormat === 'form') return init;
+    return {
+      ...init,
+      headers: { ...init.headers, 'content-type': 'application/json' },
+      body: JSON.stringify(asObject(new URLSearchParams(init.body ?? ''))),
+    };
+  }
+}
+
+/** RFC 8705 §5: a server may have another address for clients that show a certificate. */
+function atEndpointFor(metadata: TokenServerMetadata, { tls }: ClientCredential): TokenServerMetadata {
+  const alias = tls && metadata.mtls_endpoint_aliases?.token_endpoint;
+  return alias === undefined ? metadata : { ...metadata, token_endpoint: alias };
+}
+
+/** A member that comes more than once becomes a list. */
+function asObject(body: URLSearchParams): Record<string, string | string[]> {
+  const names = [...new Set(body.keys())];
+  return Object.fromEntries(
+    names.map((name) => {
+      const values = body.getAll(name);
+      return [name, values.length > 1 ? values : values[0]!];
+    }),
+  );
+}
+
+function isNonceWanted({ status, body }: TokenEndpointAnswer): boolean {
+  return (status === 400 || status === 401) && /"use_dpop_nonce"/.test(body);
+}
+
+/** In case that the server repeats what it was sent, or tells twice what it grants. */
+function withoutCredentials(failure: TokenFailure, credentials: readonly string[]): TokenFailure {
+  const { detail, oauthError } = failure;
+  return {
+    ...failure,
+    detail: without(credentials, detail),
+    oauthError: oauthError === undefined ? undefined : without(credentials, oauthError),
+  };
+}
+
+const DISCOVERY_FAILURES = { outage: 'transient', blocked: 'blocked', wrong_document: 'configuration' } as const;
+
+function exchangeFailure(error: unknown): TokenFailure {
+  if (error instanceof DiscoveryError) {
+    return {
+      kind: DISCOVERY_FAILURES[error.fault],
+      detail: error.message,
+      retryAfterMs: error.retryAfterMs,
+      cause: error,
+    };
+  }
+  if (error instanceof HttpExchangeError && error.fault !== 'network' && error.fault !== 'timeout') {
+    return { kind: 'malformed', detail: error.message, cause: error };
+  }
+  return unexpectedFailure(error);
+}

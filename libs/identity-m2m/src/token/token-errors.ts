@@ -1,0 +1,101 @@
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+
+/** Why there is no token. */
+export type TokenUnavailableReason =
+  /** The identity provider could not be reached, did not answer in time, or is not able to answer now. */
+  | 'outage'
+  /** The answer claimed success and was not a token: wrong form, wrong content, too long. */
+  | 'malformed_answer'
+  /** Something in front of the identity provider refused (403 without an OAuth error). */
+  | 'blocked'
+  /** The identity provider refuses the client: {@link ClientRejectedError}. */
+  | 'client_rejected'
+  /** The identity provider refuses the request: {@link TokenRequestRejectedError}. */
+  | 'request_rejected'
+  /** No token within the time that this caller was ready to wait. The token request goes on. */
+  | 'wait_timeout'
+  /** So many different tokens are being fetched that no further one can be begun. */
+  | 'overloaded'
+  /** The application is shutting down. */
+  | 'shut_down';
+
+export interface TokenUnavailableDetails {
+  /** Name of the client in the module's configuration. */
+  readonly client: string;
+  /** Earliest time of the next token request; calls before it fail at once, without one. */
+  readonly retryAt?: Date | undefined;
+  /** `error` of the token endpoint's answer (RFC 6749 §5.2), where there was one. */
+  readonly oauthError?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * There is no valid access token, and none could be had in time. The call that needed it was not sent.
+ *
+ * Thrown as it is for a reason that should pass by itself: answer your own caller with 503. The two subclasses mean
+ * that somebody has to mend something.
+ */
+export class TokenUnavailableError extends IdentityM2MError {
+  readonly code: string = 'M2M_TOKEN_UNAVAILABLE';
+  /** Name of the client in the module's configuration. */
+  readonly client: string;
+  /** Earliest time of the next token request; calls before it fail at once, without one. */
+  readonly retryAt?: Date;
+  /** `error` of the token endpoint's answer (RFC 6749 §5.2), where there was one. */
+  readonly oauthError?: string;
+
+  constructor(
+    readonly reason: TokenUnavailableReason,
+    message: string,
+    details: TokenUnavailableDetails,
+  ) {
+    super(message, { cause: details.cause });
+    this.client = details.client;
+    if (details.retryAt) this.retryAt = details.retryAt;
+    if (details.oauthError !== undefined) this.oauthError = details.oauthError;
+  }
+}
+
+/** The identity provider refuses this client: its id, its secret, or its permission to use the application. */
+export class ClientRejectedError extends TokenUnavailableError {
+  override readonly code = 'M2M_CLIENT_REJECTED';
+
+  /** Whether attempts have all but stopped, so that the client does not get locked out. */
+  readonly halted: boolean;
+
+  constructor(message: string, details: TokenUnavailableDetails & { readonly halted: boolean }) {
+    super('client_rejected', message, details);
+    this.halted = details.halted;
+  }
+}
+
+/** The identity provider refuses the token request as it is configured: its scope, grant, audience or address. */
+export class TokenRequestRejectedError extends TokenUnavailableError {
+  override readonly code = 'M2M_TOKEN_REQUEST_REJECTED';
+
+  constructor(message: string, details: TokenUnavailableDetails) {
+    super('request_rejected', message, details);
+  }
+}
+
+/** What a call asks a token for cannot be asked: a member that is not for callers to set, or text of the wrong form. */
+export class TokenParametersError extends IdentityM2MError {
+  readonly code = 'M2M_TOKEN_PARAMETERS_INVALID';
+}
+
+/**
+ * The token is bound to a key (DPoP, RFC 9449), and is good only with a proof for each HTTP request. A message, or a header
+ * that is made ahead, cannot bring one; nothing was sent.
+ */
+export class TokenNotBearerError extends IdentityM2MError {
+  readonly code = 'M2M_TOKEN_NOT_BEARER';
+
+  constructor(
+    /** Name of the client in the module's configuration. */
+    readonly client: string,
+  ) {
+    super(
+      `The access token of client "${client}" is bound to a key by DPoP, and only HTTP calls can prove that key. Use a client that is configured without dpop.`,
+    );
+  }
+}

@@ -1,0 +1,243 @@
+import { describe, expect, it, test } from '@jest/globals';
+import fc from 'fast-check';
+import { UnsecuredJWT } from 'jose';
+import { retryAfterMs } from '../foundation/answer-times.js';
+import { MAX_ACCESS_TOKEN_LENGTH } from './access-token.js';
+import { readTokenResponse, type TokenOutcome } from './token-response.js';
+
+const DATE = 'Tue, 01 Jan 2030 00:00:00 GMT';
+const NOW = Date.parse(DATE) / 1000;
+const json = { 'content-type': 'application/json;charset=utf-8' };
+
+const read = (
+  body: unknown,
+  { status = 200, headers = json }: { status?: number; headers?: Record<string, string> } = {},
+) =>
+  readTokenResponse({
+    status,
+    headers: new Headers(headers),
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+const kindOf = (outcome: TokenOutcome) => (outcome.ok ? 'token' : outcome.failure.kind);
+const lifetimeOf = (outcome: TokenOutcome) => (outcome.ok ? outcome.granted.lifetime : outcome.failure);
+const grant = (more: object = {}) => ({ access_token: 'abc.def-ghi', token_type: 'Bearer', expires_in: 3600, ...more });
+
+describe('a granted token', () => {
+  it('is read with its type, scope and life', () => {
+    const outcome = read(grant({ scope: 'users audit', refresh_in: 1800 }));
+    expect(outcome).toMatchObject({ ok: true, granted: { refreshInMs: 1800_000, lifetime: { lifetimeMs: 3600_000 } } });
+    if (!outcome.ok) throw new Error('unreachable');
+    const { accessToken } = outcome.granted;
+    expect(accessToken.revealAuthorizationHeader()).toBe('Bearer abc.def-ghi');
+    expect(accessToken.scope).toBe('users audit');
+  });
+
+  test.each(['Bearer', 'bearer', 'BEARER', 'bEaReR'])('is taken with token_type %s', (token_type) => {
+    const outcome = read(grant({ token_type }));
+    expect(outcome.ok && outcome.granted.accessToken.revealAuthorizationHeader()).toBe('Bearer abc.def-ghi');
+  });
+
+  test.each([
+    ['a number', 3600, 3600],
+    ['a string', '3600', 3600],
+    ['a fraction', 59.5, 59.5],
+    ['a fraction as string', '59.5', 59.5],
+    ['beyond 30 days', 1e12, 2_592_000],
+    ['a year as string', '31536000', 2_592_000],
+  ])('lives as long as expires_in says: %s', (_name, expires_in, seconds) => {
+    expect(lifetimeOf(read(grant({ expires_in })))).toEqual({
+      ok: true,
+      lifetimeMs: seconds * 1000,
+      source: 'expires_in',
+    });
+  });
+
+  test.each([
+    ['absent', undefined],
+    ['null', null],
+  ])('lives for 300 s where expires_in is %s', (_name, expires_in) => {
+    expect(lifetimeOf(read(grant({ expires_in })))).toEqual({ ok: true, lifetimeMs: 300_000, source: 'default' });
+  });
+
+  test.each([0, -1, '0', '-5', '', 'soon', '1e3', '0x10', ' 60', '60 ', '+60', true, [], {}, '9'.repeat(400)])(
+    'is malformed where expires_in is %j',
+    (expires_in) => expect(kindOf(read(grant({ expires_in })))).toBe('malformed'),
+  );
+
+  test('is malformed where expires_in is beyond all numbers', () => {
+    expect(kindOf(read('{"access_token":"a","token_type":"bearer","expires_in":1e999}'))).toBe('malformed');
+  });
+});
+
+describe('the life of a token that can be read', () => {
+  const jwt = (claims: object) => new UnsecuredJWT({ ...claims }).encode();
+  const life = (claims: object, body: object, headers: Record<string, string> = { ...json, date: DATE }) =>
+    lifetimeOf(read(grant({ access_token: jwt(claims).replace(/\.$/, '.c2ln'), ...body }), { headers }));
+
+  it('comes from exp and the Date header where expires_in is absent', () => {
+    expect(life({ exp: NOW + 900 }, { expires_in: undefined })).toEqual({
+      ok: true,
+      lifetimeMs: 900_000,
+      source: 'jwt',
+    });
+  });
+
+  it('comes from exp and iat where there is no Date header either', () => {
+    expect(life({ exp: 5900, iat: 5000 }, { expires_in: undefined }, json)).toMatchObject({ lifetimeMs: 900_000 });
+  });
+
+  it('is shortened by exp: a server handed out a token from its cache with the life of a new one', () => {
+    expect(life({ exp: NOW + 60 }, { expires_in: 3600 })).toEqual({
+      ok: true,
+      lifetimeMs: 60_000,
+      source: 'expires_in',
+    });
+  });
+
+  it('is not lengthened by exp', () => {
+    expect(life({ exp: NOW + 9999 }, { expires_in: 3600 })).toMatchObject({ lifetimeMs: 3600_000 });
+  });
+
+  test.each([{ exp: NOW - 5 }, { exp: 'tomorrow' }, { exp: null }, {}])('ignores the useless claims %j', (claims) => {
+    expect(life(claims, { expires_in: 3600 })).toMatchObject({ lifetimeMs: 3600_000 });
+  });
+});
+
+describe('an answer that is no token', () => {
+  test.each<[string, unknown, string]>([
+    ['no access_token', { token_type: 'Bearer' }, 'malformed'],
+    ['access_token null', grant({ access_token: null }), 'malformed'],
+    ['access_token a number', grant({ access_token: 42 }), 'malformed'],
+    ['access_token an object', grant({ access_token: { a: 1 } }), 'malformed'],
+    ['access_token empty', grant({ access_token: '' }), 'malformed'],
+    ['access_token with a line break', grant({ access_token: 'a\r\nX-Evil: 1' }), 'malformed'],
+    ['access_token with a blank', grant({ access_token: 'a b' }), 'malformed'],
+    ['access_token beyond ASCII', grant({ access_token: 'tökén' }), 'malformed'],
+    ['access_token with padding inside', grant({ access_token: 'a=b' }), 'malformed'],
+    ['access_token of padding alone', grant({ access_token: '==' }), 'malformed'],
+    ['access_token too long', grant({ access_token: 'a'.repeat(MAX_ACCESS_TOKEN_LENGTH + 1) }), 'malformed'],
+    ['two access_tokens', '{"access_token":"a","access_token":"b","token_type":"bearer"}', 'malformed'],
+    [
+      'an escaped second access_token',
+      '{"access_token":"a","access\\u005ftoken":"b","token_type":"bearer"}',
+      'malformed',
+    ],
+    ['an array', [grant()], 'malformed'],
+    ['a string', '"token"', 'malformed'],
+    ['null', 'null', 'malformed'],
+    ['nothing', '', 'malformed'],
+    ['half an object', '{"access_token":"a"', 'malformed'],
+    ['nesting beyond reason', `{"a":${'['.repeat(5000)}${']'.repeat(5000)}}`, 'malformed'],
+    ['no token_type', grant({ token_type: undefined }), 'configuration'],
+    ['token_type mac', grant({ token_type: 'mac' }), 'configuration'],
+    ['token_type an array', grant({ token_type: ['Bearer'] }), 'configuration'],
+    ['token_type of Object.prototype', grant({ token_type: 'constructor' }), 'configuration'],
+    ['error beside a token', grant({ error: 'invalid_client' }), 'credential'],
+    ['an unknown error beside a token', grant({ error: 'whatever' }), 'malformed'],
+  ])('200 with %s', (_name, body, kind) => expect(kindOf(read(body))).toBe(kind));
+
+  it('200 with a token as HTML or as text', () => {
+    for (const type of ['text/html', 'text/plain', 'application/jsonp', '']) {
+      expect(kindOf(read(grant(), { headers: { 'content-type': type } }))).toBe('malformed');
+    }
+    expect(kindOf(read(grant(), { headers: {} }))).toBe('malformed');
+  });
+
+  test.each([201, 202, 206, 500, 503, 400, 302])('a token with status %i', (status) => {
+    expect(kindOf(read(grant(), { status }))).not.toBe('token');
+  });
+
+  it('is decided without exception, whatever the body', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.json(),
+          fc.jsonValue().map((value) => JSON.stringify({ access_token: value })),
+        ),
+        fc.integer({ min: 200, max: 599 }),
+        (body, status) => {
+          expect(['token', 'transient', 'malformed', 'blocked', 'configuration', 'credential']).toContain(
+            kindOf(read(body, { status })),
+          );
+        },
+      ),
+    );
+  });
+});
+
+describe('a refusal', () => {
+  test.each<[number, object | string, string]>([
+    [400, { error: 'invalid_client' }, 'credential'],
+    [401, { error: 'invalid_client' }, 'credential'],
+    [400, { error: 'access_denied' }, 'configuration'],
+    [400, { error: 'unauthorized_client' }, 'credential'],
+    [400, { error: 'invalid_grant' }, 'credential'],
+    [200, { error: 'invalid_client' }, 'credential'],
+    [500, { error: 'invalid_client' }, 'credential'],
+    [401, { error: 'something' }, 'credential'],
+    [401, '<html>', 'credential'],
+    [400, { error: 'invalid_scope' }, 'configuration'],
+    [400, { error: 'invalid_target' }, 'configuration'],
+    [400, { error: 'invalid_request', error_description: 'unknown app x' }, 'configuration'],
+    [400, { error: 'unsupported_grant_type' }, 'configuration'],
+    [400, { error: '500' }, 'configuration'],
+    [200, { error: 'invalid_scope' }, 'configuration'],
+    [400, '<html>', 'configuration'],
+    [301, '', 'configuration'],
+    [307, '', 'configuration'],
+    [404, '<html>', 'configuration'],
+    [405, '', 'configuration'],
+    [403, '<html>', 'blocked'],
+    [403, { error: 'access_denied' }, 'configuration'],
+    [408, '', 'transient'],
+    [425, '', 'transient'],
+    [429, '', 'transient'],
+    [429, { error: 'too_many_requests' }, 'transient'],
+    [500, '', 'transient'],
+    [500, { error: 'invalid_scope' }, 'transient'],
+    [502, '<html>', 'transient'],
+    [503, { error: 'temporarily_unavailable' }, 'transient'],
+    [400, { error: 'temporarily_unavailable' }, 'transient'],
+    [400, { error: 'server_error' }, 'transient'],
+    [400, { error: 'slow_down' }, 'transient'],
+    [599, '', 'transient'],
+    [204, '', 'malformed'],
+  ])('HTTP %i with %j is a failure of kind %s', (status, body, kind) => {
+    const headers = typeof body === 'string' ? { 'content-type': 'text/html' } : json;
+    expect(kindOf(read(body, { status, headers }))).toBe(kind);
+  });
+
+  it('is of the credential where the identity provider is known to say it so', () => {
+    const answer = { status: 400, headers: new Headers(json), body: JSON.stringify({ error: 'access_denied' }) };
+    expect(kindOf(readTokenResponse(answer, { credentialErrors: ['access_denied'] }))).toBe('credential');
+  });
+
+  it('is what the standards say where a second opinion comes too late, whatever becomes of that', async () => {
+    const answer = { status: 503, headers: new Headers(json), body: '{}' };
+    const late = (async () => {
+      throw new Error('late');
+    }) as never;
+    expect(kindOf(readTokenResponse(answer, { classifyError: late }))).toBe('transient');
+    await new Promise(setImmediate);
+  });
+
+  test.each([
+    ['7', 7000],
+    ['0', 0],
+    ['Tue, 01 Jan 2030 00:02:00 GMT', 120_000],
+    ['Mon, 31 Dec 2029 23:00:00 GMT', 0],
+    ['-5', undefined],
+    ['5.5', undefined],
+    ['soon', undefined],
+    ['', undefined],
+    ['99999999999999999999', undefined],
+    ['2030-01-01', undefined],
+  ])('has Retry-After %j read as %j ms', (value, ms) => {
+    expect(retryAfterMs(new Headers({ 'retry-after': value, date: DATE }))).toBe(ms);
+  });
+
+  it('has no Retry-After date without a Date to measure it from', () => {
+    expect(retryAfterMs(new Headers({ 'retry-after': DATE }))).toBeUndefined();
+  });
+});

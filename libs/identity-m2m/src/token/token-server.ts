@@ -1,0 +1,83 @@
+import type { AuthorizationServer } from 'oauth4webapi';
+import { discoverAuthorizationServer, DiscoveryError } from '../foundation/authorization-server-discovery.js';
+import type { BoundedFetch } from '../foundation/bounded-fetch.js';
+import { type HttpAllowance, urlFault } from '../foundation/secure-url.js';
+import type { TlsIdentity } from '../foundation/tls-identity.js';
+
+/** Where a token endpoint is: named outright, or found through the issuer's metadata. */
+export interface TokenServerLocation {
+  readonly issuer?: string | undefined;
+  readonly tokenEndpoint?: string | undefined;
+  readonly revocationEndpoint?: string | undefined;
+}
+
+/** What a client needs to know about its authorization server. */
+export type TokenServerMetadata = AuthorizationServer & { readonly token_endpoint: string };
+
+/** Finds the token endpoint, once, and again after {@link doubt}. */
+export class TokenServer {
+  #discovered: TokenServerMetadata | undefined;
+  #isDoubted = false;
+
+  constructor(
+    private readonly location: TokenServerLocation,
+    private readonly http: HttpAllowance,
+    private readonly fetch: BoundedFetch,
+  ) {}
+
+  /** Names the server, always the same way: the token endpoint if that is what was configured, otherwise the issuer. */
+  get name(): string {
+    return this.location.tokenEndpoint ?? this.location.issuer ?? '';
+  }
+
+  /**
+   * @param tls What the client shows of itself, and whom it believes, where it does so: the server may ask for it here
+   * as well, and may have its certificate from the same authority.
+   * @throws {@link DiscoveryError}; the reason of the signal once that has aborted.
+   */
+  async metadata(signal: AbortSignal, tls?: TlsIdentity): Promise<TokenServerMetadata> {
+    const { issuer, tokenEndpoint, revocationEndpoint } = this.location;
+    if (tokenEndpoint !== undefined) {
+      return {
+        issuer: issuer ?? tokenEndpoint,
+        token_endpoint: tokenEndpoint,
+        ...(revocationEndpoint !== undefined && { revocation_endpoint: revocationEndpoint }),
+      };
+    }
+    const known = this.#discovered;
+    if (known && !this.#isDoubted) return known;
+    try {
+      this.#discovered = await this.#discover(signal, tls);
+      this.#isDoubted = false;
+      return this.#discovered;
+    } catch (error) {
+      // What was found before may still be right.
+      if (known && error instanceof DiscoveryError && error.fault === 'outage') return known;
+      throw error;
+    }
+  }
+
+  /** Discovers anew next time: the endpoint that was found does not answer, or not as one. It may have moved. */
+  doubt(): void {
+    this.#isDoubted = true;
+  }
+
+  async #discover(signal: AbortSignal, tls: TlsIdentity | undefined): Promise<TokenServerMetadata> {
+    const issuer = this.location.issuer ?? '';
+    const fetch: BoundedFetch = (url, init) => this.fetch(url, { ...init, tls });
+    const metadata = await discoverAuthorizationServer({ issuer, http: this.http, fetch, signal });
+    const endpoint = metadata.token_endpoint;
+    if (endpoint === undefined) {
+      throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names no token_endpoint`);
+    }
+    // Each of these will be sent the client's credentials.
+    const { token_endpoint, revocation_endpoint } = metadata.mtls_endpoint_aliases ?? {};
+    for (const url of [endpoint, metadata.revocation_endpoint, token_endpoint, revocation_endpoint]) {
+      const fault = url === undefined ? undefined : urlFault(url, this.http);
+      if (fault) {
+        throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names an unfit endpoint (${fault})`);
+      }
+    }
+    return { ...metadata, token_endpoint: endpoint };
+  }
+}

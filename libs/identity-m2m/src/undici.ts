@@ -1,0 +1,1 @@
+export { bearerInterceptor, type BearerInterceptorOptions } from './carriers/undici/bearer-interceptor.js';

@@ -1,0 +1,209 @@
+import { EventStream } from '../foundation/event-stream.js';
+import type { BoundedMapLimits } from '../foundation/bounded-map.js';
+import type { Clock } from '../foundation/clock.js';
+import type { Claims } from '../identity-providers/access-token-profile.js';
+import { type ClaimsPolicy, claimsRefusal } from './claims-policy.js';
+import type { ClientRegistry } from './client-registry.js';
+import { MAX_TOKEN_LENGTH } from './compact-jws.js';
+import type { IntrospectionResult } from './introspection.js';
+import type { MachineCaller } from './machine-caller.js';
+import { type Refusal, refuse } from './refusal.js';
+import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
+import { type RoutePolicy, rightsFault } from './route-policy.js';
+import { verifySignature } from './signature.js';
+import { readSignedToken, type SignedToken } from './signed-token.js';
+import { confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './token-holder.js';
+import type { TrustedIssuer } from './trusted-issuer.js';
+import type { VerificationEvent } from './verification-events.js';
+import type { VerifiedToken } from './verified-token.js';
+import { VerifiedTokens } from './verified-tokens.js';
+
+export interface AccessTokenVerifierOptions {
+  readonly issuers: readonly TrustedIssuer[];
+  /** Clients that may come; undefined: every machine that the issuers vouch for. */
+  readonly clients: ClientRegistry | undefined;
+  /** The issuer that is asked about tokens which can't be read; undefined: these are refused. */
+  readonly opaqueTokensOf: string | undefined;
+  readonly revocations: RevocationStore | undefined;
+  readonly verifiedTokens: BoundedMapLimits;
+  readonly events: EventStream<VerificationEvent>;
+  readonly clock: Clock;
+}
+
+export type Verdict = { readonly ok: true; readonly caller: MachineCaller } | Refusal;
+
+const ANY_ROUTE: RoutePolicy = { scopes: [], clients: undefined };
+
+/**
+ * Tells whose access token a text is, if it is one, and whether that one may come.
+ *
+ * Cheap questions come first: form, issuer, header, claims; then the key; only then the signature. Until the signature
+ * has been verified the claims are a stranger's words, used to refuse and never to accept. A token whose signature was
+ * verified before takes the same way and skips nothing but the signature, so that its answer is the one it would get if
+ * nothing were remembered.
+ */
+export class AccessTokenVerifier {
+  readonly #issuers: ReadonlyMap<string, TrustedIssuer>;
+  readonly #verified: VerifiedTokens;
+  readonly #surroundings: { readonly hasSeveralIssuers: boolean };
+
+  /** What goes on behind the decisions. */
+  readonly events: Pick<EventStream<VerificationEvent>, 'subscribe'>;
+
+  constructor(private readonly options: AccessTokenVerifierOptions) {
+    const { issuers, verifiedTokens, events } = options;
+    this.events = events;
+    this.#issuers = new Map(issuers.map((issuer) => [issuer.issuer, issuer]));
+    this.#verified = new VerifiedTokens(verifiedTokens);
+    this.#surroundings = { hasSeveralIssuers: issuers.length > 1 };
+  }
+
+  /**
+   * Judges a token.
+   *
+   * @param route What is asked for besides a good token. Default: nothing.
+   * @returns The verdict itself where nothing has to be waited for, as with a token that is known; otherwise a promise,
+   * which never rejects.
+   */
+  verify(token: string, route: RoutePolicy = ANY_ROUTE): Verdict | Promise<Verdict> {
+    const known = this.#verified.get(token);
+    if (known) return this.#judgeSigned(known, route, known);
+    if (this.options.opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
+    const signed = readSignedToken(token, this.#issuers);
+    return signed.ok ? this.#judgeSigned(signed, route) : signed;
+  }
+
+  /** Ends whatever goes on behind the scenes. Tokens are refused from now on, as far as keys would have to be fetched. */
+  close(): void {
+    this.#verified.clear();
+    for (const { keys, introspection } of this.options.issuers) {
+      keys.close();
+      introspection?.close();
+    }
+  }
+
+  #judgeSigned(signed: SignedToken, route: RoutePolicy, known?: VerifiedToken): Verdict | Promise<Verdict> {
+    const now = this.options.clock.now();
+    const refusal = claimsRefusal(signed.claims, signed.issuer.policy, now.wallMs / 1000);
+    if (refusal) {
+      if (known && refusal.reason === 'token_expired') this.#verified.delete(known);
+      return refusal;
+    }
+    const hasKeyStill = known?.hasKeyStill(now);
+    if (known && hasKeyStill) return this.#judgeVerified(known, route, now.wallMs);
+    if (known && hasKeyStill === false) this.#verified.delete(known);
+    return this.#verifyAndJudge(signed, route);
+  }
+
+  async #verifyAndJudge(signed: SignedToken, route: RoutePolicy): Promise<Verdict> {
+    const verified = await verifySignature(signed);
+    if (!verified.ok) return verified;
+    this.#verified.add(verified);
+    // It may have taken a while.
+    const { wallMs } = this.options.clock.now();
+    const refusal = claimsRefusal(verified.claims, verified.issuer.policy, wallMs / 1000);
+    return refusal ?? this.#judgeVerified(verified, route, wallMs);
+  }
+
+  #judgeVerified(verified: VerifiedToken, route: RoutePolicy, nowMs: number): Verdict | Promise<Verdict> {
+    const holder = (verified.holder ??= tokenHolder(verified, this.options.clients, 'signed'));
+    if (!holder.ok) return holder;
+    return this.#judgeHolder(holder, verified.issuer, verified.keyId, route, nowMs, verified.token);
+  }
+
+  async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
+    if (token.length > MAX_TOKEN_LENGTH) return refuse('token_too_long');
+    const issuer = this.#issuers.get(this.options.opaqueTokensOf!)!;
+    const result = await issuer.introspection!.ask(token);
+    if (result.active !== true) return inactive(result);
+    const { claims } = result;
+    // The one that was asked speaks for itself alone.
+    if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return refuse('issuer_unknown');
+    if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) return refuse('foreign_token');
+    const { wallMs } = this.options.clock.now();
+    const refusal = claimsRefusal(claims, introspectionPolicy(issuer.policy), wallMs / 1000);
+    if (refusal) return refusal;
+    const holder = tokenHolder({ token, issuer, claims }, this.options.clients, 'introspected');
+    return holder.ok ? this.#judgeHolder(holder, issuer, undefined, route, wallMs, token) : holder;
+  }
+
+  #judgeHolder(
+    holder: TokenHolder,
+    issuer: TrustedIssuer,
+    keyId: string | undefined,
+    route: RoutePolicy,
+    nowMs: number,
+    token: string,
+  ): Verdict | Promise<Verdict> {
+    const { revocations, clients, clock } = this.options;
+    const refusal = holderRefusal(holder, issuer, clients, nowMs);
+    if (refusal) return refusal;
+    if (!revocations) return this.#judgeRoute(holder, issuer, route, token);
+    const revoked = revocationRefusal(revocations, revocable(holder.caller, keyId), clock);
+    if (revoked instanceof Promise) {
+      return revoked.then((found) => found ?? this.#judgeRoute(holder, issuer, route, token));
+    }
+    return revoked ?? this.#judgeRoute(holder, issuer, route, token);
+  }
+
+  #judgeRoute(
+    { caller }: TokenHolder,
+    { introspection }: TrustedIssuer,
+    route: RoutePolicy,
+    token: string,
+  ): Verdict | Promise<Verdict> {
+    const fault = rightsFault(caller, route, this.#surroundings);
+    if (fault) return { ...refuse(fault), caller };
+    if (!route.sensitive || caller.isIntrospected) return { ok: true, caller };
+    if (!introspection) return refuse('introspection_unavailable');
+    const result = introspection.ask(token);
+    return result instanceof Promise ? result.then((late) => confirm(caller, late)) : confirm(caller, result);
+  }
+}
+
+/** Anything but three parts: what has the form of a signed token is judged as one, and never told to anybody. */
+function isOpaque(token: string): boolean {
+  const second = token.indexOf('.', token.indexOf('.') + 1);
+  return !(token.includes('.') && second > 0 && !token.includes('.', second + 1));
+}
+
+/** What introspection leaves out is not what a token leaves out: only what it says is judged. */
+function introspectionPolicy(policy: ClaimsPolicy): ClaimsPolicy {
+  return { ...policy, profile: { ...policy.profile, requiredClaims: [], isAccessToken: undefined } };
+}
+
+/** RFC 7662 §2.2 has the type of RFC 6749 §5.1 here; some servers have the kind of token instead. */
+function isAccessTokenType(type: unknown): boolean {
+  return typeof type === 'string' && ['bearer', 'access_token'].includes(type.toLowerCase());
+}
+
+function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refusal {
+  return result.active === 'unknown'
+    ? { ...refuse('introspection_unavailable'), retryAfterSeconds: result.retryAfterSeconds }
+    : refuse('token_inactive');
+}
+
+function confirm(caller: MachineCaller, result: IntrospectionResult): Verdict {
+  if (result.active !== true) return inactive(result);
+  return isAbout(result.claims, caller) ? { ok: true, caller: confirmedCaller(caller) } : refuse('token_inactive');
+}
+
+/** Whether an answer is about the same token, as far as it says. */
+function isAbout(answer: Claims, { claims, clientId }: MachineCaller): boolean {
+  const differs = ['iss', 'sub', 'jti'].some(
+    (name) => Object.hasOwn(answer, name) && Object.hasOwn(claims, name) && answer[name] !== claims[name],
+  );
+  const ofAnother = Object.hasOwn(answer, 'client_id') && answer.client_id !== (claims.client_id ?? clientId);
+  return !differs && !ofAnother;
+}
+
+function revocable({ issuer, clientId, subject, claims }: MachineCaller, keyId: string | undefined): RevocableToken {
+  return {
+    issuer,
+    clientId,
+    tokenId: typeof claims.jti === 'string' ? claims.jti : undefined,
+    subject,
+    keyId,
+    issuedAtMs: typeof claims.iat === 'number' ? claims.iat * 1000 : undefined,
+  };
+}

@@ -1,0 +1,116 @@
+import { type Clock, systemClock } from '../foundation/clock.js';
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import type { RevocableToken, RevocationStore } from './revocation.js';
+
+/** What to take back: exactly one kind of thing, at one issuer. */
+export type Revocation = {
+  readonly issuer: string;
+  /**
+   * When the revocation may be forgotten, because nothing that it is about can be good any more: the token's own end,
+   * say. Default: never.
+   */
+  readonly until?: Date;
+} & (
+  | { /** One token, by its `jti`. */ readonly tokenId: string }
+  | { /** All tokens of a client. */ readonly clientId: string; readonly issuedBefore?: Date }
+  | { /** All tokens about a subject. */ readonly subject: string; readonly issuedBefore?: Date }
+  | { /** All tokens that a key has signed, by its `kid`. */ readonly keyId: string }
+  | {
+      /** All tokens of the issuer from before this moment; those that do not say when they were made count as such. */ readonly issuedBefore: Date;
+    }
+);
+
+/** There is no room for another revocation. None that is in force was given up for it. */
+export class RevocationsFullError extends IdentityM2MError {
+  readonly code = 'M2M_REVOCATIONS_FULL';
+}
+
+interface Entry {
+  /** Tokens from before this moment are revoked, in milliseconds since the epoch; Infinity: all. */
+  readonly beforeMs: number;
+  readonly untilMs: number;
+}
+
+/** Revocations of this process, in force from the moment in which `revoke` returns. */
+export class InMemoryRevocations implements RevocationStore {
+  readonly #entries = new Map<string, Entry>();
+  readonly #maxEntries: number;
+  readonly #clock: Clock;
+
+  /** @param options.maxEntries Most revocations that are held at once. Default: 100,000. */
+  constructor({ maxEntries = 100_000, clock = systemClock }: { maxEntries?: number; clock?: Clock } = {}) {
+    this.#maxEntries = maxEntries;
+    this.#clock = clock;
+  }
+
+  /** @throws {@link RevocationsFullError} where it can't be taken on; nothing is revoked then. */
+  revoke(revocation: Revocation): void {
+    const key = keyOf(revocation);
+    const entry = {
+      beforeMs: 'issuedBefore' in revocation && revocation.issuedBefore ? timeOf(revocation.issuedBefore) : Infinity,
+      untilMs: revocation.until ? timeOf(revocation.until) : Infinity,
+    };
+    const held = this.#entries.get(key);
+    if (!held && this.#entries.size >= this.#maxEntries) this.#makeRoom();
+    // A revocation never takes back another one: the wider of both is in force.
+    this.#entries.set(key, {
+      beforeMs: Math.max(entry.beforeMs, held?.beforeMs ?? -Infinity),
+      untilMs: Math.max(entry.untilMs, held?.untilMs ?? -Infinity),
+    });
+  }
+
+  isRevoked({ issuer, tokenId, clientId, subject, keyId, issuedAtMs }: RevocableToken): boolean {
+    if (this.#entries.size === 0) return false;
+    return (
+      this.#covers(['issuer', issuer], issuedAtMs) ||
+      this.#covers(['client', issuer, clientId], issuedAtMs) ||
+      (tokenId !== undefined && this.#covers(['token', issuer, tokenId], issuedAtMs)) ||
+      (subject !== undefined && this.#covers(['subject', issuer, subject], issuedAtMs)) ||
+      (keyId !== undefined && this.#covers(['key', issuer, keyId], issuedAtMs))
+    );
+  }
+
+  #covers(key: readonly string[], issuedAtMs: number | undefined): boolean {
+    const entry = this.#entries.get(JSON.stringify(key));
+    if (!entry || this.#clock.now().wallMs >= entry.untilMs) return false;
+    return issuedAtMs === undefined || issuedAtMs < entry.beforeMs;
+  }
+
+  #makeRoom(): void {
+    const now = this.#clock.now().wallMs;
+    for (const [key, { untilMs }] of this.#entries) if (now >= untilMs) this.#entries.delete(key);
+    if (this.#entries.size < this.#maxEntries) return;
+    throw new RevocationsFullError(
+      `there are ${this.#maxEntries} revocations in force; give each an end (until), or take a whole client, key or time back`,
+    );
+  }
+}
+
+const NAMED = { tokenId: 'token', clientId: 'client', subject: 'subject', keyId: 'key' } as const;
+
+/** As a list in JSON, so that no two things share a key. */
+function keyOf(revocation: Revocation): string {
+  const { issuer } = revocation;
+  const [named, ...others] = Object.entries(NAMED).flatMap(([member, kind]) =>
+    Object.hasOwn(revocation, member) ? [[kind, (revocation as unknown as Record<string, unknown>)[member]]] : [],
+  );
+  const [kind, name] = named ?? ['issuer', issuer];
+  if (others.length > 0 || typeof name !== 'string' || name === '' || typeof issuer !== 'string' || issuer === '') {
+    throw misshapen();
+  }
+  if (named) return JSON.stringify([kind, issuer, name]);
+  if (!('issuedBefore' in revocation) || !revocation.issuedBefore) throw misshapen();
+  return JSON.stringify([kind, issuer]);
+}
+
+function timeOf(date: Date): number {
+  const time = date.getTime();
+  if (Number.isNaN(time)) throw misshapen();
+  return time;
+}
+
+function misshapen(): TypeError {
+  return new TypeError(
+    'a revocation names an issuer, and one of tokenId, clientId, subject, keyId and issuedBefore; its dates are dates',
+  );
+}

@@ -1,0 +1,54 @@
+/** A request to an introspection endpoint, before it is authenticated. */
+export interface IntrospectionRequest {
+  readonly endpoint: string;
+}
+
+/** What proves that the guard may ask: header fields, fields of the form, or both. */
+export interface IntrospectionProof {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Readonly<Record<string, string>>;
+}
+
+/** How the guard proves itself to an introspection endpoint (RFC 7662 §2.1). Asked for each request. */
+export type IntrospectionAuthentication = (
+  request: IntrospectionRequest,
+) => IntrospectionProof | Promise<IntrospectionProof>;
+
+/** A secret: its text, a function that fetches it, or a source such as `fromEnv('NAME')`. */
+export type IntrospectionSecret = string | (() => string | Promise<string>) | { read(): Promise<{ reveal(): string }> };
+
+/** How the secret is sent. */
+export const INTROSPECTION_METHODS = ['client_secret_basic', 'client_secret_basic_raw', 'client_secret_post'] as const;
+
+export type IntrospectionMethod = (typeof INTROSPECTION_METHODS)[number];
+
+export interface IntrospectionClient {
+  readonly clientId: string;
+  readonly clientSecret: IntrospectionSecret;
+  readonly method: IntrospectionMethod;
+}
+
+/** A client identifier and a secret, as a token endpoint takes them (RFC 6749 §2.3.1). */
+export function introspectionClient({
+  clientId,
+  clientSecret,
+  method,
+}: IntrospectionClient): IntrospectionAuthentication {
+  return async () => {
+    const secret = await reveal(clientSecret);
+    if (typeof secret !== 'string' || secret === '') throw new TypeError('the secret for introspection is empty');
+    if (method === 'client_secret_post') return { body: { client_id: clientId, client_secret: secret } };
+    const encode = method === 'client_secret_basic' ? formEncoded : (text: string) => text;
+    const pair = Buffer.from(`${encode(clientId)}:${encode(secret)}`).toString('base64');
+    return { headers: { authorization: `Basic ${pair}` } };
+  };
+}
+
+async function reveal(secret: IntrospectionSecret): Promise<string> {
+  if (typeof secret === 'string') return secret;
+  return typeof secret === 'function' ? secret() : (await secret.read()).reveal();
+}
+
+function formEncoded(text: string): string {
+  return new URLSearchParams([['', text]]).toString().slice(1);
+}

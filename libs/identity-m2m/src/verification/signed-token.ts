@@ -1,0 +1,24 @@
+import type { Claims } from '../identity-providers/access-token-profile.js';
+import { parseCompactJws } from './compact-jws.js';
+import { type Refusal, refuse } from './refusal.js';
+import { readTokenHeader, type TokenHeader } from './token-header.js';
+import type { TrustedIssuer } from './trusted-issuer.js';
+
+/** A token that could be one of an issuer's, by its form and header. Its claims are still a stranger's words. */
+export interface SignedToken {
+  readonly ok: true;
+  readonly token: string;
+  readonly issuer: TrustedIssuer;
+  readonly header: TokenHeader;
+  readonly claims: Claims;
+}
+
+/** @param issuers By their identifiers, which are compared to the letter. */
+export function readSignedToken(token: string, issuers: ReadonlyMap<string, TrustedIssuer>): SignedToken | Refusal {
+  const jws = parseCompactJws(token);
+  if (!jws.ok) return jws;
+  const issuer = typeof jws.claims.iss === 'string' ? issuers.get(jws.claims.iss) : undefined;
+  if (!issuer) return refuse('issuer_unknown');
+  const header = readTokenHeader(jws.header, issuer.policy.profile);
+  return header.ok ? { ok: true, token, issuer, header, claims: jws.claims } : header;
+}

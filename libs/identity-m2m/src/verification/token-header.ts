@@ -1,0 +1,45 @@
+import type { AccessTokenProfile } from '../identity-providers/access-token-profile.js';
+import { isForeignTokenType } from '../identity-providers/foreign-token-types.js';
+import { type Refusal, refuse } from './refusal.js';
+import { MAX_KID_LENGTH } from './verification-key.js';
+
+/** What a token's header says, as far as it has a say: where keys come from is never for the token to decide. */
+export interface TokenHeader {
+  readonly ok: true;
+  readonly algorithm: string;
+  readonly kid: string | undefined;
+}
+
+/**
+ * Members that ask for something that is not done here: keys or addresses of keys that the token itself brings (RFC 8725
+ * §3.10), extensions that must be understood (RFC 7515 §4.1.11), and payloads in another encoding (RFC 7797).
+ */
+const REFUSED_MEMBERS = ['crit', 'b64', 'jwk', 'jku', 'x5u'];
+
+/**
+ * Reads the header of a token by the rules of its issuer (RFC 8725 §3.1, §3.11). Certificates in it (`x5c`, `x5t`), which
+ * some issuers send along, are not read at all.
+ */
+export function readTokenHeader(
+  header: Readonly<Record<string, unknown>>,
+  profile: AccessTokenProfile,
+): TokenHeader | Refusal {
+  if (REFUSED_MEMBERS.some((name) => Object.hasOwn(header, name))) return refuse('token_header_refused');
+  const { alg, kid, typ } = header;
+  if (typeof alg !== 'string' || !profile.algorithms.some((accepted) => accepted === alg)) {
+    return refuse('algorithm_refused');
+  }
+  const type = mediaType(typ);
+  if (!profile.tokenTypes.includes(type) || (type !== undefined && isForeignTokenType(type))) {
+    return refuse('token_type_refused');
+  }
+  if (kid === undefined) return { ok: true, algorithm: alg, kid };
+  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH) return refuse('token_header_refused');
+  return { ok: true, algorithm: alg, kid };
+}
+
+/** RFC 7515 §4.1.9: compared without regard to case, and `application/` may be left out. */
+function mediaType(typ: unknown): string | undefined {
+  if (typ === undefined) return undefined;
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : 'not a text';
+}

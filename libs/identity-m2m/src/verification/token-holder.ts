@@ -1,0 +1,98 @@
+import { tokenFingerprint } from '../foundation/sensitive-value.js';
+import type { AccessTokenProfile, Claims } from '../identity-providers/access-token-profile.js';
+import { saysYes } from './claims-policy.js';
+import { resolveClientId } from './client-identity.js';
+import type { ClientRegistry, RegisteredClient } from './client-registry.js';
+import type { MachineCaller } from './machine-caller.js';
+import { type Refusal, refuse } from './refusal.js';
+import { readScopes } from './scope.js';
+import type { TrustedIssuer } from './trusted-issuer.js';
+
+/** Whom a good token belongs to. Says nothing about whether that one may come: see {@link holderRefusal}. */
+export interface TokenHolder {
+  readonly ok: true;
+  readonly caller: MachineCaller;
+  /** Its entry in the guard's options. */
+  readonly registered: RegisteredClient | undefined;
+  /** How the issuer told what the token says. */
+  readonly source: 'signed' | 'introspected';
+}
+
+/** A token whose claims come from its issuer. */
+export interface AuthenticToken {
+  readonly token: string;
+  readonly issuer: TrustedIssuer;
+  readonly claims: Claims;
+}
+
+/** Reads from the claims who holds a token. Depends on its arguments alone, so that the result can be kept with them. */
+export function tokenHolder(
+  { token, issuer: trusted, claims }: AuthenticToken,
+  clients: ClientRegistry | undefined,
+  source: TokenHolder['source'],
+): TokenHolder | Refusal {
+  const { issuer } = trusted;
+  const { profile } = trusted.policy;
+  // RFC 7662 §2.2 has a name of its own for the client.
+  const names = source === 'signed' ? profile.clientIdClaims : [...new Set([...profile.clientIdClaims, 'client_id'])];
+  const client = resolveClientId(claims, names);
+  if (!client.ok) return client;
+  const granted = readScopes(claims, source === 'signed' ? profile.scopeClaims : undefined);
+  if (!granted) return refuse('scope_malformed');
+  const registered = clients?.find(issuer, client.clientId);
+  const counted = registered?.scopes;
+  const endsAtMs = (claims.exp as number) * 1000;
+  const caller: MachineCaller = Object.freeze({
+    clientId: client.clientId,
+    issuer,
+    isNamed: registered !== undefined,
+    isIntrospected: source === 'introspected',
+    subject: typeof claims.sub === 'string' ? claims.sub : undefined,
+    scopes: counted ? Object.freeze(granted.filter((scope) => counted.includes(scope))) : granted,
+    // A date can be changed even in a frozen object, and this one is shared.
+    get expiresAt() {
+      return new Date(endsAtMs);
+    },
+    tokenFingerprint: tokenFingerprint(token),
+    claims,
+  });
+  return { ok: true, caller, registered, source };
+}
+
+/** The same caller after its issuer was asked. */
+export function confirmedCaller(caller: MachineCaller): MachineCaller {
+  const members = { ...Object.getOwnPropertyDescriptors(caller), isIntrospected: { value: true, enumerable: true } };
+  return Object.freeze(Object.defineProperties({}, members)) as MachineCaller;
+}
+
+/** What stands against the holder of a good token at a moment; undefined where nothing does. */
+export function holderRefusal(
+  holder: TokenHolder,
+  { policy }: TrustedIssuer,
+  clients: ClientRegistry | undefined,
+  nowMs: number,
+): Refusal | undefined {
+  const { caller, registered } = holder;
+  // RFC 8693 §4.1: somebody acts for somebody else, and which of the two is the caller is not settled.
+  if (Object.hasOwn(caller.claims, 'act')) return { ...refuse('delegated_token'), caller };
+  if (!isMachine(holder, policy.profile)) return { ...refuse('not_a_machine'), caller };
+  if (clients && !registered) return { ...refuse('client_not_allowed'), caller };
+  if (registered?.endsAtMs !== undefined && nowMs >= registered.endsAtMs) {
+    return { ...refuse('client_expired'), caller };
+  }
+  return undefined;
+}
+
+function isMachine(
+  { caller, registered, source }: TokenHolder,
+  { clientIdClaims, isMachine }: AccessTokenProfile,
+): boolean {
+  const isNamed = registered !== undefined;
+  if (!isMachine) return isNamed;
+  if (source === 'signed') return saysYes(isMachine, caller.claims);
+  // Introspection may leave out whom a token is about (RFC 7662 §2.2): then it speaks of the client, or tells nothing.
+  if (!Object.hasOwn(caller.claims, 'sub') && !Object.hasOwn(caller.claims, 'username')) return isNamed;
+  // It has a name of its own for the client, which the profile need not know.
+  const named = Object.fromEntries(clientIdClaims.map((name) => [name, caller.clientId]));
+  return saysYes(isMachine, { ...named, ...caller.claims });
+}

@@ -1,0 +1,30 @@
+import type { UnusableKeyReason } from './verification-key.js';
+
+/** What goes on behind the guard's decisions. Holds no token and no key. */
+export type VerificationEvent =
+  /** The issuer's keys are not those that they were. */
+  | { readonly type: 'key_set.changed'; readonly issuer: string; readonly keys: number }
+  /** They can be read again. */
+  | { readonly type: 'key_set.recovered'; readonly issuer: string }
+  | {
+      /** They could not be read. Those that are held are used on for a while. */
+      readonly type: 'key_set.refresh_failed';
+      readonly issuer: string;
+      /** In a row. */
+      readonly failures: number;
+      readonly problem: string;
+    }
+  | {
+      /** A key of the set is not used, and the others are. */
+      readonly type: 'key_set.key_ignored';
+      readonly issuer: string;
+      readonly kid: string | undefined;
+      readonly reason: UnusableKeyReason;
+    }
+  | {
+      /** The issuer could not be asked about a token. */
+      readonly type: 'introspection.failed';
+      readonly issuer: string;
+      readonly failures: number;
+      readonly problem: string;
+    };

@@ -1,0 +1,130 @@
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import type { JWK } from 'jose';
+import { isRocaModulus } from './roca.js';
+
+/** A public key of an issuer that can verify signatures. */
+export interface VerificationKey {
+  readonly kid: string | undefined;
+  /** Algorithms that the key can be used with. */
+  readonly algorithms: readonly string[];
+  readonly key: KeyObject;
+  /** Everything above as a text: equal for equal keys. */
+  readonly identity: string;
+}
+
+/** Why a key of a set is not used. */
+export type UnusableKeyReason =
+  'malformed' | 'not_for_signatures' | 'symmetric' | 'private' | 'weak' | 'unsupported' | 'beyond_limit';
+
+export interface UnusableKey {
+  readonly kid: string | undefined;
+  readonly reason: UnusableKeyReason;
+}
+
+export interface KeySetContent {
+  readonly keys: readonly VerificationKey[];
+  readonly unusable: readonly UnusableKey[];
+}
+
+/** Most keys of a set that are looked at. */
+export const MAX_KEYS = 100;
+
+/** Longest `kid` that is looked for. */
+export const MAX_KID_LENGTH = 256;
+
+/**
+ * The keys of a key set (RFC 7517 §5), one by one: a key that can't verify signatures, or that should not, is left out,
+ * and the others count. Issuers publish keys for other uses in the same set.
+ *
+ * @param held Keys that were read before; one that is still there stays the same object.
+ * @returns undefined where the document is no key set.
+ */
+export function readKeySet(
+  document: Readonly<Record<string, unknown>>,
+  held: readonly VerificationKey[] = [],
+): KeySetContent | undefined {
+  if (!Array.isArray(document.keys)) return undefined;
+  const known = new Map(held.map((key) => [key.identity, key]));
+  const keys: VerificationKey[] = [];
+  const unusable: UnusableKey[] = [];
+  for (const entry of document.keys.slice(0, MAX_KEYS) as unknown[]) {
+    const read = readKey(entry, known);
+    if ('reason' in read) unusable.push(read);
+    else keys.push(read);
+  }
+  if (document.keys.length > MAX_KEYS) unusable.push({ kid: undefined, reason: 'beyond_limit' });
+  return { keys, unusable };
+}
+
+function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): VerificationKey | UnusableKey {
+  if (typeof entry !== 'object' || entry === null) return { kid: undefined, reason: 'malformed' };
+  const jwk = entry as JWK;
+  const kid = typeof jwk.kid === 'string' ? jwk.kid : undefined;
+  if (jwk.kid !== undefined && (kid === undefined || kid.length > MAX_KID_LENGTH)) {
+    return { kid: undefined, reason: 'malformed' };
+  }
+  const misuse = misuseOf(jwk);
+  if (misuse) return { kid, reason: misuse };
+  const algorithms = usableAlgorithms(jwk);
+  if (algorithms.length === 0) return { kid, reason: 'unsupported' };
+  // Public members alone, so that nothing else in the entry has a say.
+  const { kty, n, e, crv, x, y } = jwk;
+  const identity = JSON.stringify([kid, algorithms, kty, n, e, crv, x, y]);
+  const same = known.get(identity);
+  if (same) return same;
+  const key = publicKey({ kty, n, e, crv, x, y });
+  if (!key) return { kid, reason: 'malformed' };
+  return isWeak(key) ? { kid, reason: 'weak' } : { kid, algorithms, key, identity };
+}
+
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
+
+function misuseOf(jwk: JWK): UnusableKeyReason | undefined {
+  if (jwk.kty === 'oct' || Object.hasOwn(jwk, 'k')) return 'symmetric';
+  // A private key in a public document is a key that everybody has.
+  if (PRIVATE_MEMBERS.some((name) => Object.hasOwn(jwk, name))) return 'private';
+  const isForSignatures =
+    (jwk.use === undefined || jwk.use === 'sig') &&
+    (jwk.key_ops === undefined || (Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify')));
+  return isForSignatures ? undefined : 'not_for_signatures';
+}
+
+/** @returns undefined where the numbers make no key: a point that is not on its curve, say. */
+function publicKey(jwk: JWK): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Above this, one signature costs too much to check. */
+const MAX_RSA_BITS = 8192;
+
+/** RFC 7518 §3.3: 2048 bits or more. An exponent of 1 accepts anything; an even or a huge one is no exponent. */
+function isWeak(key: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType !== 'rsa') return false;
+  if (modulusLength < 2048 || modulusLength > MAX_RSA_BITS) return true;
+  if (publicExponent < 3n || publicExponent % 2n === 0n || publicExponent >= 2n ** 64n) return true;
+  const { n = '' } = key.export({ format: 'jwk' });
+  return isRocaModulus(BigInt(`0x${Buffer.from(n, 'base64url').toString('hex')}`));
+}
+
+function usableAlgorithms(jwk: JWK): readonly string[] {
+  const possible = possibleAlgorithms(jwk);
+  if (jwk.alg === undefined) return possible;
+  // RFC 9864 names the algorithm by its curve; the older name means the same with this curve.
+  if (possible === ED25519 && possible.includes(jwk.alg)) return ED25519;
+  return possible.includes(jwk.alg) ? [jwk.alg] : [];
+}
+
+const RSA: readonly string[] = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'];
+const ED25519: readonly string[] = ['EdDSA', 'Ed25519'];
+const EC: Readonly<Record<string, readonly string[]>> = { 'P-256': ['ES256'], 'P-384': ['ES384'], 'P-521': ['ES512'] };
+
+function possibleAlgorithms({ kty, crv }: JWK): readonly string[] {
+  if (kty === 'RSA') return RSA;
+  if (kty === 'EC') return typeof crv === 'string' && Object.hasOwn(EC, crv) ? EC[crv]! : [];
+  return kty === 'OKP' && crv === 'Ed25519' ? ED25519 : [];
+}

@@ -1,0 +1,69 @@
+// Brings a checkout, however fresh, to the point where it can be run: dependencies installed, sources built.
+// Does nothing that is done already, so it can stand in front of every command.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Installs the dependencies that the lock file names, unless they are. */
+export function install() {
+  requireNode();
+  const workspaces = ['libs', 'apps'].flatMap((folder) =>
+    readdirSync(join(root, folder)).map((name) => join(folder, name, 'package.json')),
+  );
+  installIn('.', ['package-lock.json', 'package.json', ...workspaces], 'dependencies');
+}
+
+/** Installs what the benchmarks compare the library with, unless it is. */
+export function installRivals() {
+  const folder = join('test', 'benchmark');
+  const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
+  installIn(folder, files, 'the rivals');
+}
+
+/** @param files All that decides what an installation brings. */
+function installIn(folder, files, what) {
+  const stampFile = join(root, folder, 'node_modules', '.installed-for');
+  const hash = createHash('sha256').update(process.version.split('.')[0] + process.platform + process.arch);
+  for (const file of files) hash.update(readFileSync(join(root, file)));
+  const stamp = hash.digest('hex');
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  console.log(`Installing ${what} (only this first time, and when they change) …`);
+  runNpm('ci', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel=error');
+  writeFileSync(stampFile, stamp);
+}
+
+/**
+ * Compiles the library and the apps; what has not changed is not compiled again. Types are not checked, which would take
+ * twice as long: `npm test` and `npm run build` do that.
+ */
+export function build() {
+  if (!existsSync(join(root, 'apps', 'tenant-emulator', 'dist'))) console.log('Compiling (only this first time) …');
+  run(process.execPath, join('node_modules', 'typescript', 'bin', 'tsc'), '-b', '--noCheck');
+}
+
+/** Runs a program of Node's in the root of the project, and ends this process where that fails. */
+export function run(command, ...args) {
+  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (error) throw error;
+  if (signal) process.kill(process.pid, signal);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function runNpm(...args) {
+  // The npm that runs this script, so that no other one has to be on the path.
+  const npm = process.env.npm_execpath;
+  if (npm) run(process.execPath, npm, ...args);
+  else run('npm', ...args);
+}
+
+function requireNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major >= 24) return;
+  console.error(`This needs Node.js 20.19, 22.12, 24 or later; this is ${process.version}.`);
+  process.exit(1);
+}

@@ -1,0 +1,95 @@
+// What `npm start` tells a reader who is new here: what runs, who holds which token, and what can be tried.
+
+import { secretOf } from './development-secrets.mjs';
+
+const CLIENT = 'svc-cli@acme.example';
+
+/** What each service is. */
+const MEANING = {
+  tenant: 'a CyberArk Identity tenant, emulated',
+  'user-provisioning': 'the service: makes users in the tenant',
+  daemon: 'takes joiners and leavers to the service',
+  'hr-backend': 'tells the daemon who joins and who leaves',
+  'device-north': 'asks device-south how it is; has a secret',
+  'device-south': 'asks device-north how it is; has a key',
+};
+
+/** @param {{ name: string, pid: number }[]} processes */
+export function processesText(processes, { tenantUrl, serviceUrl, daemonUrl, devices }) {
+  const address = {
+    tenant: tenantUrl,
+    'user-provisioning': serviceUrl,
+    daemon: daemonUrl,
+    'device-north': devices.north,
+    'device-south': devices.south,
+  };
+  const rows = processes.map(({ name, pid }) => [name, `pid ${pid}`, address[name] ?? '', MEANING[name]]);
+  const commandLineClient = ['provision-cli', '', '', 'calls the service from a terminal, and ends'];
+  return `${heading('What runs')}\n${table([...rows, commandLineClient])}`;
+}
+
+export const conversationsHeading = heading('Who calls whom, by which token (its fingerprint: tokens are never shown)');
+
+/** @param {Record<string, string>[]} sessions As the tenant's admin API tells them. */
+export function tokensText(sessions) {
+  const rows = sessions.map(({ client, application, token, scope, issuedAt, expiresAt }) => [
+    client.replace(/@.*/, ''),
+    token,
+    `for ${application}`,
+    duration(Date.parse(expiresAt) - Date.parse(issuedAt)),
+    scope,
+  ]);
+  return `${heading('Who holds which token')}\n${table(rows)}`;
+}
+
+/** @param {Record<string, any>[]} users As the tenant's admin API tells them. */
+export function usersText(users) {
+  const people = users.filter(({ serviceUser }) => !serviceUser);
+  return `${heading('Which users were made')}\n${table(people.map(({ name, mail, uuid }) => [name, mail, uuid]))}`;
+}
+
+export function suggestionsText({ tenantUrl, adminUrl, serviceUrl, outbox }) {
+  return `${heading('What to try next, in another terminal')}
+# a token, as the client ${CLIENT}
+TOKEN=$(curl -s -u ${CLIENT}:${secretOf(CLIENT)} -d grant_type=client_credentials ${tenantUrl}/oauth2/token/internal-api | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+
+# make a user; look at it; be refused without a token
+curl -i -w '\\n' ${serviceUrl}/users -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \\
+  -d '{"name": "john.smith", "mail": "john.smith@example.org", "displayName": "John Smith"}'
+curl -i -w '\\n' ${serviceUrl}/users/john.smith -H "authorization: Bearer $TOKEN"
+curl -i -w '\\n' ${serviceUrl}/users/john.smith
+
+# the same in the browser (press Authorize, and paste what \`echo $TOKEN\` prints)
+${serviceUrl}/docs
+
+# 10,000 users, by the command line client
+npm run start:import
+
+# somebody joins: an event for the HR backend
+OUTBOX=${outbox}
+echo '{"type": "joiner", "id": "17", "user": {"name": "grace.hill", "mail": "grace.hill@example.org"}}' > $OUTBOX/17.tmp
+mv $OUTBOX/17.tmp $OUTBOX/17.json
+
+# take the tenant's token endpoint away for 20 seconds: all go on with the tokens that they have
+curl -w '\\n' ${adminUrl}/faults/outage -d '{"part": "token", "outage": "500", "forMs": 20000}'
+
+docs/conversations explains what the machines say to each other. Ctrl-C ends everything; until then:
+`;
+}
+
+function heading(text) {
+  return `\n${text}\n${'─'.repeat(text.length)}`;
+}
+
+/** @param {string[][]} rows */
+function table(rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}`.trimEnd())
+    .join('\n');
+}
+
+function duration(ms) {
+  const minutes = Math.round(ms / 60_000);
+  return minutes % 60 === 0 ? `${minutes / 60} h` : `${minutes} min`;
+}

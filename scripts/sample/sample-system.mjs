@@ -1,0 +1,68 @@
+// The processes of the sample system, and the folder that they work in: begun together, and gone together.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ChildService } from './child-service.mjs';
+import { RUN_FOLDER_PREFIX } from './running-sample.mjs';
+
+export class SampleSystem {
+  /** For all that has to last as long as the system: the emulator forgets its users when it ends. */
+  folder = mkdtempSync(join(tmpdir(), RUN_FOLDER_PREFIX));
+  /** Rejects when a service ends that nobody has told to. */
+  failure;
+  #fail;
+  /** @type {ChildService[]} */
+  #services = [];
+  #onLine;
+  #ending = new AbortController();
+  /** Aborts when the system begins to end. */
+  ending = this.#ending.signal;
+  #endingSince;
+
+  /** @param {(service: string, line: string, isError: boolean) => void} onLine Gets what the services write. */
+  constructor(onLine) {
+    this.#onLine = onLine;
+    this.failure = new Promise((_, reject) => (this.#fail = reject));
+    this.failure.catch(() => {});
+    process.once('exit', () => rmSync(this.folder, { recursive: true, force: true }));
+  }
+
+  /** @returns {{ name: string, pid: number }[]} */
+  get processes() {
+    return this.#services.map(({ name, pid }) => ({ name, pid }));
+  }
+
+  /**
+   * Starts a service.
+   *
+   * @param {string} name
+   * @param {string} app Its folder in `apps`.
+   * @param {Record<string, string>} settings
+   * @returns {Promise<Record<string, any>>} What it says when it is ready.
+   */
+  start(name, app, settings) {
+    if (this.ending.aborted) return Promise.reject(new Error(`${name} is not started any more.`));
+    const service = new ChildService(name, app, settings, (line, isError) => {
+      if (!this.ending.aborted) this.#onLine(name, line, isError);
+    });
+    this.#services.push(service);
+    const ready = service.ready();
+    void ready
+      .then(() => service.exited)
+      .then(
+        (code) => this.#fail(new Error(`${name} has ended by itself (${code}), so the others are ended too.`)),
+        () => {},
+      );
+    return ready;
+  }
+
+  /** Ends all services in good order; where that takes a while, another call ends them at once. */
+  async stop() {
+    this.#endingSince ??= performance.now();
+    // npm passes Ctrl-C on to us, who have had it from the terminal already.
+    if (performance.now() - this.#endingSince > 500) for (const service of this.#services) service.kill();
+    this.#ending.abort();
+    await Promise.all(this.#services.map((service) => service.stop()));
+  }
+}

@@ -1,0 +1,589 @@
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  type AccessTokenVerifier,
+  createAccessTokenVerifier,
+  genericOAuth2,
+  type GuardOptions,
+  InMemoryRevocations,
+  type MachineCaller,
+  type Refusal,
+  type RevocationStore,
+  type RoutePolicy,
+  type VerificationEvent,
+} from 'nestjs-identity-m2m';
+import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
+import { type Answer, json } from './support/http-server.js';
+
+const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
+const HOUR = 3600_000;
+const first = forgingKey('ES256', 'first');
+const next = forgingKey('ES256', 'next');
+
+let issuer: ForgeableIssuer;
+let clock: ManualClock;
+let verifier: AccessTokenVerifier;
+let events: VerificationEvent[];
+
+const claims = (more: object = {}) => ({
+  iss: issuer.url,
+  aud: 'users-api',
+  sub: 'billing',
+  client_id: 'billing',
+  scope: 'users.read',
+  iat: NOW,
+  exp: NOW + 1_000_000,
+  ...more,
+});
+/** Moves on only when the issuer has not been asked anything for a while. */
+const manualClock = () =>
+  new ManualClock(new Date(NOW * 1000), async () => {
+    for (let seen = -1; seen !== issuer.server.requests.length;) {
+      seen = issuer.server.requests.length;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+let made = 0;
+/** A token that was never seen before. */
+const fresh = (key = first, header: object = {}) => forge(key, claims({ jti: String(made++) }), header);
+
+function start(options: Partial<GuardOptions> = {}, time = clock): AccessTokenVerifier {
+  return createAccessTokenVerifier(
+    { issuers: [genericOAuth2({ issuer: issuer.url })], audience: 'users-api', ...options },
+    { clock: time, production: false },
+  );
+}
+
+async function outcome(token: string, by = verifier, route?: RoutePolicy): Promise<string> {
+  const verdict = await by.verify(token, route);
+  return verdict.ok ? 'accepted' : verdict.reason;
+}
+
+/** Waits until what goes on over sockets has come to rest. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let round = 0; !condition(); round++) {
+    if (round > 2000) throw new Error('it did not happen');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+beforeEach(async () => {
+  issuer = await ForgeableIssuer.start();
+  issuer.keys = [first.jwk];
+  clock = manualClock();
+  verifier = start();
+  events = [];
+  verifier.events.subscribe((event) => events.push(event));
+});
+afterEach(async () => {
+  verifier.close();
+  const { pendingTimers } = clock;
+  await issuer.close();
+  if (pendingTimers > 0) throw new Error(`${pendingTimers} timers were left`);
+});
+
+/** What becomes of tokens that are right up to a kid which nobody has, and signed by nobody. */
+async function flood(size: number): Promise<ReadonlySet<string>> {
+  const [, payload, signed] = fresh().split('.');
+  const header = (kid: number) => Buffer.from(JSON.stringify({ alg: 'ES256', typ: 'at+jwt', kid: `made-up-${kid}` }));
+  const tokens = Array.from({ length: size }, (_, kid) => `${header(kid).toString('base64url')}.${payload}.${signed}`);
+  return new Set(await Promise.all(tokens.map((token) => outcome(token))));
+}
+
+describe('floods and outages', () => {
+  it('K1 10,000 made-up kids cause one request in a cooldown, and harm nobody whose key is known', async () => {
+    const known = fresh();
+    expect(await outcome(known)).toBe('accepted');
+    await clock.advance(30_000);
+    const before = issuer.keySetRequests;
+    expect(await flood(10_000)).toEqual(new Set(['key_unknown']));
+    expect(await flood(10_000)).toEqual(new Set(['key_unknown']));
+    expect(issuer.keySetRequests - before).toBe(1);
+    expect(verifier.verify(known)).toMatchObject({ ok: true });
+    expect(await outcome(fresh())).toBe('accepted');
+  });
+
+  it('K2 the same while the issuer is down causes one request in a step, before and after the first success', async () => {
+    issuer.keySetAnswer = json(500, {});
+    expect(await flood(10_000)).toEqual(new Set(['issuer_unavailable']));
+    expect(issuer.keySetRequests).toBe(1);
+    await flood(10_000);
+    expect(issuer.keySetRequests).toBe(1);
+    for (const seconds of [1, 2, 4, 8, 16, 30, 30]) {
+      await clock.advance(seconds * 1000);
+      await flood(20);
+    }
+    // One for each step: chance makes them shorter by up to a half, and never more than one at a time.
+    expect(issuer.keySetRequests).toBeLessThanOrEqual(16);
+    issuer.keySetAnswer = undefined;
+    await clock.advance(60_000);
+    expect(await outcome(fresh())).toBe('accepted');
+    issuer.keySetAnswer = json(500, {});
+    await clock.advance(30_000);
+    const before = issuer.keySetRequests;
+    // The issuer does not answer, so that nobody knows whether there is such a key.
+    expect(await flood(10_000)).toEqual(new Set(['issuer_unavailable']));
+    await flood(10_000);
+    expect(issuer.keySetRequests - before).toBe(1);
+    expect(await outcome(fresh())).toBe('accepted');
+  });
+
+  it('K3 a key that is published during a flood of made-up ones is found within the cooldown', async () => {
+    expect(await outcome(fresh())).toBe('accepted');
+    await clock.advance(30_000);
+    await outcome(fresh(first, { kid: 'made-up' }));
+    issuer.keys = [next.jwk, first.jwk];
+    expect(await outcome(fresh(next))).toBe('key_unknown');
+    await clock.advance(29_999);
+    expect(await outcome(fresh(next))).toBe('key_unknown');
+    await clock.advance(1);
+    await Promise.all(Array.from({ length: 50 }, (_, index) => outcome(fresh(first, { kid: `x${index}` }))));
+    expect(await outcome(fresh(next))).toBe('accepted');
+  });
+
+  it('K3 a rotation is found by schedule, before anybody brings the new key', async () => {
+    expect(await outcome(fresh())).toBe('accepted');
+    issuer.keys = [next.jwk, first.jwk];
+    await outcome(fresh());
+    await clock.advance(480_000);
+    await until(() => events.some((event) => event.type === 'key_set.changed' && event.keys === 2));
+    expect(issuer.keySetRequests).toBe(2);
+    expect(await outcome(fresh(next))).toBe('accepted');
+    expect(issuer.keySetRequests).toBe(2);
+  });
+
+  it('K3 keys that nobody uses are not read again', async () => {
+    expect(await outcome(fresh())).toBe('accepted');
+    await clock.advance(24 * HOUR);
+    expect(issuer.keySetRequests).toBe(1);
+    expect(await outcome(fresh())).toBe('accepted');
+    expect(issuer.keySetRequests).toBe(2);
+  });
+
+  it('K4 a key that was removed stops counting with the next read, also for tokens that are known', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    expect(verifier.verify(token)).toMatchObject({ ok: true });
+    issuer.keys = [next.jwk];
+    await clock.advance(480_000);
+    await until(() => issuer.keySetRequests === 2 && events.length > 1);
+    expect(await outcome(token)).toBe('key_unknown');
+    expect(await outcome(fresh())).toBe('key_unknown');
+  });
+
+  it('K4 an issuer that publishes no key at all has none', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    issuer.keys = [];
+    expect(await outcome(token)).toBe('accepted');
+    await clock.advance(480_000);
+    await until(() => events.some(({ type }) => type === 'key_set.refresh_failed'));
+    expect(await outcome(token)).toBe('issuer_unavailable');
+  });
+
+  it('K4 keys beyond their lifetime are not used before the issuer was asked', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    issuer.keys = [next.jwk];
+    await clock.advance(HOUR);
+    // Nobody came in between, so that nobody has read them.
+    expect(issuer.keySetRequests).toBe(1);
+    expect(await outcome(token)).toBe('key_unknown');
+  });
+
+  it('K5 keys are used for an hour beyond their lifetime while the issuer is down, and not a moment longer', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    issuer.keySetAnswer = json(503, {});
+    await clock.advance(600_000 + HOUR - 1);
+    expect(await outcome(token)).toBe('accepted');
+    // Once it is known to be down nobody waits for it.
+    expect(verifier.verify(token)).toMatchObject({ ok: true });
+    await clock.advance(1);
+    const verdict = (await verifier.verify(token)) as Refusal;
+    expect([verdict.reason, verdict.retryAfterSeconds! >= 1]).toEqual(['issuer_unavailable', true]);
+    issuer.keySetAnswer = undefined;
+    await clock.advance(30_000);
+    expect(await outcome(token)).toBe('accepted');
+    expect(events.map(({ type }) => type)).toContain('key_set.recovered');
+  });
+
+  it('K5 keys that the issuer lets live longer are read again later, within a day', async () => {
+    for (const [cacheControl, dueSeconds] of [
+      ['max-age=3600', 2880],
+      ['public, MAX-AGE=3600, must-revalidate', 2880],
+      ['max-age=1', 48],
+      ['no-store', 48],
+      ['max-age=99999999', 69_120],
+      ['max-age=3600x', 480],
+    ] as const) {
+      issuer.keySetAnswer = (...request) =>
+        json(200, { keys: [first.jwk] }, { 'cache-control': cacheControl })(...request);
+      const time = manualClock();
+      const by = start({}, time);
+      expect(await outcome(fresh(), by)).toBe('accepted');
+      const before = issuer.keySetRequests;
+      // A read is due between 72 % and 80 % of the lifetime.
+      await time.advance(dueSeconds * 900 - 1000);
+      expect(await outcome(fresh(), by)).toBe('accepted');
+      expect(issuer.keySetRequests).toBe(before);
+      await time.advance(dueSeconds * 100 + 1000);
+      await until(() => issuer.keySetRequests === before + 1);
+      by.close();
+    }
+  });
+
+  it('K6 there is never more than one read at a time, so that none can overtake another', async () => {
+    const waiting: (() => void)[] = [];
+    issuer.keySetAnswer = (request, response, message) =>
+      waiting.push(() => void json(200, { keys: [first.jwk] })(request, response, message));
+    const verdicts = Array.from({ length: 50 }, () => outcome(fresh()));
+    await until(() => waiting.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(waiting).toHaveLength(1);
+    waiting[0]!();
+    expect(new Set(await Promise.all(verdicts))).toEqual(new Set(['accepted']));
+  });
+
+  it('K7 other spellings of an issuer are strangers, and cause nothing', async () => {
+    const spellings = Array.from({ length: 1000 }, (_, index) => `${issuer.url}/${'/'.repeat(index % 50)}?${index}`);
+    for (const iss of spellings) expect(await outcome(forge(first, claims({ iss })))).toBe('issuer_unknown');
+    expect(issuer.server.requests).toHaveLength(0);
+  });
+
+  it('K14 a clock that was set back does not make keys younger, and a sleep makes them older', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    clock.setWallClock(new Date((NOW + 10) * 1000));
+    await clock.advance(470_000);
+    clock.setWallClock(new Date((NOW + 1) * 1000));
+    await clock.advance(20_000);
+    expect(await outcome(token)).toBe('accepted');
+    await until(() => issuer.keySetRequests === 2);
+    clock.suspend(3 * HOUR);
+    issuer.keySetAnswer = json(500, {});
+    expect(await outcome(token)).toBe('issuer_unavailable');
+  });
+
+  const bodies: readonly (readonly [string, Answer])[] = [
+    ['a page', (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html></html>')],
+    ['300 KB', json(200, { keys: [first.jwk], more: 'x'.repeat(300_000) })],
+    [
+      'a compressed answer',
+      (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(Buffer.alloc(1000)),
+    ],
+    ['a redirect', (_request, response) => response.writeHead(302, { location: '/elsewhere' }).end()],
+    ['no list of keys', json(200, { kays: [] })],
+    ['an empty list', json(200, { keys: [] })],
+    ['members said twice', (_request, response) => response.writeHead(200).end('{"keys":[],"keys":[]}')],
+    ['a broken connection', (_request, response) => response.destroy()],
+    ['429', json(429, {})],
+  ];
+  it.each(bodies)('H7 %s in place of a key set can\u2019t be decided upon', async (_name, answer) => {
+    issuer.keySetAnswer = answer;
+    const verdict = (await verifier.verify(fresh())) as Refusal;
+    expect([verdict.reason, verdict.retryAfterSeconds]).toEqual(['issuer_unavailable', 1]);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'key_set.refresh_failed', failures: 1 }));
+    expect(issuer.requestsFor('/elsewhere')).toHaveLength(0);
+  });
+
+  it('H7 an issuer that never answers is given up after 5 s', async () => {
+    issuer.keySetAnswer = () => undefined;
+    const verdict = verifier.verify(fresh());
+    await until(() => issuer.keySetRequests === 1);
+    await clock.advance(4999);
+    await clock.advance(1);
+    expect(await verdict).toMatchObject({ ok: false, reason: 'issuer_unavailable' });
+    expect(events).toContainEqual(expect.objectContaining({ problem: 'no answer within 5000 ms' }));
+  });
+
+  it.each([
+    ['of another issuer', { issuer: 'https://evil.example' }, /no metadata of this issuer/],
+    ['with keys on another origin', { jwks_uri: 'https://evil.example/keys' }, /on another origin/],
+    ['with keys on another port', { jwks_uri: 'http://127.0.0.1:1/keys' }, /on another origin/],
+    ['with keys in a file', { jwks_uri: 'file:///etc/passwd' }, /no usable jwks_uri/],
+    ['with keys in itself', { jwks_uri: 'data:application/json,{}' }, /no usable jwks_uri/],
+    ['with keys over plain http from afar', { jwks_uri: 'http://169.254.169.254/' }, /no usable jwks_uri/],
+    ['with keys behind a password', { jwks_uri: 'http://a:b@127.0.0.1/' }, /no usable jwks_uri/],
+    ['without keys', { jwks_uri: undefined }, /no usable jwks_uri/],
+  ])('H7 metadata %s is not followed', async (_name, metadata, problem) => {
+    issuer.metadata = metadata;
+    expect(await outcome(fresh())).toBe('issuer_unavailable');
+    expect(events).toContainEqual(expect.objectContaining({ problem: expect.stringMatching(problem) }));
+    expect(issuer.keySetRequests).toBe(0);
+  });
+
+  it.each([
+    'file:///keys',
+    'data:application/json,{}',
+    'ftp://id.example/keys',
+    'https://a:b@id.example/keys',
+    'http://id.example',
+  ])('K13b the boot refuses %s as the address of a key set', (jwksUri) => {
+    const issuers = [genericOAuth2({ issuer: 'https://id.example', jwksUri })];
+    expect(() => start({ issuers })).toThrow(/options\.issuers\[0\]\.jwksUri/);
+  });
+
+  it('ends what goes on behind the scenes when it is closed', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    expect(clock.pendingTimers).toBe(1);
+    issuer.keySetAnswer = () => undefined;
+    await clock.advance(30_000);
+    const waiting = outcome(fresh(next));
+    await until(() => issuer.keySetRequests === 2);
+    verifier.close();
+    expect(await waiting).toBe('issuer_unavailable');
+    expect(clock.pendingTimers).toBe(0);
+    await clock.advance(24 * HOUR);
+    expect(issuer.keySetRequests).toBe(2);
+  });
+
+  it('reads no more than 100 keys, and says so', async () => {
+    issuer.keys = [...Array.from({ length: 100 }, (_, index) => ({ ...next.jwk, kid: `k${index}` })), first.jwk];
+    expect(await outcome(fresh())).toBe('key_unknown');
+    expect(await outcome(fresh(next, { kid: 'k99' }))).toBe('accepted');
+    expect(events).toContainEqual(expect.objectContaining({ type: 'key_set.key_ignored', reason: 'beyond_limit' }));
+  });
+
+  it('tells of a key that is not used once, and not with each read', async () => {
+    issuer.keys = [first.jwk, { kty: 'oct', k: 'AAAA', kid: 'shared' }];
+    await outcome(fresh());
+    await outcome(fresh());
+    await clock.advance(480_000);
+    await until(() => issuer.keySetRequests === 2);
+    const ignored = events.filter(({ type }) => type === 'key_set.key_ignored');
+    expect(ignored).toEqual([{ type: 'key_set.key_ignored', issuer: issuer.url, kid: 'shared', reason: 'symmetric' }]);
+  });
+});
+
+describe('keys that are given', () => {
+  it('takes them as they are, and asks nobody', async () => {
+    const by = start({ issuers: [genericOAuth2({ issuer: issuer.url, jwks: { keys: [first.jwk] } })] });
+    expect(await outcome(fresh(), by)).toBe('accepted');
+    expect(await outcome(fresh(next), by)).toBe('key_unknown');
+    expect(issuer.server.requests).toHaveLength(0);
+    by.close();
+  });
+
+  it('finds a file that was replaced, and goes on with what it had while it is gone', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keys-'));
+    const path = join(folder, 'jwks.json');
+    const put = async (...keys: object[]) => {
+      await writeFile(`${path}.new`, JSON.stringify({ keys }));
+      await rename(`${path}.new`, path);
+    };
+    const by = start({ issuers: [genericOAuth2({ issuer: issuer.url, jwksFile: path })] });
+    const seen: VerificationEvent[] = [];
+    by.events.subscribe((event) => seen.push(event));
+    expect(await outcome(fresh(), by)).toBe('issuer_unavailable');
+    await put(first.jwk);
+    await clock.advance(1000);
+    const token = fresh();
+    expect(await outcome(token, by)).toBe('accepted');
+    await put(next.jwk);
+    await clock.advance(1000);
+    expect(await outcome(fresh(next), by)).toBe('accepted');
+    expect(await outcome(token, by)).toBe('key_unknown');
+    await rm(path);
+    await clock.advance(20_000);
+    expect(await outcome(fresh(next), by)).toBe('accepted');
+    expect(seen).toContainEqual(
+      expect.objectContaining({ problem: expect.stringMatching(/can't be read \(ENOENT\)/) }),
+    );
+    by.close();
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('tokens that are known', () => {
+  it('answers without a promise, and verifies nothing twice', async () => {
+    const token = fresh();
+    expect(verifier.verify(token)).toBeInstanceOf(Promise);
+    await verifier.verify(token);
+    const verdict = verifier.verify(token);
+    expect(verdict).toMatchObject({ ok: true, caller: { clientId: 'billing', scopes: ['users.read'] } });
+    expect(verifier.verify(token)).toEqual(verdict);
+  });
+
+  it('K8 judges each request anew: time, audience of another guard, scopes and clients of another route', async () => {
+    const token = forge(first, claims({ exp: NOW + 60, nbf: NOW - 10 }));
+    expect(await outcome(token)).toBe('accepted');
+    expect(verifier.verify(token, { scopes: ['admin'], clients: undefined })).toMatchObject({
+      reason: 'scope_insufficient',
+    });
+    expect(verifier.verify(token, { scopes: [], clients: ['other'] })).toMatchObject({ reason: 'client_not_allowed' });
+    expect(verifier.verify(token)).toMatchObject({ ok: true });
+    clock.setWallClock(new Date((NOW - 60) * 1000));
+    expect(verifier.verify(token)).toMatchObject({ reason: 'token_not_yet_valid' });
+    clock.setWallClock(new Date((NOW + 89.999) * 1000));
+    expect(verifier.verify(token)).toMatchObject({ ok: true });
+    clock.setWallClock(new Date((NOW + 90) * 1000));
+    expect(verifier.verify(token)).toMatchObject({ reason: 'token_expired' });
+  });
+
+  it('K9 takes no token for another one because it ends alike', async () => {
+    const token = fresh();
+    expect(await outcome(token)).toBe('accepted');
+    const [header, , signed] = token.split('.');
+    const stranger = Buffer.from(JSON.stringify(claims({ scope: 'admin' }))).toString('base64url');
+    expect(await outcome(`${header}.${stranger}.${signed}`)).toBe('signature_invalid');
+    expect(verifier.verify(token)).toMatchObject({ ok: true });
+  });
+
+  it('K10 hands out what nobody can change for others', async () => {
+    const token = forge(first, claims({ roles: ['reader'], nested: { deep: [{}] } }));
+    const { caller } = (await verifier.verify(token)) as { caller: MachineCaller };
+    const roles = caller.claims.roles as string[];
+    expect(() => roles.push('admin')).toThrow(TypeError);
+    expect(() => Object.assign(caller.claims, { scope: 'admin' })).toThrow(TypeError);
+    expect(() => Object.assign((caller.claims.nested as { deep: object[] }).deep[0]!, { x: 1 })).toThrow(TypeError);
+    expect(() => (caller.scopes as string[]).push('admin')).toThrow(TypeError);
+    caller.expiresAt.setFullYear(2999);
+    const again = verifier.verify(token) as { caller: MachineCaller };
+    expect(again.caller.expiresAt).toEqual(new Date((NOW + 1_000_000) * 1000));
+    expect(again.caller.claims.roles).toEqual(['reader']);
+  });
+
+  it('K11 keeps no more than it may, and nothing that was refused', async () => {
+    const by = start({ verifiedTokens: { maxEntries: 3 } });
+    const tokens = Array.from({ length: 10 }, () => fresh());
+    for (const token of tokens) expect(await outcome(token, by)).toBe('accepted');
+    const known = tokens.filter((token) => !(by.verify(token) instanceof Promise));
+    expect(known.length).toBeLessThanOrEqual(3);
+    const forged = `${fresh().slice(0, -8)}AAAAAAAA`;
+    await outcome(forged, by);
+    expect(await outcome(forged, by)).toBe('signature_invalid');
+    by.close();
+    const none = start({ verifiedTokens: { maxBytes: 0 } });
+    await outcome(tokens[0]!, none);
+    const again = none.verify(tokens[0]!);
+    expect(again).toBeInstanceOf(Promise);
+    await again;
+    none.close();
+  });
+
+  it('C14 asks a store each time, and lets nobody in where it fails', async () => {
+    let answer: () => boolean | Promise<boolean> = () => false;
+    const store: RevocationStore = { isRevoked: () => answer() };
+    const by = start({ revocations: store });
+    const token = fresh();
+    expect(await outcome(token, by)).toBe('accepted');
+    for (const [next, reason] of [
+      [() => true, 'token_revoked'],
+      [() => Promise.resolve(true), 'token_revoked'],
+      [() => Promise.resolve(false), 'accepted'],
+      [() => Promise.reject(new Error('down')), 'revocation_unavailable'],
+      [
+        () => {
+          throw new Error('down');
+        },
+        'revocation_unavailable',
+      ],
+      [() => undefined as never, 'revocation_unavailable'],
+      [() => 'no' as never, 'revocation_unavailable'],
+      [() => Promise.resolve(undefined as never), 'revocation_unavailable'],
+    ] as const) {
+      answer = next;
+      expect(await outcome(token, by)).toBe(reason);
+    }
+    answer = () => new Promise(() => undefined);
+    const silent = outcome(token, by);
+    await clock.advance(2000);
+    expect(await silent).toBe('revocation_unavailable');
+    by.close();
+  });
+
+  it('lets a named client in with the scopes that count, until its end', async () => {
+    const by = start({
+      clients: [{ clientId: 'billing', scopes: ['users.read'], until: '2030-01-02' }, { clientId: 'other' }],
+    });
+    const token = forge(first, claims({ scope: 'users.read users.write' }));
+    const verdict = (await by.verify(token)) as { caller: MachineCaller };
+    expect([verdict.caller.scopes, verdict.caller.isNamed]).toEqual([['users.read'], true]);
+    expect(await outcome(token, by, { scopes: ['users.write'], clients: undefined })).toBe('scope_insufficient');
+    clock.setWallClock(new Date('2030-01-01T23:59:59.999Z'));
+    expect(await outcome(token, by)).toBe('accepted');
+    clock.setWallClock(new Date('2030-01-02T00:00:00Z'));
+    expect(await outcome(token, by)).toBe('client_expired');
+    by.close();
+  });
+
+  it('K8 a warm answer is the cold one: any tokens, times, routes, removals and revocations', async () => {
+    // Its tokens are signed by two keys, one of which comes and goes.
+    const pool = [first, next].flatMap((key) =>
+      [
+        {},
+        { exp: NOW + 100 },
+        { nbf: NOW + 50 },
+        { iat: NOW + 70, exp: NOW + 200 },
+        { aud: ['other', 'users-api'] },
+        { sub: 'jane' },
+        { sub: 'other', client_id: 'other', jti: 'b' },
+        { scope: 'users.write', jti: 'c' },
+        { act: {} },
+        { scope: 'a  b' },
+        { aud: 'other' },
+      ].map((more, index) => forge(key, claims({ jti: `t${index}`, tenant: index % 2 ? 'acme' : 'other', ...more }))),
+    );
+    const routes: (RoutePolicy | undefined)[] = [
+      undefined,
+      { scopes: ['users.read'], clients: undefined },
+      { scopes: ['users.read', 'users.write'], scopesMode: 'any', clients: undefined },
+      { scopes: [], clients: ['other'] },
+      { scopes: [], clients: undefined, claims: { tenant: 'acme' } },
+      { scopes: [], clients: undefined, sensitive: true },
+    ];
+    const steps = fc.array(
+      fc.oneof(
+        { weight: 8, arbitrary: fc.record({ token: fc.nat(pool.length - 1), route: fc.nat(routes.length - 1) }) },
+        { weight: 2, arbitrary: fc.record({ seconds: fc.integer({ min: -200, max: 400 }) }) },
+        { weight: 1, arbitrary: fc.record({ keys: fc.constantFrom([first], [next], [first, next]) }) },
+        { weight: 1, arbitrary: fc.record({ revoke: fc.constantFrom('t0', 'b', 'c') }) },
+      ),
+      { minLength: 10, maxLength: 30 },
+    );
+    let compared = 0;
+    await fc.assert(
+      fc.asyncProperty(steps, async (sequence) => {
+        const time = manualClock();
+        const revocations = new InMemoryRevocations({ clock: time });
+        issuer.keys = [first.jwk, next.jwk];
+        const clients = [{ clientId: 'billing', until: new Date((NOW + 300) * 1000) }, { clientId: 'other' }];
+        const warm = start({ revocations, clients }, time);
+        let readAtMs = 0;
+        for (const step of sequence) {
+          if ('seconds' in step) time.setWallClock(new Date(time.now().wallMs + step.seconds * 1000));
+          else if ('revoke' in step) revocations.revoke({ issuer: issuer.url, tokenId: step.revoke });
+          else if ('keys' in step) {
+            issuer.keys = step.keys.map(({ jwk }) => jwk);
+            // Beyond the keys' lifetime, so that they are read before anything else; then time is what it was.
+            const { wallMs } = time.now();
+            readAtMs = Math.max(wallMs, readAtMs) + 700_000;
+            time.setWallClock(new Date(readAtMs));
+            const now = Math.floor(readAtMs / 1000);
+            await warm.verify(forge(first, claims({ iat: now, exp: now + 60 })));
+            time.setWallClock(new Date(wallMs));
+          } else {
+            const token = pool[step.token]!;
+            const cold = start({ revocations, clients }, time);
+            const [expected, found] = [
+              await cold.verify(token, routes[step.route]),
+              await warm.verify(token, routes[step.route]),
+            ];
+            cold.close();
+            expect(found).toEqual(expected);
+            compared++;
+          }
+        }
+        warm.close();
+      }),
+      { numRuns: 60 },
+    );
+    expect(compared).toBeGreaterThan(300);
+  }, 60_000);
+});

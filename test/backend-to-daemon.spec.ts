@@ -1,0 +1,574 @@
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import { connect as connectAmqp } from 'amqplib';
+import { readSettings as readBackendSettings } from '../apps/hr-backend/src/settings.js';
+import { DaemonModule } from '../apps/provisioning-daemon/src/daemon.module.js';
+import { readSettings } from '../apps/provisioning-daemon/src/settings.js';
+import { microserviceOptions, prepareDeadLetters } from '../apps/provisioning-daemon/src/transport.js';
+import { CertificateAuthority } from './support/certificates.js';
+import { freePort } from './support/guarded-messages.js';
+import { type Answer, json, TestServer } from './support/http-server.js';
+import { RunningApp } from './support/running-app.js';
+import { describeWithServer } from './support/servers.js';
+
+const SECRETS: Readonly<Record<string, string>> = { hr: 'dev-only-hr', intruder: 'dev-only-intruder' };
+const run = `${process.pid}-${Date.now()}`;
+
+let tenant: RunningTenant;
+let timeShiftMs = 0;
+let servicePort: number;
+let dataFolder: string;
+let service: RunningApp;
+const closing: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  tenant = await startTenant({ now: () => Date.now() + timeShiftMs });
+  servicePort = await freePort();
+  dataFolder = await mkdtemp(join(tmpdir(), 'service-'));
+  service = await startService();
+}, 60_000);
+afterEach(async () => {
+  timeShiftMs = 0;
+  tenant.switches.reset();
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+afterAll(async () => {
+  await service.kill();
+  await tenant.close();
+  await rm(dataFolder, { recursive: true });
+});
+
+async function startService(): Promise<RunningApp> {
+  const { app } = await RunningApp.start('user-provisioning', {
+    PORT: String(servicePort),
+    TENANT_URL: tenant.url,
+    TENANT_CLIENT_ID: 'svc-provisioning@acme.example',
+    TENANT_CLIENT_SECRET: 'dev-only: provisioning p+ss/wörd%21',
+    TENANT_TIMEOUT_MS: '2000',
+    ALLOWED_CLIENTS: 'svc-daemon@acme.example',
+    DATA_DIR: dataFolder,
+  });
+  return app;
+}
+
+function daemonEnvironment(listenUrl: string, channel: string): Record<string, string> {
+  return {
+    LISTEN_URL: listenUrl,
+    CHANNEL: channel,
+    TENANT_URL: tenant.url,
+    ALLOWED_CLIENTS: 'svc-hr@acme.example',
+    CLIENT_ID: 'svc-daemon@acme.example',
+    CLIENT_SECRET: 'dev-only-daemon',
+    SERVICE_URL: `http://127.0.0.1:${servicePort}`,
+    SERVICE_TIMEOUT_MS: '6000',
+  };
+}
+
+async function startDaemon(listenUrl: string, channel: string): Promise<RunningApp> {
+  const { app } = await RunningApp.start('provisioning-daemon', daemonEnvironment(listenUrl, channel));
+  closing.push(() => app.kill());
+  return app;
+}
+
+/** A backend with an outbox of its own, and what can be done from outside. */
+class Backend {
+  private constructor(
+    readonly folder: string,
+    private readonly environment: Record<string, string>,
+  ) {}
+
+  app: RunningApp | undefined;
+
+  static async start(daemonUrl: string, channel: string, more: Record<string, string> = {}): Promise<Backend> {
+    const folder = await mkdtemp(join(tmpdir(), 'outbox-'));
+    closing.push(() => rm(folder, { recursive: true }));
+    const backend = new Backend(folder, {
+      OUTBOX_FOLDER: folder,
+      POLL_MS: '20',
+      TENANT_URL: tenant.url,
+      CLIENT_ID: 'svc-hr@acme.example',
+      CLIENT_SECRET: 'dev-only-hr',
+      DAEMON_URL: daemonUrl,
+      CHANNEL: channel,
+      ANSWER_TIMEOUT_MS: '7000',
+      RETRY_FIRST_MS: '50',
+      RETRY_LONGEST_MS: '400',
+      ...more,
+    });
+    closing.push(() => backend.kill());
+    await backend.run();
+    return backend;
+  }
+
+  async run(): Promise<void> {
+    this.app = (await RunningApp.start('hr-backend', this.environment)).app;
+  }
+
+  async kill(): Promise<void> {
+    await this.app?.kill();
+    this.app = undefined;
+  }
+
+  /** As the HR system does it: written under another name first. */
+  async put(name: string, event: unknown): Promise<void> {
+    const path = join(this.folder, name);
+    await writeFile(`${path}.tmp`, typeof event === 'string' ? event : JSON.stringify(event));
+    await rename(`${path}.tmp`, `${path}.json`);
+  }
+
+  async waiting(): Promise<string[]> {
+    return (await readdir(this.folder)).filter((file) => file.endsWith('.json'));
+  }
+
+  async refusals(): Promise<string[]> {
+    const folder = join(this.folder, 'refused');
+    const reasons = (await readdir(folder)).filter((file) => file.endsWith('.reason.txt')).toSorted();
+    return Promise.all(reasons.map(async (file) => (await readFile(join(folder, file), 'utf8')).trim()));
+  }
+
+  async emptied(): Promise<void> {
+    await until(
+      async () => (await this.waiting()).length === 0,
+      () => `${this.app?.output}`,
+    );
+  }
+}
+
+async function until(holds: () => boolean | Promise<boolean>, explain: () => string, ms = 25_000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`it did not come about:\n${explain()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+let people = 0;
+const person = () => {
+  const name = `person-${++people}`;
+  return { name, mail: `${name}@example.org`, displayName: `Person ${people}` };
+};
+const usersNamed = (name: string) => [...tenant.users.all()].filter((user) => user.name === `${name}@acme.example`);
+/** How often users were really made: also one that was deleted in between counts. */
+const created = () => tenant.statistics().apiOutcomes['/cdirectoryservice/createuser']?.success ?? 0;
+
+const transports = [
+  { name: 'TCP', server: undefined, url: async () => `tcp://127.0.0.1:${await freePort()}` },
+  { name: 'NATS', server: ['NATS', 4222], url: async () => 'nats://127.0.0.1:4222' },
+  { name: 'RabbitMQ', server: ['RabbitMQ', 5672], url: async () => 'amqp://127.0.0.1:5672' },
+] as const;
+
+for (const [index, { name, server, url }] of transports.entries()) {
+  const tests = () => {
+    const channel = `test-${run}-${index}`;
+    afterAll(() => deleteQueues(name, channel));
+
+    it('joiners and leavers become users that are made and deleted, in order', async () => {
+      const address = await url();
+      const daemon = await startDaemon(address, channel);
+      const backend = await Backend.start(address, channel);
+      const [ann, bob] = [person(), person()];
+      await backend.put('1', { type: 'joiner', id: `${name}-a1`, user: ann });
+      await backend.put('2', { type: 'joiner', id: `${name}-b1`, user: bob });
+      await backend.put('3', { type: 'leaver', id: `${name}-a2`, user: { name: ann.name } });
+      await backend.emptied();
+      expect([usersNamed(ann.name).length, usersNamed(bob.name).length]).toEqual([0, 1]);
+      expect(await backend.refusals()).toEqual([]);
+      // One line for each step on both sides, with names of tokens and never a token.
+      const [, tokenOfBackend] =
+        /joiner \w+-b1: done, the user was made token=([0-9a-f]{12})/.exec(`${backend.app?.output}`) ?? [];
+      expect(daemon.output).toMatch(
+        new RegExp(
+          `joiner \\w+-b1 \\(\\S+\\): done, the user was made client=svc-hr@acme.example token=${tokenOfBackend}`,
+        ),
+      );
+      expect(service.output).toMatch(/201 POST \/users client=svc-daemon@acme\.example token=[0-9a-f]{12}/);
+      expect(daemon.output + backend.app?.output + service.output).not.toMatch(/eyJ|dev-only/);
+    }, 60_000);
+
+    it('what can never succeed is put aside with its reason, and holds nobody up', async () => {
+      const address = await url();
+      await startDaemon(address, channel);
+      const backend = await Backend.start(address, channel);
+      const [ann, other] = [person(), person()];
+      await backend.put('1', { type: 'joiner', id: `${name}-w1`, user: { ...ann, mail: 'none' } });
+      await backend.put('2', { type: 'joiner', id: `${name}-w2`, user: { ...ann, inSysAdminRole: true } });
+      await backend.put('3', { type: 'joiner', id: `${name}-w3`, user: ann });
+      await backend.put('4', { type: 'joiner', id: `${name}-w4`, user: { ...other, name: ann.name } });
+      await backend.put('5', { type: 'joiner', id: `${name}-w5`, user: { ...other, name: `${other.name}\nforged` } });
+      await backend.put('6', { type: 'leaver', id: `${name}-w6`, user: { name: person().name } });
+      await backend.emptied();
+      expect(await backend.refusals()).toEqual([
+        expect.stringMatching(/mail/i),
+        expect.stringMatching(/inSysAdminRole/),
+        'the name is taken by somebody else',
+        expect.stringMatching(/user\.name: must be .* printed/),
+      ]);
+      expect(usersNamed(ann.name)).toMatchObject([{ mail: ann.mail }]);
+      if (name === 'RabbitMQ') expect(await deadLetters(channel)).toBe(4);
+    }, 60_000);
+
+    it('nothing is lost and nothing is done twice while daemon, backend and service are killed', async () => {
+      const address = await url();
+      let daemon = await startDaemon(address, channel);
+      const backend = await Backend.start(address, channel);
+      tenant.switches.change({ faults: { api: { slowMs: 60 } } });
+      const joiners = Array.from({ length: 30 }, person);
+      const before = created();
+      for (const [i, user] of joiners.entries()) {
+        await backend.put(String(100 + i), { type: 'joiner', id: `${name}-k${i}`, user });
+      }
+      const doneIsAtLeast = (count: number) => () => created() - before >= count;
+      await until(doneIsAtLeast(5), () => daemon.output);
+      await daemon.kill();
+      daemon = await startDaemon(address, channel);
+      await until(doneIsAtLeast(12), () => daemon.output);
+      await service.kill();
+      service = await startService();
+      await until(doneIsAtLeast(20), () => daemon.output);
+      await backend.kill();
+      await backend.run();
+      await backend.emptied();
+      expect(joiners.map(({ name }) => usersNamed(name).length)).toEqual(joiners.map(() => 1));
+      expect(created() - before).toBe(joiners.length);
+      expect(await backend.refusals()).toEqual([]);
+    }, 90_000);
+  };
+  if (server) await describeWithServer(`by ${name}:`, server, tests);
+  // oxlint-disable-next-line jest/valid-describe-callback -- made above, as each transport needs it
+  else describe(`by ${name}:`, tests);
+}
+
+describe('an outage of the tenant', () => {
+  it.each(['500', 'lose-answer'] as const)(
+    '(%s) delays events, and neither loses nor doubles any',
+    async (outage) => {
+      const address = `tcp://127.0.0.1:${await freePort()}`;
+      const daemon = await startDaemon(address, 'outage');
+      const backend = await Backend.start(address, 'outage');
+      const warmUp = person();
+      await backend.put('0', { type: 'joiner', id: `${outage}-0`, user: warmUp });
+      await backend.emptied();
+      tenant.switches.change({ faults: { api: { outage }, token: { outage: '500' } } });
+      const people = Array.from({ length: 5 }, person);
+      for (const [i, user] of people.entries()) {
+        await backend.put(String(i), { type: 'joiner', id: `${outage}-${i + 1}`, user });
+      }
+      await until(
+        () => /not delivered, UNAVAILABLE/.test(backend.app?.output ?? ''),
+        () => daemon.output,
+      );
+      tenant.switches.reset();
+      await backend.emptied();
+      expect(people.map(({ name }) => usersNamed(name).length)).toEqual(people.map(() => 1));
+      expect(await backend.refusals()).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+async function tokenOf(client: string, application: string, scope?: string): Promise<string> {
+  const response = await fetch(`${tenant.url}/oauth2/token/${application}`, {
+    method: 'POST',
+    headers: {
+      authorization: `Basic ${Buffer.from(`svc-${client}@acme.example:${SECRETS[client]}`).toString('base64')}`,
+    },
+    body: new URLSearchParams({ grant_type: 'client_credentials', ...(scope && { scope }) }),
+  });
+  return ((await response.json()) as { access_token: string }).access_token;
+}
+
+/** The daemon in this process, and messages for it as Nest's TCP transport frames them, from no library at all. */
+async function daemonHere(environment: Record<string, string> = {}) {
+  const port = await freePort();
+  const settings = readSettings({ ...daemonEnvironment(`tcp://127.0.0.1:${port}`, 'here'), ...environment });
+  const daemon = await NestFactory.createMicroservice<MicroserviceOptions>(DaemonModule.with(settings), {
+    ...microserviceOptions(settings),
+    logger: false,
+  });
+  await daemon.listen();
+  const send = async (type: string, authorization: string | undefined, data: unknown) => {
+    const socket = connect(port, '127.0.0.1');
+    const metadata = authorization === undefined ? undefined : { authorization };
+    const packet = JSON.stringify({ pattern: `here.${type}`, data, id: '1', metadata });
+    socket.write(`${packet.length}#${packet}`);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    return JSON.parse(answer.toString('utf8').replace(/^\d+#/, '')) as Record<string, unknown>;
+  };
+  return { send, close: () => daemon.close() };
+}
+
+describe('the daemon refuses', () => {
+  let daemon: Awaited<ReturnType<typeof daemonHere>>;
+  let send: typeof daemon.send;
+
+  beforeAll(async () => {
+    daemon = await daemonHere();
+    ({ send } = daemon);
+  });
+  afterAll(() => daemon.close());
+
+  const cases: [string, string, () => Promise<string | undefined>, string][] = [
+    ['a missing token', 'joiner', async () => undefined, 'UNAUTHENTICATED'],
+    ['a forged token', 'joiner', async () => forged(await tokenOf('hr', 'provisioning-daemon')), 'UNAUTHENTICATED'],
+    ['an expired token', 'joiner', expiredToken, 'UNAUTHENTICATED'],
+    ['a token for another API', 'joiner', () => tokenOf('intruder', 'internal-api'), 'UNAUTHENTICATED'],
+    ['a client that is not named', 'joiner', () => tokenOf('intruder', 'provisioning-daemon'), 'PERMISSION_DENIED'],
+    ['too little scope', 'leaver', () => tokenOf('hr', 'provisioning-daemon', 'joiners.write'), 'PERMISSION_DENIED'],
+    ['no token but some text', 'joiner', async () => 'none', 'UNAUTHENTICATED'],
+  ];
+
+  it.each(cases)('%s, and the service is not asked', async (_name, type, token, code) => {
+    const user = person();
+    const text = await token();
+    const before = created();
+    const answer = await send(type, text && `Bearer ${text}`, { id: 'x', user });
+    expect(answer).toMatchObject({ err: { code } });
+    expect(JSON.stringify(answer)).not.toContain(text ?? 'nothing');
+    expect([created() - before, usersNamed(user.name)]).toEqual([0, []]);
+  });
+
+  it('nothing of a proper sender, so that the refusals above are for their own reasons', async () => {
+    const user = person();
+    const scope = 'joiners.write';
+    const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon', scope)}`;
+    expect(await send('joiner', bearer, { id: 'x', user })).toMatchObject({ response: { outcome: 'done' } });
+    expect(usersNamed(user.name)).toHaveLength(1);
+  });
+
+  it('to make a user twice, whoever sends the same event again and at the same time', async () => {
+    const user = person();
+    const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
+    const before = created();
+    const answers = await Promise.all(Array.from({ length: 5 }, () => send('joiner', bearer, { id: 'same', user })));
+    for (const answer of answers) expect(answer).toMatchObject({ response: { outcome: 'done' } });
+    expect(created() - before).toBe(1);
+  });
+
+  async function expiredToken(): Promise<string> {
+    timeShiftMs = -3600_000;
+    tenant.switches.change({ tokenLifetimeSeconds: 60 });
+    const token = await tokenOf('hr', 'provisioning-daemon');
+    timeShiftMs = 0;
+    return token;
+  }
+
+  function forged(token: string): string {
+    const [header, payload, signature = ''] = token.split('.');
+    const other = signature.startsWith('A') ? 'B' : 'A';
+    return [header, payload, other + signature.slice(1)].join('.');
+  }
+});
+
+describe('the daemon asks the service', () => {
+  async function withService(answer: Answer) {
+    const here = await TestServer.start(answer);
+    const daemon = await daemonHere({ SERVICE_URL: here.url, SERVICE_TIMEOUT_MS: '400' });
+    closing.push(
+      () => here.close(),
+      () => daemon.close(),
+    );
+    const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
+    const send = (type: string, id: string, user: object) => daemon.send(type, bearer, { id, user });
+    return { send, requests: here.requests };
+  }
+
+  it('with one key for one event, however often that is sent, and another for any other', async () => {
+    const { send, requests } = await withService(json(201, {}));
+    const [ann, bob] = [person(), person()];
+    await send('joiner', '1', ann);
+    await send('joiner', '1', ann);
+    await send('joiner', '2', bob);
+    const keys = requests.map(({ headers }) => headers['idempotency-key']);
+    expect(keys).toEqual([expect.stringMatching(/^[\w-]{43}$/), keys[0], expect.stringMatching(/^[\w-]{43}$/)]);
+    expect(keys[2]).not.toBe(keys[0]);
+    expect(requests.map(({ headers }) => headers.authorization)).toEqual(
+      Array.from({ length: 3 }, () => expect.stringMatching(/^Bearer eyJ/)),
+    );
+  });
+
+  it('once for an event that comes again while it is being dealt with', async () => {
+    const { send, requests } = await withService(async (_request, response) => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      response.writeHead(204).end();
+    });
+    const user = { name: person().name };
+    const answers = await Promise.all([send('leaver', '1', user), send('leaver', '1', user)]);
+    for (const answer of answers) expect(answer).toMatchObject({ response: { outcome: 'done' } });
+    expect(requests).toHaveLength(1);
+  });
+
+  it.each<[string, string, Answer]>([
+    ['is not let in', 'joiner', json(401, {})],
+    ['has too few rights', 'joiner', json(403, {})],
+    ['is told to come again', 'joiner', json(503, {}, { 'retry-after': '7' })],
+    ['comes too often', 'leaver', json(429, {}, { 'retry-after': '7' })],
+    ['finds another server at the address', 'leaver', json(404, { error: 'Not Found' })],
+    ['is led elsewhere', 'leaver', json(302, {}, { location: '/' })],
+    ['gets a conflict of another kind', 'joiner', json(409, { error: 'Conflict' })],
+    ['gets no answer', 'leaver', () => {}],
+    ['is cut off', 'joiner', (_request, response) => response.destroy()],
+  ])('and settles nothing where it %s', async (_name, type, answer) => {
+    const { send } = await withService(answer);
+    const { name, mail } = person();
+    const user = type === 'joiner' ? { name, mail } : { name };
+    const sent = await send(type, '1', user);
+    expect(sent).toMatchObject({ err: { code: 'UNAVAILABLE', error: 'temporarily_unavailable' } });
+    expect(JSON.stringify(sent).includes('"retryAfterSeconds":7')).toBe(/again|often/.test(_name));
+  });
+});
+
+describe('with TLS', () => {
+  it('the backend verifies the daemon, and hands its events over', async () => {
+    const authority = await CertificateAuthority.create('Test authority');
+    const { cert, key } = await authority.issueForLoopback();
+    const files = await mkdtemp(join(tmpdir(), 'tls-'));
+    closing.push(() => rm(files, { recursive: true }));
+    const [TLS_CERT_FILE, TLS_KEY_FILE, trusted] = ['cert', 'key', 'ca'].map((name) => join(files, `${name}.pem`));
+    await Promise.all([
+      writeFile(TLS_CERT_FILE!, cert),
+      writeFile(TLS_KEY_FILE!, key),
+      writeFile(trusted!, authority.pem),
+    ]);
+    const address = `tcps://127.0.0.1:${await freePort()}`;
+    const environment = {
+      ...daemonEnvironment(address, 'tls'),
+      TLS_CERT_FILE: TLS_CERT_FILE!,
+      TLS_KEY_FILE: TLS_KEY_FILE!,
+    };
+    const { app } = await RunningApp.start('provisioning-daemon', environment);
+    closing.push(() => app.kill());
+    const user = person();
+
+    const stranger = await Backend.start(address, 'tls');
+    await stranger.put('1', { type: 'joiner', id: 'tls1', user });
+    await until(
+      () => /unable to verify the first certificate[^]*not delivered/.test(stranger.app?.output ?? ''),
+      () => `${stranger.app?.output}`,
+    );
+    expect([await stranger.waiting(), usersNamed(user.name)]).toEqual([['1.json'], []]);
+
+    const backend = await Backend.start(address, 'tls', { NODE_EXTRA_CA_CERTS: trusted! });
+    await backend.put('1', { type: 'joiner', id: 'tls1', user });
+    await backend.emptied();
+    expect(usersNamed(user.name)).toHaveLength(1);
+  }, 60_000);
+
+  it('everything goes that leaves this machine, or the backend does not start', async () => {
+    const starting = Backend.start('tcp://192.0.2.1:3100', 'far');
+    await expect(starting).rejects.toThrow(/in the clear to tcp:\/\/192\.0\.2\.1:3100/);
+  });
+});
+
+describe('a backend that the daemon does not let in', () => {
+  it('keeps its events, and delivers them once it is let in', async () => {
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    const strict = { ...daemonEnvironment(address, 'locked'), ALLOWED_CLIENTS: 'svc-other@acme.example' };
+    const { app } = await RunningApp.start('provisioning-daemon', strict);
+    const backend = await Backend.start(address, 'locked');
+    const user = person();
+    await backend.put('1', { type: 'joiner', id: 'l1', user });
+    await until(
+      () => /PERMISSION_DENIED/.test(backend.app?.output ?? ''),
+      () => app.output,
+    );
+    expect(await backend.waiting()).toEqual(['1.json']);
+    await app.kill();
+    await startDaemon(address, 'locked');
+    await backend.emptied();
+    expect(usersNamed(user.name)).toHaveLength(1);
+  }, 60_000);
+});
+
+await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
+  const channel = `dead-${run}`;
+  const environment = () => daemonEnvironment('amqp://127.0.0.1:5672', channel);
+  afterAll(() => deleteQueues('RabbitMQ', channel));
+
+  it('keeps an event while no daemon is there, over a restart of the backend, and it is done once', async () => {
+    await prepareDeadLetters(readSettings(environment()));
+    const backend = await Backend.start('amqp://127.0.0.1:5672', channel);
+    const user = person();
+    const before = created();
+    await backend.put('1', { type: 'joiner', id: 'q1', user });
+    await until(
+      async () => (await messagesIn(`${channel}.events`)) === 1,
+      () => `${backend.app?.output}`,
+    );
+    await backend.kill();
+    await backend.run();
+    await until(
+      async () => (await messagesIn(`${channel}.events`)) === 2,
+      () => `${backend.app?.output}`,
+    );
+    await startDaemon('amqp://127.0.0.1:5672', channel);
+    await backend.emptied();
+    expect([created() - before, usersNamed(user.name).length]).toEqual([1, 1]);
+  }, 60_000);
+
+  it('gets a message without a token back as a dead letter', async () => {
+    await startDaemon('amqp://127.0.0.1:5672', channel);
+    const before = await deadLetters(channel);
+    const connection = await connectAmqp('amqp://127.0.0.1:5672');
+    const broker = await connection.createChannel();
+    const packet = { pattern: `${channel}.joiner`, id: '1', data: { id: 'x', user: person() } };
+    broker.sendToQueue(`${channel}.events`, Buffer.from(JSON.stringify(packet)), { replyTo: 'nobody' });
+    await until(
+      async () => (await deadLetters(channel)) > before,
+      () => 'no dead letter',
+    );
+    expect(await messagesIn(`${channel}.events`)).toBe(0);
+    await connection.close();
+  }, 60_000);
+});
+
+describe('settings', () => {
+  it('that are wrong are told all at once, without any value', () => {
+    const wrong = { TENANT_URL: 'x', LISTEN_URL: 'udp://secret', CHANNEL: 'a b', SERVICE_URL: 'ftp://x' };
+    expect(() => readSettings(wrong)).toThrow(/LISTEN_URL[^]*CHANNEL[^]*ALLOWED_CLIENTS[^]*CLIENT_ID[^]*SERVICE_URL/);
+    expect(() => readSettings(wrong)).not.toThrow(/secret:/);
+    expect(() => readSettings({ LISTEN_URL: 'tcps://127.0.0.1:1' })).toThrow(/tcps: needs TLS_KEY_FILE/);
+    expect(() => readSettings({ LISTEN_URL: 'tcps://127.0.0.1:1', TLS_KEY_FILE: '/nowhere' })).toThrow(/ENOENT/);
+    expect(() => readBackendSettings({ TENANT_URL: 'x', POLL_MS: '1', DAEMON_URL: 'x' })).toThrow(
+      /OUTBOX_FOLDER[^]*POLL_MS[^]*CLIENT_ID[^]*CLIENT_SECRET[^]*DAEMON_URL/,
+    );
+  });
+
+  it('are those of the emulator where no tenant is named', () => {
+    expect(readSettings({}).api.clients).toEqual([readBackendSettings({}).client.id]);
+    expect(readSettings({}).listenUrl.href).toBe(readBackendSettings({}).daemon.url.href);
+  });
+});
+
+async function messagesIn(queue: string): Promise<number> {
+  const connection = await connectAmqp('amqp://127.0.0.1:5672');
+  const broker = await connection.createChannel();
+  broker.on('error', () => {});
+  try {
+    return (await broker.checkQueue(queue)).messageCount;
+  } catch {
+    return 0;
+  } finally {
+    await connection.close().catch(() => {});
+  }
+}
+
+function deadLetters(channel: string): Promise<number> {
+  return messagesIn(`${channel}.events.dead`);
+}
+
+async function deleteQueues(transport: string, channel: string): Promise<void> {
+  if (transport !== 'RabbitMQ') return;
+  const connection = await connectAmqp('amqp://127.0.0.1:5672');
+  const broker = await connection.createChannel();
+  await broker.deleteQueue(`${channel}.events`);
+  await broker.deleteQueue(`${channel}.events.dead`);
+  await connection.close();
+}

@@ -1,0 +1,265 @@
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import { TokenProvider } from 'nestjs-identity-m2m';
+import { deviceKey, KeyFileError } from '../apps/device/src/device-key.js';
+import { DeviceModule } from '../apps/device/src/device.module.js';
+import { readSettings } from '../apps/device/src/settings.js';
+import { freePort } from './support/guarded-messages.js';
+import { RunningApp } from './support/running-app.js';
+
+const SECRETS: Readonly<Record<string, string>> = {
+  'device-north': 'dev-only-device-north',
+  intruder: 'dev-only-intruder',
+};
+
+let tenant: RunningTenant;
+let folder: string;
+let timeShiftMs = 0;
+const closing: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'device-'));
+  tenant = await startTenant({ now: () => Date.now() + timeShiftMs });
+});
+afterEach(async () => {
+  timeShiftMs = 0;
+  tenant.switches.reset();
+  await Promise.all(closing.splice(0).map((close) => close()));
+});
+afterAll(async () => {
+  await tenant.close();
+  await rm(folder, { recursive: true, maxRetries: 3 });
+});
+
+interface Ports {
+  readonly north: number;
+  readonly south: number;
+}
+
+function north({ north, south }: Ports): Record<string, string> {
+  return {
+    NAME: 'north',
+    PORT: String(north),
+    TENANT_URL: tenant.url,
+    API_APPLICATION_ID: 'device-north',
+    API_AUDIENCE: 'device-north',
+    ALLOWED_CLIENTS: 'svc-device-south@acme.example',
+    CLIENT_ID: 'svc-device-north@acme.example',
+    CLIENT_SECRET: SECRETS['device-north']!,
+    NEIGHBOUR_URL: `http://127.0.0.1:${south}`,
+    NEIGHBOUR_APPLICATION_ID: 'device-south',
+    ASK_EVERY_MS: '100',
+  };
+}
+
+function south({ north, south }: Ports, keyFile: string): Record<string, string> {
+  return {
+    NAME: 'south',
+    PORT: String(south),
+    TENANT_URL: tenant.url,
+    API_APPLICATION_ID: 'device-south',
+    API_AUDIENCE: 'device-south',
+    ALLOWED_CLIENTS: 'svc-device-north@acme.example',
+    CLIENT_ID: 'svc-device-south@acme.example',
+    KEY_FILE: join(folder, keyFile),
+    NEIGHBOUR_URL: `http://127.0.0.1:${north}`,
+    NEIGHBOUR_APPLICATION_ID: 'device-north',
+    ASK_EVERY_MS: '100',
+  };
+}
+
+async function ports(): Promise<Ports> {
+  const [north, south] = await Promise.all([freePort(), freePort()]);
+  return { north, south };
+}
+
+async function start(environment: Record<string, string>) {
+  const running = await RunningApp.start('device', environment);
+  closing.push(() => running.app.kill());
+  return running;
+}
+
+/** What the operator does with the public key. */
+async function register(jwks: unknown): Promise<void> {
+  const response = await fetch(`${tenant.adminUrl}/clients/svc-device-south@acme.example/jwks`, {
+    method: 'PUT',
+    body: JSON.stringify(jwks),
+  });
+  expect(response.status).toBe(200);
+}
+
+async function written(app: RunningApp, text: RegExp): Promise<RegExpExecArray> {
+  const end = performance.now() + 20_000;
+  for (;;) {
+    const found = text.exec(app.output);
+    if (found) return found;
+    if (performance.now() > end) throw new Error(`${text} was not written:\n${app.output}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+describe('two devices', () => {
+  it('ask each other, one by its secret and one by its key, each with a token of its own', async () => {
+    const both = await ports();
+    const southern = await start({ ...south(both, 'first-key.pem'), ASK_EVERY_MS: '500' });
+    await register(southern.ready.jwks);
+    const northern = await start(north(both));
+    const [, tokenOfSouth] = await written(southern.app, /asked http\S+: north is up since \S+ token=(\w{12})/);
+    const [, tokenOfNorth] = await written(northern.app, /asked http\S+: south is up since \S+ token=(\w{12})/);
+    await written(northern.app, new RegExp(`GET /state client=svc-device-south@acme.example token=${tokenOfSouth}`));
+    await written(southern.app, new RegExp(`GET /state client=svc-device-north@acme.example token=${tokenOfNorth}`));
+    expect(tokenOfSouth).not.toBe(tokenOfNorth);
+    expect(southern.app.output + northern.app.output).not.toMatch(/eyJ|dev-only|PRIVATE/);
+  }, 60_000);
+
+  it('a key is made at the first start, for its owner alone, and used ever after', async () => {
+    const both = await ports();
+    const first = await start(south(both, 'kept-key.pem'));
+    await written(first.app, /made the key \S+; hand its public half over: \S+kept-key\.pem\.public\.json/);
+    const file = join(folder, 'kept-key.pem');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const handedOver = JSON.parse(await readFile(`${file}.public.json`, 'utf8')) as { keys: object[] };
+    expect(handedOver).toEqual(first.ready.jwks);
+    expect(Object.keys(handedOver.keys[0]!)).not.toContain('d');
+    await first.app.kill();
+    const second = await start(south(both, 'kept-key.pem'));
+    expect(second.ready.jwks).toEqual(first.ready.jwks);
+    expect(second.app.output).not.toMatch(/made the key/);
+  }, 60_000);
+
+  it('a key that nobody has registered opens nothing, and says so', async () => {
+    const both = await ports();
+    await start(north(both));
+    const other = await deviceKey(join(folder, 'other-key.pem'));
+    await register(other.jwks);
+    const { app } = await start(south(both, 'unknown-key.pem'));
+    await written(app, /asked \S+ in vain: .*invalid client creds/);
+    expect(app.output).not.toMatch(/asked http\S+: \w+ is up/);
+  }, 60_000);
+});
+
+describe('a device refuses', () => {
+  let device: INestApplication;
+  let url: string;
+
+  beforeAll(async () => {
+    const both = await ports();
+    const settings = readSettings({ ...north(both), ASK_EVERY_MS: '86400000' });
+    const module = await Test.createTestingModule({ imports: [DeviceModule.with(settings, undefined)] }).compile();
+    device = module.createNestApplication({ logger: false });
+    await device.listen(0, '127.0.0.1');
+    url = await device.getUrl();
+  });
+  afterAll(() => device.close());
+
+  async function secretToken(client: string, application: string): Promise<string> {
+    const login = `svc-${client}@acme.example:${SECRETS[client]}`;
+    const response = await fetch(`${tenant.url}/oauth2/token/${application}`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${Buffer.from(login).toString('base64')}` },
+      body: new URLSearchParams({ grant_type: 'client_credentials' }),
+    });
+    return ((await response.json()) as { access_token: string }).access_token;
+  }
+
+  /** A token of south, by its key, with what its own device would ask for or something else. */
+  async function southToken(scope: string): Promise<string> {
+    const both = await ports();
+    const settings = readSettings({
+      ...south(both, 'asking-key.pem'),
+      NEIGHBOUR_SCOPE: scope,
+      ASK_EVERY_MS: '86400000',
+    });
+    const key = await deviceKey(join(folder, 'asking-key.pem'));
+    await register(key.jwks);
+    const module = await Test.createTestingModule({ imports: [DeviceModule.with(settings, key)] }).compile();
+    closing.push(() => module.close());
+    return (await module.get(TokenProvider).getToken()).reveal();
+  }
+
+  const ask = (token?: string) =>
+    fetch(`${url}/state`, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } });
+
+  const cases: [string, () => Promise<string | undefined>, number, string][] = [
+    ['a missing token', async () => undefined, 401, 'Bearer'],
+    ['a forged token', async () => forged(await southToken('state.read')), 401, 'invalid_token'],
+    ['an expired token', expiredToken, 401, 'invalid_token'],
+    ['its own token, sent back to it', () => secretToken('device-north', 'device-south'), 401, 'invalid_token'],
+    ['a client that is not named', () => secretToken('intruder', 'device-north'), 403, ''],
+    ['too little scope', () => southToken('state.write'), 403, 'insufficient_scope'],
+  ];
+
+  it.each(cases)('%s', async (_name, token, status, challenge) => {
+    const response = await ask(await token());
+    expect(response.status).toBe(status);
+    expect(response.headers.get('www-authenticate') ?? '').toContain(challenge);
+  });
+
+  it('nobody who comes with the right one', async () => {
+    const response = await ask(await southToken('state.read'));
+    expect([response.status, await response.json()]).toEqual([200, { name: 'north', upSince: expect.any(String) }]);
+  });
+
+  async function expiredToken(): Promise<string> {
+    timeShiftMs = -3600_000;
+    tenant.switches.change({ tokenLifetimeSeconds: 60 });
+    const token = await secretToken('intruder', 'device-north');
+    timeShiftMs = 0;
+    return token;
+  }
+
+  function forged(token: string): string {
+    const [header, payload, signature = ''] = token.split('.');
+    return [header, payload, (signature.startsWith('A') ? 'B' : 'A') + signature.slice(1)].join('.');
+  }
+});
+
+describe('the key file', () => {
+  it('is refused where others could read it', async () => {
+    const file = join(folder, 'open-key.pem');
+    await deviceKey(file);
+    await chmod(file, 0o640);
+    await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
+    await expect(deviceKey(file)).rejects.toThrow(/can be read by others/);
+  });
+
+  it('is never written over, whatever it holds, and its text is in no error', async () => {
+    const file = join(folder, 'broken-key.pem');
+    await writeFile(file, 'something of value', { mode: 0o600 });
+    await expect(deviceKey(file)).rejects.toThrow(/holds no private key/);
+    await expect(deviceKey(file)).rejects.not.toThrow(/something/);
+    expect(await readFile(file, 'utf8')).toBe('something of value');
+  });
+
+  it('is one key, however many start at once', async () => {
+    const file = join(folder, 'shared-key.pem');
+    const keys = await Promise.all(Array.from({ length: 5 }, () => deviceKey(file)));
+    expect(new Set(keys.map(({ keyId }) => keyId)).size).toBe(1);
+    expect(keys.filter(({ isNew }) => isNew)).toHaveLength(1);
+  });
+
+  it('needs a folder that is there', async () => {
+    await expect(deviceKey(join(folder, 'nowhere', 'key.pem'))).rejects.toMatchObject({ code: 'KEY_FILE_UNUSABLE' });
+  });
+});
+
+describe('settings of a device', () => {
+  it('that are wrong are told all at once', () => {
+    const wrong = { TENANT_URL: 'x', PORT: 'x', NEIGHBOUR_URL: 'x', NAME: 'a b' };
+    expect(() => readSettings(wrong)).toThrow(/NAME[^]*PORT[^]*API_APPLICATION_ID[^]*CLIENT_ID[^]*NEIGHBOUR_URL/);
+    expect(() => readSettings({ KEY_FILE: 'also' })).toThrow(/set either this or KEY_FILE/);
+    expect(() => readSettings({ DEVICE: 'east' })).toThrow(/must be north or south/);
+  });
+
+  it('are those of the emulator where no tenant is named', () => {
+    const [first, second] = [readSettings({}), readSettings({ DEVICE: 'south' })];
+    expect(first.neighbour.url).toBe(`http://127.0.0.1:${second.port}`);
+    expect(second.neighbour.url).toBe(`http://127.0.0.1:${first.port}`);
+    expect([first.api.clients, second.api.clients]).toEqual([[second.client.id], [first.client.id]]);
+  });
+});

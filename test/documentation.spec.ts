@@ -1,0 +1,76 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const read = (...path: string[]) => readFileSync(join(root, ...path), 'utf8');
+
+const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', ...pagesIn('docs'), ...pagesIn('apps')];
+
+function pagesIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))
+    .map((name) => join(folder, name));
+}
+
+describe('a page of the documentation', () => {
+  test.each(pages)('leads to files that are there: %s', (page) => {
+    const links = [...read(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link]) => link!);
+    expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
+  });
+});
+
+it('has every page in its index', () => {
+  const index = read('docs', 'README.md');
+  const isListed = (page: string) => page === 'docs/README.md' || index.includes(`](${relative('docs', page)})`);
+  expect([...pagesIn('docs'), ...pagesIn('apps')].filter((page) => !isListed(page))).toEqual([]);
+  expect(read('README.md')).toContain('](docs/README.md)');
+});
+
+describe('the code on a page', () => {
+  test.each(pagesIn('docs/conversations'))('stands in the file that is named before it: %s', (page) => {
+    const text = read(page);
+    const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)];
+    expect(blocks.length).toBeGreaterThan(2);
+    const strange = blocks.flatMap(({ index, 1: code }) => {
+      const [file] = [...text.slice(0, index).matchAll(/\]\(([^)]+\.ts)\)/g)].at(-1)!.slice(1);
+      return partsNotIn(read(dirname(page), file!), code!);
+    });
+    expect(strange).toEqual([]);
+  });
+
+  it('runs in a test, where it takes the place of a call of CyberArk’s SDKs', () => {
+    const text = read('docs', 'cyberark-sdk.md');
+    const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!);
+    const cells = [...text.matchAll(/^\|.*\|(.*)\|$/gm)].map(([, cell]) => cell!);
+    const code = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!));
+    expect(code.length).toBeGreaterThan(20);
+    const strange = [...blocks, ...code].flatMap((code) => partsNotIn(read('test', 'cyberark-sdk.spec.ts'), code));
+    expect(strange).toEqual([]);
+  });
+});
+
+/** What of an excerpt, which `…` divides into parts, does not stand in the source in this order. */
+function partsNotIn(source: string, excerpt: string): string[] {
+  let rest = compact(source);
+  return excerpt.split('…').filter((part) => {
+    const place = rest.indexOf(compact(part));
+    if (place >= 0) rest = rest.slice(place + compact(part).length);
+    return place < 0;
+  });
+}
+
+/** Without all that depends on how far code is indented: white space, and commas at the ends of lists. */
+function compact(code: string): string {
+  return code.replaceAll(/\s+/g, '').replaceAll(/,(?=[)}\]]|$)/g, '');
+}
+
+it('names tests that exist, where it says which test keeps the library from a fault', () => {
+  const named = [...read('docs', 'pitfalls.md').matchAll(/“([^”]+)” \(\[[^\]]+\]\(\.\.\/([^)]+)\)\)/g)];
+  expect(named.length).toBeGreaterThan(50);
+  const missing = named
+    .filter(([, title, file]) => !read(file!).includes(title!))
+    .map(([, title, file]) => `${file}: ${title}`);
+  expect(missing).toEqual([]);
+});

@@ -1,0 +1,438 @@
+import { Agent, request as httpRequest } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest, test } from '@jest/globals';
+import {
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  type ExceptionFilter,
+  Get,
+  Header,
+  type INestApplication,
+  Post,
+  UseFilters,
+  UseGuards,
+} from '@nestjs/common';
+import { MessagePattern } from '@nestjs/microservices';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import {
+  Caller,
+  CurrentCaller,
+  InboundDecisions,
+  M2MAuthGuard,
+  type MachineCaller,
+  Public,
+  RequireScopes,
+} from 'nestjs-identity-m2m';
+import { defer, of } from 'rxjs';
+import { bearerCredential } from '../libs/identity-m2m/src/guard/credential.js';
+import { GuardedMessages } from './support/guarded-messages.js';
+import { HTTP2_HEADERS, rawHttp2Request } from './support/raw-http2.js';
+
+const nobody = 'nobody';
+
+/** Handlers that ran, by name. */
+const ran: string[] = [];
+
+@Catch()
+class SwallowingFilter implements ExceptionFilter {
+  catch(_exception: unknown, host: ArgumentsHost) {
+    const response = host.switchToHttp().getResponse<{ status(code: number): { send(body: string): void } }>();
+    response.status(200).send('all is well');
+  }
+}
+
+@Controller('both')
+class MessagesToo {
+  @Get()
+  @UseGuards(M2MAuthGuard)
+  get() {
+    return 'both';
+  }
+
+  @MessagePattern('both')
+  message() {
+    return 'both';
+  }
+}
+
+@Controller()
+class Routes {
+  constructor(private readonly callers: CurrentCaller) {}
+
+  current(): string {
+    return this.callers.get()?.clientId ?? nobody;
+  }
+
+  @Get('who')
+  async who(@Caller() caller: MachineCaller) {
+    const atOnce = this.current();
+    await setTimeout(5);
+    return [caller.clientId, atOnce, this.current()];
+  }
+
+  @Get('stream')
+  stream() {
+    return defer(() => of([this.current()]));
+  }
+
+  @Get('admin')
+  @RequireScopes('admin', 'users.read')
+  admin() {
+    return 'admin';
+  }
+
+  @Post('form')
+  form() {
+    return 'form';
+  }
+
+  @Get('open')
+  @Public()
+  @Header('x-caller', 'none')
+  async open(@Caller() caller: MachineCaller | undefined) {
+    const atOnce = this.current();
+    await setTimeout(5);
+    return [caller?.clientId ?? nobody, atOnce, this.current()];
+  }
+
+  @Get('swallowed')
+  @UseFilters(SwallowingFilter)
+  swallowed() {
+    ran.push('swallowed');
+    return 'handled';
+  }
+}
+
+const UNAUTHORIZED = 'Bearer realm="users"';
+const INVALID_REQUEST = 'Bearer realm="users", error="invalid_request"';
+const INVALID_TOKEN =
+  'Bearer realm="users", error="invalid_token", error_description="The access token is not valid here"';
+
+describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
+  let guarded: GuardedMessages;
+  let app: INestApplication;
+  let url: string;
+  let port: number;
+  let token: string;
+
+  beforeAll(async () => {
+    guarded = await GuardedMessages.start();
+    const module = await guarded.module([Routes, MessagesToo], { realm: 'users' }).compile();
+    app = platform === 'Fastify' ? module.createNestApplication(new FastifyAdapter()) : module.createNestApplication();
+    app.useLogger(false);
+    // A route of the server's own, which no guard ever sees.
+    app.getHttpAdapter().get('/bare', (_request: unknown, response: { send(body: string): void }) => {
+      void setTimeout(1).then(() => response.send(app.get(Routes).current()));
+    });
+    module.get(InboundDecisions).events.subscribe((event) => guarded.events.push(event));
+    await app.listen(0, '127.0.0.1');
+    url = await app.getUrl();
+    port = Number(new URL(url).port);
+    token = await guarded.token();
+  });
+  afterAll(async () => {
+    await app.close();
+    await guarded.close();
+  });
+  beforeEach(() => {
+    guarded.events.length = 0;
+  });
+
+  const get = (path: string, authorization?: string, headers: Record<string, string> = {}) =>
+    fetch(`${url}${path}`, { headers: { ...(authorization !== undefined && { authorization }), ...headers } });
+  /** The answer to bytes as they are, with any header. */
+  const raw = async (lines: readonly string[]): Promise<string> => {
+    const socket = connect(port, '127.0.0.1');
+    socket.end(`${[...lines, 'Host: x', 'Connection: close'].join('\r\n')}\r\n\r\n`);
+    return text(socket);
+  };
+  const reason = () => guarded.events.find((event) => event.type === 'caller.refused')?.reason;
+
+  test.each<[string, (good: string) => readonly string[]]>([
+    ['the good one first', (good) => [`Authorization: ${good}`, 'Authorization: Bearer evil']],
+    ['the good one last', (good) => ['Authorization: Bearer evil', `Authorization: ${good}`]],
+    ['the same twice', (good) => [`Authorization: ${good}`, `Authorization: ${good}`]],
+    ['names in another case', (good) => [`authorization: ${good}`, `AUTHORIZATION: ${good}`]],
+    ['another scheme', (good) => [`Authorization: ${good}`, 'Authorization: Basic eDp4']],
+  ])('H1: answers 400 to two Authorization headers: %s', async (_name, lines) => {
+    const answer = await raw(['GET /who HTTP/1.1', ...lines(`Bearer ${token}`)]);
+    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    expect(answer.toLowerCase()).toContain(`www-authenticate: ${INVALID_REQUEST.toLowerCase()}`);
+    expect(reason()).toBe('credential_repeated');
+  });
+
+  test.each<[string, (good: string) => string, number]>([
+    ['the scheme in capitals', (good) => `BEARER ${good}`, 200],
+    ['the scheme in small letters', (good) => `bearer ${good}`, 200],
+    ['no token', () => 'Bearer', 400],
+    ['two tokens', (good) => `Bearer ${good} ${good}`, 400],
+    ['two credentials', (good) => `Bearer ${good}, Bearer ${good}`, 400],
+    ['a list of tokens', (good) => `Bearer ${good},${good}`, 400],
+    ['two blanks', (good) => `Bearer  ${good}`, 400],
+    ['a tab', (good) => `Bearer\t${good}`, 401],
+    ['no scheme', (good) => good, 401],
+    ['another scheme', (good) => `Basic ${good}`, 401],
+    ['the scheme of proofs of possession', (good) => `DPoP ${good}`, 401],
+    ['a scheme that begins like it', (good) => `BearerX ${good}`, 401],
+    ['parameters', (good) => `Bearer token="${good}"`, 400],
+  ])('H2: reads one value of Authorization strictly: %s', async (_name, value, status) => {
+    expect((await get('/who', value(token))).status).toBe(status);
+  });
+
+  test.each<[string, string, Record<string, string>]>([
+    ['the query', '/who?access_token=TOKEN', {}],
+    ['a cookie', '/who', { cookie: 'access_token=TOKEN; Authorization=Bearer TOKEN' }],
+    ['X-Forwarded-Authorization', '/who', { 'x-forwarded-authorization': 'Bearer TOKEN' }],
+    ['Proxy-Authorization', '/who', { 'proxy-authorization': 'Bearer TOKEN' }],
+    ['X-Access-Token', '/who', { 'x-access-token': 'TOKEN' }],
+  ])('H3: does not look for a token in %s', async (_name, path, headers) => {
+    const filled = Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, value.replace('TOKEN', token)]),
+    );
+    const response = await get(path.replace('TOKEN', token), undefined, filled);
+    expect([response.status, response.headers.get('www-authenticate')]).toEqual([401, UNAUTHORIZED]);
+  });
+
+  test.each(['access_token', '%61ccess_token', 'a=b&access_token'])(
+    'H3: answers 400 to a header and a token in the query as well: %s',
+    async (name) => {
+      expect((await get(`/who?${name}=x`, `Bearer ${token}`)).status).toBe(400);
+    },
+  );
+
+  test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+    ['kid', { kid: 'a\r\nSet-Cookie: x=1' }, {}],
+    ['kid with quotes', { kid: '", error="none' }, {}],
+    ['alg', { alg: 'RS256', typ: 'x"\r\n\r\n<script>' }, {}],
+    ['iss', {}, { iss: 'https://evil.example/"\r\nLocation: x' }],
+    ['aud', {}, { aud: 'tökén-☃"' }],
+    ['scope', {}, { scope: 'a"b\r\nc' }],
+    ['client', {}, { client_id: 'x\r\ny', azp: '"' }],
+  ])('H4: tells nothing of a token that has an attack in its %s', async (_name, header, claims) => {
+    const now = Math.floor(Date.now() / 1000);
+    const evil = await guarded.issuer.sign(
+      { iss: guarded.issuer.url, aud: 'users-api', sub: 'x', client_id: 'x', exp: now + 60, ...claims },
+      header,
+    );
+    const response = await get('/who', `Bearer ${evil}`);
+    expect(response.headers.get('www-authenticate')).toBe(response.status === 401 ? INVALID_TOKEN : null);
+    expect(await response.json()).toEqual(
+      response.status === 401
+        ? { statusCode: 401, error: 'invalid_token', message: 'The access token is not valid here.' }
+        : { statusCode: 403, error: 'forbidden', message: 'This client is not allowed here.' },
+    );
+    expect(response.headers.get('set-cookie')).toBeNull();
+  });
+
+  test.each<[string, string, () => Promise<string | undefined>, number, string | null, object]>([
+    [
+      'H5: asks for a token without an error where none came',
+      '/who',
+      () => Promise.resolve(undefined),
+      401,
+      UNAUTHORIZED,
+      { error: 'unauthorized', message: 'An access token is required.' },
+    ],
+    [
+      'H6: names the scopes that are missing',
+      '/admin',
+      () => Promise.resolve(`Bearer ${token}`),
+      403,
+      'Bearer realm="users", error="insufficient_scope", scope="admin users.read"',
+      { error: 'insufficient_scope', message: 'The access token needs the scope: admin users.read.' },
+    ],
+    [
+      'H7: says that it cannot decide, and when to come again',
+      '/who',
+      async () => `Bearer ${await guarded.undecidableToken()}`,
+      503,
+      null,
+      {
+        error: 'temporarily_unavailable',
+        message: 'The access token cannot be verified at the moment. Try again later.',
+      },
+    ],
+  ])('%s', async (_name, path, authorization, status, challenge, body) => {
+    const response = await get(path, await authorization());
+    expect(response.status).toBe(status);
+    expect(response.headers.get('www-authenticate')).toBe(challenge);
+    expect(response.headers.get('retry-after') ?? '0').toMatch(status === 503 ? /^[1-9]\d*$/ : /^0$/);
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(await response.json()).toEqual({ statusCode: status, ...body });
+  });
+
+  test.each([
+    '//admin',
+    '/admin/',
+    '/admin;x',
+    '/ADMIN',
+    '/%61dmin',
+    '/admin%2f',
+    '/./admin',
+    '/open/../admin',
+    '/admin?',
+  ])('H8: has no way around it by another spelling of the path: %s', async (path) => {
+    const answer = await raw([`GET ${path} HTTP/1.1`]);
+    expect(answer).toMatch(/^HTTP\/1.1 (400|401|404) /);
+  });
+
+  test.each(['HEAD', 'OPTIONS', 'TRACE', 'PUT', 'POST'])(
+    'H9: has no way around it by the method %s',
+    async (method) => {
+      for (const line of ['X-HTTP-Method-Override: GET', 'X-Method-Override: OPTIONS']) {
+        const answer = await raw([`${method} /admin HTTP/1.1`, line, 'Content-Length: 0']);
+        expect(answer).toMatch(/^HTTP\/1.1 (400|401|404|405) /);
+      }
+    },
+  );
+
+  it('H9: guards HEAD as it guards GET', async () => {
+    expect((await fetch(`${url}/who`, { method: 'HEAD' })).status).toBe(401);
+  });
+
+  it('H11: forbids to keep refusals, and leaves other answers as they are', async () => {
+    const status = async (path: string, authorization?: string) => {
+      const response = await get(path, authorization);
+      return [response.status, response.headers.get('cache-control')];
+    };
+    expect(await status('/who', 'Bearer a b')).toEqual([400, 'no-store']);
+    expect(await status('/who', 'Bearer a')).toEqual([401, 'no-store']);
+    expect(await status('/who', `Bearer ${token}`)).toEqual([200, null]);
+    expect(await status('/open')).toEqual([200, null]);
+  });
+
+  test.each([
+    ['Bearer', 'a'.repeat(15_000)],
+    ['Bearer', ' '.repeat(15_000)],
+    ['Bearer', '='.repeat(15_000)],
+    ['Bearer', `${'a='.repeat(7500)}!`],
+    ['x'.repeat(15_000), ''],
+  ])('P7: reads a credential in linear time: %s', (scheme, rest) => {
+    const value = `${scheme} ${rest}`;
+    const start = performance.now();
+    for (let times = 0; times < 200; times++) expect(bearerCredential(value).ok).toBe(false);
+    // 2 ms for each would be quadratic; it takes some hundredths.
+    expect(performance.now() - start).toBeLessThan(400);
+  });
+
+  it('decides once about a request that meets it as the global guard, on the controller and on the handler', async () => {
+    expect(await (await get('/both', `Bearer ${token}`)).text()).toBe('both');
+    expect(guarded.events.map(({ type }) => type)).toEqual(['caller.accepted']);
+  });
+
+  it('N10b: lets a public route know nobody, with a good token, a bad one, and one of another API', async () => {
+    const ofAnotherApi = await guarded.token({ aud: 'other-api' });
+    for (const authorization of [undefined, `Bearer ${token}`, 'Bearer x', `Bearer ${ofAnotherApi}`, 'Basic x']) {
+      const response = await get('/open', authorization);
+      expect([response.status, await response.json()]).toEqual([200, [nobody, nobody, nobody]]);
+    }
+    expect(guarded.events).toEqual([]);
+  });
+
+  it('N12: does not run a handler whose filter swallows the refusal', async () => {
+    expect(await (await get('/swallowed')).text()).toBe('all is well');
+    expect(ran).toEqual([]);
+  });
+
+  it('N13: has nothing left of a caller for the next request of a connection, guarded, public or bare', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const sockets = new Set<unknown>();
+    const call = (path: string, authorization?: string) =>
+      new Promise<string>((resolve, reject) => {
+        const headers = authorization === undefined ? {} : { authorization };
+        const sent = httpRequest(`${url}${path}`, { agent, headers }, (response) => resolve(text(response)));
+        sent.on('socket', (socket) => sockets.add(socket)).on('error', reject);
+        sent.end();
+      });
+    const known = '["provisioning","provisioning","provisioning"]';
+    const unknown = '["nobody","nobody","nobody"]';
+    expect(await call('/who', `Bearer ${token}`)).toBe(known);
+    expect(await call('/bare')).toBe(nobody);
+    expect(await call('/open')).toBe(unknown);
+    expect(await call('/who', `Bearer ${token}`)).toBe(known);
+    expect(await call('/stream', `Bearer ${token}`)).toBe('["provisioning"]');
+    expect(await call('/open', `Bearer ${token}`)).toBe(unknown);
+    expect(sockets.size).toBe(1);
+    agent.destroy();
+  });
+
+  it('N13: tells requests of one connection apart that are under way together', async () => {
+    const other = await guarded.token({ client_id: 'billing', sub: 'billing' });
+    const socket = connect(port, '127.0.0.1');
+    const one = (path: string, authorization?: string) =>
+      [`GET ${path} HTTP/1.1`, 'Host: x', ...(authorization ? [`Authorization: ${authorization}`] : []), '', ''].join(
+        '\r\n',
+      );
+    socket.write([one('/who', `Bearer ${token}`), one('/bare'), one('/who', `Bearer ${other}`), one('/open')].join(''));
+    // Closed by the server, at the end of the last answer.
+    socket.write('GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    const bodies = (await text(socket)).match(/\r\n\r\n(\["[^\r]*\]|nobody)/g)?.map((body) => body.trim());
+    expect(bodies).toEqual([
+      '["provisioning","provisioning","provisioning"]',
+      nobody,
+      '["billing","billing","billing"]',
+      '["nobody","nobody","nobody"]',
+    ]);
+  });
+});
+
+it('H12: answers 400 to two Authorization headers over HTTP/2, and knows the caller of one', async () => {
+  const guarded = await GuardedMessages.start();
+  const module = await guarded.module([Routes]).compile();
+  const app = module.createNestApplication(new FastifyAdapter({ http2: true } as never));
+  app.useLogger(false);
+  await app.listen(0, '127.0.0.1');
+  const port = Number(new URL(await app.getUrl()).port);
+  const authorization = `Bearer ${await guarded.token()}`;
+
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  const call = (path: string, headers: Record<string, string> = {}) =>
+    text(session.request({ ':path': path, ...headers }));
+  expect(await call('/who', { authorization })).toBe('["provisioning","provisioning","provisioning"]');
+  expect(await call('/open')).toBe('["nobody","nobody","nobody"]');
+  session.close();
+
+  const status = async (values: readonly string[]) => {
+    const fields = [[':path', '/who'], ...values.map((value) => ['authorization', value] as const)] as const;
+    const frames = await rawHttp2Request(port, fields);
+    // The field ":status" as an index of the static table: RFC 7541 Appendix A.
+    return { 0x88: 200, 0x8c: 400 }[frames.find(({ type }) => type === HTTP2_HEADERS)!.payload[0]!];
+  };
+  expect(await status([authorization])).toBe(200);
+  expect(await status([authorization, authorization])).toBe(400);
+  expect(await status([authorization, 'Bearer evil'])).toBe(400);
+  await app.close();
+  await guarded.close();
+});
+
+describe('a verifier that fails', () => {
+  const policy = { scopes: [], clients: undefined };
+  const secret = 'secret-in-an-exception';
+
+  test.each<[string, () => never | Promise<never>]>([
+    [
+      'at once',
+      () => {
+        throw new TypeError(secret);
+      },
+    ],
+    ['later', () => Promise.reject(new RangeError(secret))],
+  ])('%s lets nobody in, and its exception out nowhere', async (_name, verify) => {
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const decisions = new InboundDecisions({ verify }, undefined);
+    for (let times = 0; times < 3; times++) {
+      expect(await decisions.decide({ ok: true, token: 'x' }, policy, 'http')).toEqual({
+        ok: false,
+        reason: 'verification_failed',
+      });
+    }
+    expect(warn).toHaveBeenCalledTimes(1);
+    expect(JSON.stringify(warn.mock.calls)).not.toContain(secret);
+    warn.mockRestore();
+    expect(decisions.counts()).toEqual({ http: { accepted: 0, refused: { verification_failed: 3 } } });
+  });
+});

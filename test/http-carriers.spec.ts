@@ -1,0 +1,831 @@
+import { once } from 'node:events';
+import { PassThrough, Readable, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it, test } from '@jest/globals';
+import { HttpService } from '@nestjs/axios';
+import { Test } from '@nestjs/testing';
+import { decodeJwt } from 'jose';
+import {
+  type AccessTokenStatus,
+  bearerFetch,
+  type BearerFetchOptions,
+  type BindingDecision,
+  genericOAuth2,
+  type HttpClientOptions,
+  IdentityM2MModule,
+  type OutboundEvent,
+  TokenProvider,
+  TokenUnavailableError,
+} from 'nestjs-identity-m2m';
+import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
+import { Agent, type Dispatcher, fetch as undiciFetch, interceptors, MockAgent, Pool, request } from 'undici';
+import { UnconfiguredTokenProvider } from '../libs/identity-m2m/src/carriers/unconfigured-client.js';
+import { EventStream } from '../libs/identity-m2m/src/foundation/event-stream.js';
+import { AccessToken } from '../libs/identity-m2m/src/token/access-token.js';
+import { type Answer, json, TestServer } from './support/http-server.js';
+import { reachablePaths } from './support/reachable-paths.js';
+import { TestTokenServer } from './support/token-server.js';
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()));
+});
+
+/** A Nest application with one client, its token endpoint, an API that the token is bound to, and another one. */
+async function setUp(options: Partial<HttpClientOptions> = {}) {
+  const tokens = await TestTokenServer.start();
+  const api = await TestServer.start(json(200, { ok: true }));
+  const elsewhere = await TestServer.start(json(200, { ok: true }));
+  const module = await Test.createTestingModule({
+    imports: [
+      IdentityM2MModule.forRoot({
+        client: {
+          identityProvider: genericOAuth2({ tokenEndpoint: tokens.url }),
+          clientId: 'test-client',
+          clientSecret: 'test-secret',
+          origins: [api.url],
+          ...options,
+        },
+      }),
+    ],
+  }).compile();
+  module.useLogger(false);
+  await module.init();
+  closing.push(
+    () => module.close(),
+    () => tokens.close(),
+    () => api.close(),
+    () => elsewhere.close(),
+  );
+  const provider = module.get(TokenProvider);
+  const events: OutboundEvent[] = [];
+  provider.events.subscribe((event) => events.push(event));
+  return { http: module.get(HttpService), provider, events, tokens, api, elsewhere };
+}
+
+/** An agent of undici's whose calls carry the token. */
+function bearerAgent(provider: TokenProvider, ...others: Dispatcher.DispatcherComposeInterceptor[]) {
+  const agent = new Agent();
+  closing.push(() => agent.destroy());
+  return agent.compose(bearerInterceptor(provider), ...others);
+}
+
+interface CallOptions {
+  readonly method?: 'GET' | 'POST';
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Buffer | Readable;
+  readonly signal?: AbortSignal;
+}
+type Call = (url: string, options?: CallOptions) => Promise<{ status: number; body: string }>;
+type System = Pick<Awaited<ReturnType<typeof setUp>>, 'http' | 'provider'>;
+
+/** The same call by each carrier. */
+const CARRIERS: [string, (system: System) => Call][] = [
+  [
+    'HttpService',
+    ({ http }) =>
+      async (url, { body, ...options } = {}) => {
+        const asText = { responseType: 'text', transformResponse: (data: string) => data } as const;
+        const response = await http.axiosRef.request<string>({
+          url,
+          data: body,
+          validateStatus: () => true,
+          ...asText,
+          ...options,
+        });
+        return { status: response.status, body: response.data };
+      },
+  ],
+  [
+    'bearerFetch',
+    ({ provider }) => {
+      const fetch = bearerFetch(provider);
+      return async (url, { body, ...options } = {}) => {
+        const stream = body instanceof Readable ? (Readable.toWeb(body) as ReadableStream) : body;
+        const response = await fetch(url, { ...options, body: stream, duplex: 'half' });
+        return { status: response.status, body: await response.text() };
+      };
+    },
+  ],
+  [
+    'undici',
+    ({ provider }) => {
+      const dispatcher = bearerAgent(provider);
+      return async (url, options) => {
+        const response = await request(url, { dispatcher, ...options });
+        return { status: response.statusCode, body: await response.body.text() };
+      };
+    },
+  ],
+];
+
+const sentTo = (server: TestServer) => server.requests.map(({ headers }) => headers.authorization);
+
+/** Answers 401 to a set of tokens and 200 to the rest. */
+const rejecting =
+  (...rejected: string[]): Answer =>
+  (request, response) => {
+    const bad = rejected.some((token) => request.headers.authorization === `Bearer ${token}`);
+    response.writeHead(bad ? 401 : 200, { 'content-type': 'application/json' }).end(JSON.stringify({ ok: !bad }));
+  };
+
+/** Holds the token endpoint's next answers until the test lets go. */
+function holdTokens(tokens: TestTokenServer): () => void {
+  let release!: () => void;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  tokens.fault = async (...args) => {
+    await held;
+    return json(200, { access_token: 'late', token_type: 'bearer', expires_in: 60 })(...args);
+  };
+  return release;
+}
+
+/** Errors of Node's own are of another realm than those of the test. */
+const nameOf = (error: unknown) => (error as Error).name as string | undefined;
+
+const until = async (condition: () => boolean) => {
+  while (!condition()) await new Promise(setImmediate);
+};
+
+describe.each(CARRIERS)('a call by %s', (name, make) => {
+  it('carries the token where it is bound, and nowhere else', async () => {
+    const system = await setUp();
+    const call = make(system);
+    expect(await call(`${system.api.url}/users?a=b`)).toEqual({ status: 200, body: '{"ok":true}' });
+    await call(`${system.api.url}/users`, { method: 'POST', body: 'text', headers: { 'x-own': 'yes' } });
+    await call(system.elsewhere.url);
+    expect(sentTo(system.api)).toEqual(['Bearer token-1', 'Bearer token-1']);
+    expect(system.api.requests[1]).toMatchObject({ method: 'POST', body: 'text', headers: { 'x-own': 'yes' } });
+    expect(sentTo(system.elsewhere)).toEqual([undefined]);
+    expect(system.events.map(({ type }) => type)).toEqual(['token.acquired', 'call.refused_origin']);
+    expect(system.events.at(-1)).toMatchObject({ origin: system.elsewhere.url, reason: 'origin_not_bound' });
+  });
+
+  it('is not sent at all when no token can be had', async () => {
+    const system = await setUp();
+    system.tokens.fault = json(503, {});
+    const error: unknown = await make(system)(system.api.url).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(TokenUnavailableError);
+    expect(system.api.requests).toHaveLength(0);
+  });
+
+  it('keeps the authorization of the caller', async () => {
+    const system = await setUp();
+    const call = make(system);
+    await call(system.api.url, { headers: { Authorization: 'Bearer of-the-caller' } });
+    await call(system.api.url, { headers: { authorization: 'Basic eA==' } });
+    expect(sentTo(system.api)).toEqual(['Bearer of-the-caller', 'Basic eA==']);
+    expect(system.tokens.requests).toHaveLength(0);
+  });
+
+  it('carries no token with a Host header that names another place', async () => {
+    const system = await setUp();
+    const call = make(system);
+    const { host } = new URL(system.api.url);
+    for (const wrong of ['evil.example', `user@${host}`, `${host}/x`]) {
+      await call(system.api.url, { headers: { Host: wrong } }).catch(() => {});
+    }
+    expect(sentTo(system.api).every((header) => header === undefined)).toBe(true);
+    await call(system.api.url, { headers: { Host: host } });
+    expect(sentTo(system.api).at(-1)).toBe('Bearer token-1');
+  });
+
+  it('shares one token request with 300 other first calls', async () => {
+    const system = await setUp();
+    const call = make(system);
+    const answers = await Promise.all(Array.from({ length: 300 }, () => call(system.api.url)));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    expect(system.tokens.requests).toHaveLength(1);
+  });
+
+  it('is sent once more with a new token after a 401, and tells of it', async () => {
+    const system = await setUp();
+    system.api.answer = rejecting('token-1');
+    const answer = await make(system)(system.api.url, { method: 'POST', body: Buffer.from('{"name":"jane"}') });
+    expect(answer).toEqual({ status: 200, body: '{"ok":true}' });
+    expect(sentTo(system.api)).toEqual(['Bearer token-1', 'Bearer token-2']);
+    expect(system.api.requests.map(({ body }) => body)).toEqual(Array(2).fill('{"name":"jane"}'));
+    expect(system.events.map(({ type }) => type)).toEqual(['token.acquired', 'token.refreshed', 'call.replayed']);
+    expect(system.events.at(-1)).toMatchObject({ client: 'default', origin: system.api.url });
+  });
+
+  it('is sent once more, and not twice', async () => {
+    const system = await setUp();
+    system.api.answer = json(401, { detail: 'revoked' });
+    const call = make(system);
+    expect(await call(system.api.url)).toEqual({ status: 401, body: '{"detail":"revoked"}' });
+    for (let again = 0; again < 20; again++) await call(system.api.url);
+    expect(sentTo(system.api).slice(0, 2)).toEqual(['Bearer token-1', 'Bearer token-2']);
+    expect(system.api.requests).toHaveLength(22);
+    expect(system.tokens.requests).toHaveLength(2);
+  });
+
+  it('costs one token request for 500 that are in flight when the token is revoked', async () => {
+    const system = await setUp();
+    const call = make(system);
+    await call(system.api.url);
+    system.api.answer = rejecting('token-1');
+    const answers = await Promise.all(Array.from({ length: 500 }, () => call(system.api.url)));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    expect(system.tokens.requests).toHaveLength(2);
+  });
+
+  it('gets the 401, with its body, where its own body is a stream or too long', async () => {
+    const system = await setUp({ maxReplayBytes: 100 });
+    system.api.answer = rejecting('token-1');
+    const call = make(system);
+    const rejected = { status: 401, body: '{"ok":false}' };
+    expect(await call(system.api.url, { method: 'POST', body: Readable.from(['x']) })).toEqual(rejected);
+    expect(await call(system.api.url, { method: 'POST', body: 'x'.repeat(101) })).toEqual(rejected);
+    expect(system.api.requests.map(({ body }) => body.length)).toEqual([1, 101]);
+    expect(system.tokens.requests).toHaveLength(1);
+    expect(await call(system.api.url, { method: 'POST', body: 'x'.repeat(100) })).toMatchObject({ status: 200 });
+  });
+
+  it('gets the 401 where a new token would not mend it, or cannot be had', async () => {
+    const system = await setUp();
+    const call = make(system);
+    system.api.answer = json(401, {}, { 'www-authenticate': 'Bearer error="insufficient_scope"' });
+    expect(await call(system.api.url)).toMatchObject({ status: 401 });
+    expect(system.tokens.requests).toHaveLength(1);
+    system.api.answer = json(401, { detail: 'revoked' });
+    system.tokens.fault = json(503, {});
+    expect(await call(system.api.url)).toEqual({ status: 401, body: '{"detail":"revoked"}' });
+    expect(system.api.requests).toHaveLength(2);
+  });
+
+  it('ends at once when it is cancelled while it waits for a token', async () => {
+    const system = await setUp();
+    const release = holdTokens(system.tokens);
+    const aborting = new AbortController();
+    const call = make(system);
+    const aborted = call(system.api.url, { signal: aborting.signal }).catch((error: unknown) => error);
+    const other = call(system.api.url);
+    await until(() => system.tokens.requests.length > 0);
+    aborting.abort();
+    expect(nameOf(await aborted)).toMatch(/^(?:AbortError|CanceledError)$/);
+    expect(system.api.requests).toHaveLength(0);
+    release();
+    await other;
+    expect(sentTo(system.api)).toEqual(['Bearer late']);
+  });
+
+  it('ends at once when it is cancelled while its token is renewed', async () => {
+    const system = await setUp();
+    const call = make(system);
+    await call(system.api.url);
+    system.api.answer = rejecting('token-1');
+    const release = holdTokens(system.tokens);
+    const aborting = new AbortController();
+    const aborted = call(system.api.url, { signal: aborting.signal }).catch((error: unknown) => error);
+    await until(() => system.tokens.requests.length > 1);
+    aborting.abort();
+    expect(nameOf(await aborted)).toMatch(/^(?:AbortError|CanceledError)$/);
+    release();
+    await sleep(20);
+    expect(system.api.requests).toHaveLength(2);
+  });
+
+  it('brings a proof of its own for each sending where the token is bound to a key', async () => {
+    const system = await setUp({ dpop: true });
+    system.tokens.fault = json(200, { access_token: 'bound', token_type: 'DPoP', expires_in: 3600 });
+    system.api.answer = (request, response) => {
+      const { nonce } = decodeJwt(request.headers.dpop!);
+      const headers = nonce === 'n-1' ? {} : { 'dpop-nonce': 'n-1', 'www-authenticate': 'DPoP error="use_dpop_nonce"' };
+      response.writeHead(nonce === 'n-1' ? 200 : 401, headers).end('{}');
+    };
+    const call = make(system);
+    expect(await call(`${system.api.url}/a?b`, { method: 'POST', body: 'x' })).toEqual({ status: 200, body: '{}' });
+    expect(await call(`${system.api.url}/c`)).toMatchObject({ status: 200 });
+    expect(sentTo(system.api)).toEqual(Array(3).fill('DPoP bound'));
+    const proofs = system.api.requests.map(({ headers }) => decodeJwt(headers.dpop!));
+    expect(proofs.map(({ htm, htu, nonce }) => [htm, htu, nonce])).toEqual([
+      ['POST', `${system.api.url}/a`, undefined],
+      ['POST', `${system.api.url}/a`, 'n-1'],
+      ['GET', `${system.api.url}/c`, 'n-1'],
+    ]);
+    expect(new Set(proofs.map(({ jti }) => jti)).size).toBe(3);
+    expect(system.tokens.requests).toHaveLength(1);
+  });
+
+  it('leaves the token on nothing that the caller gets', async () => {
+    const system = await setUp();
+    const token = (await system.provider.getToken()).reveal();
+    const seen: unknown[] = [];
+    const call = make(system);
+    system.api.answer = (_request, response) => response.socket!.resetAndDestroy();
+    seen.push(await call(system.api.url).catch((error: unknown) => error));
+    system.api.answer = (_request, response) => response.socket!.end('HTTP/1.1 200 OK\r\nbad header\r\n\r\n');
+    seen.push(await call(system.api.url).catch((error: unknown) => error));
+    expect(sentTo(system.api)).toEqual(Array(2).fill(`Bearer ${token}`));
+    expect(seen.map(nameOf)).not.toContain(undefined);
+    expect(seen.flatMap((error) => reachablePaths(token, error))).toEqual([]);
+  });
+
+  it('fails with a plain word where there is no client', async () => {
+    const provider = new UnconfiguredTokenProvider();
+    const { api } = await setUp();
+    if (name === 'HttpService') return;
+    const system = { provider, http: undefined as unknown as HttpService };
+    await expect(make(system)(api.url)).rejects.toMatchObject({ code: 'M2M_CONFIGURATION_INVALID' });
+    expect(api.requests).toHaveLength(0);
+  });
+});
+
+describe('all carriers of one client', () => {
+  it('share what they learn of a receiver', async () => {
+    const system = await setUp();
+    system.api.answer = json(401, {});
+    for (const [, make] of CARRIERS) expect(await make(system)(system.api.url)).toMatchObject({ status: 401 });
+    // The first one forced a renewal; the brake that set holds for the others.
+    expect(system.tokens.requests).toHaveLength(2);
+    expect(system.api.requests).toHaveLength(4);
+  });
+
+  it('share one renewal for calls of each kind that are in flight', async () => {
+    const system = await setUp();
+    const calls = CARRIERS.map(([, make]) => make(system));
+    await Promise.all(calls.map((call) => call(system.api.url)));
+    system.api.answer = rejecting('token-1');
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, at) => calls[at % calls.length]!(system.api.url)));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    expect(system.tokens.requests).toHaveLength(2);
+  });
+
+  it('tell of the same events', async () => {
+    const told = [];
+    for (const [, make] of CARRIERS) {
+      const system = await setUp();
+      system.api.answer = rejecting('token-1');
+      const call = make(system);
+      await call(system.api.url);
+      await call(system.elsewhere.url);
+      const place = (event: OutboundEvent) =>
+        'origin' in event ? (event.origin === system.api.url ? 'api' : 'elsewhere') : undefined;
+      told.push(system.events.map((event) => [event.type, event.client, place(event)]));
+    }
+    expect(told[1]).toEqual(told[0]);
+    expect(told[2]).toEqual(told[0]);
+    expect(told[0]).toContainEqual(['call.refused_origin', 'default', 'elsewhere']);
+  });
+
+  it('serve a provider that the application wrote itself', async () => {
+    const { api } = await setUp();
+    class OwnProvider extends TokenProvider {
+      readonly client = 'own';
+      readonly events = new EventStream<OutboundEvent>();
+      current = new AccessToken('own-1');
+      explain(url: string): BindingDecision {
+        const isBound = url.startsWith(api.url);
+        return { isBound, reason: isBound ? 'bound' : 'origin_not_bound' };
+      }
+      peek(): AccessToken {
+        return this.current;
+      }
+      async getToken(): Promise<AccessToken> {
+        return this.current;
+      }
+      async renewToken(): Promise<AccessToken> {
+        return (this.current = new AccessToken('own-2'));
+      }
+      status(): AccessTokenStatus {
+        return { freshness: 'fresh', refreshing: false, dormant: false };
+      }
+      resetQuarantine(): void {}
+      async proof(): Promise<undefined> {}
+      learnNonce(): boolean {
+        return false;
+      }
+    }
+    for (const [name, make] of CARRIERS) {
+      if (name === 'HttpService') continue;
+      api.requests.length = 0;
+      api.answer = rejecting('own-1');
+      const call = make({ provider: new OwnProvider(), http: undefined as unknown as HttpService });
+      expect(await call(api.url)).toMatchObject({ status: 200 });
+      expect(sentTo(api)).toEqual(['Bearer own-1', 'Bearer own-2']);
+    }
+  });
+
+  it('carry the token that they were told to', async () => {
+    const system = await setUp();
+    const token = { scope: 'reports.read' };
+    await bearerFetch(system.provider, { token })(system.api.url);
+    const agent = new Agent();
+    closing.push(() => agent.destroy());
+    const dispatcher = agent.compose(bearerInterceptor(system.provider, { token }));
+    await request(system.api.url, { dispatcher });
+    await bearerFetch(system.provider)(system.api.url);
+    expect(sentTo(system.api)).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
+    expect(system.tokens.requests.map(({ body }) => new URLSearchParams(body).get('scope'))).toEqual([
+      'reports.read',
+      null,
+    ]);
+  });
+});
+
+describe('bearerFetch', () => {
+  it('takes what fetch takes: addresses, URLs, requests, and what init says before them', async () => {
+    const { provider, api } = await setUp();
+    const fetch = bearerFetch(provider);
+    await fetch(new URL('/url', api.url));
+    await fetch(new Request(`${api.url}/request`, { method: 'PUT', body: 'of the request', headers: { 'x-a': '1' } }));
+    await fetch(new Request(`${api.url}/init`, { method: 'PUT', body: 'of the request', headers: { 'x-a': '1' } }), {
+      method: 'PATCH',
+      body: 'of init',
+      headers: [['x-b', '2']],
+    });
+    expect(
+      api.requests.map(({ method, url, body, headers }) => [method, url, body, headers['x-a'], headers['x-b']]),
+    ).toEqual([
+      ['GET', '/url', '', undefined, undefined],
+      ['PUT', '/request', 'of the request', '1', undefined],
+      ['PATCH', '/init', 'of init', undefined, '2'],
+    ]);
+    expect(api.requests[1]!.headers['content-length']).toBe('14');
+    expect(sentTo(api)).toEqual(Array(3).fill('Bearer token-1'));
+  });
+
+  it('leaves the caller’s Request and init without the token', async () => {
+    const { provider, api } = await setUp();
+    const token = (await provider.getToken()).reveal();
+    const own = new Request(api.url, { headers: { 'x-a': '1' } });
+    const init = { headers: { 'x-b': '2' } };
+    const response = await bearerFetch(provider)(own, init);
+    expect([...own.headers]).toEqual([['x-a', '1']]);
+    expect(init).toEqual({ headers: { 'x-b': '2' } });
+    expect(response.url).toBe(`${api.url}/`);
+    expect(reachablePaths(token, [own, init, response])).toEqual([]);
+  });
+
+  it('does not send the body of a Request a second time, nor a Request without one but once more', async () => {
+    const { provider, api, tokens } = await setUp();
+    api.answer = rejecting('token-1');
+    const fetch = bearerFetch(provider);
+    expect((await fetch(new Request(api.url, { method: 'POST', body: 'x' }))).status).toBe(401);
+    expect(tokens.requests).toHaveLength(1);
+    expect((await fetch(new Request(api.url))).status).toBe(200);
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
+  });
+
+  test.each<[string, () => NonNullable<RequestInit['body']>]>([
+    ['text', () => 'a=b'],
+    ['URLSearchParams', () => new URLSearchParams({ a: 'b' })],
+    ['a Blob', () => new Blob(['a=b'])],
+    ['bytes', () => new TextEncoder().encode('a=b')],
+  ])('sends a body again that is %s', async (_name, body) => {
+    const { provider, api } = await setUp();
+    api.answer = rejecting('token-1');
+    expect((await bearerFetch(provider)(api.url, { method: 'POST', body: body() })).status).toBe(200);
+    expect(api.requests.map(({ body }) => body)).toEqual(['a=b', 'a=b']);
+  });
+
+  it('hands a body over while it is still arriving, and ends it when the caller does', async () => {
+    const { provider, api } = await setUp();
+    let isClosed = false;
+    api.answer = (_request, response) => {
+      response.on('close', () => (isClosed = true));
+      response.write('first');
+    };
+    const aborting = new AbortController();
+    const response = await bearerFetch(provider)(api.url, { signal: aborting.signal });
+    const reader = response.body!.getReader();
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('first');
+    aborting.abort();
+    await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError' });
+    await until(() => isClosed);
+  });
+
+  it('follows redirects within the bound places with the token, as fetch would', async () => {
+    const { provider, api } = await setUp();
+    const statuses: Record<string, number> = { '/301': 301, '/302': 302, '/303': 303, '/307': 307, '/308': 308 };
+    api.answer = (request, response) => {
+      const status = statuses[request.url];
+      if (status) response.writeHead(status, { location: '/end' }).end('redirected');
+      else response.end('end');
+    };
+    const fetch = bearerFetch(provider);
+    const seen = [];
+    for (const path of Object.keys(statuses)) {
+      api.requests.length = 0;
+      const init = { method: 'POST', body: 'b', headers: { 'content-type': 'text/x' } };
+      const response = await fetch(`${api.url}${path}#here`, init);
+      expect([response.redirected, response.url, await response.text()]).toEqual([true, `${api.url}/end`, 'end']);
+      const { method, body, headers } = api.requests[1]!;
+      seen.push([path, method, body, headers['content-type'], headers.authorization]);
+    }
+    expect(seen).toEqual([
+      ['/301', 'GET', '', undefined, 'Bearer token-1'],
+      ['/302', 'GET', '', undefined, 'Bearer token-1'],
+      ['/303', 'GET', '', undefined, 'Bearer token-1'],
+      ['/307', 'POST', 'b', 'text/x', 'Bearer token-1'],
+      ['/308', 'POST', 'b', 'text/x', 'Bearer token-1'],
+    ]);
+  });
+
+  it('leaves redirects to the caller who wants that', async () => {
+    const { provider, api } = await setUp();
+    api.answer = (_request, response) => response.writeHead(302, { location: '/end' }).end();
+    const fetch = bearerFetch(provider);
+    expect((await fetch(api.url, { redirect: 'manual' })).status).toBe(302);
+    expect((await fetch(new Request(api.url, { redirect: 'manual' }))).status).toBe(302);
+    await expect(fetch(api.url, { redirect: 'error' })).rejects.toMatchObject({ name: 'TypeError' });
+    expect(api.requests).toHaveLength(3);
+  });
+
+  test.each([
+    ['in circles', '/', undefined, /more than 20 redirects/],
+    ['to what is no URL', 'http://[', undefined, /no URL/],
+    ['away from HTTP', 'file:///etc/passwd', undefined, /away from HTTP/],
+    ['with a stream', '/end', () => new Blob(['x']).stream(), /used up/],
+  ])('fails as fetch does where a redirect leads %s', async (_name, location, body, reason) => {
+    const { provider, api } = await setUp();
+    api.answer = (_request, response) => response.writeHead(307, { location }).end();
+    const init: RequestInit = body ? { method: 'POST', body: body(), duplex: 'half' } : {};
+    const error: unknown = await bearerFetch(provider)(api.url, init).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as TypeError).message).toBe('fetch failed');
+    expect(String((error as TypeError).cause)).toMatch(reason);
+  });
+
+  it('works on another fetch', async () => {
+    const { provider, api } = await setUp();
+    const fetch = bearerFetch(provider, { fetch: undiciFetch as unknown as BearerFetchOptions['fetch'] });
+    api.answer = rejecting('token-1');
+    expect((await fetch(api.url, { method: 'POST', body: 'x' })).status).toBe(200);
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2']);
+  });
+
+  it('throws as fetch does for what is no address', async () => {
+    const { provider, tokens } = await setUp();
+    await expect(bearerFetch(provider)('/relative')).rejects.toMatchObject({ name: 'TypeError' });
+    expect(tokens.requests).toHaveLength(0);
+  });
+});
+
+describe('bearerInterceptor', () => {
+  it('works for request, stream, pipeline, fetch and upgrade', async () => {
+    const { provider, api } = await setUp();
+    api.answer = rejecting('token-1');
+    const dispatcher = bearerAgent(provider);
+    const origin = api.url;
+    expect((await dispatcher.request({ origin, path: '/', method: 'GET' })).statusCode).toBe(200);
+    const written = new PassThrough();
+    await dispatcher.stream({ origin, path: '/', method: 'GET' }, ({ statusCode }) => {
+      expect(statusCode).toBe(200);
+      return written;
+    });
+    expect(await text(written)).toBe('{"ok":true}');
+    const piped = dispatcher.pipeline({ origin, path: '/', method: 'POST' }, ({ body }) => body);
+    piped.end('through');
+    expect(await text(piped)).toBe('{"ok":true}');
+    expect(await (await undiciFetch(origin, { dispatcher })).text()).toBe('{"ok":true}');
+    // Node's own fetch brings handlers of its own version of undici.
+    expect(await (await fetch(origin, { dispatcher } as object)).text()).toBe('{"ok":true}');
+    expect(sentTo(api)).toEqual(['Bearer token-1', ...Array<string>(5).fill('Bearer token-2')]);
+    expect(api.requests.at(-3)).toMatchObject({ method: 'POST', body: 'through' });
+  });
+
+  it.each([[true], [false]])('upgrades a connection with the token (there already: %s)', async (isThere) => {
+    const { provider, api } = await setUp();
+    if (isThere) await provider.getToken();
+    const seen = api.onUpgrade((socket) => {
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n');
+    });
+    const { socket } = await bearerAgent(provider).upgrade({ origin: api.url, path: '/', protocol: 'x' } as never);
+    socket.destroy();
+    expect(seen).toEqual(['Bearer token-1']);
+  });
+
+  it('takes headers in each form, and changes nothing of the caller’s', async () => {
+    const { provider, api } = await setUp();
+    await provider.getToken();
+    const dispatcher = bearerAgent(provider);
+    const forms = [
+      Object.freeze({ 'x-a': '1' }),
+      Object.freeze(['x-a', '1']),
+      new Headers({ 'x-a': '1' }),
+      new Map([['x-a', '1']]),
+      Object.freeze({ 'x-a': '1', authorization: undefined }),
+    ] as Dispatcher.DispatchOptions['headers'][];
+    for (const headers of [...forms, undefined]) {
+      const options = Object.freeze({ origin: api.url, path: '/', method: 'GET' as const, headers });
+      await dispatcher.request(options).then(({ body }) => body.dump());
+    }
+    expect(sentTo(api)).toEqual(Array(6).fill('Bearer token-1'));
+    expect(api.requests.map(({ headers }) => headers['x-a'])).toEqual(['1', '1', '1', '1', '1', undefined]);
+    expect([...(forms[2] as Headers)]).toEqual([['x-a', '1']]);
+    api.requests.length = 0;
+    const own = [{ AUTHORIZATION: 'own' }, ['Authorization', 'own'], new Headers({ authorization: 'own' })];
+    for (const headers of own) await request(api.url, { dispatcher, headers });
+    expect(sentTo(api)).toEqual(['own', 'own', 'own']);
+  });
+
+  it('does not wait for anything where the token is there', async () => {
+    const { provider, api } = await setUp();
+    await provider.getToken();
+    const dispatched: unknown[] = [];
+    const inner: Dispatcher.Dispatch = (options) => dispatched.push(options.headers) > 0;
+    const handler = { onRequestStart() {}, onResponseError() {} };
+    bearerInterceptor(provider)(inner)({ origin: api.url, path: '/', method: 'GET' }, handler);
+    expect(dispatched).toEqual([{ authorization: 'Bearer token-1' }]);
+  });
+
+  it('serves handlers of the newer form', async () => {
+    const { provider, api } = await setUp();
+    api.answer = rejecting('token-1');
+    const seen: unknown[] = [];
+    await new Promise<void>((resolve, reject) => {
+      bearerAgent(provider).dispatch(
+        { origin: api.url, path: '/', method: 'GET' },
+        {
+          onRequestStart: (controller) => seen.push(['start', controller.aborted]),
+          onResponseStart: (controller, status, headers) => {
+            seen.push([status, headers['content-type'], controller.rawHeaders !== null]);
+            controller.pause();
+            setTimeout(() => controller.resume(), 5);
+          },
+          onResponseData: (_controller, chunk) => seen.push(chunk.toString()),
+          onResponseEnd: () => resolve(),
+          onResponseError: (_controller, error) => reject(error),
+        },
+      );
+    });
+    expect(seen.filter((entry) => !(Array.isArray(entry) && entry[0] === 'start'))).toEqual([
+      [200, 'application/json', true],
+      '{"ok":true}',
+    ]);
+  });
+
+  it('lets the reader of a long body set the pace', async () => {
+    const { provider, api } = await setUp();
+    let written = 0;
+    api.answer = async (_request, response) => {
+      response.writeHead(200);
+      for (let chunk = 0; chunk < 400 && !response.destroyed; chunk++) {
+        written += 65_536;
+        if (!response.write(Buffer.alloc(65_536))) await once(response, 'drain');
+      }
+      response.end();
+    };
+    const { body } = await request(api.url, { dispatcher: bearerAgent(provider) });
+    await sleep(100);
+    expect(written).toBeLessThan(20_000_000);
+    let read = 0;
+    body.pipe(new Writable({ write: (chunk: Buffer, _encoding, next) => ((read += chunk.length), next()) }));
+    await once(body, 'end');
+    expect(read).toBe(400 * 65_536);
+  });
+
+  it('ends the call when the caller does, in the middle of the body', async () => {
+    const { provider, api } = await setUp();
+    let isClosed = false;
+    api.answer = (_request, response) => {
+      response.on('close', () => (isClosed = true));
+      response.write('first');
+    };
+    for (const isThere of [false, true]) {
+      isClosed = false;
+      const aborting = new AbortController();
+      const { body } = await request(api.url, { dispatcher: bearerAgent(provider), signal: aborting.signal });
+      expect(provider.peek() !== undefined || isThere).toBe(true);
+      aborting.abort();
+      await expect(body.text()).rejects.toMatchObject({ name: 'AbortError' });
+      await until(() => isClosed);
+    }
+  });
+
+  it.each([
+    ['a body that never ends', (response: Parameters<Answer>[1]) => void endless(response)],
+    ['a long body', (response: Parameters<Answer>[1]) => void response.end(Buffer.alloc(300_000))],
+    ['no body', (response: Parameters<Answer>[1]) => void response.end()],
+  ])('is done with a 401 that has %s', async (_name, answer) => {
+    const { provider, api } = await setUp();
+    api.answer = (request, response) => {
+      const isRejected = request.headers.authorization !== 'Bearer token-2';
+      response.writeHead(isRejected ? 401 : 200);
+      if (isRejected) answer(response);
+      else response.end('{}');
+    };
+    const agent = new Agent({ connections: 1 });
+    closing.push(() => agent.destroy());
+    const dispatcher = agent.compose(bearerInterceptor(provider));
+    expect((await request(api.url, { dispatcher })).statusCode).toBe(200);
+  });
+
+  it('holds a 401 to HEAD, which has no body to pause', async () => {
+    const { provider, api } = await setUp();
+    api.answer = rejecting('token-1', 'token-2');
+    const dispatcher = bearerAgent(provider);
+    expect((await request(api.url, { dispatcher, method: 'HEAD' })).statusCode).toBe(401);
+    api.answer = rejecting('token-2');
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2']);
+  });
+
+  it('works with a mock agent, which cannot pause', async () => {
+    const { provider } = await setUp({ origins: ['https://api.example'] });
+    const mock = new MockAgent();
+    mock.disableNetConnect();
+    closing.push(() => mock.close());
+    const sent: unknown[] = [];
+    const reply =
+      (status: number) =>
+      ({ headers }: { headers: unknown }) => {
+        sent.push((headers as Record<string, string>).authorization);
+        return { statusCode: status, data: `answer ${status}` };
+      };
+    const api = mock.get('https://api.example');
+    const dispatcher = mock.compose(bearerInterceptor(provider));
+    const get = async () => {
+      const { statusCode, body } = await request('https://api.example/', { dispatcher });
+      return [statusCode, await body.text()];
+    };
+    api.intercept({ path: '/' }).reply(reply(401) as never);
+    api.intercept({ path: '/' }).reply(reply(200) as never);
+    expect(await get()).toEqual([200, 'answer 200']);
+    api.intercept({ path: '/' }).reply(reply(401) as never);
+    expect(await get()).toEqual([401, 'answer 401']);
+    expect(sent).toEqual(['Bearer token-1', 'Bearer token-2', 'Bearer token-2']);
+  });
+
+  it.each([
+    ['behind it', (bearer: Dispatcher.DispatcherComposeInterceptor, retry: typeof bearer) => [bearer, retry]],
+    ['before it', (bearer: Dispatcher.DispatcherComposeInterceptor, retry: typeof bearer) => [retry, bearer]],
+  ])('works with a retry interceptor %s', async (_name, order) => {
+    const { provider, api } = await setUp();
+    await provider.getToken();
+    let failures = 2;
+    api.answer = (request, response) => {
+      if (failures-- > 0) response.writeHead(503, { 'retry-after': '0' }).end('busy');
+      else rejecting('token-1')(request, response, undefined as never);
+    };
+    const agent = new Agent();
+    closing.push(() => agent.destroy());
+    const retry = interceptors.retry({ minTimeout: 1, maxTimeout: 5 });
+    const dispatcher = agent.compose(...order(bearerInterceptor(provider), retry));
+    const { statusCode, body } = await request(api.url, { dispatcher, headers: { 'x-a': '1' } });
+    expect([statusCode, await body.text()]).toEqual([200, '{"ok":true}']);
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
+  });
+
+  it('is not retried where there is no token', async () => {
+    const { provider, api, tokens } = await setUp();
+    tokens.fault = json(503, {});
+    const dispatcher = bearerAgent(provider, interceptors.retry({ minTimeout: 1 }));
+    await expect(request(api.url, { dispatcher })).rejects.toBeInstanceOf(TokenUnavailableError);
+    expect(api.requests).toHaveLength(0);
+  });
+
+  it('has to be told where a pool goes, and goes by that', async () => {
+    const { provider, api, elsewhere } = await setUp();
+    const pools = [new Pool(api.url), new Pool(elsewhere.url)] as const;
+    closing.push(...pools.map((pool) => () => pool.destroy()));
+    const untold = pools[0].compose(bearerInterceptor(provider));
+    await expect(untold.request({ path: '/', method: 'GET' })).rejects.toMatchObject({
+      code: 'M2M_CONFIGURATION_INVALID',
+      message: expect.stringContaining('origin of the Client or Pool'),
+    });
+    const told = pools[0].compose(bearerInterceptor(provider, { origin: api.url }));
+    await told.request({ path: '/', method: 'GET' }).then(({ body }) => body.dump());
+    await request(api.url, { dispatcher: told }).then(({ body }) => body.dump());
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-1']);
+    // A pool connects to its own origin, whatever a call says.
+    const other = pools[1].compose(bearerInterceptor(provider, { origin: elsewhere.url }));
+    await request(api.url, { dispatcher: other }).then(({ body }) => body.dump());
+    await other.request({ path: '/', method: 'GET' }).then(({ body }) => body.dump());
+    expect(sentTo(elsewhere)).toEqual([undefined, undefined]);
+  });
+
+  it('fails, and nothing else does, where the body breaks while the call waits for a token', async () => {
+    const { provider, api, tokens } = await setUp();
+    const release = holdTokens(tokens);
+    const body = new PassThrough();
+    const call = request(api.url, { dispatcher: bearerAgent(provider), method: 'POST', body });
+    await until(() => tokens.requests.length > 0);
+    body.destroy(new Error('the file is gone'));
+    await expect(call).rejects.toThrow('the file is gone');
+    release();
+    await provider.getToken();
+    await sleep(20);
+    expect(api.requests).toHaveLength(0);
+  });
+
+  it('leaves the error of a network as it is', async () => {
+    const { provider, api } = await setUp();
+    api.answer = (_request, response) => response.socket!.resetAndDestroy();
+    const dispatcher = bearerAgent(provider);
+    for (let at = 0; at < 2; at++) {
+      await expect(request(api.url, { dispatcher })).rejects.toMatchObject({
+        code: expect.stringMatching(/ECONNRESET|UND_ERR_SOCKET/),
+      });
+    }
+  });
+});
+
+async function endless(response: Parameters<Answer>[1]): Promise<void> {
+  while (!response.destroyed) {
+    response.write(Buffer.alloc(16_384));
+    await sleep(1);
+  }
+}

@@ -1,0 +1,456 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  type AccessTokenVerifier,
+  createAccessTokenVerifier,
+  cyberArkIdentity,
+  genericOAuth2,
+  type GuardOptions,
+  InMemoryRevocations,
+  type MachineCaller,
+  okta,
+  type Refusal,
+  type RoutePolicy,
+  type VerificationEvent,
+} from 'nestjs-identity-m2m';
+import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
+import { type Answer, json } from './support/http-server.js';
+
+const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
+const key = forgingKey('ES256', 'k');
+const stranger = forgingKey('ES256', 'k');
+const SENSITIVE: RoutePolicy = { scopes: [], clients: undefined, sensitive: true };
+
+let issuer: ForgeableIssuer;
+let clock: ManualClock;
+let verifier: AccessTokenVerifier;
+let events: VerificationEvent[];
+
+const active = (more: object = {}) => ({
+  active: true,
+  iss: issuer.url,
+  aud: 'users-api',
+  client_id: 'billing',
+  sub: 'billing',
+  scope: 'users.read',
+  iat: NOW,
+  exp: NOW + 300,
+  ...more,
+});
+const jwt = (more: object = {}) => {
+  const { active: _active, ...claims } = active({ jti: 'one', ...more });
+  return forge(key, claims);
+};
+
+function start(options: Partial<GuardOptions> = {}): AccessTokenVerifier {
+  const made = createAccessTokenVerifier(
+    {
+      issuers: [genericOAuth2({ issuer: issuer.url })],
+      audience: 'users-api',
+      introspection: [{ clientId: 'users-api', clientSecret: 'a secret: +%' }],
+      ...options,
+    },
+    { clock, production: false },
+  );
+  made.events.subscribe((event) => events.push(event));
+  return made;
+}
+
+async function outcome(token: string, route?: RoutePolicy, by = verifier): Promise<string> {
+  const verdict = await by.verify(token, route);
+  return verdict.ok ? 'accepted' : verdict.reason;
+}
+
+const questions = () => issuer.requestsFor('/introspect');
+let made = 0;
+const opaque = () => `opaque-${made++}`;
+
+beforeEach(async () => {
+  issuer = await ForgeableIssuer.start();
+  issuer.keys = [key.jwk];
+  issuer.introspectionAnswer = (...request) => json(200, active())(...request);
+  clock = new ManualClock(new Date(NOW * 1000), () => new Promise((resolve) => setTimeout(resolve, 15)));
+  events = [];
+  verifier = start();
+});
+afterEach(async () => {
+  verifier.close();
+  await issuer.close();
+});
+
+describe('opaque tokens', () => {
+  it('are asked about with the guard’s own credentials, and tell who comes', async () => {
+    const verdict = (await verifier.verify('opaque+/=~.token')) as { caller: MachineCaller };
+    expect(verdict.caller).toMatchObject({
+      clientId: 'billing',
+      issuer: issuer.url,
+      scopes: ['users.read'],
+      isIntrospected: true,
+      expiresAt: new Date((NOW + 300) * 1000),
+    });
+    const [question] = questions();
+    expect(Object.fromEntries(new URLSearchParams(question!.body))).toEqual({
+      token: 'opaque+/=~.token',
+      token_type_hint: 'access_token',
+    });
+    const pair = Buffer.from('users-api:a+secret%3A+%2B%25').toString('base64');
+    expect(question).toMatchObject({
+      method: 'POST',
+      headers: { authorization: `Basic ${pair}`, 'content-type': 'application/x-www-form-urlencoded' },
+    });
+  });
+
+  it('are asked about with whatever proves the guard', async () => {
+    const by = start({
+      introspection: [
+        {
+          authenticate: ({ endpoint }) => ({ headers: { authorization: `Bearer for ${endpoint}` }, body: { x: 'y' } }),
+        },
+      ],
+    });
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    expect(questions().at(-1)).toMatchObject({ headers: { authorization: `Bearer for ${issuer.url}/introspect` } });
+    expect(new URLSearchParams(questions().at(-1)!.body).get('x')).toBe('y');
+    by.close();
+  });
+
+  const undecided: readonly (readonly [string, Answer])[] = [
+    ['active as text', json(200, { active: 'true' })],
+    ['active as number', json(200, { active: 1 })],
+    ['no active', json(200, { client_id: 'billing' })],
+    ['a list', json(200, [{ active: true }])],
+    [
+      'active twice',
+      (_request, response) =>
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"active":false,"active":true}'),
+    ],
+    ['a page', (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('{"active":true}')],
+    ['401', json(401, { error: 'invalid_client' })],
+    ['403', json(403, {})],
+    ['500', json(500, { active: true })],
+    ['a redirect', (_request, response) => response.writeHead(307, { location: '/elsewhere' }).end()],
+    ['a megabyte', json(200, { active: true, more: 'x'.repeat(1_000_000) })],
+    ['a broken connection', (_request, response) => response.destroy()],
+  ];
+  it.each(undecided)('I1 %s is no answer, and nothing is decided by it', async (_name, answer) => {
+    issuer.introspectionAnswer = answer;
+    const verdict = (await verifier.verify(opaque())) as Refusal;
+    expect([verdict.reason, verdict.retryAfterSeconds]).toEqual(['introspection_unavailable', 1]);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'introspection.failed', failures: 1 }));
+    expect(JSON.stringify(events)).not.toMatch(/opaque-|secret/);
+    expect(issuer.requestsFor('/elsewhere')).toHaveLength(0);
+  });
+
+  it('I1 an issuer that asks for a pause gets one', async () => {
+    issuer.introspectionAnswer = json(429, {}, { 'retry-after': '20' });
+    expect(await verifier.verify(opaque())).toMatchObject({
+      reason: 'introspection_unavailable',
+      retryAfterSeconds: 20,
+    });
+    issuer.introspectionAnswer = json(200, active());
+    await clock.advance(19_000);
+    expect(await verifier.verify(opaque())).toMatchObject({
+      reason: 'introspection_unavailable',
+      retryAfterSeconds: 1,
+    });
+    await clock.advance(1000);
+    expect(await outcome(opaque())).toBe('accepted');
+    expect(questions()).toHaveLength(2);
+  });
+
+  it.each<readonly [string, object, string]>([
+    ['that is over', { exp: NOW - 31, iat: NOW - 60 }, 'token_expired'],
+    ['without an end', { exp: undefined }, 'time_claim_malformed'],
+    ['with an end as text', { exp: String(NOW + 300) }, 'time_claim_malformed'],
+    ['that is not good yet', { nbf: NOW + 31 }, 'token_not_yet_valid'],
+    ['of another issuer', { iss: 'https://evil.example' }, 'issuer_unknown'],
+    ['for another API', { aud: 'other' }, 'audience_mismatch'],
+    ['for no API', { aud: undefined }, 'audience_mismatch'],
+    ['of nobody', { client_id: undefined }, 'client_unknown'],
+    ['of a person', { sub: 'jane' }, 'not_a_machine'],
+    ['of a person without sub', { sub: undefined, username: 'jane' }, 'not_a_machine'],
+    ['that may be anybody’s, of a client that was not named', { sub: undefined }, 'not_a_machine'],
+    ['of one who acts for another', { act: { sub: 'x' } }, 'delegated_token'],
+    ['that refreshes others', { token_type: 'refresh_token' }, 'foreign_token'],
+    ['that is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
+    ['with a scope of the wrong form', { scope: 'a  b' }, 'scope_malformed'],
+    ['that was taken back', { active: false }, 'token_inactive'],
+  ])('I2 a token %s is refused, however active', async (_name, more, reason) => {
+    issuer.introspectionAnswer = json(200, active(more));
+    expect(await outcome(opaque())).toBe(reason);
+  });
+
+  it('I2 are judged anew each time, and remembered no longer than they live', async () => {
+    const token = opaque();
+    issuer.introspectionAnswer = json(200, active({ exp: NOW + 20 }));
+    expect(await outcome(token)).toBe('accepted');
+    expect(await outcome(token, { scopes: ['admin'], clients: undefined })).toBe('scope_insufficient');
+    await clock.advance(19_999);
+    expect(await outcome(token)).toBe('accepted');
+    expect(questions()).toHaveLength(1);
+    await clock.advance(1);
+    expect(await outcome(token)).toBe('accepted');
+    expect(questions()).toHaveLength(2);
+    await clock.advance(30_000);
+    expect(await outcome(token)).toBe('token_expired');
+  });
+
+  it('I2 are asked about again after a minute, and revocations are in force before', async () => {
+    const revocations = new InMemoryRevocations({ clock });
+    const by = start({ revocations });
+    const [token, other] = [opaque(), opaque()];
+    expect([await outcome(token, undefined, by), await outcome(other, undefined, by)]).toEqual([
+      'accepted',
+      'accepted',
+    ]);
+    issuer.introspectionAnswer = json(200, { active: false });
+    await clock.advance(59_999);
+    expect(await outcome(token, undefined, by)).toBe('accepted');
+    revocations.revoke({ issuer: issuer.url, clientId: 'billing' });
+    expect(await outcome(other, undefined, by)).toBe('token_revoked');
+    await clock.advance(1);
+    expect(await outcome(token, undefined, by)).toBe('token_inactive');
+    by.close();
+  });
+
+  it('I3 that are not active yet are asked about again after 10 s', async () => {
+    const token = opaque();
+    issuer.introspectionAnswer = json(200, { active: false });
+    expect(await outcome(token)).toBe('token_inactive');
+    issuer.introspectionAnswer = json(200, active());
+    await clock.advance(9999);
+    expect(await outcome(token)).toBe('token_inactive');
+    expect(questions()).toHaveLength(1);
+    await clock.advance(1);
+    expect(await outcome(token)).toBe('accepted');
+  });
+
+  it('I4 are asked about once by all who come at once', async () => {
+    const token = opaque();
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcome(token)));
+    expect(new Set(outcomes)).toEqual(new Set(['accepted']));
+    expect(questions()).toHaveLength(1);
+  });
+
+  it('I4 that are made up by the thousand leave no more than 100 questions open', async () => {
+    const waiting: (() => void)[] = [];
+    issuer.introspectionAnswer = (request, response, message) =>
+      waiting.push(() => void json(200, { active: false })(request, response, message));
+    const flood = Array.from({ length: 1000 }, () => outcome(opaque()));
+    while (waiting.length < 100) await new Promise((resolve) => setTimeout(resolve, 5));
+    waiting.forEach((answer) => answer());
+    const outcomes = await Promise.all(flood);
+    expect(outcomes.filter((reason) => reason === 'token_inactive')).toHaveLength(100);
+    expect(outcomes.filter((reason) => reason === 'introspection_unavailable')).toHaveLength(900);
+  });
+
+  it('H7 leave an issuer in peace that fails, longer each time, and ask with one question whether it is back', async () => {
+    issuer.introspectionAnswer = json(500, {});
+    for (let failure = 0; failure < 3; failure++) await outcome(opaque());
+    expect(questions()).toHaveLength(3);
+    await Promise.all(Array.from({ length: 50 }, () => outcome(opaque())));
+    expect(questions()).toHaveLength(3);
+    for (const [seconds, asked] of [
+      [1, 4],
+      [1, 4],
+      [1, 5],
+      [4, 6],
+    ] as const) {
+      await clock.advance(seconds * 1000);
+      await Promise.all(Array.from({ length: 50 }, () => outcome(opaque())));
+      expect(questions()).toHaveLength(asked);
+    }
+    issuer.introspectionAnswer = json(200, active());
+    await clock.advance(8000);
+    expect(await outcome(opaque())).toBe('accepted');
+    expect(new Set(await Promise.all(Array.from({ length: 50 }, () => outcome(opaque()))))).toEqual(
+      new Set(['accepted']),
+    );
+  });
+
+  it('H7 do not wait longer than 5 s', async () => {
+    issuer.introspectionAnswer = () => undefined;
+    const verdict = outcome(opaque());
+    while (questions().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await clock.advance(5000);
+    expect(await verdict).toBe('introspection_unavailable');
+  });
+
+  it('H7 do not wait longer for what proves the guard, or for a secret', async () => {
+    const asked: unknown[] = [];
+    const never = () => new Promise<never>(() => asked.push('once'));
+    for (const introspection of [[{ authenticate: never }], [{ clientId: 'a', clientSecret: never }]]) {
+      const by = start({ introspection });
+      asked.length = 0;
+      const verdict = outcome(opaque(), undefined, by);
+      while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      await clock.advance(5000);
+      expect(await verdict).toBe('introspection_unavailable');
+      by.close();
+    }
+    expect(questions()).toHaveLength(0);
+  });
+
+  it('are not asked about any more once the verifier is closed', async () => {
+    issuer.introspectionAnswer = () => undefined;
+    const verdict = outcome(opaque());
+    while (questions().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    verifier.close();
+    expect(await verdict).toBe('introspection_unavailable');
+    expect(await outcome(opaque())).toBe('introspection_unavailable');
+    expect(questions()).toHaveLength(1);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('I6 are only what does not have the form of a signed token', async () => {
+    const unsigned = (claims: object) => `${forge(key, claims).split('.').slice(0, 2).join('.')}.AAAA`;
+    expect(await outcome(forge(stranger, { ...active(), iss: 'https://evil.example' }))).toBe('issuer_unknown');
+    expect(await outcome(unsigned(active()))).toBe('signature_invalid');
+    expect(await outcome('a.b.c')).toBe('token_malformed');
+    expect(await outcome('a'.repeat(8193))).toBe('token_too_long');
+    expect(questions()).toHaveLength(0);
+    const without = start({ introspection: [{ clientId: 'a', clientSecret: 'b', opaqueTokens: false }] });
+    expect(await outcome(opaque(), undefined, without)).toBe('token_malformed');
+    expect(questions()).toHaveLength(0);
+    without.close();
+  });
+
+  it('I7 arrive at the issuer as they came, whatever is in them', async () => {
+    for (const token of ['a&token=b', 'a=b&active=true', '%26+ ', 'a\r\nb', 'tökén\u{1F600}']) {
+      await outcome(token);
+      expect(new URLSearchParams(questions().at(-1)!.body).getAll('token')).toEqual([token]);
+    }
+  });
+
+  it('K9 of one guard say nothing to another', async () => {
+    const other = await ForgeableIssuer.start();
+    other.introspectionAnswer = json(200, { active: false });
+    const by = start({ issuers: [genericOAuth2({ issuer: other.url })] });
+    const token = opaque();
+    expect(await outcome(token)).toBe('accepted');
+    expect(await outcome(token, undefined, by)).toBe('token_inactive');
+    expect(await outcome(token)).toBe('accepted');
+    by.close();
+    await other.close();
+  });
+
+  it('may leave out the subject where the client was named', async () => {
+    issuer.introspectionAnswer = json(200, active({ sub: undefined }));
+    const by = start({ clients: ['billing'] });
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    by.close();
+  });
+
+  it('may write times as text at CyberArk Identity, whose answers show them so', async () => {
+    const provider = {
+      ...cyberArkIdentity({ tenantUrl: issuer.url, applicationId: 'api' }),
+      introspectionEndpoint: `${issuer.url}/introspect`,
+    };
+    const by = start({ issuers: [provider], clients: ['svc@acme'] });
+    const answer = { iss: provider.issuer, unique_name: 'svc@acme', client_id: undefined, sub: 'a-uuid' };
+    issuer.introspectionAnswer = json(200, active({ ...answer, exp: String(NOW + 300), iat: String(NOW) }));
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    issuer.introspectionAnswer = json(200, active({ ...answer, exp: '1e99' }));
+    expect(await outcome(opaque(), undefined, by)).toBe('time_claim_malformed');
+    // Its Basic is raw: nothing in it is encoded.
+    expect(questions().at(-1)!.headers.authorization).toBe(
+      `Basic ${Buffer.from('users-api:a secret: +%').toString('base64')}`,
+    );
+    by.close();
+  });
+
+  it('are told from a person’s also where the profile knows the client by another name', async () => {
+    const provider = { ...okta({ domain: 'acme.okta.com' }), introspectionEndpoint: `${issuer.url}/introspect` };
+    const by = start({ issuers: [provider] });
+    issuer.introspectionAnswer = json(200, active({ iss: provider.issuer }));
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    issuer.introspectionAnswer = json(200, active({ iss: provider.issuer, uid: 'u', sub: 'jane' }));
+    expect(await outcome(opaque(), undefined, by)).toBe('not_a_machine');
+    by.close();
+  });
+});
+
+describe('signed answers (RFC 9701)', () => {
+  const signed = (claims: object = {}, header: object = {}, by = key): Answer => {
+    const body = { iss: issuer.url, aud: 'users-api', iat: NOW, token_introspection: active(), ...claims };
+    const text = forge(by, body, { typ: 'token-introspection+jwt', ...header });
+    return (_request, response) =>
+      response.writeHead(200, { 'content-type': 'application/token-introspection+jwt' }).end(text);
+  };
+  let by: AccessTokenVerifier;
+  beforeEach(() => {
+    by = start({ introspection: [{ clientId: 'users-api', clientSecret: 's', signedAnswers: true }] });
+  });
+  afterEach(() => by.close());
+
+  it('are asked for and believed', async () => {
+    issuer.introspectionAnswer = signed();
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    expect(questions()[0]!.headers.accept).toBe('application/token-introspection+jwt');
+    issuer.introspectionAnswer = signed({ aud: ['other', 'users-api'], token_introspection: { active: false } });
+    expect(await outcome(opaque(), undefined, by)).toBe('token_inactive');
+  });
+
+  it.each<readonly [string, () => Answer]>([
+    ['not signed at all', () => json(200, active())],
+    ['signed by a stranger', () => signed({}, {}, stranger)],
+    ['signed by nobody', () => signed({}, { alg: 'none' })],
+    ['an access token', () => signed({}, { typ: 'at+jwt' })],
+    ['of another issuer', () => signed({ iss: 'https://evil.example' })],
+    ['for another API', () => signed({ aud: 'other' })],
+    ['for nobody', () => signed({ aud: undefined })],
+    ['from ten minutes ago', () => signed({ iat: NOW - 600 })],
+    ['without a time', () => signed({ iat: undefined })],
+    ['without an answer', () => signed({ token_introspection: undefined })],
+    ['with a list for an answer', () => signed({ token_introspection: [] })],
+    ['active outside, not inside', () => signed({ active: true, token_introspection: {} })],
+    ['with an extension', () => signed({}, { crit: ['x'], x: 1 })],
+  ])('I5 that are %s decide nothing', async (_name, answer) => {
+    issuer.introspectionAnswer = answer();
+    expect(await outcome(opaque(), undefined, by)).toBe('introspection_unavailable');
+  });
+});
+
+describe('sensitive routes', () => {
+  it('ask the issuer about tokens whose signature is good', async () => {
+    issuer.introspectionAnswer = json(200, active({ jti: 'one' }));
+    const token = jwt();
+    expect(await outcome(token)).toBe('accepted');
+    expect(questions()).toHaveLength(0);
+    const verdict = (await verifier.verify(token, SENSITIVE)) as { caller: MachineCaller };
+    expect(verdict.caller).toMatchObject({
+      clientId: 'billing',
+      isIntrospected: true,
+      expiresAt: new Date((NOW + 300) * 1000),
+    });
+    expect(questions()).toHaveLength(1);
+    // Known, and asked about a moment ago: there is nothing to wait for.
+    expect(verifier.verify(token, SENSITIVE)).toMatchObject({ ok: true });
+    expect(await outcome(opaque(), SENSITIVE)).toBe('accepted');
+  });
+
+  it.each<readonly [string, object, string]>([
+    ['is not active', { active: false }, 'token_inactive'],
+    ['is about another client', { jti: 'one', client_id: 'other' }, 'token_inactive'],
+    ['is about another token', { jti: 'two' }, 'token_inactive'],
+    ['is about another subject', { jti: 'one', sub: 'other' }, 'token_inactive'],
+    ['is of another issuer', { jti: 'one', iss: 'https://evil.example' }, 'token_inactive'],
+  ])('let nobody in where the answer %s', async (_name, more, reason) => {
+    issuer.introspectionAnswer = json(200, active(more));
+    expect(await outcome(jwt(), SENSITIVE)).toBe(reason);
+    expect(await outcome(jwt())).toBe('accepted');
+  });
+
+  it('let nobody in where the issuer can’t be asked, or nobody said how', async () => {
+    issuer.introspectionAnswer = json(500, {});
+    expect(await outcome(jwt(), SENSITIVE)).toBe('introspection_unavailable');
+    const by = start({ introspection: [] });
+    expect(await outcome(jwt(), SENSITIVE, by)).toBe('introspection_unavailable');
+    by.close();
+  });
+
+  it('do not ask about callers who lack the rights anyway', async () => {
+    expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['admin'] })).toBe('scope_insufficient');
+    expect(questions()).toHaveLength(0);
+  });
+});

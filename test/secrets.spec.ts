@@ -1,0 +1,639 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
+import { jwtVerify } from 'jose';
+import {
+  type ClientOptions,
+  ClientRejectedError,
+  fromEnv,
+  fromFile,
+  genericOAuth2,
+  type OutboundEvent,
+  privateKeyJwt,
+  type TokenProvider,
+  TokenRequestRejectedError,
+} from 'nestjs-identity-m2m';
+import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+import { startApplication, type TestApplication } from './support/application.js';
+import { json, type ReceivedRequest, TestServer } from './support/http-server.js';
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'm2m-'));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()));
+});
+
+/** A token endpoint that accepts some secrets, and writes down all that it is shown. */
+async function tokenEndpoint(...accepted: string[]) {
+  const shown: string[] = [];
+  const server = await TestServer.start((request, ...rest) => {
+    const secret = secretOf(request);
+    shown.push(secret);
+    return accepted.includes(secret)
+      ? json(200, { access_token: `token-${shown.length}`, token_type: 'Bearer', expires_in: 3600 })(request, ...rest)
+      : json(401, { error: 'invalid_client' })(request, ...rest);
+  });
+  closing.push(() => server.close());
+  return { server, shown, accepted, identityProvider: genericOAuth2({ tokenEndpoint: server.url }) };
+}
+
+function secretOf({ headers }: ReceivedRequest): string {
+  const [, secret] = Buffer.from(headers.authorization!.slice('Basic '.length), 'base64').toString('utf8').split(':');
+  return new URLSearchParams(`secret=${secret}`).get('secret')!;
+}
+
+/** A clock that a test moves; it waits until no token request of these applications is under way. */
+function manualClock(): ManualClock & { attached: TokenProvider[] } {
+  const attached: TokenProvider[] = [];
+  const settle = async () => {
+    do await new Promise(setImmediate);
+    while (attached.some((provider) => provider.status().refreshing));
+  };
+  return Object.assign(new ManualClock(undefined, settle), { attached });
+}
+
+async function start(
+  clients: Record<string, ClientOptions>,
+  clock?: ReturnType<typeof manualClock>,
+): Promise<TestApplication> {
+  const application = await startApplication({ clients }, clock);
+  clock?.attached.push(...Object.keys(clients).map((name) => application.providerOf(name)));
+  closing.push(() => application.module.close());
+  return application;
+}
+
+/** An application with one client. */
+async function startOne(client: ClientOptions, clock?: ReturnType<typeof manualClock>) {
+  const application = await start({ only: client }, clock);
+  return { ...application, provider: application.providerOf('only') };
+}
+
+/** Gets a token for each of the secrets in turn, changing it in between, and tells what the endpoint was shown. */
+async function shownFor(clientSecret: ClientOptions['clientSecret'], change: ((n: number) => unknown)[]) {
+  const { identityProvider, shown } = await tokenEndpoint('one', 'two', ' two ', 'two\n');
+  await change[0]!(0);
+  const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret });
+  let token = await provider.getToken();
+  for (const next of change.slice(1)) {
+    await next(0);
+    token = (await provider.renewToken(token))!;
+  }
+  return shown;
+}
+
+describe('a secret', () => {
+  it('is read from the environment for each token request', async () => {
+    const set = (value: string) => () => (process.env.M2M_TEST_SECRET = value);
+    try {
+      expect(await shownFor(fromEnv('M2M_TEST_SECRET'), [set('one'), set('two')])).toEqual(['one', 'two']);
+    } finally {
+      delete process.env.M2M_TEST_SECRET;
+    }
+  });
+
+  it('is read from its file for each token request, without the one line break at its end', async () => {
+    const path = join(directory, 'secret');
+    const write = (text: string) => () => writeFile(path, text);
+    const written = [write('one\n'), write('two\r\n'), write('two'), write(' two \n'), write('two\n\n')];
+    expect(await shownFor(fromFile(path), written)).toEqual(['one', 'two', 'two', ' two ', 'two\n']);
+  });
+
+  it('is taken from a function, which may be asynchronous, for each token request', async () => {
+    let secret = '';
+    const set = (value: string) => () => (secret = value);
+    expect(await shownFor(() => secret, [set('one'), set('two')])).toEqual(['one', 'two']);
+    const vault = async () => {
+      await new Promise(setImmediate);
+      return secret;
+    };
+    expect(await shownFor(vault, [set('one'), set('two')])).toEqual(['one', 'two']);
+  });
+
+  it('may come late: the file is not there at boot, and is once it has been mounted', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown } = await tokenEndpoint('one');
+    const path = join(directory, 'late');
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: fromFile(path) }, clock);
+    await expect(provider.getToken()).rejects.toMatchObject({ reason: 'outage', cause: { code: 'ENOENT' } });
+    await writeFile(path, 'one');
+    await clock.advance(2000);
+    expect((await provider.getToken()).reveal()).toBe('token-1');
+    expect(shown).toEqual(['one']);
+  });
+
+  test.each<[string, NonNullable<ClientOptions['clientSecret']>]>([
+    ['a file without end', fromFile('/dev/zero')],
+    ['a directory', fromFile(tmpdir())],
+    ['a function that fails', () => Promise.reject(new Error('403 at https://vault.example/?token=s3cret'))],
+    ['a function that throws', () => JSON.parse('{s3cret') as string],
+    ['a function that returns no text', () => ({ secret: 's3cret' }) as never],
+    ['a function that returns nothing', () => undefined as never],
+    ['an empty text', () => ''],
+    ['an empty file', fromFile('/dev/null')],
+  ])('is not had from %s: an outage, of which nothing is shown, and nothing sent', async (_name, clientSecret) => {
+    const { identityProvider, shown } = await tokenEndpoint('one');
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret });
+    const error: unknown = await provider.getToken().catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: 'M2M_TOKEN_UNAVAILABLE', reason: 'outage', cause: expect.anything() });
+    expect(String(error)).toContain('the credential could not be read');
+    expect(String(error)).not.toContain('s3cret');
+    expect(shown).toEqual([]);
+  });
+
+  it('is asked for again after the vault has failed, by the schedule of an outage', async () => {
+    const clock = manualClock();
+    const { identityProvider } = await tokenEndpoint('one');
+    let reads = 0;
+    let isDown = true;
+    const vault = async () => {
+      reads++;
+      if (isDown) throw new Error('the vault is sealed');
+      return 'one';
+    };
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: vault }, clock);
+    for (let second = 0; second < 60; second++) {
+      provider.getToken().catch(() => {});
+      await clock.advance(1000);
+    }
+    expect(reads).toBeGreaterThan(3);
+    expect(reads).toBeLessThan(10);
+    isDown = false;
+    await clock.advance(60_000);
+    await expect(provider.getToken()).resolves.toBeDefined();
+  });
+
+  it('holds up nobody for ever where the vault hangs, and is asked for again', async () => {
+    const clock = new ManualClock();
+    const { identityProvider, shown } = await tokenEndpoint('one');
+    let reads = 0;
+    const vault = () => (++reads === 1 ? new Promise<string>(() => {}) : 'one');
+    const { module, provider } = await startOneWith(clock, { identityProvider, clientId: 'a', clientSecret: vault });
+    const call = provider.getToken().catch((error: unknown) => error);
+    await clock.advance(5000);
+    expect(await call).toMatchObject({ reason: 'wait_timeout' });
+    await clock.advance(5000);
+    expect(provider.status()).toMatchObject({ refreshing: false, lastError: { reason: 'outage' } });
+    await clock.advance(2000);
+    expect((await provider.getToken()).reveal()).toBe('token-1');
+    expect([reads, shown.length]).toEqual([2, 1]);
+    await module.close();
+  });
+
+  it('may be slow in coming: callers wait, and share the wait', async () => {
+    const { identityProvider, shown } = await tokenEndpoint('one');
+    let reads = 0;
+    const vault = () => new Promise<string>((resolve) => setTimeout(() => resolve('one'), 50 * ++reads));
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: vault });
+    await Promise.all(Array.from({ length: 100 }, () => provider.getToken()));
+    expect([reads, shown.length]).toEqual([1, 1]);
+  });
+});
+
+/** For what never settles: a clock that does not wait for token requests. */
+async function startOneWith(clock: ManualClock, client: ClientOptions) {
+  const application = await startApplication({ client }, clock);
+  closing.push(() => application.module.close());
+  return application;
+}
+
+describe('a secret that is being rotated', () => {
+  const typesOf = (events: OutboundEvent[]) => events.map(({ type }) => type);
+
+  it('is followed by the next one, which is the first from then on', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown, accepted } = await tokenEndpoint('old');
+    const clientSecret = { current: 'old', next: 'new' };
+    const { provider, events } = await startOne({ identityProvider, clientId: 'a', clientSecret }, clock);
+    const first = await provider.getToken();
+    accepted.splice(0, 1, 'new');
+    const second = await provider.renewToken(first);
+    // The quarantine of the first one is over by then.
+    await clock.advance(60_000);
+    const third = await provider.renewToken(second!);
+    expect(third!.reveal()).toBe('token-4');
+    expect(shown).toEqual(['old', 'old', 'new', 'new']);
+    expect(typesOf(events)).toEqual(['token.acquired', 'credential.rotated', 'token.refreshed', 'token.refreshed']);
+    const rotated = events[1] as Extract<OutboundEvent, { type: 'credential.rotated' }>;
+    expect(rotated.fingerprint).not.toBe(rotated.previousFingerprint);
+    expect(JSON.stringify(events)).not.toMatch(/"(?:old|new)"/);
+  });
+
+  it('need not have a next one yet', async () => {
+    const { identityProvider, shown, accepted } = await tokenEndpoint('old');
+    const path = join(directory, 'next');
+    const clientSecret = { current: 'old', next: fromFile(path) };
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret });
+    const token = await provider.getToken();
+    await writeFile(path, 'new');
+    accepted.splice(0, 1, 'new');
+    await expect(provider.renewToken(token)).resolves.toBeDefined();
+    expect(shown).toEqual(['old', 'old', 'new']);
+  });
+
+  it('is not held up by a next one that never comes, and then followed by it', async () => {
+    const { identityProvider, shown, accepted } = await tokenEndpoint('old');
+    let isThere = false;
+    const next = () => (isThere ? 'new' : new Promise<string>(() => {}));
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: { current: 'old', next } });
+    const token = await provider.getToken();
+    accepted.splice(0, 1, 'new');
+    isThere = true;
+    await expect(provider.renewToken(token)).resolves.toBeDefined();
+    expect(shown).toEqual(['old', 'old', 'new']);
+  });
+
+  it('costs one refusal of each where neither is right', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown } = await tokenEndpoint();
+    const clientSecret = { current: 'old', next: 'new' };
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret }, clock);
+    for (let second = 0; second < 25; second++) {
+      await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+      await clock.advance(1000);
+    }
+    expect(shown).toEqual(['old', 'new']);
+  });
+
+  it('is not shown twice where the next one is the same', async () => {
+    const { identityProvider, shown } = await tokenEndpoint();
+    const clientSecret = { current: 'same', next: () => 'same' };
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret });
+    await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    expect(shown).toEqual(['same']);
+  });
+
+  it('is read once more when it is refused, and shown once more only if it is another one', async () => {
+    const { identityProvider, shown } = await tokenEndpoint('new');
+    let reads = 0;
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: () => (reads++, 'old') });
+    await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    expect([reads, shown]).toEqual([2, ['old']]);
+    const secrets = ['old', 'new'];
+    const other = await startOne({ identityProvider, clientId: 'b', clientSecret: () => secrets.shift()! });
+    await expect(other.provider.getToken()).resolves.toBeDefined();
+    expect(shown).toEqual(['old', 'old', 'new']);
+  });
+});
+
+describe('a refused credential', () => {
+  const SCOPES = Array.from({ length: 20 }, (_, index) => `scope-${index}`);
+
+  it('costs one failed login, however many scopes and audiences are asked for at once', async () => {
+    const { identityProvider, shown } = await tokenEndpoint();
+    const { provider, events } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'wrong' });
+    const calls = [
+      ...SCOPES.map((scope) => provider.getToken({ scope })),
+      ...SCOPES.map((audience) => provider.getToken({ audience })),
+      provider.getToken(),
+    ];
+    for (const result of await Promise.allSettled(calls)) {
+      expect(result).toMatchObject({ reason: { code: 'M2M_CLIENT_REJECTED', halted: false } });
+    }
+    expect(shown).toEqual(['wrong']);
+    expect(events.filter(({ type }) => type === 'credential.quarantined')).toHaveLength(1);
+  });
+
+  it('counts once where it was good before, and is refused to many token requests at once', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown, accepted } = await tokenEndpoint('secret');
+    const { provider, events } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret' }, clock);
+    const tokens = await Promise.all(SCOPES.map((scope) => provider.getToken({ scope })));
+    accepted.length = 0;
+    await Promise.all(SCOPES.map((scope, index) => provider.renewToken(tokens[index]!, { scope })));
+    expect(shown).toHaveLength(40);
+    expect(events.filter((event) => 'halted' in event && event.halted)).toEqual([]);
+    // What follows is the second step of the quarantine, after the first step's 30 s.
+    accepted.push('secret');
+    await clock.advance(42_000);
+    await expect(provider.getToken()).resolves.toBeDefined();
+  });
+
+  it('costs one failed login where it was good before, however many token requests come at once', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown, accepted } = await tokenEndpoint('secret');
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret' }, clock);
+    const tokens = await Promise.all(SCOPES.map((scope) => provider.getToken({ scope })));
+    accepted.length = 0;
+    await clock.advance(5000);
+    await Promise.all(SCOPES.map((scope, index) => provider.renewToken(tokens[index]!, { scope })));
+    expect(shown).toHaveLength(SCOPES.length + 1);
+  });
+
+  it('is shown at once for what else is asked for, where it was good before and a server does not answer', async () => {
+    const clock = new ManualClock();
+    const hanging = new Set<string>();
+    const server = await TestServer.start((request, ...rest) => {
+      const scope = new URLSearchParams(request.body).get('scope') ?? '';
+      if (hanging.has(scope)) return;
+      return json(200, { access_token: scope, token_type: 'Bearer', expires_in: 10 })(request, ...rest);
+    });
+    closing.push(() => server.close());
+    const identityProvider = genericOAuth2({ tokenEndpoint: server.url });
+    const { provider } = await startOneWith(clock, { identityProvider, clientId: 'a', clientSecret: 'secret' });
+    await Promise.all(SCOPES.map((scope) => provider.getToken({ scope })));
+    await clock.advance(20_000);
+    hanging.add(SCOPES[0]!);
+    const calls = SCOPES.map((scope) => provider.getToken({ scope }).catch((error: unknown) => error));
+    while (server.requests.length <= SCOPES.length) await new Promise(setImmediate);
+    await clock.advance(2000);
+    for (const [index, call] of calls.entries()) if (index > 0) expect(await call).not.toBeInstanceOf(Error);
+    await clock.advance(3000);
+    expect(await calls[0]).toMatchObject({ reason: 'wait_timeout' });
+  });
+
+  it('waits for the first outcome, and then all go at once where the credential is good', async () => {
+    const { identityProvider, shown } = await tokenEndpoint('secret');
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret' });
+    const tokens = await Promise.all(SCOPES.map((scope) => provider.getToken({ scope })));
+    expect(new Set(tokens.map((token) => token.reveal())).size).toBe(SCOPES.length);
+    expect(shown).toHaveLength(SCOPES.length);
+  });
+
+  it('does not wait for ever for an outcome that never comes', async () => {
+    const clock = new ManualClock();
+    let isHanging = true;
+    const server = await TestServer.start(json(200, { access_token: 't', token_type: 'Bearer', expires_in: 60 }));
+    closing.push(() => server.close());
+    const signer = {
+      algorithm: 'ES256',
+      keyId: 'k',
+      sign: () => (isHanging ? new Promise<Uint8Array>(() => {}) : new Uint8Array(64)),
+    };
+    const { provider } = await startOneWith(clock, {
+      identityProvider: genericOAuth2({ tokenEndpoint: server.url }),
+      clientId: 'a',
+      clientAuthentication: privateKeyJwt({ key: signer }),
+    });
+    const calls = SCOPES.map((scope) => provider.getToken({ scope }).catch((error: unknown) => error));
+    await clock.advance(10_000);
+    for (const call of calls) expect(await call).toMatchObject({ reason: 'wait_timeout' });
+    isHanging = false;
+    await clock.advance(2000);
+    await expect(Promise.all(SCOPES.map((scope) => provider.getToken({ scope })))).resolves.toHaveLength(20);
+  });
+
+  it('is kept back by every client that has it, and by no other', async () => {
+    const clock = manualClock();
+    const [one, other] = [await tokenEndpoint(), await tokenEndpoint()];
+    const { identityProvider } = one;
+    const wrong = { identityProvider, clientId: 'a', clientSecret: 'wrong' };
+    const application = await start(
+      {
+        first: wrong,
+        second: { ...wrong, scope: 'other' },
+        otherId: { ...wrong, clientId: 'b' },
+        otherServer: { ...wrong, identityProvider: other.identityProvider },
+        otherSecret: { ...wrong, clientSecret: 'also wrong' },
+      },
+      clock,
+    );
+    for (const name of ['first', 'second', 'second', 'otherId', 'otherServer', 'otherSecret']) {
+      await expect(application.providerOf(name).getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    }
+    expect(one.shown).toEqual(['wrong', 'wrong', 'also wrong']);
+    expect(other.shown).toEqual(['wrong']);
+    const secretOfAny = JSON.stringify(application.events);
+    expect(secretOfAny).not.toContain('wrong"');
+  });
+
+  it('is let go as soon as another one is there, whatever is left of the quarantine', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown } = await tokenEndpoint('right');
+    let secret = 'wrong';
+    const quarantine = { maxRefusals: 1 };
+    const { provider } = await startOne(
+      { identityProvider, clientId: 'a', clientSecret: () => secret, quarantine },
+      clock,
+    );
+    await expect(provider.getToken()).rejects.toMatchObject({ halted: true });
+    secret = 'right';
+    await clock.advance(5000);
+    await expect(provider.getToken()).resolves.toBeDefined();
+    expect(shown).toEqual(['wrong', 'right']);
+  });
+
+  it('is let go by resetQuarantine(), for every scope, and its refusals are forgotten', async () => {
+    const clock = manualClock();
+    const { identityProvider, shown, accepted } = await tokenEndpoint();
+    const quarantine = { maxRefusals: 2 };
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret', quarantine }, clock);
+    await expect(provider.getToken()).rejects.toMatchObject({ halted: false });
+    await expect(provider.getToken({ scope: 'x' })).rejects.toBeInstanceOf(ClientRejectedError);
+    provider.resetQuarantine();
+    await expect(provider.getToken()).rejects.toMatchObject({ halted: false });
+    expect(shown).toHaveLength(2);
+    accepted.push('secret');
+    provider.resetQuarantine();
+    await expect(provider.getToken({ scope: 'x' })).resolves.toBeDefined();
+    await expect(provider.getToken()).resolves.toBeDefined();
+  });
+
+  /** Somebody calls every minute; how often the credential was shown after so many hours. */
+  async function shownAfter(hours: number, quarantine?: ClientOptions['quarantine']) {
+    const clock = manualClock();
+    const { identityProvider, shown } = await tokenEndpoint();
+    const client = { identityProvider, clientId: 'a', clientSecret: 'wrong', ...(quarantine && { quarantine }) };
+    const { provider, events } = await startOne(client, clock);
+    for (let minute = 0; minute < hours * 60; minute++) {
+      await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+      await clock.advance(60_000);
+    }
+    return {
+      times: shown.length,
+      halted: events.flatMap((event) => ('halted' in event ? event.halted : [])),
+      provider,
+    };
+  }
+
+  it('is halted after 5 refusals, and probed once an hour', async () => {
+    const { times, halted } = await shownAfter(4);
+    expect(times).toBe(8);
+    expect(halted).toEqual([false, false, false, false, true, true, true, true]);
+  });
+
+  it('is not probed where that is turned off', async () => {
+    const { times, provider } = await shownAfter(3, { maxRefusals: 1, probeSeconds: 0 });
+    expect(times).toBe(1);
+    expect(provider.status().lastError).toMatchObject({ halted: true, retryAt: undefined });
+  });
+});
+
+describe('an assertion, where the clocks differ', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const HOUR = 3_600_000;
+
+  /** A token endpoint whose clock is ahead of the client's, and which refuses assertions that are not of its time. */
+  async function withServerAhead(aheadMs: number, clock: ManualClock, client: Partial<ClientOptions> = {}) {
+    const serverTime = { aheadMs };
+    const server = await TestServer.start(async (request, ...rest) => {
+      const now = new Date(clock.now().wallMs + serverTime.aheadMs);
+      const assertion = new URLSearchParams(request.body).get('client_assertion') ?? '';
+      const isGood = await jwtVerify(assertion, publicKey, { currentDate: now, clockTolerance: 5 }).then(
+        () => true,
+        () => false,
+      );
+      return isGood
+        ? json(200, { access_token: 't', token_type: 'Bearer', expires_in: 600 })(request, ...rest)
+        : json(401, { error: 'invalid_client' }, { date: now.toUTCString() })(request, ...rest);
+    });
+    closing.push(() => server.close());
+    const application = await startOne(
+      {
+        identityProvider: genericOAuth2({ tokenEndpoint: server.url }),
+        clientId: 'a',
+        clientAuthentication: privateKeyJwt({ key: privateKey }),
+        ...client,
+      },
+      clock as ReturnType<typeof manualClock>,
+    );
+    const skews = () =>
+      application.events.flatMap((event) => (event.type === 'client.clock_skew' ? event.clockSkewMs : []));
+    return { ...application, server, serverTime, skews };
+  }
+
+  test.each([HOUR, -HOUR])('is refused once, and then goes by the server’s clock: %d ms', async (aheadMs) => {
+    const clock = manualClock();
+    const { provider, skews, server } = await withServerAhead(aheadMs, clock);
+    await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    expect(skews()).toEqual([aheadMs]);
+    await clock.advance(37_000);
+    await expect(provider.getToken()).resolves.toBeDefined();
+    expect(server.requests).toHaveLength(2);
+  });
+
+  it('goes by the own clock again once that has been set right', async () => {
+    const clock = manualClock();
+    const { provider, serverTime } = await withServerAhead(HOUR, clock);
+    await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    await clock.advance(37_000);
+    const token = await provider.getToken();
+    clock.setWallClock(new Date(clock.now().wallMs + HOUR));
+    serverTime.aheadMs = 0;
+    await provider.renewToken(token).catch(() => {});
+    await clock.advance(37_000);
+    await expect(provider.getToken()).resolves.toBeDefined();
+  });
+
+  it('is not taken for late where the clocks agree, nor is a secret, which names no time', async () => {
+    const clock = manualClock();
+    const own = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const wrongKey = privateKeyJwt({ key: own.privateKey });
+    const agreeing = await withServerAhead(10_000, clock, { clientAuthentication: wrongKey });
+    await expect(agreeing.provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    const bySecret = await withServerAhead(HOUR, clock, {
+      clientAuthentication: 'client_secret_post',
+      clientSecret: 's',
+    });
+    await expect(bySecret.provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
+    expect([...agreeing.skews(), ...bySecret.skews()]).toEqual([]);
+  });
+});
+
+describe('classifyError', () => {
+  async function classified(
+    answer: Parameters<typeof json>,
+    classifyError: NonNullable<ClientOptions['classifyError']>,
+  ) {
+    const server = await TestServer.start(json(...answer));
+    closing.push(() => server.close());
+    const identityProvider = genericOAuth2({ tokenEndpoint: server.url });
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'b', classifyError });
+    const error: unknown = await provider.getToken().catch((error: unknown) => error);
+    return error as { code: string; reason: string };
+  }
+
+  it('says what the answers of a server with ways of its own mean: a refused secret in a 500, or in a 200', async () => {
+    for (const status of [500, 200]) {
+      const error = await classified([status, { message: 'bad password' }], ({ body, headers, status: seen }) => {
+        const isRefusal =
+          seen === status && headers.get('content-type') === 'application/json' && /bad password/.test(body);
+        return isRefusal ? 'credential' : undefined;
+      });
+      expect(error.code).toBe('M2M_CLIENT_REJECTED');
+    }
+  });
+
+  test.each<[string, NonNullable<ClientOptions['classifyError']>]>([
+    ['has no opinion', () => undefined],
+    ['has an opinion that there is not', () => 'harmless' as never],
+    [
+      'fails',
+      () => {
+        throw new Error('oops');
+      },
+    ],
+  ])('leaves it at what the standards say where it %s', async (_name, classifyError) => {
+    expect(await classified([503, {}], classifyError)).toMatchObject({ reason: 'outage' });
+    expect(await classified([400, { error: 'invalid_client' }], classifyError)).toMatchObject({
+      reason: 'client_rejected',
+    });
+  });
+
+  it('is not asked about a token', async () => {
+    const granted = { access_token: 't', token_type: 'Bearer', expires_in: 60 };
+    const server = await TestServer.start(json(200, granted));
+    closing.push(() => server.close());
+    const asked: unknown[] = [];
+    const { provider } = await startOne({
+      identityProvider: genericOAuth2({ tokenEndpoint: server.url }),
+      clientId: 'a',
+      clientSecret: 'b',
+      classifyError: (answer) => (asked.push(answer), 'credential'),
+    });
+    await provider.getToken();
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('a token request that is wrong', () => {
+  test.each<[string, Parameters<typeof json>]>([
+    ['invalid_scope', [400, { error: 'invalid_scope', error_description: 'no such scope: wrong' }]],
+    ['invalid_target', [400, { error: 'invalid_target' }]],
+    ['invalid_request', [400, { error: 'invalid_request' }]],
+    ['unsupported_grant_type', [400, { error: 'unsupported_grant_type' }]],
+    ['HTTP 404', [404, {}]],
+    ['HTTP 405', [405, {}]],
+    ['redirect', [302, {}, { location: '/elsewhere' }]],
+    ['token_type', [200, { access_token: 't', token_type: 'mac', expires_in: 60 }]],
+  ])('is a typed error that says what was found: %s', async (found, answer) => {
+    const server = await TestServer.start(json(...answer));
+    closing.push(() => server.close());
+    const identityProvider = genericOAuth2({ tokenEndpoint: server.url });
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'b' });
+    const error: unknown = await provider.getToken().catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(TokenRequestRejectedError);
+    expect(error).toMatchObject({ reason: 'request_rejected', message: expect.stringContaining(found) });
+  });
+
+  it('is repeated after a minute, then ever more rarely, and is never halted; others go on meanwhile', async () => {
+    const clock = manualClock();
+    const granted = { access_token: 't', token_type: 'Bearer', expires_in: 36_000 };
+    const server = await TestServer.start((request, ...rest) =>
+      request.body.includes('scope=wrong')
+        ? json(400, { error: 'invalid_scope' })(request, ...rest)
+        : json(200, granted)(request, ...rest),
+    );
+    closing.push(() => server.close());
+    const identityProvider = genericOAuth2({ tokenEndpoint: server.url });
+    const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'b', scope: 'wrong' }, clock);
+    const minutes: number[] = [];
+    for (let minute = 0; minute < 120; minute++) {
+      const before = server.requests.length;
+      const call = provider.getToken().catch((error: unknown) => error);
+      await clock.advance(60_000);
+      expect(await call).toBeInstanceOf(TokenRequestRejectedError);
+      if (server.requests.length > before) minutes.push(minute);
+    }
+    // 1, 2, 4, 8 and then 15 minutes apart, and up to a fifth more.
+    expect(minutes.length).toBeGreaterThanOrEqual(8);
+    expect(minutes.length).toBeLessThanOrEqual(12);
+    await expect(provider.getToken({ scope: 'right' })).resolves.toBeDefined();
+  });
+});

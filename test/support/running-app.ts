@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
+
+/** For the environment of an app: what makes it tell its live memory. */
+export const TELLS_LIVE_MEMORY = {
+  NODE_OPTIONS: `--import=${new URL('child/tells-live-memory.mjs', import.meta.url).href}`,
+};
+
+/**
+ * An app of the sample as a process of its own, which can be killed as a machine that loses power would. It is what has
+ * been built (test/global-setup.mjs does that): Node.js takes twice as long to start with sources to compile.
+ */
+export class RunningApp {
+  readonly #lines: string[] = [];
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly exited: Promise<unknown>,
+  ) {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => this.#lines.push(text));
+    }
+  }
+
+  /**
+   * @param app Its folder in `apps`.
+   * @param environment All that it knows of the world.
+   * @returns The app once it says that it is ready, with what it says.
+   */
+  static async start(
+    app: string,
+    environment: Readonly<Record<string, string>>,
+  ): Promise<{ app: RunningApp; ready: Readonly<Record<string, unknown>> }> {
+    const child = spawn(process.execPath, [path(`apps/${app}/dist/main.js`)], {
+      // Nothing of the machine that runs the tests may have a say in them.
+      env: { PATH: process.env.PATH, NO_COLOR: '1', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    const exited = once(child, 'exit');
+    const running = new RunningApp(child, exited);
+    const first = await Promise.race([once(child, 'message'), exited.then(() => undefined)]);
+    if (!first) throw new Error(`${app} ended before it was ready:\n${running.output}`);
+    return { app: running, ready: first[0] as Readonly<Record<string, unknown>> };
+  }
+
+  /** All that it has written. */
+  get output(): string {
+    return this.#lines.join('');
+  }
+
+  /** The bytes that it has in use, of an app that was started with `TELLS_LIVE_MEMORY` in its environment. */
+  async liveMemory(): Promise<number> {
+    this.child.send('live-memory');
+    const [{ bytes }] = (await once(this.child, 'message')) as [{ bytes: number }];
+    return bytes;
+  }
+
+  /** Ends it without giving it a chance to do anything about it. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** Ends it in good order. */
+  async stop(): Promise<unknown> {
+    this.child.kill('SIGTERM');
+    return this.exited;
+  }
+}

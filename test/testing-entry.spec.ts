@@ -1,0 +1,232 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { HttpService } from '@nestjs/axios';
+import { Controller, Get, type INestApplication } from '@nestjs/common';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import {
+  genericOAuth2,
+  IdentityM2MModule,
+  m2mHttpToken,
+  RequireScopes,
+  TokenProvider,
+  tokenProviderToken,
+} from 'nestjs-identity-m2m';
+import { attackSuite, FixedTokenProvider, forgedTokens, ManualClock, TestIssuer } from 'nestjs-identity-m2m/testing';
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+const ACCEPTED = { clientId: 'billing', audience: 'my-api', scopes: ['read'] };
+
+async function startIssuer(algorithm?: string, clock?: ManualClock): Promise<TestIssuer> {
+  const issuer = await TestIssuer.start(algorithm, clock);
+  closing.push(() => issuer.close());
+  return issuer;
+}
+
+@Controller()
+class Routes {
+  @Get('things')
+  @RequireScopes('read')
+  things() {
+    return ['a thing'];
+  }
+}
+
+async function startApplication(issuer: TestIssuer, adapter?: FastifyAdapter): Promise<INestApplication> {
+  const module = await Test.createTestingModule({
+    imports: [
+      IdentityM2MModule.forRoot({
+        guard: {
+          issuers: [genericOAuth2({ issuer: issuer.url, jwksUri: issuer.jwksUri })],
+          audience: 'my-api',
+          clients: ['billing'],
+        },
+        globalGuard: true,
+      }),
+    ],
+    controllers: [Routes],
+  }).compile();
+  const app = adapter ? module.createNestApplication(adapter) : module.createNestApplication();
+  app.useLogger(false);
+  await app.listen(0, '127.0.0.1');
+  closing.push(() => app.close());
+  return app;
+}
+
+async function startServer(listener: RequestListener): Promise<string> {
+  const server: Server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+describe('the attack suite', () => {
+  it.each(['RS256', 'PS256', 'ES256', 'EdDSA'])(
+    'gets nothing through the guard, with keys for %s',
+    async (algorithm) => {
+      const issuer = await startIssuer(algorithm);
+      const app = await startApplication(issuer);
+      const report = await attackSuite(app, { issuer, accepted: ACCEPTED, path: '/things' });
+      expect(report).toMatchObject({ letIn: [], crashed: [], echoed: [] });
+      expect(report.made).toBeGreaterThan(150);
+    },
+  );
+
+  it('gets nothing through the guard on Fastify', async () => {
+    const issuer = await startIssuer();
+    const app = await startApplication(issuer, new FastifyAdapter());
+    const report = await attackSuite(app, { issuer, accepted: ACCEPTED, path: '/things' });
+    expect(report).toMatchObject({ letIn: [], crashed: [], echoed: [] });
+  });
+
+  it('finds what a guard lets in that checks nothing but the signature', async () => {
+    const issuer = await startIssuer();
+    const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
+    const url = await startServer((request, response) => {
+      const token = request.headers.authorization?.replace(/^Bearer /i, '') ?? '';
+      void jwtVerify(token, keys).then(
+        () => response.writeHead(200).end(),
+        () => response.writeHead(401).end(),
+      );
+    });
+    const { letIn } = await attackSuite(url, { issuer, accepted: ACCEPTED });
+    const found = new Set(letIn.map(({ id }) => id));
+    for (const id of ['C4', 'C6', 'C9', 'C11', 'C13', 'H1', 'P4']) expect(found).toContain(id);
+    for (const id of ['S1', 'S2', 'S8']) expect(found).not.toContain(id);
+  });
+
+  it('finds a guard that believes whatever it is told, echoes it, and falls over what it cannot read', async () => {
+    const issuer = await startIssuer();
+    const url = await startServer((request, response) => {
+      const token = request.headers.authorization?.replace(/^Bearer /i, '');
+      try {
+        response.writeHead(decodeJwt(token ?? '').aud === 'my-api' ? 200 : 401).end(token);
+      } catch {
+        response.writeHead(500).end();
+      }
+    });
+    const report = await attackSuite(url, { issuer, accepted: ACCEPTED });
+    expect(report.letIn.map(({ id }) => id)).toEqual(expect.arrayContaining(['S1', 'S2', 'S8', 'S9', 'S10']));
+    expect(report.crashed).not.toEqual([]);
+    expect(report.echoed).not.toEqual([]);
+  });
+
+  it('says that it is of no use where a good token is not let in', async () => {
+    const issuer = await startIssuer();
+    const url = await startServer((_request, response) => response.writeHead(401).end());
+    await expect(attackSuite(url, { issuer, accepted: ACCEPTED })).rejects.toThrow(/of no use.*answered with 401/);
+  });
+});
+
+describe('a forged token', () => {
+  it('has a name of its own, and differs from the accepted one', async () => {
+    const issuer = await startIssuer('ES256');
+    const forged = await forgedTokens(issuer, ACCEPTED);
+    const names = forged.map(({ id, attack }) => `${id} ${attack}`);
+    expect(new Set(names).size).toBe(names.length);
+    const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
+    const good = await issuer.tokenFor(ACCEPTED);
+    await expect(
+      jwtVerify(good, keys, { audience: 'my-api', issuer: issuer.url, typ: 'at+jwt' }),
+    ).resolves.toBeDefined();
+  });
+});
+
+describe('the issuer in memory', () => {
+  it('tells by introspection which of its tokens are active', async () => {
+    const clock = new ManualClock();
+    const issuer = await startIssuer('RS256', clock);
+    const token = issuer.opaqueTokenFor({ ...ACCEPTED, expiresInSeconds: 60 });
+    const introspect = async () => {
+      const response = await fetch(issuer.introspectionEndpoint, {
+        method: 'POST',
+        body: new URLSearchParams({ token }),
+      });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    expect(await introspect()).toMatchObject({ active: true, client_id: 'billing', scope: 'read', aud: 'my-api' });
+    await clock.advance(61_000);
+    expect(await introspect()).toEqual({ active: false });
+  });
+
+  it('can be slow, broken, silent, and revoke', async () => {
+    const issuer = await startIssuer();
+    const token = issuer.opaqueTokenFor(ACCEPTED);
+    issuer.revoke(token);
+    const body = new URLSearchParams({ token });
+    const response = await fetch(issuer.introspectionEndpoint, { method: 'POST', body });
+    expect(await response.json()).toEqual({ active: false });
+    issuer.outage = 503;
+    expect((await fetch(issuer.jwksUri)).status).toBe(503);
+    issuer.outage = 'silence';
+    await expect(fetch(issuer.jwksUri, { signal: AbortSignal.timeout(50) })).rejects.toThrow(/timeout/);
+    issuer.outage = undefined;
+    issuer.latencyMs = 1000;
+    await expect(fetch(issuer.jwksUri, { signal: AbortSignal.timeout(50) })).rejects.toThrow(/timeout/);
+  });
+});
+
+describe('a fixed token provider', () => {
+  it('is what the HttpService has its tokens from, where it stands in: nobody is asked for one', async () => {
+    const received: (string | undefined)[] = [];
+    const api = await startServer(({ headers }, response) => {
+      received.push(headers.authorization);
+      response.end();
+    });
+    const options = {
+      identityProvider: genericOAuth2({ tokenEndpoint: 'https://idp.example/token' }),
+      clientId: 'billing',
+      clientSecret: 'never sent',
+      origins: [api],
+      http: { baseURL: api },
+    };
+    const module = await Test.createTestingModule({
+      imports: [IdentityM2MModule.forRoot({ client: options, clients: { other: options } })],
+    })
+      .overrideProvider(TokenProvider)
+      .useValue(new FixedTokenProvider('a-token', { origins: [api] }))
+      .overrideProvider(tokenProviderToken('other'))
+      .useValue(new FixedTokenProvider('another-token', { origins: [api] }))
+      .compile();
+    await module.get(HttpService).axiosRef.get('/');
+    await module.get<HttpService>(m2mHttpToken('other')).axiosRef.get('/');
+    expect(received).toEqual(['Bearer a-token', 'Bearer another-token']);
+    await module.close();
+  });
+
+  it('stands in for the real one', async () => {
+    const module = await Test.createTestingModule({
+      imports: [
+        IdentityM2MModule.forRoot({
+          client: {
+            identityProvider: genericOAuth2({ tokenEndpoint: 'https://idp.example/token' }),
+            clientId: 'billing',
+            clientSecret: 'never sent',
+          },
+        }),
+      ],
+    })
+      .overrideProvider(TokenProvider)
+      .useValue(new FixedTokenProvider('a-token', { origins: ['https://api.example'] }))
+      .compile();
+    const provider = module.get(TokenProvider);
+    expect((await provider.getToken()).reveal()).toBe('a-token');
+    expect(provider.peek()?.reveal()).toBe('a-token');
+    expect(provider.explain('https://api.example/x').isBound).toBe(true);
+    expect(provider.explain('https://elsewhere.example/').isBound).toBe(false);
+    const first = await provider.getToken();
+    expect(await provider.renewToken(first)).toBeUndefined();
+    (provider as FixedTokenProvider).replaceToken('another');
+    expect((await provider.renewToken(first))?.reveal()).toBe('another');
+    await module.close();
+  });
+});
