@@ -2,6 +2,7 @@ import * as cachedToken from './cached-token.mjs';
 import * as expiry from './expiry.mjs';
 import { guardedRoute } from './guarded-route.mjs';
 import * as herd from './herd.mjs';
+import * as importing from './import.mjs';
 import * as memory from './memory.mjs';
 import * as outage from './outage.mjs';
 import * as revocation from './revocation.mjs';
@@ -20,4 +21,5 @@ export const scenarios = {
   ...verification,
   'verify-memory': memory,
   ...guardedRoute,
+  import: importing,
 };
