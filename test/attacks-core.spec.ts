@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, test } from '@jest/globals';
 import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
@@ -431,6 +431,14 @@ describe('the attack list, encoding and parsing', () => {
     expect(await outcome(text)).toBe(reason);
     // Far beyond anything linear, far below anything else.
     expect(performance.now() - before).toBeLessThan(100);
+  });
+
+  test.each([undefined, null, 1, {}, ['a.b.c']])('P2 what is no text is no token: %j', async (nothing) => {
+    expect(await outcome(nothing as never)).toBe('token_malformed');
+  });
+
+  it('P2 a good token is accepted by a policy that asks for nothing', async () => {
+    expect(await outcome(forge(rsa, claims()), {})).toBe('accepted');
   });
 
   it('P3 a whole character in an escape is one', async () => {

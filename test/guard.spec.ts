@@ -507,3 +507,15 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     );
   });
 });
+
+test('a global guard that was not told whom to let in fails the boot', async () => {
+  const client = {
+    identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
+    clientId: 'billing',
+    clientSecret: 'a secret',
+  };
+  const boot = Test.createTestingModule({
+    imports: [IdentityM2MModule.forRoot({ client, globalGuard: true })],
+  }).compile();
+  await expect(boot).rejects.toMatchObject({ code: 'M2M_CONFIGURATION_INVALID', faults: [{ path: 'guard' }] });
+});

@@ -38,7 +38,7 @@ export function createAccessTokenVerifier(
   { clock = systemClock, production = process.env.NODE_ENV === 'production' }: VerifierSurroundings = {},
 ): AccessTokenVerifier {
   const faults = guardFaults(options, 'options', production);
-  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults);
+  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults, createAccessTokenVerifier.name);
   return accessTokenVerifier(guardConfiguration(options, production), clock);
 }
 

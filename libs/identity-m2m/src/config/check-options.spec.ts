@@ -382,6 +382,27 @@ describe('options that are wrong', () => {
     ],
     ['no clients in a list of clients', { guard: { ...guard, clients: [] } }, { 'guard.clients': 'a list of 0' }],
     ['a blank client', { guard: { ...guard, clients: [' '] } }, { 'guard.clients[0]': 'a text' }],
+    ['a client in place of a list', { guard: { ...guard, clients: 'a' } }, { 'guard.clients': 'a text' }],
+    [
+      'a client that is listed twice, so that its end would be a matter of order',
+      { guard: { ...guard, clients: [{ clientId: 'a', until: '2020-01-01' }, 'b', 'a'] } },
+      { 'guard.clients[2]': 'a repetition' },
+    ],
+    [
+      'a day that is in no calendar',
+      { guard: { ...guard, clients: [{ clientId: 'a', until: '2027-02-30T08:00:00+02:00' }] } },
+      { 'guard.clients[0].until': 'a text' },
+    ],
+    [
+      'keys over plain http, of a preset that was led elsewhere',
+      { guard: { ...guard, issuers: [{ ...guard.issuers[0], jwksUri: 'http://keys.example' }] } },
+      { 'guard.issuers[0].jwksUri': '"http://keys.example"' },
+    ],
+    [
+      'a token endpoint over plain http, of a provider made by hand',
+      { client: { ...client, identityProvider: { ...client.identityProvider, tokenEndpoint: 'http://id.example/t' } } },
+      { 'client.identityProvider.tokenEndpoint': '"http://id.example/t"' },
+    ],
     [
       'a guard with everything wrong at once',
       {

@@ -9,6 +9,7 @@ import { authenticationOf, bindingOf } from './client-configuration.js';
 import type { ClientOptions } from './client-options.js';
 import { clientSchema, isAuthentication, SECRET } from './client-schema.js';
 import { httpAllowance } from './http-allowance.js';
+import { identityProviderFaults } from './identity-provider-faults.js';
 
 /** What is wrong with a client's options, every wrong field at once. */
 export function clientFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
@@ -29,8 +30,8 @@ export function clientFaults(options: ClientOptions, root: string, production: b
 }
 
 function providerFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
-  const faults = options.identityProvider.faults(httpAllowance(options.unsafeAllowHttp, production));
-  return faults.map((fault) => ({ ...fault, path: `${root}.identityProvider.${fault.path}` }));
+  const http = httpAllowance(options.unsafeAllowHttp, production);
+  return identityProviderFaults(options.identityProvider, `${root}.identityProvider`, http);
 }
 
 function originsFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {

@@ -6,6 +6,7 @@ import { readKeySet } from '../verification/verification-key.js';
 import type { GuardOptions } from './guard-options.js';
 import { guardSchema } from './guard-schema.js';
 import { httpAllowance } from './http-allowance.js';
+import { identityProviderFaults } from './identity-provider-faults.js';
 
 /** What is wrong with the guard's options, every wrong field at once. */
 export function guardFaults(options: GuardOptions, root: string, production: boolean): OptionFault[] {
@@ -26,8 +27,9 @@ function issuerFaults(options: GuardOptions, root: string, production: boolean):
   const http = httpAllowance(options.unsafeAllowHttp === true, production);
   return options.issuers.flatMap((provider, index) => {
     const path = `${root}.issuers[${index}]`;
-    const faults = provider.faults(http).map((fault) => ({ ...fault, path: `${path}.${fault.path}` }));
+    const faults = identityProviderFaults(provider, path, http);
     if (provider.issuer === undefined) {
+      if (faults.some((fault) => fault.path === `${path}.issuer`)) return faults;
       faults.push({ path: `${path}.issuer`, expected: 'the issuer of the tokens', found: 'nothing' });
     } else if (options.issuers.slice(0, index).some(({ issuer }) => issuer === provider.issuer)) {
       faults.push({ path: `${path}.issuer`, expected: 'an issuer that is not listed yet', found: 'a repetition' });
@@ -54,9 +56,20 @@ function keyFaults(jwks: object, path: string): OptionFault[] {
 }
 
 function clientFaults({ issuers, clients = [] }: GuardOptions, root: string): OptionFault[] {
-  return clients.flatMap((client, index) => {
-    const issuer = typeof client === 'object' ? client.issuer : undefined;
-    return issuerNameFaults(issuers, issuer, `${root}.clients[${index}].issuer`);
+  const [only] = issuers;
+  const named = clients.map((client) =>
+    typeof client === 'object' ? client : { clientId: client, issuer: undefined },
+  );
+  return named.flatMap(({ clientId, issuer }, index) => {
+    const path = `${root}.clients[${index}]`;
+    const faults = issuerNameFaults(issuers, issuer, `${path}.issuer`);
+    const isSame = (other: (typeof named)[number]) =>
+      other.clientId === clientId && (other.issuer ?? only!.issuer) === (issuer ?? only!.issuer);
+    if (faults.length === 0 && named.slice(0, index).some(isSame)) {
+      // Which scopes and which end count would be a matter of order.
+      faults.push({ path, expected: 'a client that is not listed yet', found: 'a repetition' });
+    }
+    return faults;
   });
 }
 

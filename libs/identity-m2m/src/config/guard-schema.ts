@@ -6,6 +6,7 @@ import type { RevocationStore } from '../verification/revocation.js';
 import type { CredentialExtractor } from './credential-extractor.js';
 import { identityProviders } from './identity-provider-field.js';
 
+const A_LIST_OF_CLIENTS = 'a list of clients, at least one';
 const A_CLIENT = 'a client identifier, or { clientId, issuer, scopes, until }';
 
 const namedClient = z.strictObject({
@@ -37,7 +38,7 @@ const introspection = z.strictObject({
 export const guardSchema = z.strictObject({
   issuers: identityProviders,
   audience: textOrTexts('the name of this API in the tokens’ aud, or a list of names'),
-  clients: z.array(z.unknown().check(checkClient)).min(1, 'a list of clients, at least one').optional(),
+  clients: z.array(z.unknown().check(checkClient), A_LIST_OF_CLIENTS).min(1, A_LIST_OF_CLIENTS).optional(),
   introspection: z.array(introspection, 'a list of issuers to ask').optional(),
   agent: anAgent.optional(),
   revocations: field<RevocationStore>(
@@ -87,11 +88,17 @@ function checkClient({ value, issues }: z.core.ParsePayload): void {
 
 /** When a client stops being let in, in milliseconds since the epoch; undefined where that is no date. */
 export function endOf(until: unknown): number | undefined {
-  const isDateText =
-    typeof until === 'string' && /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/.test(until);
-  if (!isDateText && !(until instanceof Date)) return undefined;
+  if (!(until instanceof Date) && !(typeof until === 'string' && isDateText(until))) return undefined;
   const time = new Date(until).getTime();
   return Number.isNaN(time) ? undefined : time;
+}
+
+/** 30 February is none, although `Date` takes it for 2 March. */
+function isDateText(text: string): boolean {
+  if (!/^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/.test(text)) return false;
+  const [date] = text.split('T');
+  const day = new Date(`${date}T00:00:00Z`);
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date!);
 }
 
 function isSecret(value: unknown): boolean {

@@ -26,7 +26,7 @@ export function httpHeaders(answer: RefusalAnswer, options: ChallengeOptions): R
 export interface ChallengeOptions {
   readonly realm: string | undefined;
   /** Scopes that the handler asks for. */
-  readonly scopes: readonly string[];
+  readonly scopes: readonly string[] | undefined;
 }
 
 /** The challenge of RFC 6750 §3; undefined where no other token would help, so none is asked for. */
@@ -40,7 +40,7 @@ export function bearerChallenge(
     // No error code where nothing came: the caller may simply not have known that a token is needed (RFC 6750 §3.1).
     ['error', kind === 'missing' ? undefined : error],
     ['error_description', kind === 'invalid' ? 'The access token is not valid here' : undefined],
-    ['scope', kind === 'insufficient' ? scopes.join(' ') : undefined],
+    ['scope', kind === 'insufficient' ? scopes?.join(' ') : undefined],
   ];
   const text = parameters.flatMap(([name, value]) => (value === undefined ? [] : [`${name}="${value}"`])).join(', ');
   return text === '' ? 'Bearer' : `Bearer ${text}`;

@@ -32,6 +32,11 @@ export class InboundDecisions {
     private readonly surroundings: RouteSurroundings = { hasSeveralIssuers: false },
   ) {}
 
+  /** Whether anybody can be let in at all. */
+  get isConfigured(): boolean {
+    return this.verifier !== undefined;
+  }
+
   /** How many callers were let in and refused since the start, by transport. */
   counts(): Readonly<Record<string, TransportCount>> {
     return this.#counters.read();

@@ -9,7 +9,7 @@ import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
 
 /** Asked for where nothing is known of what a handler asks for; nobody gets to it. */
-const NO_POLICY: RoutePolicy = { scopes: [], clients: undefined };
+const NO_POLICY: RoutePolicy = {};
 
 /** Calls that were let in: one can meet the guard twice, as the global one and on its controller or handler. */
 const letIn = new WeakSet<ExecutionContext>();

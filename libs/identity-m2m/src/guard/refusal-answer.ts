@@ -21,7 +21,7 @@ export type RefusalKind = 'missing' | 'malformed' | 'invalid' | 'insufficient' |
  *
  * @param scopes Scopes that the handler asks for.
  */
-export function refusalAnswer({ reason, retryAfterSeconds }: Refusal, scopes: readonly string[]): RefusalAnswer {
+export function refusalAnswer({ reason, retryAfterSeconds }: Refusal, scopes: readonly string[] = []): RefusalAnswer {
   const kind = kindOf(reason);
   const [error, message] = TEXTS[kind];
   return {

@@ -66,5 +66,14 @@ export const RFC_9068: AccessTokenProfile = {
   clientIdClaims: ['client_id', 'azp'],
   requiredClaims: ['sub', 'iat', 'client_id'],
   foreignClaims: [],
-  isMachine: (claims) => claims.sub === claims.client_id,
+  isMachine: isSubject('client_id'),
 };
+
+/** The same where other claims name the client. */
+export function rfc9068WithClientIn(clientIdClaims: readonly string[]): AccessTokenProfile {
+  return { ...RFC_9068, clientIdClaims, requiredClaims: ['sub', 'iat'], isMachine: isSubject(...clientIdClaims) };
+}
+
+function isSubject(...names: readonly string[]): (claims: Claims) => boolean {
+  return (claims) => typeof claims.sub === 'string' && names.some((name) => claims[name] === claims.sub);
+}

@@ -23,7 +23,8 @@ const schema = z.strictObject({
  * A user pool of Amazon Cognito.
  *
  * Its access tokens name no audience: a token for one API is a token for all of them. Clients must be named in the
- * guard's options, and scopes (`resource server/scope`) are what tells one API from another.
+ * guard's options, and scopes (`resource server/scope`) are what tells one API from another. The guard's `audience` does
+ * not count for them; it is the name of the API all the same.
  */
 export function cognito(options: CognitoOptions): IdentityProvider {
   const { userPoolId, domain } = options;

@@ -8,7 +8,7 @@ export interface DuendeOptions {
   readonly issuer: string;
 }
 
-const schema = z.strictObject({ issuer: z.unknown() });
+const schema = z.strictObject({ issuer: z.unknown().optional() });
 
 /** A Duende IdentityServer. */
 export function duende(options: DuendeOptions): IdentityProvider {

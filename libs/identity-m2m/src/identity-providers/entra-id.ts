@@ -34,7 +34,7 @@ export function entraId(options: EntraIdOptions): IdentityProvider {
   const isV1 = tokenVersion === 'v1';
   return {
     name: 'Microsoft Entra ID',
-    issuer: isV1 ? `https://sts.windows.net/${encodeURIComponent(tenantId)}/` : `${tenant}/v2.0`,
+    issuer: isV1 ? `https://${v1IssuerHost(host)}/${encodeURIComponent(tenantId)}/` : `${tenant}/v2.0`,
     tokenEndpoint: `${tenant}/oauth2/v2.0/token`,
     clientSecretMethod: 'client_secret_post',
     tokenRequestHeaders: {},
@@ -42,6 +42,11 @@ export function entraId(options: EntraIdOptions): IdentityProvider {
     accessToken: accessToken(tenantId, isV1),
     faults: (http) => presetFaults(options, schema, [], http),
   };
+}
+
+/** The cloud of China has an issuer of its own; the others share one. */
+function v1IssuerHost(host: string): string {
+  return String(host).toLowerCase().endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
 }
 
 function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {

@@ -5,7 +5,12 @@ import type { OptionFault } from '../foundation/option-fault.js';
 import { optionFaults } from '../foundation/option-faults.js';
 import { aFunction, field, flag, oneOf, someOf, text, texts } from '../foundation/option-field.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
-import { type AccessTokenProfile, RFC_9068, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
+import {
+  type AccessTokenProfile,
+  RFC_9068,
+  rfc9068WithClientIn,
+  SIGNATURE_ALGORITHMS,
+} from './access-token-profile.js';
 import { addressFault } from './address-fault.js';
 import { isForeignTokenType } from './foreign-token-types.js';
 import type { IdentityProvider, JsonWebKeySet } from './identity-provider.js';
@@ -29,8 +34,8 @@ export interface GenericOAuth2Options {
   readonly name?: string;
   /** How a client secret is sent. Default: `client_secret_basic`. */
   readonly clientSecretMethod?: ClientSecretMethod;
-  /** What is peculiar to its access tokens; the rest is as RFC 9068 has it. */
-  readonly accessToken?: Partial<AccessTokenProfile>;
+  /** What is peculiar to its access tokens; the rest is as RFC 9068 has it. They always name an audience. */
+  readonly accessToken?: Partial<Omit<AccessTokenProfile, 'hasNoAudience'>>;
 }
 
 /** Any OAuth 2.0 authorization server that keeps to the standards. */
@@ -46,9 +51,13 @@ export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
     jwks: options.jwks,
     jwksFile: options.jwksFile,
     introspectionEndpoint: options.introspectionEndpoint,
-    accessToken: { ...RFC_9068, ...definedOnly(options.accessToken) },
+    accessToken: { ...profileOf(options.accessToken?.clientIdClaims), ...definedOnly(options.accessToken) },
     faults: (http) => faults(options, http),
   };
+}
+
+function profileOf(clientIdClaims: readonly string[] | undefined): AccessTokenProfile {
+  return Array.isArray(clientIdClaims) ? rfc9068WithClientIn(clientIdClaims) : RFC_9068;
 }
 
 const claimNames = field<readonly string[]>(

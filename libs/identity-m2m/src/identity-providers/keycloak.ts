@@ -9,13 +9,15 @@ export interface KeycloakOptions {
   readonly realm: string;
 }
 
-const schema = z.strictObject({ url: z.unknown(), realm: pathSegment('the name of a realm') });
+const schema = z.strictObject({ url: z.unknown().optional(), realm: pathSegment('the name of a realm') });
 
 /**
  * A realm of Keycloak.
  *
  * Tokens are for the audience `account` until the client has an audience mapper for your API. Clients must be named in
- * the guard's options: anybody who may register users could make one that is called like a service account.
+ * the guard's options: anybody who may register users could make one that is called like a service account. Their tokens
+ * need the claims of the client scope `service_account` (before version 24: of the client's own mappers) or those of
+ * `profile`: without, a machine can't be told from a person.
  */
 export function keycloak(options: KeycloakOptions): IdentityProvider {
   const issuer = `${withoutTrailingSlash(options.url)}/realms/${encodeURIComponent(options.realm)}`;
@@ -47,9 +49,14 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   requiresNamedClients: true,
 };
 
-/** A person has a session; the user behind a client has a name that is made of the client's, in lower case. */
+/**
+ * A person has a session, but not in a token that a client has exchanged: so it has to be shown that there is none. The
+ * user behind a client has a name that is made of the client's, in lower case; and only a token of its own repeats the
+ * client beside `azp`.
+ */
 function isMachine(claims: Claims): boolean {
   if (Object.hasOwn(claims, 'sid') || Object.hasOwn(claims, 'session_state')) return false;
-  const { preferred_username: userName, azp } = claims;
-  return userName === undefined || (typeof azp === 'string' && userName === `service-account-${azp.toLowerCase()}`);
+  const { preferred_username: userName, azp, client_id: client = claims.clientId } = claims;
+  if (typeof azp !== 'string') return false;
+  return userName === undefined ? client === azp : userName === `service-account-${azp.toLowerCase()}`;
 }

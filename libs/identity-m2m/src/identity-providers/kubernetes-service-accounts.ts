@@ -14,7 +14,7 @@ export interface KubernetesServiceAccountsOptions {
 }
 
 const schema = z.strictObject({
-  issuer: z.unknown(),
+  issuer: z.unknown().optional(),
   jwksUri: z.unknown().optional(),
   jwksFile: text('a path').optional(),
 });
@@ -34,7 +34,8 @@ export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOpti
     jwksUri: options.jwksUri,
     jwksFile: options.jwksFile,
     accessToken: ACCESS_TOKEN,
-    faults: (http) => presetFaults(options, schema, ['issuer', 'jwksUri'], http),
+    faults: (http) =>
+      presetFaults(options, schema, options.jwksUri === undefined ? ['issuer'] : ['issuer', 'jwksUri'], http),
   };
 }
 

@@ -23,13 +23,15 @@ export function withoutTrailingSlash(address: unknown): string {
   return String(address).replace(/\/+$/, '');
 }
 
-/** What is wrong with the options of a preset: by their schema, and those of them that are addresses. */
+/**
+ * What is wrong with the options of a preset: by their schema, and those of them that are addresses. An address that was
+ * left out is none.
+ */
 export function presetFaults<Options extends object>(
   options: Options,
   schema: z.ZodType,
   addresses: readonly (keyof Options & string)[],
   http: HttpAllowance,
 ): OptionFault[] {
-  const given = addresses.filter((path) => options[path] !== undefined);
-  return [...optionFaults(schema, options), ...given.flatMap((path) => addressFault(path, options[path], http))];
+  return [...optionFaults(schema, options), ...addresses.flatMap((path) => addressFault(path, options[path], http))];
 }

@@ -92,6 +92,11 @@ const presets: Readonly<Record<string, Preset>> = {
       ['a person', { preferred_username: 'jane' }, 'not_a_machine'],
       ['a person of a similar name', { preferred_username: 'service-account-other' }, 'not_a_machine'],
       ['a person with a session', { sid: 's' }, 'not_a_machine'],
+      [
+        'a person whose token a client has exchanged',
+        { client_id: undefined, preferred_username: undefined, sub: 'jane' },
+        'not_a_machine',
+      ],
       ['two clients', { client_id: 'other' }, 'client_ambiguous'],
       ['an older two clients', { clientId: 'other' }, 'client_ambiguous'],
     ],
@@ -214,6 +219,38 @@ describe.each(Object.entries(presets))(
   },
 );
 
+it('knows a service account of Keycloak by its name or by its client, as each version writes it', async () => {
+  const { provider, typ, clients, machine } = presets.Keycloak!;
+  const named = { client_id: undefined };
+  const repeated = { preferred_username: undefined };
+  const olderRepeated = { preferred_username: undefined, client_id: undefined, clientId: 'Billing' };
+  for (const claims of [named, repeated, olderRepeated]) {
+    expect(await outcome(provider, { ...machine, ...claims }, typ, clients)).toBe('accepted as Billing');
+  }
+});
+
+it('takes the claims that name the client for the subject, where another server names it in its own way', async () => {
+  const provider = genericOAuth2({ issuer: 'https://id.example', accessToken: { clientIdClaims: ['appid'] } });
+  const of = (claims: object) => outcome(provider, claims, 'at+jwt', undefined);
+  expect(await of({ sub: 'app', appid: 'app' })).toBe('accepted as app');
+  expect(await of({ sub: 'jane', appid: 'app' })).toBe('not_a_machine');
+});
+
+it('takes no token for a machine’s that names neither a subject nor a client', async () => {
+  const accessToken = { clientIdClaims: ['azp'], requiredClaims: ['iat'] };
+  const provider = genericOAuth2({ issuer: 'https://id.example', accessToken });
+  expect(await outcome(provider, { azp: 'web-app' }, 'at+jwt', undefined)).toBe('not_a_machine');
+  const { isMachine } = genericOAuth2({ issuer: 'https://id.example' }).accessToken;
+  expect(isMachine!({})).toBe(false);
+});
+
+it('knows the issuer of Entra ID, version 1, in each national cloud', () => {
+  const issuerAt = (host?: string) => entraId({ tenantId: TENANT, tokenVersion: 'v1', ...(host && { host }) }).issuer;
+  expect(issuerAt()).toBe(`https://sts.windows.net/${TENANT}/`);
+  expect(issuerAt('login.microsoftonline.us')).toBe(`https://sts.windows.net/${TENANT}/`);
+  expect(issuerAt('login.partner.microsoftonline.cn')).toBe(`https://sts.chinacloudapi.cn/${TENANT}/`);
+});
+
 it('takes app roles of Entra ID and lists of scopes for scopes', async () => {
   const needs = (...scopes: string[]) => ({ scopes, clients: undefined });
   const { provider, typ, clients } = presets['Entra ID, v2']!;
@@ -230,6 +267,7 @@ describe('the options of presets', () => {
 
   test.each<readonly [string, () => IdentityProvider, readonly string[]]>([
     ['Keycloak without a realm', () => keycloak({ url: 'https://id.example', realm: '' }), ['realm']],
+    ['Keycloak without an address', () => keycloak({ url: undefined, realm: 'acme' } as never), ['url']],
     ['Keycloak over plain http', () => keycloak({ url: 'http://id.example', realm: 'a/b' }), ['realm', 'url']],
     ['Auth0 with an address', () => auth0({ domain: 'https://acme.auth0.com' }), ['domain']],
     ['Auth0 without a domain', () => auth0({ domain: undefined } as never), ['domain']],
@@ -241,6 +279,7 @@ describe('the options of presets', () => {
     ['Entra ID for everybody', () => entraId({ tenantId: 'common' }), ['tenantId']],
     ['Entra ID of version 3', () => entraId({ tenantId: TENANT, tokenVersion: 'v3' as never }), ['tokenVersion']],
     ['Duende without an issuer', () => duende({ issuer: '' }), ['issuer']],
+    ['Kubernetes without an issuer', () => kubernetesServiceAccounts({} as never), ['issuer']],
     ['Cognito without a region', () => cognito({ userPoolId: 'AbCdEf123' }), ['userPoolId']],
     [
       'Kubernetes with keys nowhere',
@@ -249,7 +288,7 @@ describe('the options of presets', () => {
     ],
     [
       'an API of no name',
-      () => genericOAuth2({ issuer: 'https://id.example', accessToken: { hasNoAudience: true } }),
+      () => genericOAuth2({ issuer: 'https://id.example', accessToken: { hasNoAudience: true } as never }),
       ['accessToken.hasNoAudience'],
     ],
     [

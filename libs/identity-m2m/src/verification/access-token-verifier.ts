@@ -32,7 +32,7 @@ export interface AccessTokenVerifierOptions {
 
 export type Verdict = { readonly ok: true; readonly caller: MachineCaller } | Refusal;
 
-const ANY_ROUTE: RoutePolicy = { scopes: [], clients: undefined };
+const ANY_ROUTE: RoutePolicy = {};
 
 /**
  * Tells whose access token a text is, if it is one, and whether that one may come.
@@ -66,6 +66,7 @@ export class AccessTokenVerifier {
    * which never rejects.
    */
   verify(token: string, route: RoutePolicy = ANY_ROUTE): Verdict | Promise<Verdict> {
+    if (typeof token !== 'string') return refuse('token_malformed');
     const known = this.#verified.get(token);
     if (known) return this.#judgeSigned(known, route, known);
     if (this.options.opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);

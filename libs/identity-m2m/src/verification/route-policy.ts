@@ -4,12 +4,12 @@ import { type Refusal, type RefusalReason, refuse } from './refusal.js';
 
 /** What a route asks for besides a good token. */
 export interface RoutePolicy {
-  /** Scopes that the token must have. */
-  readonly scopes: readonly string[];
+  /** Scopes that the token must have; undefined: none. */
+  readonly scopes?: readonly string[] | undefined;
   /** Whether it must have all of them or any one. Default: all. */
   readonly scopesMode?: 'all' | 'any' | undefined;
   /** Clients, one of which the caller must be; undefined: whomever the guard lets in. */
-  readonly clients: readonly string[] | undefined;
+  readonly clients?: readonly string[] | undefined;
   /** What the token's claims must be. */
   readonly claims?: ClaimRules | undefined;
   /** Whether the issuer must be asked about the token even where its signature is good. Default: false. */
@@ -44,12 +44,14 @@ export function rightsFault(
   // A client that the guard's options name was named together with its issuer.
   const isUnmistakable = caller.isNamed || !hasSeveralIssuers;
   if (policy.clients && !(isUnmistakable && policy.clients.includes(caller.clientId))) return 'client_not_allowed';
-  if (policy.scopes.length > 0 && !hasScopes(caller, policy)) return 'scope_insufficient';
+  if (policy.scopes && policy.scopes.length > 0 && !hasScopes(caller, policy.scopes, policy.scopesMode)) {
+    return 'scope_insufficient';
+  }
   if (policy.claims && !meetsRules(caller.claims, policy.claims)) return 'claims_insufficient';
   return undefined;
 }
 
-function hasScopes(caller: MachineCaller, { scopes, scopesMode }: RoutePolicy): boolean {
+function hasScopes(caller: MachineCaller, scopes: readonly string[], mode: RoutePolicy['scopesMode']): boolean {
   const has = (scope: string) => caller.scopes.includes(scope);
-  return scopesMode === 'any' ? scopes.some(has) : scopes.every(has);
+  return mode === 'any' ? scopes.some(has) : scopes.every(has);
 }
