@@ -1,11 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import { Controller, Get, type INestApplication } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import {
   genericOAuth2,
   IdentityM2MModule,
@@ -69,6 +70,26 @@ async function startServer(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+type Check = (
+  token: string,
+  by: {
+    readonly keys: JWTVerifyGetKey;
+    readonly rules: { readonly issuer: string; readonly audience: string; readonly typ: string };
+  },
+) => Promise<unknown>;
+
+/** A server that lets in whose token passes a check. */
+const startGuard = (check: (token: string) => unknown) =>
+  startServer((request, response) => {
+    const token = request.headers.authorization?.replace(/^Bearer /i, '') ?? '';
+    void Promise.resolve()
+      .then(() => check(token))
+      .then(
+        () => response.writeHead(200).end(),
+        () => response.writeHead(401).end(),
+      );
+  });
+
 describe('the attack suite', () => {
   it.each(['RS256', 'PS256', 'ES256', 'EdDSA'])(
     'gets nothing through the guard, with keys for %s',
@@ -76,7 +97,7 @@ describe('the attack suite', () => {
       const issuer = await startIssuer(algorithm);
       const app = await startApplication(issuer);
       const report = await attackSuite(app, { issuer, accepted: ACCEPTED, path: '/things' });
-      expect(report).toMatchObject({ letIn: [], crashed: [], echoed: [] });
+      expect(report).toMatchObject({ letIn: [], crashed: [], echoed: [], lured: [] });
       expect(report.made).toBeGreaterThan(150);
     },
   );
@@ -85,23 +106,79 @@ describe('the attack suite', () => {
     const issuer = await startIssuer();
     const app = await startApplication(issuer, new FastifyAdapter());
     const report = await attackSuite(app, { issuer, accepted: ACCEPTED, path: '/things' });
-    expect(report).toMatchObject({ letIn: [], crashed: [], echoed: [] });
+    expect(report).toMatchObject({ letIn: [], crashed: [], echoed: [], lured: [] });
   });
 
   it('finds what a guard lets in that checks nothing but the signature', async () => {
     const issuer = await startIssuer();
     const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
-    const url = await startServer((request, response) => {
-      const token = request.headers.authorization?.replace(/^Bearer /i, '') ?? '';
-      void jwtVerify(token, keys).then(
-        () => response.writeHead(200).end(),
-        () => response.writeHead(401).end(),
-      );
-    });
+    const url = await startGuard((token) => jwtVerify(token, keys));
     const { letIn } = await attackSuite(url, { issuer, accepted: ACCEPTED });
     const found = new Set(letIn.map(({ id }) => id));
     for (const id of ['C4', 'C6', 'C9', 'C11', 'C13', 'H1', 'P4']) expect(found).toContain(id);
     for (const id of ['S1', 'S2', 'S8']) expect(found).not.toContain(id);
+  });
+
+  it('makes its forgeries from the token that is let in, header and all', async () => {
+    const issuer = await startIssuer();
+    const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
+    const url = await startGuard((token) => jwtVerify(token, keys, { typ: 'JWT' }));
+    const { letIn } = await attackSuite(url, { issuer, accepted: { ...ACCEPTED, header: { typ: 'JWT' } } });
+    const found = new Set(letIn.map(({ id }) => id));
+    for (const id of ['C4', 'C6', 'C9', 'C12', 'C13', 'H6', 'P4']) expect(found).toContain(id);
+  });
+
+  it.each<readonly [string, string, readonly string[], Check]>([
+    [
+      'takes the keys that the token names',
+      'S10 names its own key set in jku',
+      ['/attacker/keys'],
+      async (token, { keys, rules }) => {
+        const { jku } = decodeProtectedHeader(token);
+        return jwtVerify(token, jku ? createRemoteJWKSet(new URL(jku)) : keys, rules);
+      },
+    ],
+    [
+      'takes the certificate that the token names',
+      'S10 names its own certificate in x5u',
+      ['/attacker/certificate'],
+      async (token, { keys, rules }) => {
+        const { x5u } = decodeProtectedHeader(token);
+        if (!x5u) return jwtVerify(token, keys, rules);
+        const pem = await (await fetch(x5u)).text();
+        return jwtVerify(token, new X509Certificate(pem).publicKey, rules);
+      },
+    ],
+    [
+      'takes the certificate that the token brings',
+      'S10 brings its own certificate in x5c',
+      [],
+      async (token, { keys, rules }) => {
+        const [der] = decodeProtectedHeader(token).x5c ?? [];
+        if (!der) return jwtVerify(token, keys, rules);
+        return jwtVerify(token, new X509Certificate(Buffer.from(der, 'base64')).publicKey, rules);
+      },
+    ],
+    [
+      'trusts whatever issuer has keys',
+      'C4 an issuer of the attacker’s, with keys that can be found',
+      ['/attacker/.well-known/openid-configuration', '/attacker/keys'],
+      async (token, { rules: { audience, typ } }) => {
+        const metadata = await fetch(`${decodeJwt(token).iss}/.well-known/openid-configuration`);
+        const { jwks_uri: address } = (await metadata.json()) as { jwks_uri: string };
+        return jwtVerify(token, createRemoteJWKSet(new URL(address)), { audience, typ });
+      },
+    ],
+    ['does not ask for scopes', 'H6 no scope', [], (token, { keys, rules }) => jwtVerify(token, keys, rules)],
+    ['lets people in', 'C12 a user’s own', [], (token, { keys, rules }) => jwtVerify(token, keys, rules)],
+  ])('finds the hole of a guard that %s', async (_name, hole, lured, check) => {
+    const issuer = await startIssuer();
+    const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
+    const rules = { issuer: issuer.url, audience: 'my-api', typ: 'at+jwt' };
+    const url = await startGuard((token) => check(token, { keys, rules }));
+    const report = await attackSuite(url, { issuer, accepted: ACCEPTED });
+    expect(report.letIn.map(({ id, attack }) => `${id} ${attack}`)).toContain(hole);
+    expect(report.lured.toSorted()).toEqual(lured);
   });
 
   it('finds a guard that believes whatever it is told, echoes it, and falls over what it cannot read', async () => {
@@ -149,6 +226,7 @@ describe('the issuer in memory', () => {
     const introspect = async () => {
       const response = await fetch(issuer.introspectionEndpoint, {
         method: 'POST',
+        headers: { authorization: 'Basic eDp5' },
         body: new URLSearchParams({ token }),
       });
       return (await response.json()) as Record<string, unknown>;
@@ -163,8 +241,10 @@ describe('the issuer in memory', () => {
     const token = issuer.opaqueTokenFor(ACCEPTED);
     issuer.revoke(token);
     const body = new URLSearchParams({ token });
-    const response = await fetch(issuer.introspectionEndpoint, { method: 'POST', body });
+    const authorization = 'Basic eDp5';
+    const response = await fetch(issuer.introspectionEndpoint, { method: 'POST', headers: { authorization }, body });
     expect(await response.json()).toEqual({ active: false });
+    expect((await fetch(issuer.introspectionEndpoint, { method: 'POST', body })).status).toBe(401);
     issuer.outage = 503;
     expect((await fetch(issuer.jwksUri)).status).toBe(503);
     issuer.outage = 'silence';
@@ -172,6 +252,24 @@ describe('the issuer in memory', () => {
     issuer.outage = undefined;
     issuer.latencyMs = 1000;
     await expect(fetch(issuer.jwksUri, { signal: AbortSignal.timeout(50) })).rejects.toThrow(/timeout/);
+  });
+});
+
+describe('the issuer in memory goes on', () => {
+  it('with keys of the same algorithm after a rotation', async () => {
+    const issuer = await startIssuer('ES256');
+    await issuer.rotateKeys({ keep: true });
+    expect(issuer.publicKeys.map(({ alg }) => alg)).toEqual(['ES256', 'ES256']);
+  });
+
+  it('after it was left in the middle of a request', async () => {
+    const issuer = await startIssuer();
+    const { port } = new URL(issuer.url);
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write('POST /introspect HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ntoken=');
+    while (issuer.introspectionRequests === 0) await new Promise(setImmediate);
+    socket.destroy();
+    expect((await fetch(issuer.jwksUri)).status).toBe(200);
   });
 });
 

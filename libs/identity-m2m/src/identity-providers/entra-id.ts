@@ -46,7 +46,7 @@ export function entraId(options: EntraIdOptions): IdentityProvider {
 
 /** The cloud of China has an issuer of its own; the others share one. */
 function v1IssuerHost(host: string): string {
-  return String(host).toLowerCase().endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
+  return inLowerCase(host).endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
 }
 
 function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {

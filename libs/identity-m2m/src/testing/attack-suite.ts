@@ -1,13 +1,15 @@
 import { request } from 'node:http';
 import { request as secureRequest } from 'node:https';
-import { forgedTokens } from './forged-tokens.js';
+import { ATTACKER_PATHS } from './attacker.js';
+import { type ForgeryMaterial, forgeryMaterial } from './forged-token.js';
+import { forgedFrom } from './forged-tokens.js';
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /** Where to attack, and with what. */
 export interface AttackSuiteOptions {
   /** An issuer that the attacked application trusts. */
   readonly issuer: TestIssuer;
-  /** A token of it that the application lets in. */
+  /** A token of it that the application lets in; its scopes are those that the route asks for. */
   readonly accepted: TestTokenOptions;
   /** A guarded route that answers a good token with 2xx. Default: `/`. */
   readonly path?: string;
@@ -35,6 +37,8 @@ export interface AttackReport {
   readonly crashed: readonly AttackOutcome[];
   /** Refusals that show the caller something of the token. */
   readonly echoed: readonly AttackOutcome[];
+  /** Addresses of the attacker's that the application asked for, because a token named them: it can be led anywhere. */
+  readonly lured: readonly string[];
 }
 
 /** An application that listens, as Nest has it, or its address. */
@@ -54,8 +58,9 @@ export async function attackSuite(target: AttackTarget, options: AttackSuiteOpti
   const base = typeof target === 'string' ? target : await target.getUrl();
   const url = new URL(path, base.replace('[::1]', 'localhost'));
   const good = await issuer.tokenFor(accepted);
-  const requireGood = async (when: string) => {
-    const { status } = await send(url, method, [['Authorization', `Bearer ${good}`]]);
+  const material = await forgeryMaterial(issuer, accepted);
+  const requireGood = async (when: string, token = good) => {
+    const { status } = await send(url, method, [['Authorization', `Bearer ${token}`]]);
     if (status === undefined || status < 200 || status > 299) {
       throw new Error(
         `The attack suite is of no use: ${when}, a good token was answered with ${status ?? 'no answer'} at ${method} ${url.href}. Let the application trust the issuer, and name the client, audience and scopes that the route lets in.`,
@@ -63,7 +68,8 @@ export async function attackSuite(target: AttackTarget, options: AttackSuiteOpti
     }
   };
   await requireGood('at the start');
-  const attacks = [...(await tokenAttacks(issuer, accepted)), ...carriageAttacks(good, url)];
+  await requireGood('before anything was forged in it', material.token);
+  const attacks = [...(await tokenAttacks(material)), ...carriageAttacks(good, url)];
   const outcomes: (AttackOutcome & { readonly echoes: boolean })[] = [];
   const waiting = [...attacks];
   const attackInTurn = async () => {
@@ -87,6 +93,7 @@ export async function attackSuite(target: AttackTarget, options: AttackSuiteOpti
     letIn: reported(({ status }) => status !== undefined && status < 400),
     crashed: reported(({ status }) => status !== undefined && status >= 500 && status !== 503),
     echoed: reported(({ echoes }) => echoes),
+    lured: issuer.publishedPathsAsked.filter((path) => attackersPaths.has(path)),
   };
 }
 
@@ -101,8 +108,10 @@ interface Attack {
   readonly marks: readonly string[];
 }
 
-async function tokenAttacks(issuer: TestIssuer, accepted: TestTokenOptions): Promise<Attack[]> {
-  const forged = await forgedTokens(issuer, accepted);
+const attackersPaths = new Set<string>(Object.values(ATTACKER_PATHS));
+
+async function tokenAttacks(material: ForgeryMaterial): Promise<Attack[]> {
+  const forged = await forgedFrom(material);
   return (
     forged
       // What no HTTP header can hold cannot be sent, by nobody.

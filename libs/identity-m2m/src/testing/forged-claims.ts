@@ -1,13 +1,15 @@
-import { type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
+import type { Attacker } from './attacker.js';
+import { type ForgedToken, type Forgery, type ForgeryMaterial, named, segment } from './forged-token.js';
+import { signatureOf } from './signing-key.js';
+import type { TestTokenOptions } from './test-issuer.js';
 
 /** Tokens that the issuer did sign, and that are not for this API, not for this time, or no access tokens of machines. */
 export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
-  const { issuer, claims, accepted } = material;
+  const { issuer, claims, accepted, header, attacker } = material;
   const now = Number(claims.iat);
   const withClaims = (changes: Readonly<Record<string, unknown>>) =>
-    issuer.signText(JSON.stringify(issuer.usualHeader), JSON.stringify({ ...claims, ...changes }));
-  const withType = (typ: unknown) =>
-    issuer.signText(JSON.stringify({ ...issuer.usualHeader, typ }), JSON.stringify(claims));
+    issuer.signText(JSON.stringify(header), JSON.stringify({ ...claims, ...changes }));
+  const withType = (typ: unknown) => issuer.signText(JSON.stringify({ ...header, typ }), JSON.stringify(claims));
   const each = (claim: string, values: readonly unknown[]): Forgery[] =>
     values.map((value) => [`${claim} ${JSON.stringify(value) ?? 'missing'}`, withClaims({ [claim]: value })]);
   const audience = Array.isArray(accepted.audience) ? String(accepted.audience[0]) : String(accepted.audience);
@@ -36,6 +38,7 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
         ` ${issuer.url}`,
         'https://attacker.example',
       ]),
+      ['an issuer of the attacker’s, with keys that can be found', ofAnotherIssuer(attacker, header, claims)],
     ]),
     ...named(
       'C6',
@@ -56,6 +59,7 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
         `${audience} another-api`,
       ]),
     ),
+    ...named('H6', withoutScopes(accepted, withClaims)),
     ...named('C7', each('scope', [1, {}, true, [{ scope: 'all' }], [1], [[]]])),
     ...named('C9', [
       ...each('client_id', [
@@ -78,7 +82,10 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
       ['an ID token', withClaims({ nonce: 'n-1', at_hash: 'AAAA', auth_time: now })],
       ['a logout token', withClaims({ events: { 'http://schemas.openid.net/event/backchannel-logout': {} } })],
     ]),
-    ...named('C12', [['on behalf of a user', withClaims({ sub: 'a-user', act: { sub: accepted.clientId } })]]),
+    ...named('C12', [
+      ['on behalf of a user', withClaims({ sub: 'a-user', act: { sub: accepted.clientId } })],
+      ['a user’s own', withClaims({ sub: 'a-user' })],
+    ]),
     ...named(
       'C13',
       each('cnf', [
@@ -91,5 +98,23 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
         { 'x5t#S256': 'A'.repeat(43) },
       ]),
     ),
+  ];
+}
+
+function ofAnotherIssuer({ key, url }: Attacker, header: object, claims: object): string {
+  const input = `${segment(header)}.${segment({ ...claims, iss: url })}`;
+  return `${input}.${signatureOf(input, key.algorithm, key.privateKey).toString('base64url')}`;
+}
+
+/** Where the route asks for scopes. */
+function withoutScopes(
+  { scopes = [] }: TestTokenOptions,
+  withClaims: (changes: Readonly<Record<string, unknown>>) => string,
+): Forgery[] {
+  if (scopes.length === 0) return [];
+  return [
+    ['no scope', withClaims({ scope: undefined })],
+    ['another scope', withClaims({ scope: 'another' })],
+    ['scopes that begin like those', withClaims({ scope: scopes.map((scope) => `${scope}.x`).join(' ') })],
   ];
 }

@@ -40,8 +40,8 @@ function outOfShape({ token }: ForgeryMaterial): Forgery[] {
 }
 
 /** GHSA-5hjw-83fp-phq9 and the like: what is no object has no claims to check. */
-function noObjects({ issuer, claims }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(issuer.usualHeader);
+function noObjects({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[] {
+  const header = JSON.stringify(usual);
   const payload = JSON.stringify(claims);
   const texts: [string, string | Buffer][] = [
     ['a list', `[${payload}]`],
@@ -64,8 +64,8 @@ function noObjects({ issuer, claims }: ForgeryMaterial): Forgery[] {
 }
 
 /** RFC 7515 §4 and §10.12: readers differ in which of two they take. */
-function duplicateMembers({ issuer, claims, accepted }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(issuer.usualHeader);
+function duplicateMembers({ issuer, header: usual, claims, accepted }: ForgeryMaterial): Forgery[] {
+  const header = JSON.stringify(usual);
   const payload = JSON.stringify(claims);
   const withFirst = (text: string, member: string) => `{${member},${text.slice(1)}`;
   const audience = JSON.stringify(accepted.audience);
@@ -80,8 +80,8 @@ function duplicateMembers({ issuer, claims, accepted }: ForgeryMaterial): Forger
   ];
 }
 
-function prototypeMembers({ issuer, claims }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(issuer.usualHeader);
+function prototypeMembers({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[] {
+  const header = JSON.stringify(usual);
   const { iss, aud, exp, ...rest } = claims;
   const member = (name: string, value: unknown) => `${JSON.stringify(name)}:${JSON.stringify(value)}`;
   return [
@@ -96,8 +96,8 @@ function prototypeMembers({ issuer, claims }: ForgeryMaterial): Forgery[] {
   ];
 }
 
-function deepAndWide({ issuer, claims }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(issuer.usualHeader);
+function deepAndWide({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[] {
+  const header = JSON.stringify(usual);
   const open = JSON.stringify(claims).slice(0, -1);
   return [
     ['lists in lists, 2,000 deep', issuer.signText(header, `${open},"x":${'['.repeat(2000)}${']'.repeat(2000)}}`)],

@@ -5,7 +5,8 @@ import { generateSigningKey, signatureOf } from './signing-key.js';
 /** Tokens whose signature proves nothing: RFC 8725 §2.1, §3.1, §3.10, RFC 7515. */
 export async function forgedSignatures(material: ForgeryMaterial): Promise<ForgedToken[]> {
   const { alg } = material.header;
-  const attacker = await generateSigningKey(alg, material.header.kid);
+  const { attacker } = material;
+  const { certificate, key: certifiedKey } = attacker.certified;
   const otherKind = await generateSigningKey(alg.startsWith('ES') ? 'RS256' : 'ES256', material.header.kid);
   return [
     ...named('S1', withoutAlgorithm(material)),
@@ -20,17 +21,20 @@ export async function forgedSignatures(material: ForgeryMaterial): Promise<Forge
     ...named('S5', otherAlgorithms(material)),
     ...named('S6', degenerateSignatures(material)),
     ...named('S8', [
-      ['signed with another key of the same name', signedBy(attacker, {}, material)],
+      ['signed with another key of the same name', signedBy(attacker.key, {}, material)],
       ...damagedSignatures(material),
     ]),
     ...named('S9', [
-      ['brings its own key in jwk', signedBy(attacker, { jwk: attacker.publicJwk }, material)],
-      ['brings its own key and no kid', signedBy(attacker, { jwk: attacker.publicJwk, kid: undefined }, material)],
+      ['brings its own key in jwk', signedBy(attacker.key, { jwk: attacker.key.publicJwk }, material)],
+      [
+        'brings its own key and no kid',
+        signedBy(attacker.key, { jwk: attacker.key.publicJwk, kid: undefined }, material),
+      ],
     ]),
     ...named('S10', [
-      ['names its own key set in jku', signedBy(attacker, { jku: `${material.issuer.url}/attacker` }, material)],
-      ['names its own certificate in x5u', signedBy(attacker, { x5u: `${material.issuer.url}/attacker` }, material)],
-      ['brings its own certificate in x5c', signedBy(attacker, { x5c: ['MIIB'] }, material)],
+      ['names its own key set in jku', signedBy(attacker.key, { jku: attacker.jwksUri }, material)],
+      ['names its own certificate in x5u', signedBy(certifiedKey, { x5u: attacker.certificateUri }, material)],
+      ['brings its own certificate in x5c', signedBy(certifiedKey, { x5c: [certificate] }, material)],
     ]),
     ...named('S11', oddKeyNames(material)),
     ...named('S12', criticalExtensions(material)),
@@ -114,12 +118,12 @@ function degenerateSignatures({ issuer, header, claims }: ForgeryMaterial): Forg
   ];
 }
 
-function damagedSignatures({ token, claims, issuer }: ForgeryMaterial): Forgery[] {
+function damagedSignatures({ token, claims, header, issuer }: ForgeryMaterial): Forgery[] {
   const lastDot = token.lastIndexOf('.');
   const [head, signature] = [token.slice(0, lastDot + 1), token.slice(lastDot + 1)];
   const flipped = Buffer.from(signature, 'base64url');
   flipped[0] = (flipped[0] ?? 0) ^ 1;
-  const ofAnother = issuer.signText(JSON.stringify(issuer.usualHeader), JSON.stringify({ ...claims, jti: 'another' }));
+  const ofAnother = issuer.signText(JSON.stringify(header), JSON.stringify({ ...claims, jti: 'another' }));
   return [
     ['no signature', head],
     ['half a signature', head + signature.slice(0, Math.floor(signature.length / 8) * 4)],

@@ -1,3 +1,4 @@
+import { type Attacker, settleAttacker } from './attacker.js';
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /** A token that no guard may accept. */
@@ -15,9 +16,18 @@ export interface ForgeryMaterial {
   readonly accepted: TestTokenOptions;
   /** The accepted token's claims. */
   readonly claims: Readonly<Record<string, unknown>>;
-  readonly header: { readonly alg: string; readonly kid: string; readonly typ: string };
+  /** The accepted token's header. */
+  readonly header: Readonly<Record<string, unknown>> & { readonly alg: string; readonly kid: string };
   /** The accepted token. */
   readonly token: string;
+  readonly attacker: Attacker;
+}
+
+export async function forgeryMaterial(issuer: TestIssuer, accepted: TestTokenOptions): Promise<ForgeryMaterial> {
+  const claims = issuer.claimsFor(accepted);
+  const header = { ...issuer.usualHeader, ...accepted.header };
+  const [token, attacker] = await Promise.all([issuer.sign(claims, header), settleAttacker(issuer)]);
+  return { issuer, accepted, claims, header, token, attacker };
 }
 
 /** One line of a table of attacks: what is wrong, and the token that has it. */

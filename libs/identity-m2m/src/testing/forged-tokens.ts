@@ -1,7 +1,7 @@
 import { forgedClaims } from './forged-claims.js';
 import { forgedEncodings } from './forged-encodings.js';
 import { forgedSignatures } from './forged-signatures.js';
-import type { ForgedToken } from './forged-token.js';
+import { type ForgedToken, type ForgeryMaterial, forgeryMaterial } from './forged-token.js';
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /**
@@ -11,7 +11,10 @@ import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
  * @param accepted A token that the guard does accept, named as a client that it knows.
  */
 export async function forgedTokens(issuer: TestIssuer, accepted: TestTokenOptions): Promise<ForgedToken[]> {
-  const claims = issuer.claimsFor(accepted);
-  const material = { issuer, accepted, claims, header: issuer.usualHeader, token: await issuer.sign(claims) };
+  return forgedFrom(await forgeryMaterial(issuer, accepted));
+}
+
+/** The same from what they are made of, which has the token that all are likenesses of. */
+export async function forgedFrom(material: ForgeryMaterial): Promise<ForgedToken[]> {
   return [...(await forgedSignatures(material)), ...forgedEncodings(material), ...forgedClaims(material)];
 }

@@ -39,6 +39,8 @@ export class TestIssuer {
   introspectionRequests = 0;
   #keys: readonly SigningKey[] = [];
   #keysMade = 0;
+  readonly #published = new Map<string, unknown>();
+  readonly #publishedAsked = new Set<string>();
   /** What introspection says of each token that is active. */
   readonly #active = new Map<string, Readonly<Record<string, unknown>>>();
 
@@ -54,7 +56,10 @@ export class TestIssuer {
   static async start(algorithm = 'RS256', clock: Clock = systemClock): Promise<TestIssuer> {
     const server = createServer();
     const issuer = new TestIssuer(server, clock);
-    server.on('request', (request, response) => void issuer.#answer(request, response));
+    server.on('request', (request, response) => {
+      // Whoever asked has gone.
+      issuer.#answer(request, response).catch(() => response.destroy());
+    });
     await issuer.rotateKeys({ algorithm });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return issuer;
@@ -73,8 +78,8 @@ export class TestIssuer {
     return `${this.url}/introspect`;
   }
 
-  /** Signs with a new key from now on. Tokens of the old ones stay good while `keep` is true. */
-  async rotateKeys({ algorithm = 'RS256', keep = false } = {}): Promise<void> {
+  /** Signs with a new key from now on, of the same algorithm if no other is named. Tokens of the old ones stay good while `keep` is true. */
+  async rotateKeys({ algorithm = this.signingKey.algorithm, keep = false } = {}): Promise<void> {
     const key = await generateSigningKey(algorithm, `key-${++this.#keysMade}`);
     this.#keys = [key, ...(keep ? this.#keys : [])];
   }
@@ -104,6 +109,16 @@ export class TestIssuer {
     const token = randomUUID();
     this.#active.set(token, this.claimsFor(options));
     return token;
+  }
+
+  /** Answers requests for a path with a document of the test's own: a text as it is, all else as JSON. */
+  publish(path: string, document: unknown): void {
+    this.#published.set(path, document);
+  }
+
+  /** Paths that were asked for so far, of those that were published. */
+  get publishedPathsAsked(): readonly string[] {
+    return [...this.#publishedAsked];
   }
 
   /** From now on introspection calls this token inactive. */
@@ -157,13 +172,31 @@ export class TestIssuer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, this.latencyMs).unref());
     if (this.outage === 'silence') return;
-    const document = await this.#document(request);
-    response.writeHead(this.outage ?? (document ? 200 : 404), { 'content-type': 'application/json' });
-    response.end(JSON.stringify(document ?? {}));
+    const { status, document } = await this.#answerTo(request);
+    response.writeHead(this.outage ?? status, { 'content-type': 'application/json' });
+    response.end(typeof document === 'string' ? document : JSON.stringify(document));
   }
 
-  async #document(request: IncomingMessage): Promise<unknown> {
-    switch (request.url) {
+  async #answerTo(request: IncomingMessage): Promise<{ status: number; document: unknown }> {
+    if (request.url === '/introspect') return this.#introspect(request);
+    const document = this.#document(request.url ?? '');
+    return { status: document === undefined ? 404 : 200, document: document ?? {} };
+  }
+
+  /** Whoever asks has to prove something (RFC 7662 §2.1); what, is not looked at. */
+  async #introspect(request: IncomingMessage): Promise<{ status: number; document: unknown }> {
+    this.introspectionRequests++;
+    const form = new URLSearchParams(await text(request));
+    const isProved =
+      request.headers.authorization !== undefined || form.has('client_secret') || form.has('client_assertion');
+    if (!isProved) return { status: 401, document: { error: 'invalid_client' } };
+    const claims = this.#active.get(form.get('token') ?? '');
+    const isActive = claims !== undefined && Number(claims.exp) * 1000 > this.clock.now().wallMs;
+    return { status: 200, document: isActive ? { active: true, token_type: 'Bearer', ...claims } : { active: false } };
+  }
+
+  #document(path: string): unknown {
+    switch (path) {
       case '/.well-known/openid-configuration':
       case '/.well-known/oauth-authorization-server':
         return {
@@ -174,16 +207,9 @@ export class TestIssuer {
       case '/keys':
         this.keySetRequests++;
         return { keys: this.publicKeys };
-      case '/introspect': {
-        this.introspectionRequests++;
-        const token = new URLSearchParams(await text(request)).get('token') ?? '';
-        const claims = this.#active.get(token);
-        return claims && Number(claims.exp) * 1000 > this.clock.now().wallMs
-          ? { active: true, token_type: 'Bearer', ...claims }
-          : { active: false };
-      }
       default:
-        return undefined;
+        if (this.#published.has(path)) this.#publishedAsked.add(path);
+        return this.#published.get(path);
     }
   }
 }
