@@ -218,13 +218,22 @@ function describeTransport(transport: TransportUnderTest): void {
   );
 
   if (transport.name === 'tcp' || transport.name === 'redis') {
-    it.each([null, 1, ['Bearer x'], { toString: 'Bearer x' }, true])(
+    it.each([null, 1, [], ['Bearer x'], { toString: 'Bearer x' }, true])(
       'N3: refuses %j in the place of a token',
       async (value) => {
         const { code } = await refusal('whoami', [['authorization', value]]);
         expect(['UNAUTHENTICATED', 'INVALID_ARGUMENT']).toContain(code);
       },
     );
+
+    it.each([1, 2])('N3: takes no list of %d for a token, be it a good one', async (length) => {
+      const value = `Bearer ${await messages.token()}`;
+      const list = Array.from({ length }, () => value);
+      expect(await refusal('whoami', [['authorization', list]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect(messages.events.at(-1)).toMatchObject({
+        reason: length === 1 ? 'credential_malformed' : 'credential_repeated',
+      });
+    });
 
     it.each([null, 'Bearer x', [['authorization', 'Bearer x']], 7])('refuses the metadata %j', async (metadata) => {
       client.setOnDispatchHook((packet) => {
@@ -259,13 +268,15 @@ function describeTransport(transport: TransportUnderTest): void {
   }
 
   if (transport.name === 'nats') {
-    it('N6: refuses a header that is repeated, and takes one in any case', async () => {
-      const value = `Bearer ${await messages.token()}`;
+    it('N6: refuses a header that is repeated, in one case or in two, and takes one in any case', async () => {
+      const token = await messages.token();
+      const value = `Bearer ${token}`;
       const repeated = [
         ['authorization', value],
         ['authorization', value],
       ] as const;
       expect(await refusal('whoami', repeated)).toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect(await refusal('whoami', twice(token))).toMatchObject({ code: 'INVALID_ARGUMENT' });
       expect(await send('whoami', [['AUTHORIZATION', value]])).toMatchObject({ data: { a: 1 } });
     });
   }
@@ -278,6 +289,12 @@ function describeTransport(transport: TransportUnderTest): void {
         expect(code).toBe('INVALID_ARGUMENT');
       },
     );
+
+    it.each([1, 2])('N8: takes no list of %d for a token, be it a good one', async (length) => {
+      const value = `Bearer ${await messages.token()}`;
+      const list = Array.from({ length }, () => value);
+      expect(await refusal('whoami', [['authorization', list]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    });
 
     it('N8: goes on with a channel whose messages need no acknowledgement', async () => {
       await refusal('whoami', []);
