@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest, test } from '@jest/globals';
 import {
   type ArgumentsHost,
   Body,
@@ -538,12 +538,19 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
   });
 });
 
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
 it('H12: answers 400 to two Authorization headers over HTTP/2, and knows the caller of one', async () => {
   const guarded = await GuardedMessages.start();
+  closing.push(() => guarded.close());
   const module = await guarded.module([Routes]).compile();
   const app = module.createNestApplication(new FastifyAdapter({ http2: true } as never));
   app.useLogger(false);
   await app.listen(0, '127.0.0.1');
+  closing.push(() => app.close());
   const port = Number(new URL(await app.getUrl()).port);
   const authorization = `Bearer ${await guarded.token()}`;
 
@@ -563,32 +570,31 @@ it('H12: answers 400 to two Authorization headers over HTTP/2, and knows the cal
   expect(await status([authorization])).toBe(200);
   expect(await status([authorization, authorization])).toBe(400);
   expect(await status([authorization, 'Bearer evil'])).toBe(400);
-  await app.close();
-  await guarded.close();
 });
 
 it.each(['Express', 'Fastify'])(
   'H9: leaves preflights to CORS on %s, which lets nobody to a handler',
   async (platform) => {
     const guarded = await GuardedMessages.start();
+    closing.push(() => guarded.close());
     const module = await guarded.module([Routes]).compile();
     const app =
       platform === 'Fastify' ? module.createNestApplication(new FastifyAdapter()) : module.createNestApplication();
     app.useLogger(false);
     app.enableCors({ origin: 'https://web.example' });
     await app.listen(0, '127.0.0.1');
+    closing.push(() => app.close());
     const headers = { origin: 'https://web.example', 'access-control-request-method': 'GET' };
     const status = async (method: string) => (await fetch(`${await app.getUrl()}/who`, { method, headers })).status;
     expect(await status('OPTIONS')).toBe(204);
     expect(await status('GET')).toBe(401);
     expect(app.get(InboundDecisions).counts()).toEqual({ http: { accepted: 0, refused: { credential_missing: 1 } } });
-    await app.close();
-    await guarded.close();
   },
 );
 
 it('N15: decides once, at the start: an answer that goes on beyond the end of the token goes on, and the next call is refused', async () => {
   const guarded = await GuardedMessages.start();
+  closing.push(() => guarded.close());
   const start = new Date('2030-01-01T00:00:00Z');
   const clock = new ManualClock(start);
   const ticks = new Subject<{ data: string }>();
@@ -604,6 +610,7 @@ it('N15: decides once, at the start: an answer that goes on beyond the end of th
   const app = module.createNestApplication();
   app.useLogger(false);
   await app.listen(0, '127.0.0.1');
+  closing.push(() => app.close());
   const iat = start.getTime() / 1000;
   const authorization = `Bearer ${await guarded.token({ iat, exp: iat + 60 })}`;
   const url = await app.getUrl();
@@ -617,18 +624,18 @@ it('N15: decides once, at the start: an answer that goes on beyond the end of th
   ticks.complete();
   const events = (await running.text()).match(/data: .*/g);
   expect(events).toEqual(['before', 'after'].map((data) => `data: ${data} until 2030-01-01T00:01:00.000Z`));
-  await app.close();
-  await guarded.close();
 });
 
 it('C10: writes lines of its own into the log and no others, whatever a client is called', async () => {
   const guarded = await GuardedMessages.start();
+  closing.push(() => guarded.close());
   const app = (await guarded.module([Routes]).compile()).createNestApplication();
   const lines: string[] = [];
   const logger = new ConsoleLogger();
   for (const level of ['debug', 'log', 'warn'] as const) logger[level] = (line: string) => void lines.push(line);
   app.useLogger(logger);
   await app.listen(0, '127.0.0.1');
+  closing.push(() => app.close());
   const names = [
     'a\r\nguard: admin let in',
     '\u202enimda',
@@ -646,9 +653,6 @@ it('C10: writes lines of its own into the log and no others, whatever a client i
   const ofCallers = lines.filter((line) => / let in | refused: /.test(line));
   expect(ofCallers).toHaveLength(2 * names.length);
   for (const line of lines) expect(line).toMatch(/^[\x20-\x7e…]{1,400}$/);
-  app.useLogger(false);
-  await app.close();
-  await guarded.close();
 });
 
 describe('a verifier that fails', () => {

@@ -163,5 +163,5 @@ describe('what a route asks for', () => {
     ['a claim with no values', () => RequireClaims({ tenant: [] })],
     ['a claim with no members', () => RequireClaims({ realm_access: {} })],
     ['a list of claims', () => RequireClaims(['tenant'] as never)],
-  ])('can’t be %s', (_name, decorate) => expect(decorate).toThrow(TypeError));
+  ])('C7 can’t be %s', (_name, decorate) => expect(decorate).toThrow(TypeError));
 });
