@@ -1,15 +1,16 @@
-import { type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
+import { clientNames, type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
 
 /** Tokens that the issuer did sign, and that are not for this API, not for this time, or no access tokens of machines. */
 export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
-  const { issuer, claims, accepted } = material;
+  const { issuer, claims, header, accepted } = material;
   const now = Number(claims.iat);
   const withClaims = (changes: Readonly<Record<string, unknown>>) =>
-    issuer.signText(JSON.stringify(issuer.usualHeader), JSON.stringify({ ...claims, ...changes }));
-  const withType = (typ: unknown) =>
-    issuer.signText(JSON.stringify({ ...issuer.usualHeader, typ }), JSON.stringify(claims));
+    issuer.signText(JSON.stringify(header), JSON.stringify({ ...claims, ...changes }));
+  const withType = (typ: unknown) => issuer.signText(JSON.stringify({ ...header, typ }), JSON.stringify(claims));
   const each = (claim: string, values: readonly unknown[]): Forgery[] =>
     values.map((value) => [`${claim} ${JSON.stringify(value) ?? 'missing'}`, withClaims({ [claim]: value })]);
+  const iss = String(claims.iss);
+  const namesOfClient = clientNames(material);
   const audience = Array.isArray(accepted.audience) ? String(accepted.audience[0]) : String(accepted.audience);
   return [
     ...named('C1', [
@@ -24,16 +25,16 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
       ...each('iat', [String(now), null, {}]),
     ]),
     ...named('C4', [
-      ...each('iss', [undefined, null, [issuer.url], [issuer.url, 'https://another.example'], {}, 1, '']),
+      ...each('iss', [undefined, null, [iss], [iss, 'https://another.example'], {}, 1, '']),
       ...each('iss', [
-        `${issuer.url}/`,
-        `${issuer.url}.attacker.example`,
-        `${issuer.url}#`,
-        `${issuer.url}/realms/another`,
-        issuer.url.replace('http:', 'HTTP:'),
-        issuer.url.replace('http://', 'http://attacker@'),
-        issuer.url.slice(0, -1),
-        ` ${issuer.url}`,
+        `${iss}/`,
+        `${iss}.attacker.example`,
+        `${iss}#`,
+        `${iss}/realms/another`,
+        iss.replace('http:', 'HTTP:'),
+        iss.replace('http://', 'http://attacker@'),
+        iss.slice(0, -1),
+        ` ${iss}`,
         'https://attacker.example',
       ]),
     ]),
@@ -58,17 +59,16 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
     ),
     ...named('C7', each('scope', [1, {}, true, [{ scope: 'all' }], [1], [[]]])),
     ...named('C9', [
-      ...each('client_id', [
-        [accepted.clientId],
-        {},
-        1,
-        null,
-        '',
-        `${accepted.clientId} `,
-        `${accepted.clientId}\u200b`,
-      ]),
-      ['another client', withClaims({ client_id: 'another-client', sub: 'another-client', azp: undefined })],
-      ['client_id and azp of two clients', withClaims({ azp: 'another-client' })],
+      ...namesOfClient.flatMap((name) =>
+        each(name, [[accepted.clientId], {}, 1, null, '', `${accepted.clientId} `, `${accepted.clientId}\u200b`]),
+      ),
+      [
+        'another client',
+        withClaims(Object.fromEntries([...namesOfClient, 'sub'].map((name) => [name, 'another-client']))),
+      ],
+      ...(namesOfClient.includes('client_id')
+        ? [['client_id and azp of two clients', withClaims({ azp: 'another-client' })] as const]
+        : []),
     ]),
     ...named('C11', [
       ...['logout+jwt', 'dpop+jwt', 'secevent+jwt', 'token-introspection+jwt', 'client-authentication+jwt', 'x'].map(

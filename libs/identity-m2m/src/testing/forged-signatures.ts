@@ -114,12 +114,12 @@ function degenerateSignatures({ issuer, header, claims }: ForgeryMaterial): Forg
   ];
 }
 
-function damagedSignatures({ token, claims, issuer }: ForgeryMaterial): Forgery[] {
+function damagedSignatures({ token, claims, header, issuer }: ForgeryMaterial): Forgery[] {
   const lastDot = token.lastIndexOf('.');
   const [head, signature] = [token.slice(0, lastDot + 1), token.slice(lastDot + 1)];
   const flipped = Buffer.from(signature, 'base64url');
   flipped[0] = (flipped[0] ?? 0) ^ 1;
-  const ofAnother = issuer.signText(JSON.stringify(issuer.usualHeader), JSON.stringify({ ...claims, jti: 'another' }));
+  const ofAnother = issuer.signText(JSON.stringify(header), JSON.stringify({ ...claims, jti: 'another' }));
   return [
     ['no signature', head],
     ['half a signature', head + signature.slice(0, Math.floor(signature.length / 8) * 4)],

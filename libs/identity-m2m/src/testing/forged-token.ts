@@ -15,7 +15,8 @@ export interface ForgeryMaterial {
   readonly accepted: TestTokenOptions;
   /** The accepted token's claims. */
   readonly claims: Readonly<Record<string, unknown>>;
-  readonly header: { readonly alg: string; readonly kid: string; readonly typ: string };
+  /** The accepted token's header. */
+  readonly header: Readonly<Record<string, unknown>> & { readonly alg: string; readonly kid: string };
   /** The accepted token. */
   readonly token: string;
 }
@@ -31,4 +32,10 @@ export function named(id: string, forgeries: readonly Forgery[]): ForgedToken[] 
 export function segment(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return Buffer.from(text).toString('base64url');
+}
+
+/** Claims that name the client, as far as the accepted token shows: a guard may go by any of them, but seldom by `sub`. */
+export function clientNames({ claims, accepted }: ForgeryMaterial): string[] {
+  const names = Object.keys(claims).filter((name) => claims[name] === accepted.clientId);
+  return names.length > 1 ? names.filter((name) => name !== 'sub') : names;
 }

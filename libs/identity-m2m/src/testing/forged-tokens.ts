@@ -12,6 +12,8 @@ import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
  */
 export async function forgedTokens(issuer: TestIssuer, accepted: TestTokenOptions): Promise<ForgedToken[]> {
   const claims = issuer.claimsFor(accepted);
-  const material = { issuer, accepted, claims, header: issuer.usualHeader, token: await issuer.sign(claims) };
+  const { alg, kid } = issuer.usualHeader;
+  const header = { ...issuer.usualHeader, ...accepted.header, alg, kid };
+  const material = { issuer, accepted, claims, header, token: await issuer.sign(claims, header) };
   return [...(await forgedSignatures(material)), ...forgedEncodings(material), ...forgedClaims(material)];
 }
