@@ -29,16 +29,19 @@ it('has every page in its index', () => {
 });
 
 describe('the code on a page', () => {
-  test.each(pagesIn('docs/conversations'))('stands in the file that is named before it: %s', (page) => {
-    const text = read(page);
-    const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)];
-    expect(blocks.length).toBeGreaterThan(2);
-    const strange = blocks.flatMap(({ index, 1: code }) => {
-      const [file] = [...text.slice(0, index).matchAll(/\]\(([^)]+\.ts)\)/g)].at(-1)!.slice(1);
-      return partsNotIn(read(dirname(page), file!), code!);
-    });
-    expect(strange).toEqual([]);
-  });
+  test.each([...pagesIn('docs/conversations'), join('docs', 'testing.md')])(
+    'stands in the file that is named before it: %s',
+    (page) => {
+      const text = read(page);
+      const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)];
+      expect(blocks.length).toBeGreaterThan(2);
+      const strange = blocks.flatMap(({ index, 1: code }) => {
+        const [file] = [...text.slice(0, index).matchAll(/\]\(([^)]+\.ts)\)/g)].at(-1)!.slice(1);
+        return partsNotIn(read(dirname(page), file!), code!);
+      });
+      expect(strange).toEqual([]);
+    },
+  );
 
   it('runs in a test, where it takes the place of a call of CyberArk’s SDKs', () => {
     const text = read('docs', 'cyberark-sdk.md');
