@@ -219,8 +219,11 @@ describe('floods and outages', () => {
   });
 
   it('K5 keys that the issuer lets live longer are read again later, within a day', async () => {
-    for (const [cacheControl, dueSeconds] of [
+    for (const [cacheControl, dueSeconds, age] of [
       ['max-age=3600', 2880],
+      ['max-age=3600', 1440, '1800'],
+      ['max-age=3600', 2880, '-1800'],
+      ['max-age=3600', 48, '99999'],
       ['public, MAX-AGE=3600, must-revalidate', 2880],
       ['max-age=1', 48],
       ['no-store', 48],
@@ -228,7 +231,7 @@ describe('floods and outages', () => {
       ['max-age=3600x', 480],
     ] as const) {
       issuer.keySetAnswer = (...request) =>
-        json(200, { keys: [first.jwk] }, { 'cache-control': cacheControl })(...request);
+        json(200, { keys: [first.jwk] }, { 'cache-control': cacheControl, ...(age && { age }) })(...request);
       const time = manualClock();
       const by = start({}, time);
       expect(await outcome(fresh(), by)).toBe('accepted');

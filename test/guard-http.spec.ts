@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
@@ -25,6 +26,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
   Caller,
   CurrentCaller,
+  INBOUND_CHANNEL,
   InboundDecisions,
   M2M_CLOCK,
   M2MAuthGuard,
@@ -435,6 +437,36 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
         ),
       ).toBeLessThan(TOO_STEEP);
     }
+  });
+
+  it('tells of each decision who it was and by which token, and nothing more, also by a diagnostics channel', async () => {
+    const published: unknown[] = [];
+    const listener = (event: unknown) => published.push(event);
+    subscribe(INBOUND_CHANNEL, listener);
+    await get('/who', `Bearer ${token}`);
+    await get('/admin', `Bearer ${token}`);
+    await get('/who', `Bearer ${token.slice(0, -4)}AAAA`);
+    await get('/who');
+    unsubscribe(INBOUND_CHANNEL, listener);
+    const who = {
+      clientId: 'provisioning',
+      issuer: guarded.issuer.url,
+      tokenFingerprint: expect.stringMatching(/^[\da-f]{12}$/),
+    };
+    const nobodyKnown = { clientId: undefined, issuer: undefined };
+    expect(guarded.events).toEqual([
+      { type: 'caller.accepted', transport: 'http', ...who },
+      { type: 'caller.refused', transport: 'http', reason: 'scope_insufficient', ...who },
+      { type: 'caller.refused', transport: 'http', reason: 'signature_invalid', ...who, ...nobodyKnown },
+      {
+        type: 'caller.refused',
+        transport: 'http',
+        reason: 'credential_missing',
+        ...nobodyKnown,
+        tokenFingerprint: undefined,
+      },
+    ]);
+    expect(published).toEqual(guarded.events);
   });
 
   it('decides once about a request that meets it as the global guard, on the controller and on the handler', async () => {

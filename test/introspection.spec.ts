@@ -3,6 +3,7 @@ import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
   cyberArkIdentity,
+  fromEnv,
   genericOAuth2,
   type GuardOptions,
   InMemoryRevocations,
@@ -112,6 +113,39 @@ describe('opaque tokens', () => {
     expect(questions().at(-1)).toMatchObject({ headers: { authorization: `Bearer for ${issuer.url}/introspect` } });
     expect(new URLSearchParams(questions().at(-1)!.body).get('x')).toBe('y');
     by.close();
+  });
+
+  it('are asked about in the way that the provider takes a secret', async () => {
+    const provider = genericOAuth2({ issuer: issuer.url, clientSecretMethod: 'client_secret_post' });
+    const by = start({ issuers: [provider] });
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    const { headers, body } = questions().at(-1)!;
+    expect(headers).not.toHaveProperty('authorization');
+    expect(Object.fromEntries(new URLSearchParams(body))).toMatchObject({
+      client_id: 'users-api',
+      client_secret: 'a secret: +%',
+    });
+    by.close();
+  });
+
+  it('are asked about with the secret of the moment, and with none where there is none', async () => {
+    const pair = (secret: string) => `Basic ${Buffer.from(`users-api:${secret}`).toString('base64')}`;
+    const shown = () => questions().at(-1)!.headers.authorization;
+    process.env.INTROSPECTION_SECRET_FOR_TEST = 'first';
+    const by = start({
+      introspection: [{ clientId: 'users-api', clientSecret: fromEnv('INTROSPECTION_SECRET_FOR_TEST') }],
+    });
+    expect([await outcome(opaque(), undefined, by), shown()]).toEqual(['accepted', pair('first')]);
+    process.env.INTROSPECTION_SECRET_FOR_TEST = 'second';
+    expect([await outcome(opaque(), undefined, by), shown()]).toEqual(['accepted', pair('second')]);
+    delete process.env.INTROSPECTION_SECRET_FOR_TEST;
+    expect(await outcome(opaque(), undefined, by)).toBe('introspection_unavailable');
+    expect(questions()).toHaveLength(2);
+    by.close();
+    const empty = start({ introspection: [{ clientId: 'users-api', clientSecret: () => '' }] });
+    expect(await outcome(opaque(), undefined, empty)).toBe('introspection_unavailable');
+    expect(questions()).toHaveLength(2);
+    empty.close();
   });
 
   const undecided: readonly (readonly [string, Answer])[] = [

@@ -5,7 +5,7 @@ import { HttpService } from '@nestjs/axios';
 import { Controller, Get, type INestApplication } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import {
   genericOAuth2,
   IdentityM2MModule,
@@ -156,6 +156,25 @@ describe('the issuer in memory', () => {
     expect(await introspect()).toMatchObject({ active: true, client_id: 'billing', scope: 'read', aud: 'my-api' });
     await clock.advance(61_000);
     expect(await introspect()).toEqual({ active: false });
+  });
+
+  it('signs with a new key after a rotation, and keeps the old ones only where it is told to', async () => {
+    const issuer = await startIssuer('ES256');
+    const kids = async () => {
+      const { keys } = (await (await fetch(issuer.jwksUri)).json()) as { keys: { kid: string; alg: string }[] };
+      return keys.map(({ kid, alg }) => `${kid} ${alg}`);
+    };
+    expect(await kids()).toEqual(['key-1 ES256']);
+    await issuer.rotateKeys({ algorithm: 'EdDSA', keep: true });
+    expect(await kids()).toEqual(['key-2 EdDSA', 'key-1 ES256']);
+    expect(decodeProtectedHeader(await issuer.tokenFor(ACCEPTED))).toEqual({
+      alg: 'EdDSA',
+      kid: 'key-2',
+      typ: 'at+jwt',
+    });
+    await issuer.rotateKeys();
+    expect(await kids()).toEqual(['key-3 RS256']);
+    expect(issuer.keySetRequests).toBe(3);
   });
 
   it('can be slow, broken, silent, and revoke', async () => {
