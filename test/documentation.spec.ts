@@ -29,16 +29,19 @@ it('has every page in its index', () => {
 });
 
 describe('the code on a page', () => {
-  test.each(pagesIn('docs/conversations'))('stands in the file that is named before it: %s', (page) => {
-    const text = read(page);
-    const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)];
-    expect(blocks.length).toBeGreaterThan(2);
-    const strange = blocks.flatMap(({ index, 1: code }) => {
-      const [file] = [...text.slice(0, index).matchAll(/\]\(([^)]+\.ts)\)/g)].at(-1)!.slice(1);
-      return partsNotIn(read(dirname(page), file!), code!);
-    });
-    expect(strange).toEqual([]);
-  });
+  test.each([...pagesIn('docs/conversations'), join('docs', 'testing.md')])(
+    'stands in the file that is named before it: %s',
+    (page) => {
+      const text = read(page);
+      const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)];
+      expect(blocks.length).toBeGreaterThan(2);
+      const strange = blocks.flatMap(({ index, 1: code }) => {
+        const [file] = [...text.slice(0, index).matchAll(/\]\(([^)]+\.ts)\)/g)].at(-1)!.slice(1);
+        return partsNotIn(read(dirname(page), file!), code!);
+      });
+      expect(strange).toEqual([]);
+    },
+  );
 
   it('runs in a test, where it takes the place of a call of CyberArk’s SDKs', () => {
     const text = read('docs', 'cyberark-sdk.md');
@@ -73,4 +76,36 @@ it('names tests that exist, where it says which test keeps the library from a fa
     .filter(([, title, file]) => !read(file!).includes(title!))
     .map(([, title, file]) => `${file}: ${title}`);
   expect(missing).toEqual([]);
+});
+
+describe('the page of attacks', () => {
+  const rows = [...read('docs', 'attacks.md').matchAll(/^\| ([A-Z]\d+b?) .*$/gm)].map(([row, id]) => ({
+    id: id!,
+    files: [...row.matchAll(/\]\(\.\.\/([^)]+\.spec\.ts)\)/g)].map(([, file]) => file!),
+  }));
+  const tested = rows.filter(({ files }) => files.length > 0);
+
+  it('names each attack once', () => {
+    expect(tested.length).toBeGreaterThan(80);
+    expect(new Set(tested.map(({ id }) => id)).size).toBe(tested.length);
+  });
+
+  it('names for each attack files that have tests with its id', () => {
+    // In the name of a test or of a row of one, before a blank or a colon.
+    const names = ({ id }: (typeof rows)[number], file: string) => new RegExp(`['\`]${id}[ :]`).test(read(file));
+    const missing = tested.flatMap((row) =>
+      row.files.filter((file) => !names(row, file)).map((f) => `${row.id}: ${f}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  it('has every attack that a token of the attack suite is forged for', () => {
+    const sources = ['attack-suite', 'forged-claims', 'forged-encodings', 'forged-signatures'];
+    const forged = sources.flatMap((source) => [
+      ...read('libs', 'identity-m2m', 'src', 'testing', `${source}.ts`).matchAll(/(?:named|attack)\(\s*'([A-Z]\d+)'/g),
+    ]);
+    expect(forged.length).toBeGreaterThan(40);
+    const listed = tested.map(({ id }) => id);
+    expect(forged.map(([, id]) => id!).filter((id) => !listed.includes(id))).toEqual([]);
+  });
 });

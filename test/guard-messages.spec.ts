@@ -463,7 +463,7 @@ describe('message handlers under a global guard', () => {
     });
   });
 
-  test.each<[string, (authorization: unknown) => object]>([
+  describe.each<[string, (authorization: unknown) => object]>([
     ['tcp', (authorization) => new TcpContext([{}, 'x', { authorization }] as never)],
     ['redis', (authorization) => new RedisContext(['x', { authorization }] as never)],
     [
@@ -474,15 +474,32 @@ describe('message handlers under a global guard', () => {
     ['mqtt', (authorization) => new MqttContext(['x', { properties: { userProperties: { authorization } } }] as never)],
     ['rabbitmq', (authorization) => new RmqContext([{ properties: { headers: { authorization } } }, {}, 'x'] as never)],
     ['kafka', (authorization) => new KafkaContext([{ headers: { authorization } }] as never)],
-  ])('P2: refuse a token of 1 MB by %s without looking at it', async (transport, context) => {
-    await withStrategy(async (strategy) => {
-      const long = context(`Bearer ${'a'.repeat(1_000_000)}`);
-      // Kafka's is skipped.
-      await strategy.deliver('whoami', {}, long).catch(() => {});
-      expect(messages.events.find(({ type }) => type === 'caller.refused')).toMatchObject({
-        transport,
-        reason: 'token_too_long',
-        tokenFingerprint: undefined,
+  ])('carried by %s', (transport, context) => {
+    // Every value of NATS stands in a list, and none is one.
+    if (transport !== 'nats') {
+      it.each([1, 2])('N3: are refused with a list of %d good tokens in place of one', async (length) => {
+        await withStrategy(async (strategy) => {
+          // Kafka's is skipped.
+          await strategy.deliver('whoami', {}, context(Array.from({ length }, () => bearer))).catch(() => {});
+          expect(messages.events[0]).toMatchObject({
+            type: 'caller.refused',
+            transport,
+            reason: length === 1 ? 'credential_malformed' : 'credential_repeated',
+          });
+        });
+      });
+    }
+
+    it('P2: are refused with a token of 1 MB, without a look at it', async () => {
+      await withStrategy(async (strategy) => {
+        const long = context(`Bearer ${'a'.repeat(1_000_000)}`);
+        // Kafka's is skipped.
+        await strategy.deliver('whoami', {}, long).catch(() => {});
+        expect(messages.events.find(({ type }) => type === 'caller.refused')).toMatchObject({
+          transport,
+          reason: 'token_too_long',
+          tokenFingerprint: undefined,
+        });
       });
     });
   });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, test } from '@jest/globals';
 import { Controller, Get, type INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
+  AllowClients,
   Caller,
   genericOAuth2,
   IdentityM2MModule,
@@ -52,6 +53,21 @@ class Claims {
   scopes() {}
 }
 
+@Controller('clients')
+@AllowClients('x', 'y')
+class Clients {
+  @Get()
+  ofClass() {}
+
+  @Get('own')
+  @AllowClients('z')
+  own() {}
+
+  @Get('scopes')
+  @RequireScopes('admin')
+  scopes() {}
+}
+
 @Controller('sensitive')
 @Sensitive()
 class SensitiveRoutes {
@@ -97,7 +113,7 @@ describe('what a route asks for', () => {
           globalGuard: true,
         }),
       ],
-      controllers: [AnyScope, AllScopes, Claims, SensitiveRoutes],
+      controllers: [AnyScope, AllScopes, Claims, Clients, SensitiveRoutes],
     })
       .overrideProvider(M2M_CLOCK)
       .useValue(new ManualClock(new Date(NOW * 1000)))
@@ -141,6 +157,15 @@ describe('what a route asks for', () => {
     ]);
   });
 
+  it('may be one of some clients, and a method takes the place of its class', async () => {
+    const client = (id: string) => ({ sub: id, client_id: id });
+    expect([await status('/clients', client('x')), await status('/clients', client('y'))]).toEqual([200, 200]);
+    expect(await status('/clients', client('z'))).toBe(403);
+    expect([await status('/clients/own', client('x')), await status('/clients/own', client('z'))]).toEqual([403, 200]);
+    expect(await status('/clients/scopes', { ...client('z'), scope: 'admin' })).toBe(403);
+    expect(await status('/clients/scopes', { ...client('x'), scope: 'admin' })).toBe(200);
+  });
+
   it('may be that the issuer says yes', async () => {
     issuer.introspectionAnswer = json(200, { active: true });
     expect(await get('/sensitive', { jti: '1' })).toMatchObject({ status: 200, body: '{"isIntrospected":true}' });
@@ -158,10 +183,12 @@ describe('what a route asks for', () => {
     ['any of a text', () => RequireScopes({ any: 'read' } as never)],
     ['two lists of any', () => RequireScopes(...([{ any: ['a'] }, { any: ['b'] }] as never))],
     ['two scopes in one', () => RequireScopes('read write')],
+    ['no client', () => AllowClients(...([] as unknown as [string]))],
+    ['a client without a name', () => AllowClients('x', '')],
     ['no claims', () => RequireClaims({})],
     ['a claim that is nothing', () => RequireClaims({ tenant: undefined as never })],
     ['a claim with no values', () => RequireClaims({ tenant: [] })],
     ['a claim with no members', () => RequireClaims({ realm_access: {} })],
     ['a list of claims', () => RequireClaims(['tenant'] as never)],
-  ])('can’t be %s', (_name, decorate) => expect(decorate).toThrow(TypeError));
+  ])('C7 can’t be %s', (_name, decorate) => expect(decorate).toThrow(TypeError));
 });

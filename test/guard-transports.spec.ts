@@ -11,6 +11,8 @@ import {
   Transport,
 } from '@nestjs/microservices';
 import { headers as natsHeaders } from '@nats-io/transport-node';
+import { connect as connectAmqp } from 'amqplib';
+import { connectAsync as connectMqtt } from 'mqtt';
 import type { RpcAnswer } from 'nestjs-identity-m2m';
 import { lastValueFrom } from 'rxjs';
 import { eventually, GuardedMessages, noted, topic } from './support/guarded-messages.js';
@@ -218,13 +220,22 @@ function describeTransport(transport: TransportUnderTest): void {
   );
 
   if (transport.name === 'tcp' || transport.name === 'redis') {
-    it.each([null, 1, ['Bearer x'], { toString: 'Bearer x' }, true])(
+    it.each([null, 1, [], ['Bearer x'], { toString: 'Bearer x' }, true])(
       'N3: refuses %j in the place of a token',
       async (value) => {
         const { code } = await refusal('whoami', [['authorization', value]]);
         expect(['UNAUTHENTICATED', 'INVALID_ARGUMENT']).toContain(code);
       },
     );
+
+    it.each([1, 2])('N3: takes no list of %d for a token, be it a good one', async (length) => {
+      const value = `Bearer ${await messages.token()}`;
+      const list = Array.from({ length }, () => value);
+      expect(await refusal('whoami', [['authorization', list]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect(messages.events.at(-1)).toMatchObject({
+        reason: length === 1 ? 'credential_malformed' : 'credential_repeated',
+      });
+    });
 
     it.each([null, 'Bearer x', [['authorization', 'Bearer x']], 7])('refuses the metadata %j', async (metadata) => {
       client.setOnDispatchHook((packet) => {
@@ -243,8 +254,20 @@ function describeTransport(transport: TransportUnderTest): void {
     });
 
     it('N7: refuses what the broker retained once its token has expired', async () => {
-      const expired = await bearer({ exp: Math.floor(Date.now() / 1000) - 60 });
-      expect(await refusal('whoami', expired)).toMatchObject({ error: 'invalid_token' });
+      const publisher = await connectMqtt('mqtt://127.0.0.1:1883', { protocolVersion: 5 });
+      const authorization = `Bearer ${await messages.token({ exp: Math.floor(Date.now() / 1000) - 60 })}`;
+      const retained = { retain: true, qos: 1, properties: { userProperties: { authorization } } } as const;
+      await publisher.publishAsync(topic('noted'), JSON.stringify({ data: 'old' }), retained);
+      // Whoever subscribes gets it at once.
+      const late = await messages.hybrid([transport.server]);
+      await eventually(() => messages.events.filter(({ type }) => type === 'caller.refused')[1]);
+      expect(messages.events).toEqual(
+        Array(2).fill(expect.objectContaining({ type: 'caller.refused', reason: 'token_expired' })),
+      );
+      expect(noted).toEqual([]);
+      await publisher.publishAsync(topic('noted'), '', { retain: true, qos: 1 });
+      await publisher.endAsync();
+      await late.close();
     });
 
     it('refuses messages of MQTT 3.1.1, which carry no credential', async () => {
@@ -259,13 +282,15 @@ function describeTransport(transport: TransportUnderTest): void {
   }
 
   if (transport.name === 'nats') {
-    it('N6: refuses a header that is repeated, and takes one in any case', async () => {
-      const value = `Bearer ${await messages.token()}`;
+    it('N6: refuses a header that is repeated, in one case or in two, and takes one in any case', async () => {
+      const token = await messages.token();
+      const value = `Bearer ${token}`;
       const repeated = [
         ['authorization', value],
         ['authorization', value],
       ] as const;
       expect(await refusal('whoami', repeated)).toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect(await refusal('whoami', twice(token))).toMatchObject({ code: 'INVALID_ARGUMENT' });
       expect(await send('whoami', [['AUTHORIZATION', value]])).toMatchObject({ data: { a: 1 } });
     });
   }
@@ -278,6 +303,31 @@ function describeTransport(transport: TransportUnderTest): void {
         expect(code).toBe('INVALID_ARGUMENT');
       },
     );
+
+    it.each([1, 2])('N8: takes no list of %d for a token, be it a good one', async (length) => {
+      const value = `Bearer ${await messages.token()}`;
+      const list = Array.from({ length }, () => value);
+      expect(await refusal('whoami', [['authorization', list]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    });
+
+    it('N8: sends whom a refused message names for its answer the refusal, and nothing of the message', async () => {
+      const connection = await connectAmqp(rabbitmqOptions.urls[0]!);
+      const channel = await connection.createChannel();
+      const victim = topic('victim');
+      await channel.assertQueue(victim, { durable: false, autoDelete: true });
+      const message = { pattern: topic('whoami'), data: { text: 'words of a stranger' }, id: '1' };
+      channel.sendToQueue(rabbitmqOptions.queue, Buffer.from(JSON.stringify(message)), {
+        replyTo: victim,
+        correlationId: '1',
+        headers: { authorization: 'Bearer words.of.strangers' },
+      });
+      const answer = await eventually(async () => (await channel.get(victim, { noAck: true })) || undefined);
+      expect(JSON.parse(answer.content.toString())).toEqual({
+        err: { code: 'UNAUTHENTICATED', error: 'invalid_token', message: 'The access token is not valid here.' },
+        isDisposed: true,
+      });
+      await connection.close();
+    });
 
     it('N8: goes on with a channel whose messages need no acknowledgement', async () => {
       await refusal('whoami', []);

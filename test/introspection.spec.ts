@@ -3,6 +3,7 @@ import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
   cyberArkIdentity,
+  fromEnv,
   genericOAuth2,
   type GuardOptions,
   InMemoryRevocations,
@@ -112,6 +113,39 @@ describe('opaque tokens', () => {
     expect(questions().at(-1)).toMatchObject({ headers: { authorization: `Bearer for ${issuer.url}/introspect` } });
     expect(new URLSearchParams(questions().at(-1)!.body).get('x')).toBe('y');
     by.close();
+  });
+
+  it('are asked about in the way that the provider takes a secret', async () => {
+    const provider = genericOAuth2({ issuer: issuer.url, clientSecretMethod: 'client_secret_post' });
+    const by = start({ issuers: [provider] });
+    expect(await outcome(opaque(), undefined, by)).toBe('accepted');
+    const { headers, body } = questions().at(-1)!;
+    expect(headers).not.toHaveProperty('authorization');
+    expect(Object.fromEntries(new URLSearchParams(body))).toMatchObject({
+      client_id: 'users-api',
+      client_secret: 'a secret: +%',
+    });
+    by.close();
+  });
+
+  it('are asked about with the secret of the moment, and with none where there is none', async () => {
+    const pair = (secret: string) => `Basic ${Buffer.from(`users-api:${secret}`).toString('base64')}`;
+    const shown = () => questions().at(-1)!.headers.authorization;
+    process.env.INTROSPECTION_SECRET_FOR_TEST = 'first';
+    const by = start({
+      introspection: [{ clientId: 'users-api', clientSecret: fromEnv('INTROSPECTION_SECRET_FOR_TEST') }],
+    });
+    expect([await outcome(opaque(), undefined, by), shown()]).toEqual(['accepted', pair('first')]);
+    process.env.INTROSPECTION_SECRET_FOR_TEST = 'second';
+    expect([await outcome(opaque(), undefined, by), shown()]).toEqual(['accepted', pair('second')]);
+    delete process.env.INTROSPECTION_SECRET_FOR_TEST;
+    expect(await outcome(opaque(), undefined, by)).toBe('introspection_unavailable');
+    expect(questions()).toHaveLength(2);
+    by.close();
+    const empty = start({ introspection: [{ clientId: 'users-api', clientSecret: () => '' }] });
+    expect(await outcome(opaque(), undefined, empty)).toBe('introspection_unavailable');
+    expect(questions()).toHaveLength(2);
+    empty.close();
   });
 
   const undecided: readonly (readonly [string, Answer])[] = [
@@ -334,6 +368,41 @@ describe('opaque tokens', () => {
     await other.close();
   });
 
+  it('K9 are told apart by the guards that ask about them at the same time', async () => {
+    const other = await ForgeableIssuer.start();
+    other.introspectionAnswer = json(200, { active: false });
+    const by = start({ issuers: [genericOAuth2({ issuer: other.url })] });
+    const token = opaque();
+    const both = Array.from({ length: 20 }, () => [outcome(token), outcome(token, undefined, by)]).flat();
+    expect(new Set(await Promise.all(both.filter((_one, at) => at % 2 === 0)))).toEqual(new Set(['accepted']));
+    expect(new Set(await Promise.all(both.filter((_one, at) => at % 2 === 1)))).toEqual(new Set(['token_inactive']));
+    expect([questions().length, other.requestsFor('/introspect').length]).toEqual([1, 1]);
+    by.close();
+    await other.close();
+  });
+
+  it.each([
+    ['in a file', 'file:///etc/passwd'],
+    ['in itself', 'data:application/json,{"active":true}'],
+    ['by ftp', 'ftp://127.0.0.1/introspect'],
+    ['on another origin', 'http://127.0.0.1:1/introspect'],
+    ['behind a password', 'http://a:b@127.0.0.1/introspect'],
+    ['in the machine\u2019s own network', 'http://169.254.169.254/'],
+    ['nowhere', undefined],
+  ])('K13b are not told to an endpoint %s, which metadata names', async (_name, endpoint) => {
+    issuer.metadata = { introspection_endpoint: endpoint };
+    expect(await outcome(opaque())).toBe('introspection_unavailable');
+    expect(questions()).toHaveLength(0);
+  });
+
+  it.each(['file:///x', 'data:,x', 'ftp://id.example/x', 'https://a:b@id.example/x', 'http://id.example/x'])(
+    'K13b the boot refuses %s as the endpoint',
+    (introspectionEndpoint) => {
+      const issuers = [genericOAuth2({ issuer: 'https://id.example', introspectionEndpoint })];
+      expect(() => start({ issuers })).toThrow(/options\.issuers\[0\]\.introspectionEndpoint/);
+    },
+  );
+
   it('may leave out the subject where the client was named', async () => {
     issuer.introspectionAnswer = json(200, active({ sub: undefined }));
     const by = start({ clients: ['billing'] });
@@ -429,13 +498,37 @@ describe('sensitive routes', () => {
     expect(await outcome(opaque(), SENSITIVE)).toBe('accepted');
   });
 
+  it('K12 go by what ends first, though a token is known for longer to routes that ask less', async () => {
+    issuer.introspectionAnswer = json(200, active({ jti: 'one', exp: NOW + 90 }));
+    const token = jwt({ exp: NOW + 3600 });
+    expect(await outcome(token, SENSITIVE)).toBe('accepted');
+    issuer.introspectionAnswer = json(200, { active: false });
+    await clock.advance(59_999);
+    // Neither of the two routes makes anything live longer for the other.
+    expect([await outcome(token), await outcome(token, SENSITIVE)]).toEqual(['accepted', 'accepted']);
+    await clock.advance(1);
+    expect([await outcome(token), await outcome(token, SENSITIVE)]).toEqual(['accepted', 'token_inactive']);
+    expect(questions()).toHaveLength(2);
+    await clock.advance(3_570_000);
+    expect([await outcome(token), await outcome(token, SENSITIVE)]).toEqual(['token_expired', 'token_expired']);
+  });
+
+  it('K12 ask anew once what the issuer said is over, also before the token is', async () => {
+    issuer.introspectionAnswer = json(200, active({ jti: 'one', exp: NOW + 20 }));
+    const token = jwt({ exp: NOW + 3600 });
+    expect(await outcome(token, SENSITIVE)).toBe('accepted');
+    await clock.advance(20_000);
+    issuer.introspectionAnswer = json(200, { active: false });
+    expect(await outcome(token, SENSITIVE)).toBe('token_inactive');
+  });
+
   it.each<readonly [string, object, string]>([
     ['is not active', { active: false }, 'token_inactive'],
     ['is about another client', { jti: 'one', client_id: 'other' }, 'token_inactive'],
     ['is about another token', { jti: 'two' }, 'token_inactive'],
     ['is about another subject', { jti: 'one', sub: 'other' }, 'token_inactive'],
     ['is of another issuer', { jti: 'one', iss: 'https://evil.example' }, 'token_inactive'],
-  ])('let nobody in where the answer %s', async (_name, more, reason) => {
+  ])('I5 let nobody in where the answer %s', async (_name, more, reason) => {
     issuer.introspectionAnswer = json(200, active(more));
     expect(await outcome(jwt(), SENSITIVE)).toBe(reason);
     expect(await outcome(jwt())).toBe('accepted');

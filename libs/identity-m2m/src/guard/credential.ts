@@ -13,12 +13,17 @@ export function soleCredential(values: readonly unknown[]): Credential {
   return values.length > 1 ? refuse('credential_repeated') : bearerCredential(values[0]);
 }
 
-/** The same, out of fields by their names, which are compared without regard to case. */
+/**
+ * The same, out of fields by their names, which are compared without regard to case.
+ *
+ * A field that is repeated may come as a list of its values. A list of one is no repetition but a value of the sender's
+ * own, and no text.
+ */
 export function credentialIn(fields: Iterable<readonly [string, unknown]>): Credential {
   const values: unknown[] = [];
   for (const [name, value] of fields) {
     if (!isAuthorization(name)) continue;
-    if (Array.isArray(value)) values.push(...(value as unknown[]));
+    if (Array.isArray(value) && value.length > 1) values.push(...(value as unknown[]));
     else values.push(value);
   }
   return soleCredential(values);

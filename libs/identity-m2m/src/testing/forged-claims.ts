@@ -1,5 +1,5 @@
 import type { Attacker } from './attacker.js';
-import { type ForgedToken, type Forgery, type ForgeryMaterial, named, segment } from './forged-token.js';
+import { clientNames, type ForgedToken, type Forgery, type ForgeryMaterial, named, segment } from './forged-token.js';
 import { signatureOf } from './signing-key.js';
 import type { TestTokenOptions } from './test-issuer.js';
 
@@ -12,6 +12,8 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
   const withType = (typ: unknown) => issuer.signText(JSON.stringify({ ...header, typ }), JSON.stringify(claims));
   const each = (claim: string, values: readonly unknown[]): Forgery[] =>
     values.map((value) => [`${claim} ${JSON.stringify(value) ?? 'missing'}`, withClaims({ [claim]: value })]);
+  const iss = String(claims.iss);
+  const namesOfClient = clientNames(material);
   const audience = Array.isArray(accepted.audience) ? String(accepted.audience[0]) : String(accepted.audience);
   return [
     ...named('C1', [
@@ -26,16 +28,16 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
       ...each('iat', [String(now), null, {}]),
     ]),
     ...named('C4', [
-      ...each('iss', [undefined, null, [issuer.url], [issuer.url, 'https://another.example'], {}, 1, '']),
+      ...each('iss', [undefined, null, [iss], [iss, 'https://another.example'], {}, 1, '']),
       ...each('iss', [
-        `${issuer.url}/`,
-        `${issuer.url}.attacker.example`,
-        `${issuer.url}#`,
-        `${issuer.url}/realms/another`,
-        issuer.url.replace('http:', 'HTTP:'),
-        issuer.url.replace('http://', 'http://attacker@'),
-        issuer.url.slice(0, -1),
-        ` ${issuer.url}`,
+        `${iss}/`,
+        `${iss}.attacker.example`,
+        `${iss}#`,
+        `${iss}/realms/another`,
+        iss.replace('http:', 'HTTP:'),
+        iss.replace('http://', 'http://attacker@'),
+        iss.slice(0, -1),
+        ` ${iss}`,
         'https://attacker.example',
       ]),
       ['an issuer of the attacker’s, with keys that can be found', ofAnotherIssuer(attacker, header, claims)],
@@ -62,17 +64,16 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
     ...named('H6', withoutScopes(accepted, withClaims)),
     ...named('C7', each('scope', [1, {}, true, [{ scope: 'all' }], [1], [[]]])),
     ...named('C9', [
-      ...each('client_id', [
-        [accepted.clientId],
-        {},
-        1,
-        null,
-        '',
-        `${accepted.clientId} `,
-        `${accepted.clientId}\u200b`,
-      ]),
-      ['another client', withClaims({ client_id: 'another-client', sub: 'another-client', azp: undefined })],
-      ['client_id and azp of two clients', withClaims({ azp: 'another-client' })],
+      ...namesOfClient.flatMap((name) =>
+        each(name, [[accepted.clientId], {}, 1, null, '', `${accepted.clientId} `, `${accepted.clientId}\u200b`]),
+      ),
+      [
+        'another client',
+        withClaims(Object.fromEntries([...namesOfClient, 'sub'].map((name) => [name, 'another-client']))),
+      ],
+      ...(namesOfClient.includes('client_id')
+        ? [['client_id and azp of two clients', withClaims({ azp: 'another-client' })] as const]
+        : []),
     ]),
     ...named('C11', [
       ...['logout+jwt', 'dpop+jwt', 'secevent+jwt', 'token-introspection+jwt', 'client-authentication+jwt', 'x'].map(
@@ -84,7 +85,8 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
     ]),
     ...named('C12', [
       ['on behalf of a user', withClaims({ sub: 'a-user', act: { sub: accepted.clientId } })],
-      ['a user’s own', withClaims({ sub: 'a-user' })],
+      // RFC 9068 §2.2. Where the client is named in some other way, `sub` may be anything.
+      ...(claims.sub === claims.client_id ? [['a user’s own', withClaims({ sub: 'a-user' })] as const] : []),
     ]),
     ...named(
       'C13',

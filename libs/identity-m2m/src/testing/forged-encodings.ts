@@ -1,4 +1,4 @@
-import { type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
+import { clientNames, type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
 
 /** Tokens that are signed well and written badly, so that two readers may see two things: RFC 7515 §2, RFC 8725 §3.7. */
 export function forgedEncodings(material: ForgeryMaterial): ForgedToken[] {
@@ -40,8 +40,9 @@ function outOfShape({ token }: ForgeryMaterial): Forgery[] {
 }
 
 /** GHSA-5hjw-83fp-phq9 and the like: what is no object has no claims to check. */
-function noObjects({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(usual);
+function noObjects(material: ForgeryMaterial): Forgery[] {
+  const { issuer, claims } = material;
+  const header = JSON.stringify(material.header);
   const payload = JSON.stringify(claims);
   const texts: [string, string | Buffer][] = [
     ['a list', `[${payload}]`],
@@ -64,8 +65,9 @@ function noObjects({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[
 }
 
 /** RFC 7515 §4 and §10.12: readers differ in which of two they take. */
-function duplicateMembers({ issuer, header: usual, claims, accepted }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(usual);
+function duplicateMembers(material: ForgeryMaterial): Forgery[] {
+  const { issuer, claims, accepted } = material;
+  const header = JSON.stringify(material.header);
   const payload = JSON.stringify(claims);
   const withFirst = (text: string, member: string) => `{${member},${text.slice(1)}`;
   const audience = JSON.stringify(accepted.audience);
@@ -74,14 +76,18 @@ function duplicateMembers({ issuer, header: usual, claims, accepted }: ForgeryMa
     ['kid twice', issuer.signText(withFirst(header, '"kid":"another"'), payload)],
     ['aud twice', issuer.signText(header, withFirst(payload, '"aud":"another-api"'))],
     ['sub twice, once escaped', issuer.signText(header, withFirst(payload, '"s\\u0075b":"another"'))],
-    ['client_id twice', issuer.signText(header, withFirst(payload, '"client_id":"another"'))],
+    ...clientNames(material).map((name): Forgery => [
+      `${name} twice`,
+      issuer.signText(header, withFirst(payload, `${JSON.stringify(name)}:"another"`)),
+    ]),
     ['aud twice, the same', issuer.signText(header, withFirst(payload, `"aud":${audience}`))],
     ['a member twice, deep inside', issuer.signText(header, withFirst(payload, '"x":{"a":[{"b":1,"b":2}]}'))],
   ];
 }
 
-function prototypeMembers({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(usual);
+function prototypeMembers(material: ForgeryMaterial): Forgery[] {
+  const { issuer, claims } = material;
+  const header = JSON.stringify(material.header);
   const { iss, aud, exp, ...rest } = claims;
   const member = (name: string, value: unknown) => `${JSON.stringify(name)}:${JSON.stringify(value)}`;
   return [
@@ -96,8 +102,9 @@ function prototypeMembers({ issuer, header: usual, claims }: ForgeryMaterial): F
   ];
 }
 
-function deepAndWide({ issuer, header: usual, claims }: ForgeryMaterial): Forgery[] {
-  const header = JSON.stringify(usual);
+function deepAndWide(material: ForgeryMaterial): Forgery[] {
+  const { issuer, claims } = material;
+  const header = JSON.stringify(material.header);
   const open = JSON.stringify(claims).slice(0, -1);
   return [
     ['lists in lists, 2,000 deep', issuer.signText(header, `${open},"x":${'['.repeat(2000)}${']'.repeat(2000)}}`)],

@@ -25,7 +25,8 @@ export interface ForgeryMaterial {
 
 export async function forgeryMaterial(issuer: TestIssuer, accepted: TestTokenOptions): Promise<ForgeryMaterial> {
   const claims = issuer.claimsFor(accepted);
-  const header = { ...issuer.usualHeader, ...accepted.header };
+  const { alg, kid } = issuer.usualHeader;
+  const header = { ...issuer.usualHeader, ...accepted.header, alg, kid };
   const [token, attacker] = await Promise.all([issuer.sign(claims, header), settleAttacker(issuer)]);
   return { issuer, accepted, claims, header, token, attacker };
 }
@@ -41,4 +42,10 @@ export function named(id: string, forgeries: readonly Forgery[]): ForgedToken[] 
 export function segment(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return Buffer.from(text).toString('base64url');
+}
+
+/** Claims that name the client, as far as the accepted token shows: a guard may go by any of them, but seldom by `sub`. */
+export function clientNames({ claims, accepted }: ForgeryMaterial): string[] {
+  const names = Object.keys(claims).filter((name) => claims[name] === accepted.clientId);
+  return names.length > 1 ? names.filter((name) => name !== 'sub') : names;
 }

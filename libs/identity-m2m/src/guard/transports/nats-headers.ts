@@ -21,5 +21,5 @@ export interface NatsHeaders {
 export function natsCredential(context: NatsContext): Credential {
   const headers = context.getHeaders();
   if (!headers) return refuse('credential_missing');
-  return credentialIn(headers.keys().map((name) => [name, headers.values(name)] as const));
+  return credentialIn(headers.keys().flatMap((name) => headers.values(name).map((value) => [name, value] as const)));
 }

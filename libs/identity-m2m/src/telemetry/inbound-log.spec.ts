@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ConsoleLogger, Logger } from '@nestjs/common';
+import { EventStream } from '../foundation/event-stream.js';
+import type { InboundEvent } from '../guard/inbound-events.js';
+import type { RefusalReason } from '../verification/refusal.js';
+import { logInboundEvents } from './inbound-log.js';
+
+let lines: string[];
+let events: EventStream<InboundEvent>;
+
+beforeEach(() => {
+  lines = [];
+  const logger = new ConsoleLogger();
+  for (const level of ['debug', 'log', 'warn'] as const) {
+    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
+  }
+  Logger.overrideLogger(logger);
+  events = new EventStream();
+  logInboundEvents(events);
+});
+afterEach(() => Logger.overrideLogger(false));
+
+const caller = { clientId: 'billing', issuer: 'https://id.example', tokenFingerprint: 'abc' };
+const nobody = { clientId: undefined, issuer: undefined, tokenFingerprint: undefined };
+const accepted: InboundEvent = { type: 'caller.accepted', transport: 'http', ...caller };
+const refused = (reason: RefusalReason, who: typeof caller | typeof nobody = nobody): InboundEvent => ({
+  type: 'caller.refused',
+  transport: 'tcp',
+  reason,
+  ...who,
+});
+const loud = () => lines.filter((line) => !line.startsWith('debug: '));
+
+describe('the log of the guard', () => {
+  it('has a line for each decision, for debugging, with the fingerprint of the token and who came', () => {
+    for (const event of [
+      accepted,
+      refused('credential_missing'),
+      refused('token_expired', { ...nobody, tokenFingerprint: 'abc' } as never),
+      refused('scope_insufficient', caller),
+      { type: 'message.skipped', transport: 'kafka', reason: 'token_expired' } as const,
+    ]) {
+      events.emit(event);
+    }
+    expect(lines).toEqual([
+      'debug: guard: billing let in by http with access token abc',
+      'debug: guard: no token by tcp refused: credential_missing',
+      'debug: guard: access token abc by tcp refused: token_expired',
+      'debug: guard: access token abc of billing by tcp refused: scope_insufficient',
+      'debug: guard: message.skipped by kafka: token_expired',
+    ]);
+  });
+
+  it('warns once while keys can\u2019t be had, and says when they can again', () => {
+    for (let times = 0; times < 3; times++) events.emit(refused('issuer_unavailable'));
+    events.emit(accepted);
+    events.emit(accepted);
+    events.emit(refused('issuer_unavailable'));
+    const warning = 'warn: guard: callers get 503, because the keys of their issuer cannot be had';
+    expect(loud()).toEqual([warning, 'log: guard: the keys of the issuer can be had again', warning]);
+  });
+
+  it('warns once of messages that nobody settles', () => {
+    for (let times = 0; times < 3; times++) {
+      events.emit({ type: 'message.unsettled', transport: 'rabbitmq', reason: 'credential_missing' });
+    }
+    expect(loud()).toEqual([expect.stringMatching(/^warn: guard: refused messages of RabbitMQ are left as they are/)]);
+  });
+});

@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ConsoleLogger, Logger } from '@nestjs/common';
+import { EventStream } from '../foundation/event-stream.js';
+import type { VerificationEvent } from '../verification/verification-events.js';
+import { logVerificationEvents } from './verification-log.js';
+
+let lines: string[];
+let events: EventStream<VerificationEvent>;
+
+beforeEach(() => {
+  lines = [];
+  const logger = new ConsoleLogger();
+  for (const level of ['debug', 'log', 'warn'] as const) {
+    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
+  }
+  Logger.overrideLogger(logger);
+  events = new EventStream();
+  logVerificationEvents(events);
+});
+afterEach(() => Logger.overrideLogger(false));
+
+const issuer = 'https://id.example';
+
+describe('the log of what goes on behind the guard', () => {
+  it('warns once of an outage, however long it is, and says when it is over', () => {
+    for (const failures of [1, 2, 3]) {
+      events.emit({ type: 'key_set.refresh_failed', issuer, failures, problem: 'no answer' });
+      events.emit({ type: 'introspection.failed', issuer, failures, problem: 'no answer' });
+    }
+    events.emit({ type: 'key_set.recovered', issuer });
+    const keys = `guard: the keys of ${issuer} could not be read: no answer`;
+    const question = `guard: ${issuer} could not be asked about a token: no answer`;
+    expect(lines).toEqual([
+      ...['warn', 'debug', 'debug'].flatMap((level) => [`${level}: ${keys}`, `${level}: ${question}`]),
+      `log: guard: the keys of ${issuer} can be read again`,
+    ]);
+  });
+
+  it('says how many keys there are, and which are not used', () => {
+    events.emit({ type: 'key_set.changed', issuer, keys: 2 });
+    events.emit({ type: 'key_set.key_ignored', issuer, kid: 'old', reason: 'weak' });
+    events.emit({ type: 'key_set.key_ignored', issuer, kid: undefined, reason: 'symmetric' });
+    expect(lines).toEqual([
+      `log: guard: keys of ${issuer} that can be used: 2`,
+      `warn: guard: a key of ${issuer} is not used: old, weak`,
+      `warn: guard: a key of ${issuer} is not used: without kid, symmetric`,
+    ]);
+  });
+});
