@@ -80,7 +80,7 @@ afterEach(async () => {
 
 describe('opaque tokens', () => {
   it('are asked about with the guard’s own credentials, and tell who comes', async () => {
-    const verdict = (await verifier.verify('opaque+/=~.token')) as { caller: MachineCaller };
+    const verdict = (await verifier.verify('opaque+/~.token==')) as { caller: MachineCaller };
     expect(verdict.caller).toMatchObject({
       clientId: 'billing',
       issuer: issuer.url,
@@ -90,7 +90,7 @@ describe('opaque tokens', () => {
     });
     const [question] = questions();
     expect(Object.fromEntries(new URLSearchParams(question!.body))).toEqual({
-      token: 'opaque+/=~.token',
+      token: 'opaque+/~.token==',
       token_type_hint: 'access_token',
     });
     const pair = Buffer.from('users-api:a+secret%3A+%2B%25').toString('base64');
@@ -126,7 +126,9 @@ describe('opaque tokens', () => {
     ],
     ['a page', (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('{"active":true}')],
     ['401', json(401, { error: 'invalid_client' })],
-    ['403', json(403, {})],
+    ['403 for the guard', json(403, { error: 'access_denied' })],
+    ['400 for the guard', json(400, { error: 'invalid_client' })],
+    ['408', json(408, {})],
     ['500', json(500, { active: true })],
     ['a redirect', (_request, response) => response.writeHead(307, { location: '/elsewhere' }).end()],
     ['a megabyte', json(200, { active: true, more: 'x'.repeat(1_000_000) })],
@@ -315,11 +317,60 @@ describe('opaque tokens', () => {
     without.close();
   });
 
-  it('I7 arrive at the issuer as they came, whatever is in them', async () => {
-    for (const token of ['a&token=b', 'a=b&active=true', '%26+ ', 'a\r\nb', 'tökén\u{1F600}']) {
-      await outcome(token);
-      expect(new URLSearchParams(questions().at(-1)!.body).getAll('token')).toEqual([token]);
+  it('I7 are not sent where they are not of the form of a token', async () => {
+    for (const token of ['a&token=b', 'a=b&active=true', '%26+ ', 'a\r\nb', 'tökén\u{1F600}', '=', '']) {
+      expect(await outcome(token)).toBe('token_malformed');
     }
+    expect(questions()).toHaveLength(0);
+  });
+
+  /** Stumbles over what looks like a path, as a firewall does. */
+  const firewalled =
+    (refusal: Answer): Answer =>
+    (...request) =>
+      (new URLSearchParams(request[0].body).get('token')!.includes('../') ? refusal : json(200, active()))(...request);
+
+  it.each([400, 403, 404, 413])(
+    'H7 that an issuer answers with %i do not keep it from being asked about others',
+    async (status) => {
+      issuer.introspectionAnswer = firewalled(json(status, { error: 'invalid_request' }));
+      expect(await outcome(opaque())).toBe('accepted');
+      for (let hostile = 0; hostile < 10; hostile++) expect(await outcome(`../../${hostile}`)).toBe('token_inactive');
+      expect(await outcome(opaque())).toBe('accepted');
+      expect(questions()).toHaveLength(12);
+      // As long as any other token that is not active.
+      await outcome('../../0');
+      expect(questions()).toHaveLength(12);
+      await clock.advance(10_000);
+      await outcome('../../0');
+      expect(questions()).toHaveLength(13);
+      expect(events.map(({ type }) => type)).toEqual(Array(11).fill('introspection.rejected'));
+      expect(JSON.stringify(events)).not.toContain('../');
+    },
+  );
+
+  it('H7 that an issuer rejects do not keep it paused after an outage', async () => {
+    issuer.introspectionAnswer = firewalled(json(403, {}));
+    expect(await outcome(opaque())).toBe('accepted');
+    issuer.introspectionAnswer = json(503, {});
+    for (let failure = 0; failure < 3; failure++) await outcome(opaque());
+    issuer.introspectionAnswer = firewalled(json(403, {}));
+    await clock.advance(1000);
+    expect(await outcome('../../0')).toBe('token_inactive');
+    expect(await outcome(opaque())).toBe('accepted');
+  });
+
+  it('H7 are undecided where nobody was ever answered, as with an address that is wrong', async () => {
+    issuer.introspectionAnswer = json(404, {});
+    for (let failure = 0; failure < 4; failure++) {
+      expect(await verifier.verify(opaque())).toMatchObject({
+        reason: 'introspection_unavailable',
+        retryAfterSeconds: 10,
+      });
+    }
+    expect(questions()).toHaveLength(4);
+    issuer.introspectionAnswer = json(200, active());
+    expect(await outcome(opaque())).toBe('accepted');
   });
 
   it('K9 of one guard say nothing to another', async () => {

@@ -24,6 +24,8 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         const text = `guard: ${event.issuer} could not be asked about a token: ${event.problem}`;
         return event.failures === 1 ? logger.warn(text) : logger.debug(text);
       }
+      case 'introspection.rejected':
+        return logger.debug(`guard: ${event.issuer} would not be asked about a token: ${event.problem}`);
     }
   });
 }

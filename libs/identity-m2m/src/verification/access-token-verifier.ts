@@ -1,3 +1,4 @@
+import { isB64Token } from '../foundation/b64-token.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
@@ -113,6 +114,7 @@ export class AccessTokenVerifier {
 
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
     if (token.length > MAX_TOKEN_LENGTH) return refuse('token_too_long');
+    if (!isB64Token(token)) return refuse('token_malformed');
     const issuer = this.#issuers.get(this.options.opaqueTokensOf!)!;
     const result = await issuer.introspection!.ask(token);
     if (result.active !== true) return inactive(result);

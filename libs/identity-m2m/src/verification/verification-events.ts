@@ -25,6 +25,13 @@ export type VerificationEvent =
       /** The issuer could not be asked about a token. */
       readonly type: 'introspection.failed';
       readonly issuer: string;
+      /** In a row. */
       readonly failures: number;
+      readonly problem: string;
+    }
+  | {
+      /** The issuer would not be asked about one token. Others are asked about as before. */
+      readonly type: 'introspection.rejected';
+      readonly issuer: string;
       readonly problem: string;
     };
