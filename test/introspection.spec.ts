@@ -492,6 +492,43 @@ describe('sensitive routes', () => {
     expect(await outcome(jwt())).toBe('accepted');
   });
 
+  it.each<readonly [string, object, string]>([
+    ['it is over', { exp: NOW - 31, iat: NOW - 60 }, 'token_expired'],
+    ['it ends with a text', { exp: String(NOW + 300) }, 'time_claim_malformed'],
+    ['it is not good yet', { nbf: NOW + 31 }, 'token_not_yet_valid'],
+    ['it is for another API', { aud: 'other' }, 'audience_mismatch'],
+    ['it is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
+    ['somebody acts for another with it', { act: { sub: 'x' } }, 'delegated_token'],
+    ['it refreshes others', { token_type: 'refresh_token' }, 'foreign_token'],
+    ['it has lost the scope', { scope: 'users.write' }, 'scope_insufficient'],
+    ['it has lost all scopes', { scope: '' }, 'scope_insufficient'],
+    ['its scopes are of the wrong form', { scope: 'a  b' }, 'scope_malformed'],
+  ])('let nobody in with a token of which the issuer alone says that %s', async (_name, said, reason) => {
+    issuer.introspectionAnswer = json(200, { active: true, ...said });
+    expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['users.read'] })).toBe(reason);
+    expect(await outcome(jwt(), { ...SENSITIVE, sensitive: false })).toBe('accepted');
+  });
+
+  it('let nobody in once a token is over that the issuer shortened, although it was asked a moment ago', async () => {
+    issuer.introspectionAnswer = json(200, { active: true, exp: NOW + 5 });
+    const [token, by] = [jwt(), start({ clockToleranceSeconds: 0 })];
+    expect(await outcome(token, SENSITIVE, by)).toBe('accepted');
+    await clock.advance(5000);
+    issuer.introspectionAnswer = json(200, { active: true, exp: NOW + 5 });
+    expect(await outcome(token, SENSITIVE, by)).toBe('token_expired');
+    by.close();
+  });
+
+  it('take scopes away that the issuer does not name, and add none', async () => {
+    issuer.introspectionAnswer = json(200, { active: true, scope: 'users.read admin' });
+    const token = jwt({ scope: 'users.read users.write' });
+    const verdict = (await verifier.verify(token, SENSITIVE)) as { caller: MachineCaller };
+    expect(verdict.caller.scopes).toEqual(['users.read']);
+    issuer.introspectionAnswer = json(200, { active: true });
+    const other = (await verifier.verify(jwt({ scope: 'a b' }), SENSITIVE)) as { caller: MachineCaller };
+    expect(other.caller.scopes).toEqual(['a', 'b']);
+  });
+
   it('let nobody in where the issuer can’t be asked, or nobody said how', async () => {
     issuer.introspectionAnswer = json(500, {});
     expect(await outcome(jwt(), SENSITIVE)).toBe('introspection_unavailable');
