@@ -537,6 +537,28 @@ describe('sensitive routes', () => {
     by.close();
   });
 
+  it('ask about verified callers although all questions about made-up tokens are taken', async () => {
+    const waiting: (() => void)[] = [];
+    issuer.introspectionAnswer = (request, response, message) => {
+      if (request.body.includes('opaque-')) waiting.push(() => void json(200, {})(request, response, message));
+      else json(200, active({ jti: 'one' }))(request, response, message);
+    };
+    const flood = Array.from({ length: 200 }, () => outcome(opaque()));
+    while (waiting.length < 100) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await outcome(jwt(), SENSITIVE)).toBe('accepted');
+    waiting.forEach((answer) => answer());
+    await Promise.all(flood);
+  });
+
+  it('ask about verified callers while made-up tokens make the issuer fail', async () => {
+    issuer.introspectionAnswer = (...request) =>
+      (request[0].body.includes('opaque-') ? json(500, {}) : json(200, active({ jti: 'one' })))(...request);
+    for (let failure = 0; failure < 5; failure++) await outcome(opaque());
+    expect(await outcome(opaque())).toBe('introspection_unavailable');
+    expect(await outcome(jwt(), SENSITIVE)).toBe('accepted');
+    expect(events.flatMap((event) => ('tokens' in event ? [event.tokens] : []))).toEqual(Array(3).fill('opaque'));
+  });
+
   it('do not ask about callers who lack the rights anyway', async () => {
     expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['admin'] })).toBe('scope_insufficient');
     expect(questions()).toHaveLength(0);

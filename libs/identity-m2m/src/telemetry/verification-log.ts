@@ -21,11 +21,13 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
           `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
         );
       case 'introspection.failed': {
-        const text = `guard: ${event.issuer} could not be asked about a token: ${event.problem}`;
+        const text = `guard: ${event.issuer} could not be asked about ${event.tokens} tokens: ${event.problem}`;
         return event.failures === 1 ? logger.warn(text) : logger.debug(text);
       }
       case 'introspection.rejected':
-        return logger.debug(`guard: ${event.issuer} would not be asked about a token: ${event.problem}`);
+        return logger.debug(
+          `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`,
+        );
     }
   });
 }

@@ -78,9 +78,10 @@ export class AccessTokenVerifier {
   /** Ends whatever goes on behind the scenes. Tokens are refused from now on, as far as keys would have to be fetched. */
   close(): void {
     this.#verified.clear();
-    for (const { keys, introspection } of this.options.issuers) {
+    for (const { keys, introspection, confirmation } of this.options.issuers) {
       keys.close();
       introspection?.close();
+      confirmation?.close();
     }
   }
 
@@ -157,8 +158,8 @@ export class AccessTokenVerifier {
     const fault = rightsFault(caller, route, this.#surroundings);
     if (fault) return { ...refuse(fault), caller };
     if (!route.sensitive || caller.isIntrospected) return { ok: true, caller };
-    if (!issuer.introspection) return refuse('introspection_unavailable');
-    const result = issuer.introspection.ask(token);
+    if (!issuer.confirmation) return refuse('introspection_unavailable');
+    const result = issuer.confirmation.ask(token);
     return result instanceof Promise
       ? result.then((late) => this.#confirm(caller, issuer, route, late))
       : this.#confirm(caller, issuer, route, result);

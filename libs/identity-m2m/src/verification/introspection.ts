@@ -15,6 +15,8 @@ export type IntrospectionResult =
 
 export interface IntrospectionOptions {
   readonly issuer: string;
+  /** What kind of tokens it is asked about here, for events. */
+  readonly tokens: 'opaque' | 'signed';
   readonly endpoint: IntrospectionEndpoint;
   readonly clock: Clock;
   readonly tell: (event: VerificationEvent) => void;
@@ -40,7 +42,7 @@ const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
 /**
- * What an issuer says about its tokens, remembered for a short while.
+ * What an issuer says about its tokens of one kind, remembered for a short while.
  *
  * All who ask about a token at once share one question. An issuer that fails is not asked for some time, and meanwhile
  * nothing is decided: an answer is never used for longer because there is no newer one.
@@ -123,13 +125,13 @@ export class Introspection {
   #rejected(key: string, { message }: QuestionRejectedError, askedAt: Instant): IntrospectionResult {
     const result: IntrospectionResult = this.#hasAnswered ? { active: false } : unknown(INACTIVE_HOLDS_MS);
     this.#hold(key, result, askedAt);
-    const { issuer, tell } = this.options;
-    if (!this.#isClosed) tell({ type: 'introspection.rejected', issuer, problem: printableText(message) });
+    const { issuer, tokens, tell } = this.options;
+    if (!this.#isClosed) tell({ type: 'introspection.rejected', issuer, tokens, problem: printableText(message) });
     return result;
   }
 
   #failed(error: unknown): IntrospectionResult {
-    const { clock, issuer, tell } = this.options;
+    const { clock, issuer, tokens, tell } = this.options;
     const asked = error instanceof IntrospectionError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
     this.#failures++;
     const pauses = this.#failures - FAILURES_BEFORE_PAUSE;
@@ -137,7 +139,7 @@ export class Introspection {
     this.#pauseMs = Math.min(Math.max(asked, ownPauseMs), LONGEST_PAUSE_MS);
     this.#pausedAt = clock.now();
     const problem = printableText(error instanceof Error ? error.message : 'unknown');
-    if (!this.#isClosed) tell({ type: 'introspection.failed', issuer, failures: this.#failures, problem });
+    if (!this.#isClosed) tell({ type: 'introspection.failed', issuer, tokens, failures: this.#failures, problem });
     return unknown(this.#pauseMs);
   }
 }

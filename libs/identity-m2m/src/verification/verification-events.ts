@@ -25,6 +25,8 @@ export type VerificationEvent =
       /** The issuer could not be asked about a token. */
       readonly type: 'introspection.failed';
       readonly issuer: string;
+      /** The kind of token: tokens that can't be read, or that come to a handler marked `@Sensitive()`. */
+      readonly tokens: 'opaque' | 'signed';
       /** In a row. */
       readonly failures: number;
       readonly problem: string;
@@ -33,5 +35,6 @@ export type VerificationEvent =
       /** The issuer would not be asked about one token. Others are asked about as before. */
       readonly type: 'introspection.rejected';
       readonly issuer: string;
+      readonly tokens: 'opaque' | 'signed';
       readonly problem: string;
     };
