@@ -1,10 +1,12 @@
 import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
+import { FAILURES_BEFORE_PAUSE } from '../verification/introspection.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 
 /** Writes into Nest's log what goes on behind the guard's decisions. */
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
+  const neverAnswered = new Set<string>();
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
@@ -22,12 +24,16 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         );
       case 'introspection.failed': {
         const text = `guard: ${event.issuer} could not be asked about ${event.tokens} tokens: ${event.problem}`;
-        return event.failures === 1 ? logger.warn(text) : logger.debug(text);
+        // From there on it is left in peace for a while each time. Less may be the doing of one odd token.
+        return event.failures === FAILURES_BEFORE_PAUSE ? logger.warn(text) : logger.debug(text);
       }
-      case 'introspection.rejected':
-        return logger.debug(
-          `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`,
-        );
+      case 'introspection.rejected': {
+        const text = `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`;
+        // One warning, for whoever has configured it.
+        if (event.hasAnswered || neverAnswered.has(event.issuer)) return logger.debug(text);
+        neverAnswered.add(event.issuer);
+        return logger.warn(text);
+      }
     }
   });
 }

@@ -37,7 +37,7 @@ const TIMEOUT_MS = 5000;
 /** Most questions that are open at once: anybody can make up tokens, and each would be one. */
 const MAX_OPEN_QUESTIONS = 100;
 /** Failures in a row after which the issuer is left in peace for a while, and for how long. */
-const FAILURES_BEFORE_PAUSE = 3;
+export const FAILURES_BEFORE_PAUSE = 3;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -126,7 +126,9 @@ export class Introspection {
     const result: IntrospectionResult = this.#hasAnswered ? { active: false } : unknown(INACTIVE_HOLDS_MS);
     this.#hold(key, result, askedAt);
     const { issuer, tokens, tell } = this.options;
-    if (!this.#isClosed) tell({ type: 'introspection.rejected', issuer, tokens, problem: printableText(message) });
+    if (this.#isClosed) return result;
+    const problem = printableText(message);
+    tell({ type: 'introspection.rejected', issuer, tokens, hasAnswered: this.#hasAnswered, problem });
     return result;
   }
 

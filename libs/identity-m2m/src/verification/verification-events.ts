@@ -36,5 +36,7 @@ export type VerificationEvent =
       readonly type: 'introspection.rejected';
       readonly issuer: string;
       readonly tokens: 'opaque' | 'signed';
+      /** Whether it ever was: otherwise its address, or something else about the question, may be wrong. */
+      readonly hasAnswered: boolean;
       readonly problem: string;
     };
