@@ -21,7 +21,8 @@ const accessRules = new HandlerAccessRules();
  * what the handler asks for.
  *
  * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the module's
- * options. Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`; what it can't
+ * options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects; with them, an
+ * application that serves HTTP and has message handlers without a guard does not start. Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`; what it can't
  * read or can't decide, it refuses.
  */
 @Injectable()
