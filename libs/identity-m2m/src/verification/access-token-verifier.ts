@@ -189,8 +189,9 @@ function isOpaque(token: string): boolean {
 }
 
 /**
- * What stands against the claims of an introspection answer. The members that a profile has in its tokens need not be in
- * its answers.
+ * What stands against the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional: what a profile has
+ * in its tokens need not be in its answers. When a token ends and whom it is for must be told all the same, because nobody
+ * else tells it; but the latter by no profile that has it in no token either.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
   if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) return refuse('foreign_token');
