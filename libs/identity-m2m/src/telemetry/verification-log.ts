@@ -22,6 +22,8 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         return logger.warn(
           `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
         );
+      case 'key_set.keys_ignored':
+        return logger.warn(`guard: ${event.keys} keys of ${event.issuer} are not used`);
       case 'introspection.failed': {
         const text = `guard: ${event.issuer} could not be asked about ${event.tokens} tokens: ${event.problem}`;
         // From there on it is left in peace for a while each time. Less may be the doing of one odd token.

@@ -22,6 +22,12 @@ export type VerificationEvent =
       readonly reason: UnusableKeyReason;
     }
   | {
+      /** So many keys of the set are not used that they are not told of one by one. */
+      readonly type: 'key_set.keys_ignored';
+      readonly issuer: string;
+      readonly keys: number;
+    }
+  | {
       /** The issuer could not be asked about a token. */
       readonly type: 'introspection.failed';
       readonly issuer: string;
