@@ -5,6 +5,7 @@ import {
   createAccessTokenVerifier,
   genericOAuth2,
   InboundDecisions,
+  type RefusalReason,
   type RoutePolicy,
 } from 'nestjs-identity-m2m';
 import { logInboundEvents } from '../libs/identity-m2m/src/telemetry/inbound-log.js';
@@ -61,6 +62,15 @@ async function outcome(token: string): Promise<string> {
 }
 
 describe('the guard’s log', () => {
+  it('says once that RabbitMQ may lose good messages, when it has come to that', () => {
+    const dead = (reason: RefusalReason) =>
+      decisions.settled({ type: 'message.dead_lettered', transport: 'rabbitmq', reason });
+    dead('token_expired');
+    expect(lines).toEqual([]);
+    for (let message = 0; message < 20; message++) dead('issuer_unavailable');
+    expect(lines).toEqual([expect.stringContaining('a queue without a dead letter exchange loses them')]);
+  });
+
   it('has one line for an outage of an issuer, however many forged tokens come between good ones', async () => {
     const [issuer] = issuers as [ForgeableIssuer];
     const good = tokenOf(issuer);

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
 import { printableText } from '../foundation/printable-text.js';
 import type { InboundEvent } from '../guard/inbound-events.js';
+import { isUndecidable } from '../guard/refusal-answer.js';
 
 /**
  * Writes the guard's decisions into Nest's log. They are for the debug level, because anybody can cause any number of
@@ -10,6 +11,7 @@ import type { InboundEvent } from '../guard/inbound-events.js';
 export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
   let isUnsettled = false;
+  let isLossTold = false;
   // Most applications have no debug level in production, and then the line is not made for each call.
   const debug = (line: () => string) => {
     if (Logger.isLevelEnabled('debug')) logger.debug(line());
@@ -38,6 +40,14 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
         isUnsettled = true;
         return;
       case 'message.dead_lettered':
+        if (!isLossTold && isUndecidable(event.reason)) {
+          logger.warn(
+            'guard: messages of RabbitMQ that cannot be decided at the moment are dead-lettered, good ones among them; a queue without a dead letter exchange loses them',
+          );
+          isLossTold = true;
+        }
+        debug(() => `guard: ${event.type} by ${event.transport}: ${event.reason}`);
+        return;
       case 'message.skipped':
       case 'message.retried':
         debug(() => `guard: ${event.type} by ${event.transport}: ${event.reason}`);
