@@ -423,6 +423,47 @@ describe('floods and outages', () => {
     expect(events).toContainEqual(expect.objectContaining({ type: 'key_set.key_ignored', reason: 'beyond_limit' }));
   });
 
+  it('uses 100 keys whatever stands before them that is for other uses', async () => {
+    issuer.keys = [
+      ...Array.from({ length: 100 }, (_, index) => ({ ...next.jwk, kid: `k${index}`, use: 'enc' })),
+      first.jwk,
+    ];
+    expect(await outcome(fresh())).toBe('accepted');
+  });
+
+  it('tells in one event of many keys that are not used', async () => {
+    issuer.keys = [
+      ...Array.from({ length: 11 }, (_, index) => ({ ...next.jwk, kid: `k${index}`, use: 'enc' })),
+      first.jwk,
+    ];
+    await outcome(fresh());
+    const ignored = events.filter(({ type }) => type.startsWith('key_set.key'));
+    expect(ignored).toEqual([{ type: 'key_set.keys_ignored', issuer: issuer.url, keys: 11 }]);
+  });
+
+  it.each<readonly [string, string]>([
+    ['a member twice', '{"kty":"EC","kid":"x","kid":"first"}'],
+    ['a member twice further inside', '{"kty":"EC","kid":"]}","x5c":[{"a":1,"a":2}]}'],
+    ['a name that can’t be read', String.raw`{"kty":"EC","\"":1}`],
+    ['a depth beyond reason', `{"kty":"EC","more":${'['.repeat(40)}${']'.repeat(40)}}`],
+  ])('S14 ignores a key with %s, and uses the others', async (_name, faulty) => {
+    issuer.keySetAnswer = (_request, response) =>
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(`{"keys":[${JSON.stringify(first.jwk)},${faulty},${JSON.stringify(next.jwk)}]}`);
+    expect([await outcome(fresh()), await outcome(fresh(next))]).toEqual(['accepted', 'accepted']);
+    const ignored = events.filter(({ type }) => type === 'key_set.key_ignored');
+    expect(ignored).toEqual([{ type: 'key_set.key_ignored', issuer: issuer.url, kid: undefined, reason: 'malformed' }]);
+  });
+
+  it('S14 takes no set that names its list of keys twice', async () => {
+    issuer.keySetAnswer = (_request, response) =>
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(`{"keys":[],"keys":[${JSON.stringify(first.jwk)}]}`);
+    expect(await outcome(fresh())).toBe('issuer_unavailable');
+  });
+
   it('tells of a key that is not used once, and not with each read', async () => {
     issuer.keys = [first.jwk, { kty: 'oct', k: 'AAAA', kid: 'shared' }];
     await outcome(fresh());

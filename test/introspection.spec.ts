@@ -81,7 +81,7 @@ afterEach(async () => {
 
 describe('opaque tokens', () => {
   it('are asked about with the guard’s own credentials, and tell who comes', async () => {
-    const verdict = (await verifier.verify('opaque+/=~.token')) as { caller: MachineCaller };
+    const verdict = (await verifier.verify('opaque+/~.token==')) as { caller: MachineCaller };
     expect(verdict.caller).toMatchObject({
       clientId: 'billing',
       issuer: issuer.url,
@@ -91,7 +91,7 @@ describe('opaque tokens', () => {
     });
     const [question] = questions();
     expect(Object.fromEntries(new URLSearchParams(question!.body))).toEqual({
-      token: 'opaque+/=~.token',
+      token: 'opaque+/~.token==',
       token_type_hint: 'access_token',
     });
     const pair = Buffer.from('users-api:a+secret%3A+%2B%25').toString('base64');
@@ -160,7 +160,9 @@ describe('opaque tokens', () => {
     ],
     ['a page', (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('{"active":true}')],
     ['401', json(401, { error: 'invalid_client' })],
-    ['403', json(403, {})],
+    ['403 for the guard', json(403, { error: 'access_denied' })],
+    ['400 for the guard', json(400, { error: 'invalid_client' })],
+    ['408', json(408, {})],
     ['500', json(500, { active: true })],
     ['a redirect', (_request, response) => response.writeHead(307, { location: '/elsewhere' }).end()],
     ['a megabyte', json(200, { active: true, more: 'x'.repeat(1_000_000) })],
@@ -349,11 +351,60 @@ describe('opaque tokens', () => {
     without.close();
   });
 
-  it('I7 arrive at the issuer as they came, whatever is in them', async () => {
-    for (const token of ['a&token=b', 'a=b&active=true', '%26+ ', 'a\r\nb', 'tökén\u{1F600}']) {
-      await outcome(token);
-      expect(new URLSearchParams(questions().at(-1)!.body).getAll('token')).toEqual([token]);
+  it('I7 are not sent where they are not of the form of a token', async () => {
+    for (const token of ['a&token=b', 'a=b&active=true', '%26+ ', 'a\r\nb', 'tökén\u{1F600}', '=', '']) {
+      expect(await outcome(token)).toBe('token_malformed');
     }
+    expect(questions()).toHaveLength(0);
+  });
+
+  /** Stumbles over what looks like a path, as a firewall does. */
+  const firewalled =
+    (refusal: Answer): Answer =>
+    (...request) =>
+      (new URLSearchParams(request[0].body).get('token')!.includes('../') ? refusal : json(200, active()))(...request);
+
+  it.each([400, 403, 404, 413])(
+    'H7 that an issuer answers with %i do not keep it from being asked about others',
+    async (status) => {
+      issuer.introspectionAnswer = firewalled(json(status, { error: 'invalid_request' }));
+      expect(await outcome(opaque())).toBe('accepted');
+      for (let hostile = 0; hostile < 10; hostile++) expect(await outcome(`../../${hostile}`)).toBe('token_inactive');
+      expect(await outcome(opaque())).toBe('accepted');
+      expect(questions()).toHaveLength(12);
+      // As long as any other token that is not active.
+      await outcome('../../0');
+      expect(questions()).toHaveLength(12);
+      await clock.advance(10_000);
+      await outcome('../../0');
+      expect(questions()).toHaveLength(13);
+      expect(events.map(({ type }) => type)).toEqual(Array(11).fill('introspection.rejected'));
+      expect(JSON.stringify(events)).not.toContain('../');
+    },
+  );
+
+  it('H7 that an issuer rejects do not keep it paused after an outage', async () => {
+    issuer.introspectionAnswer = firewalled(json(403, {}));
+    expect(await outcome(opaque())).toBe('accepted');
+    issuer.introspectionAnswer = json(503, {});
+    for (let failure = 0; failure < 3; failure++) await outcome(opaque());
+    issuer.introspectionAnswer = firewalled(json(403, {}));
+    await clock.advance(1000);
+    expect(await outcome('../../0')).toBe('token_inactive');
+    expect(await outcome(opaque())).toBe('accepted');
+  });
+
+  it('H7 are undecided where nobody was ever answered, as with an address that is wrong', async () => {
+    issuer.introspectionAnswer = json(404, {});
+    for (let failure = 0; failure < 4; failure++) {
+      expect(await verifier.verify(opaque())).toMatchObject({
+        reason: 'introspection_unavailable',
+        retryAfterSeconds: 10,
+      });
+    }
+    expect(questions()).toHaveLength(4);
+    issuer.introspectionAnswer = json(200, active());
+    expect(await outcome(opaque())).toBe('accepted');
   });
 
   it('K9 of one guard say nothing to another', async () => {
@@ -534,12 +585,71 @@ describe('sensitive routes', () => {
     expect(await outcome(jwt())).toBe('accepted');
   });
 
+  it.each<readonly [string, object, string]>([
+    ['it is over', { exp: NOW - 31, iat: NOW - 60 }, 'token_expired'],
+    ['it ends with a text', { exp: String(NOW + 300) }, 'time_claim_malformed'],
+    ['it is not good yet', { nbf: NOW + 31 }, 'token_not_yet_valid'],
+    ['it is for another API', { aud: 'other' }, 'audience_mismatch'],
+    ['it is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
+    ['somebody acts for another with it', { act: { sub: 'x' } }, 'delegated_token'],
+    ['it refreshes others', { token_type: 'refresh_token' }, 'foreign_token'],
+    ['it has lost the scope', { scope: 'users.write' }, 'scope_insufficient'],
+    ['it has lost all scopes', { scope: '' }, 'scope_insufficient'],
+    ['its scopes are of the wrong form', { scope: 'a  b' }, 'scope_malformed'],
+  ])('let nobody in with a token of which the issuer alone says that %s', async (_name, said, reason) => {
+    issuer.introspectionAnswer = json(200, { active: true, ...said });
+    expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['users.read'] })).toBe(reason);
+    expect(await outcome(jwt(), { ...SENSITIVE, sensitive: false })).toBe('accepted');
+  });
+
+  it('let nobody in once a token is over that the issuer shortened, although it was asked a moment ago', async () => {
+    issuer.introspectionAnswer = json(200, { active: true, exp: NOW + 5 });
+    const [token, by] = [jwt(), start({ clockToleranceSeconds: 0 })];
+    expect(await outcome(token, SENSITIVE, by)).toBe('accepted');
+    await clock.advance(5000);
+    issuer.introspectionAnswer = json(200, { active: true, exp: NOW + 5 });
+    expect(await outcome(token, SENSITIVE, by)).toBe('token_expired');
+    by.close();
+  });
+
+  it('take scopes away that the issuer does not name, and add none', async () => {
+    issuer.introspectionAnswer = json(200, { active: true, scope: 'users.read admin' });
+    const token = jwt({ scope: 'users.read users.write' });
+    const verdict = (await verifier.verify(token, SENSITIVE)) as { caller: MachineCaller };
+    expect(verdict.caller.scopes).toEqual(['users.read']);
+    issuer.introspectionAnswer = json(200, { active: true });
+    const other = (await verifier.verify(jwt({ scope: 'a b' }), SENSITIVE)) as { caller: MachineCaller };
+    expect(other.caller.scopes).toEqual(['a', 'b']);
+  });
+
   it('let nobody in where the issuer can’t be asked, or nobody said how', async () => {
     issuer.introspectionAnswer = json(500, {});
     expect(await outcome(jwt(), SENSITIVE)).toBe('introspection_unavailable');
     const by = start({ introspection: [] });
     expect(await outcome(jwt(), SENSITIVE, by)).toBe('introspection_unavailable');
     by.close();
+  });
+
+  it('ask about verified callers although all questions about made-up tokens are taken', async () => {
+    const waiting: (() => void)[] = [];
+    issuer.introspectionAnswer = (request, response, message) => {
+      if (request.body.includes('opaque-')) waiting.push(() => void json(200, {})(request, response, message));
+      else json(200, active({ jti: 'one' }))(request, response, message);
+    };
+    const flood = Array.from({ length: 200 }, () => outcome(opaque()));
+    while (waiting.length < 100) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await outcome(jwt(), SENSITIVE)).toBe('accepted');
+    waiting.forEach((answer) => answer());
+    await Promise.all(flood);
+  });
+
+  it('ask about verified callers while made-up tokens make the issuer fail', async () => {
+    issuer.introspectionAnswer = (...request) =>
+      (request[0].body.includes('opaque-') ? json(500, {}) : json(200, active({ jti: 'one' })))(...request);
+    for (let failure = 0; failure < 5; failure++) await outcome(opaque());
+    expect(await outcome(opaque())).toBe('introspection_unavailable');
+    expect(await outcome(jwt(), SENSITIVE)).toBe('accepted');
+    expect(events.flatMap((event) => ('tokens' in event ? [event.tokens] : []))).toEqual(Array(3).fill('opaque'));
   });
 
   it('do not ask about callers who lack the rights anyway', async () => {

@@ -15,6 +15,7 @@ import { KEY_FILE_SCHEDULE, REMOTE_KEY_SET_SCHEDULE } from './verification/key-s
 import { RefreshedKeySet } from './verification/refreshed-key-set.js';
 import { remoteKeySource } from './verification/remote-key-source.js';
 import { StaticKeySet } from './verification/static-key-set.js';
+import type { TrustedIssuer } from './verification/trusted-issuer.js';
 import type { VerificationEvent } from './verification/verification-events.js';
 import { readKeySet } from './verification/verification-key.js';
 
@@ -56,7 +57,7 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
     issuers: configuration.issuers.map((issuer) => {
       const keys = keySet(issuer, parts);
       const policy = { audiences, clockToleranceSeconds, maxTokenLifetimeSeconds, profile: issuer.accessToken };
-      return { issuer: issuer.issuer, policy, keys, introspection: introspection(issuer, keys, parts) };
+      return { issuer: issuer.issuer, policy, keys, ...introspections(issuer, keys, parts) };
     }),
     opaqueTokensOf: configuration.issuers.find((issuer) => issuer.introspection?.opaqueTokens)?.issuer,
     clients: clients && new ClientRegistry(clients),
@@ -85,12 +86,12 @@ function keySet(provider: IssuerConfiguration, { configuration: { http }, clock,
   return new RefreshedKeySet({ issuer, source, schedule, clock, random: Math.random, tell });
 }
 
-function introspection(
+function introspections(
   { issuer, introspection, introspectionEndpoint, accessToken }: IssuerConfiguration,
   keys: KeySet,
   { configuration: { http }, clock, tell, fetch }: Parts,
-): Introspection | undefined {
-  if (!introspection) return undefined;
+): Pick<TrustedIssuer, 'introspection' | 'confirmation'> {
+  if (!introspection) return {};
   const endpoint = new IntrospectionEndpoint({
     issuer,
     endpoint: introspectionEndpoint,
@@ -103,5 +104,8 @@ function introspection(
     fetch,
     clock,
   });
-  return new Introspection({ issuer, endpoint, clock, tell });
+  return {
+    introspection: new Introspection({ issuer, tokens: 'opaque', endpoint, clock, tell }),
+    confirmation: new Introspection({ issuer, tokens: 'signed', endpoint, clock, tell }),
+  };
 }

@@ -2,6 +2,7 @@ import {
   ConfigurableModuleBuilder,
   Global,
   Inject,
+  Logger,
   Module,
   type OnApplicationShutdown,
   type OnModuleDestroy,
@@ -17,7 +18,8 @@ import { accessTokenVerifier } from './create-access-token-verifier.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { CallerFollowing, CurrentCaller } from './guard/current-caller.js';
 import { InboundDecisions } from './guard/inbound-decisions.js';
-import { prepareMessageHandlers } from './guard/message-handlers.js';
+import { checkGuardPlacement } from './guard/guard-placement.js';
+import { GLOBAL_MESSAGE_GUARD, prepareMessageHandlers } from './guard/message-handlers.js';
 import { loadMicroservices } from './guard/microservices-package.js';
 import { InboundTransports } from './guard/transports/inbound-transports.js';
 import type { HttpClientOptions, IdentityM2MOptions } from './identity-m2m.options.js';
@@ -97,8 +99,10 @@ export class IdentityM2MCoreModule
   constructor(
     private readonly outbound: OutboundClients,
     @Inject(InboundDecisions) inbound: InboundDecisions,
-    @Inject(ModulesContainer) modules: ModulesContainer,
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
+    @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
     @Optional() @Inject(VERIFIER) private readonly verifier: AccessTokenVerifier | undefined,
+    @Optional() @Inject(GLOBAL_MESSAGE_GUARD) private readonly messageGuard: object | undefined,
   ) {
     super();
     requireOneRoot(modules);
@@ -111,7 +115,21 @@ export class IdentityM2MCoreModule
   }
 
   async onModuleInit(): Promise<void> {
+    this.#checkGuards();
     await this.outbound.start();
+  }
+
+  #checkGuards(): void {
+    const handlers = checkGuardPlacement(this.modules, {
+      // A microservice by itself has no adapter.
+      servesHttp: Boolean(this.adapterHost.httpAdapter),
+      hasMessageGuard: this.messageGuard !== undefined,
+    });
+    if (handlers.length === 0) return;
+    const names = handlers.join(', ');
+    new Logger('IdentityM2M').warn(
+      `guard: nobody reads the access rules on ${names}; put M2MAuthGuard before them, by globalGuard: true or @UseGuards()`,
+    );
   }
 
   /** Requests that came before the shutdown are still being served, and may need tokens. */

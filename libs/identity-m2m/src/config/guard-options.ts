@@ -18,7 +18,13 @@ export interface NamedClient {
   readonly until?: Date | string;
 }
 
-/** How the guard asks an issuer about its tokens (RFC 7662). */
+/**
+ * How the guard asks an issuer about its tokens (RFC 7662).
+ *
+ * What it says of a token that can't be read must have `exp` and, unless the provider has none in its tokens, `aud` with
+ * the guard's `audience`, although the RFC leaves both to the issuer: without them nobody knows how long the token is good
+ * for, and whether it is meant for this API. Have the issuer add them; a token of which it does not say so is refused.
+ */
 export type IntrospectionOptions = {
   /** Which issuer. Needed where the guard trusts several. */
   readonly issuer?: string;

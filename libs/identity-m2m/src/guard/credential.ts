@@ -1,3 +1,4 @@
+import { isB64Token } from '../foundation/b64-token.js';
 import { MAX_TOKEN_LENGTH } from '../verification/compact-jws.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 
@@ -29,7 +30,10 @@ export function credentialIn(fields: Iterable<readonly [string, unknown]>): Cred
   return soleCredential(values);
 }
 
-/** The access token in one value of `Authorization` (RFC 6750 §2.1, RFC 9110 §11.4). Its time is linear in the length. */
+/**
+ * The access token in one value of `Authorization` (RFC 6750 §2.1, RFC 9110 §11.4), behind exactly one blank. Its time is
+ * linear in the length.
+ */
 export function bearerCredential(value: unknown): Credential {
   if (value === undefined) return refuse('credential_missing');
   if (typeof value !== 'string') return refuse('credential_malformed');
@@ -39,13 +43,6 @@ export function bearerCredential(value: unknown): Credential {
   const token = value.slice(scheme.length + 1);
   if (token.length > MAX_TOKEN_LENGTH) return refuse('token_too_long');
   return isB64Token(token) ? { ok: true, token } : refuse('credential_malformed');
-}
-
-/** `b64token` of RFC 6750 §2.1. One search through the text: a pattern of the whole would remember a way back at each step. */
-function isB64Token(text: string): boolean {
-  if (text === '' || /[^A-Za-z0-9\-._~+/=]/.test(text)) return false;
-  const padding = text.indexOf('=');
-  return padding < 0 || (padding > 0 && /^=+$/.test(text.slice(padding)));
 }
 
 const NAME = 'authorization';

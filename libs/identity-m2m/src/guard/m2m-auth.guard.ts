@@ -21,8 +21,18 @@ const accessRules = new HandlerAccessRules();
  * what the handler asks for.
  *
  * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the module's
- * options. Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`; what it can't
- * read or can't decide, it refuses.
+ * options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects; with them, an
+ * application that serves HTTP and has message handlers without a guard does not start.
+ *
+ * Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`; what it can't read or
+ * can't decide, it refuses.
+ *
+ * A message of RabbitMQ that is refused with manual acknowledgement is rejected and not queued again, also where it can't
+ * be decided because an issuer is away: it may be good, so give its queue a dead letter exchange, from which it can be
+ * sent again. Without one, RabbitMQ drops it.
+ *
+ * A refused HTTP request has header fields set on its answer. A guard of your own that catches the refusal and lets the
+ * call in for another reason has to take them off again: `www-authenticate`, `retry-after` and `cache-control`.
  */
 @Injectable()
 export class M2MAuthGuard implements CanActivate {

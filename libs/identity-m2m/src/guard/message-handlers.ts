@@ -6,7 +6,7 @@ import { MessageRefusalFilter } from './message-refusal.js';
 import { UnguardedMessageHandlersError } from './unguarded-message-handlers-error.js';
 
 /** Keys that Nest's `@UseGuards()`, `@UseFilters()` and `@UseInterceptors()` leave their metadata under. */
-const GUARDS = '__guards__';
+export const GUARDS = '__guards__';
 const FILTERS = '__exceptionFilters__';
 const INTERCEPTORS = '__interceptors__';
 
@@ -60,7 +60,7 @@ export function guardMessageHandlers(modules: ModulesContainer, guard: CanActiva
     extend(GUARDS, controller, (present) => [MessageHandlerGuard, ...present], MessageHandlerGuard);
     module.addInjectable({ provide: MessageHandlerGuard, useValue: new MessageHandlerGuard(guard) }, 'guard');
     // Nest passes over a guard that it can't find.
-    if (!module.injectables.has(MessageHandlerGuard)) throw new UnguardedMessageHandlersError(controller.name);
+    if (!module.injectables.has(MessageHandlerGuard)) throw UnguardedMessageHandlersError.notFound(controller.name);
   }
 }
 

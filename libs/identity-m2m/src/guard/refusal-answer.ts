@@ -41,6 +41,11 @@ const TEXTS: Readonly<Record<RefusalKind, readonly [error: string, message: stri
   undecidable: ['temporarily_unavailable', 'The access token cannot be verified at the moment. Try again later.'],
 };
 
+/** Whether a token may be good that was refused, because nobody could tell at that moment. */
+export function isUndecidable(reason: RefusalReason): boolean {
+  return kindOf(reason) === 'undecidable';
+}
+
 function kindOf(reason: RefusalReason): RefusalKind {
   switch (reason) {
     case 'credential_missing':

@@ -28,7 +28,7 @@ export function routeAccess(method: AccessMetadata, ofClass: AccessMetadata): Ro
   return restricted(method, ofClass);
 }
 
-function isRestricted({ scopes, clients, claims, sensitive }: AccessMetadata): boolean {
+export function isRestricted({ scopes, clients, claims, sensitive }: AccessMetadata): boolean {
   return scopes !== undefined || clients !== undefined || claims !== undefined || sensitive !== undefined;
 }
 

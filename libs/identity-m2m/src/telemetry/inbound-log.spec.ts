@@ -51,13 +51,22 @@ describe('the log of the guard', () => {
     ]);
   });
 
-  it('warns once while keys can\u2019t be had, and says when they can again', () => {
-    for (let times = 0; times < 3; times++) events.emit(refused('issuer_unavailable'));
-    events.emit(accepted);
-    events.emit(accepted);
-    events.emit(refused('issuer_unavailable'));
-    const warning = 'warn: guard: callers get 503, because the keys of their issuer cannot be had';
-    expect(loud()).toEqual([warning, 'log: guard: the keys of the issuer can be had again', warning]);
+  it('has no line above that level for what strangers can cause, be the keys away or not', () => {
+    for (let times = 0; times < 3; times++) {
+      events.emit(refused('issuer_unavailable'));
+      events.emit(accepted);
+    }
+    expect(lines).toHaveLength(6);
+    expect(loud()).toEqual([]);
+  });
+
+  it('warns once of good messages that may be lost', () => {
+    const deadLettered = (reason: RefusalReason) =>
+      events.emit({ type: 'message.dead_lettered', transport: 'rabbitmq', reason });
+    deadLettered('token_expired');
+    expect(loud()).toEqual([]);
+    for (let times = 0; times < 3; times++) deadLettered('issuer_unavailable');
+    expect(loud()).toEqual([expect.stringMatching(/^warn: guard: messages of RabbitMQ that cannot be decided/)]);
   });
 
   it('warns once of messages that nobody settles', () => {

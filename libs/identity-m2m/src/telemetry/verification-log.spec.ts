@@ -25,13 +25,18 @@ describe('the log of what goes on behind the guard', () => {
   it('warns once of an outage, however long it is, and says when it is over', () => {
     for (const failures of [1, 2, 3]) {
       events.emit({ type: 'key_set.refresh_failed', issuer, failures, problem: 'no answer' });
-      events.emit({ type: 'introspection.failed', issuer, failures, problem: 'no answer' });
+      events.emit({ type: 'introspection.failed', issuer, tokens: 'opaque', failures, problem: 'no answer' });
     }
     events.emit({ type: 'key_set.recovered', issuer });
     const keys = `guard: the keys of ${issuer} could not be read: no answer`;
-    const question = `guard: ${issuer} could not be asked about a token: no answer`;
+    const question = `guard: ${issuer} could not be asked about opaque tokens: no answer`;
     expect(lines).toEqual([
-      ...['warn', 'debug', 'debug'].flatMap((level) => [`${level}: ${keys}`, `${level}: ${question}`]),
+      `warn: ${keys}`,
+      `debug: ${question}`,
+      `debug: ${keys}`,
+      `debug: ${question}`,
+      `debug: ${keys}`,
+      `warn: ${question}`,
       `log: guard: the keys of ${issuer} can be read again`,
     ]);
   });
@@ -40,10 +45,12 @@ describe('the log of what goes on behind the guard', () => {
     events.emit({ type: 'key_set.changed', issuer, keys: 2 });
     events.emit({ type: 'key_set.key_ignored', issuer, kid: 'old', reason: 'weak' });
     events.emit({ type: 'key_set.key_ignored', issuer, kid: undefined, reason: 'symmetric' });
+    events.emit({ type: 'key_set.keys_ignored', issuer, keys: 90 });
     expect(lines).toEqual([
       `log: guard: keys of ${issuer} that can be used: 2`,
       `warn: guard: a key of ${issuer} is not used: old, weak`,
       `warn: guard: a key of ${issuer} is not used: without kid, symmetric`,
+      `warn: guard: 90 keys of ${issuer} are not used`,
     ]);
   });
 });

@@ -1,10 +1,12 @@
 import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
+import { FAILURES_BEFORE_PAUSE } from '../verification/introspection.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 
 /** Writes into Nest's log what goes on behind the guard's decisions. */
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
+  const neverAnswered = new Set<string>();
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
@@ -20,9 +22,19 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         return logger.warn(
           `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
         );
+      case 'key_set.keys_ignored':
+        return logger.warn(`guard: ${event.keys} keys of ${event.issuer} are not used`);
       case 'introspection.failed': {
-        const text = `guard: ${event.issuer} could not be asked about a token: ${event.problem}`;
-        return event.failures === 1 ? logger.warn(text) : logger.debug(text);
+        const text = `guard: ${event.issuer} could not be asked about ${event.tokens} tokens: ${event.problem}`;
+        // From there on it is left in peace for a while each time. Less may be the doing of one odd token.
+        return event.failures === FAILURES_BEFORE_PAUSE ? logger.warn(text) : logger.debug(text);
+      }
+      case 'introspection.rejected': {
+        const text = `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`;
+        // One warning, for whoever has configured it.
+        if (event.hasAnswered || neverAnswered.has(event.issuer)) return logger.debug(text);
+        neverAnswered.add(event.issuer);
+        return logger.warn(text);
       }
     }
   });

@@ -1,3 +1,4 @@
+import { isB64Token } from '../foundation/b64-token.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
@@ -10,6 +11,7 @@ import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse } from './refusal.js';
 import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
 import { type RoutePolicy, rightsFault } from './route-policy.js';
+import { readScopes } from './scope.js';
 import { verifySignature } from './signature.js';
 import { readSignedToken, type SignedToken } from './signed-token.js';
 import { confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './token-holder.js';
@@ -77,9 +79,10 @@ export class AccessTokenVerifier {
   /** Ends whatever goes on behind the scenes. Tokens are refused from now on, as far as keys would have to be fetched. */
   close(): void {
     this.#verified.clear();
-    for (const { keys, introspection } of this.options.issuers) {
+    for (const { keys, introspection, confirmation } of this.options.issuers) {
       keys.close();
       introspection?.close();
+      confirmation?.close();
     }
   }
 
@@ -114,15 +117,15 @@ export class AccessTokenVerifier {
 
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
     if (token.length > MAX_TOKEN_LENGTH) return refuse('token_too_long');
+    if (!isB64Token(token)) return refuse('token_malformed');
     const issuer = this.#issuers.get(this.options.opaqueTokensOf!)!;
     const result = await issuer.introspection!.ask(token);
     if (result.active !== true) return inactive(result);
     const { claims } = result;
     // The one that was asked speaks for itself alone.
     if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return refuse('issuer_unknown');
-    if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) return refuse('foreign_token');
     const { wallMs } = this.options.clock.now();
-    const refusal = claimsRefusal(claims, introspectionPolicy(issuer.policy), wallMs / 1000);
+    const refusal = answerRefusal(claims, issuer.policy, wallMs / 1000);
     if (refusal) return refusal;
     const holder = tokenHolder({ token, issuer, claims }, this.options.clients, 'introspected');
     return holder.ok ? this.#judgeHolder(holder, issuer, undefined, route, wallMs, token) : holder;
@@ -149,16 +152,34 @@ export class AccessTokenVerifier {
 
   #judgeRoute(
     { caller }: TokenHolder,
-    { introspection }: TrustedIssuer,
+    issuer: TrustedIssuer,
     route: RoutePolicy,
     token: string,
   ): Verdict | Promise<Verdict> {
     const fault = rightsFault(caller, route, this.#surroundings);
     if (fault) return { ...refuse(fault), caller };
     if (!route.sensitive || caller.isIntrospected) return { ok: true, caller };
-    if (!introspection) return refuse('introspection_unavailable');
-    const result = introspection.ask(token);
-    return result instanceof Promise ? result.then((late) => confirm(caller, late)) : confirm(caller, result);
+    if (!issuer.confirmation) return refuse('introspection_unavailable');
+    const result = issuer.confirmation.ask(token);
+    return result instanceof Promise
+      ? result.then((late) => this.#confirm(caller, issuer, route, late))
+      : this.#confirm(caller, issuer, route, result);
+  }
+
+  /** What the issuer says of a signed token narrows what the token says, and never widens it. */
+  #confirm(caller: MachineCaller, { policy }: TrustedIssuer, route: RoutePolicy, result: IntrospectionResult): Verdict {
+    if (result.active !== true) return inactive(result);
+    const { claims } = result;
+    if (!isAbout(claims, caller)) return refuse('token_inactive');
+    const { wallMs } = this.options.clock.now();
+    const refusal = answerRefusal({ ...caller.claims, ...claims }, policy, wallMs / 1000);
+    if (refusal) return { ...refusal, caller };
+    if (Object.hasOwn(claims, 'act')) return { ...refuse('delegated_token'), caller };
+    const scopes = Object.hasOwn(claims, 'scope') ? readScopes(claims, ['scope']) : caller.scopes;
+    if (!scopes) return { ...refuse('scope_malformed'), caller };
+    const confirmed = confirmedCaller(caller, scopes);
+    const fault = rightsFault(confirmed, route, this.#surroundings);
+    return fault ? { ...refuse(fault), caller: confirmed } : { ok: true, caller: confirmed };
   }
 }
 
@@ -168,9 +189,15 @@ function isOpaque(token: string): boolean {
   return !(token.includes('.') && second > 0 && !token.includes('.', second + 1));
 }
 
-/** What introspection leaves out is not what a token leaves out: only what it says is judged. */
-function introspectionPolicy(policy: ClaimsPolicy): ClaimsPolicy {
-  return { ...policy, profile: { ...policy.profile, requiredClaims: [], isAccessToken: undefined } };
+/**
+ * What stands against the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional: what a profile has
+ * in its tokens need not be in its answers. When a token ends and whom it is for must be told all the same, because nobody
+ * else tells it; but the latter by no profile that has it in no token either.
+ */
+function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
+  if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) return refuse('foreign_token');
+  const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };
+  return claimsRefusal(claims, { ...policy, profile }, nowSeconds);
 }
 
 /** RFC 7662 §2.2 has the type of RFC 6749 §5.1 here; some servers have the kind of token instead. */
@@ -182,11 +209,6 @@ function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refus
   return result.active === 'unknown'
     ? { ...refuse('introspection_unavailable'), retryAfterSeconds: result.retryAfterSeconds }
     : refuse('token_inactive');
-}
-
-function confirm(caller: MachineCaller, result: IntrospectionResult): Verdict {
-  if (result.active !== true) return inactive(result);
-  return isAbout(result.claims, caller) ? { ok: true, caller: confirmedCaller(caller) } : refuse('token_inactive');
 }
 
 /** Whether an answer is about the same token, as far as it says. */

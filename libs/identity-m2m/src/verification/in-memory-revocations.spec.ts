@@ -46,6 +46,38 @@ describe('revocations in memory', () => {
     expect(revocations.isRevoked(token())).toBe(true);
   });
 
+  it('that are over do not come back with another one about the same', () => {
+    const clock = new ManualClock(at('12:00:00'));
+    const revocations = new InMemoryRevocations({ clock });
+    revocations.revoke({ issuer, clientId: 'billing', until: at('12:01:00') });
+    clock.setWallClock(at('13:00:00'));
+    revocations.revoke({ issuer, clientId: 'billing', issuedBefore: at('13:00:00') });
+    expect(revocations.isRevoked(token())).toBe(true);
+    expect(revocations.isRevoked(token({ issuedAtMs: at('13:00:00').getTime() }))).toBe(false);
+  });
+
+  it('that end, one of all tokens and one of old ones, do not make an endless one of all', () => {
+    const clock = new ManualClock(at('12:00:00'));
+    const revocations = new InMemoryRevocations({ clock });
+    const [old, young] = [token({ issuedAtMs: at('10:00:00').getTime() }), token()];
+    const verdicts = () => [revocations.isRevoked(old), revocations.isRevoked(young)];
+    revocations.revoke({ issuer, clientId: 'billing', issuedBefore: at('11:00:00') });
+    revocations.revoke({ issuer, clientId: 'billing', until: at('12:01:00') });
+    expect(verdicts()).toEqual([true, true]);
+    clock.setWallClock(at('12:01:00'));
+    expect(verdicts()).toEqual([true, false]);
+  });
+
+  it('take a place each, as long as none includes another', () => {
+    const revocations = new InMemoryRevocations({ maxEntries: 2, clock: new ManualClock(at('12:00:00')) });
+    revocations.revoke({ issuer, clientId: 'billing', issuedBefore: at('11:00:00') });
+    revocations.revoke({ issuer, clientId: 'billing', until: at('12:01:00') });
+    expect(() => revocations.revoke({ issuer, tokenId: 'a' })).toThrow(RevocationsFullError);
+    revocations.revoke({ issuer, clientId: 'billing' });
+    revocations.revoke({ issuer, tokenId: 'a' });
+    expect(revocations.isRevoked(token({ clientId: 'other', tokenId: 'a' }))).toBe(true);
+  });
+
   it('are refused when there is no room, rather than given up for a new one; those that are over make room', () => {
     const clock = new ManualClock(at('12:00:00'));
     const revocations = new InMemoryRevocations({ maxEntries: 2, clock });

@@ -31,9 +31,16 @@ interface Entry {
   readonly untilMs: number;
 }
 
+/** Whether one entry revokes all that another does, for as long. */
+function includes(one: Entry, other: Entry): boolean {
+  return one.beforeMs >= other.beforeMs && one.untilMs >= other.untilMs;
+}
+
 /** Revocations of this process, in force from the moment in which `revoke` returns. */
 export class InMemoryRevocations implements RevocationStore {
-  readonly #entries = new Map<string, Entry>();
+  /** By what they are about; of several about the same, none includes another. */
+  readonly #entries = new Map<string, readonly Entry[]>();
+  #size = 0;
   readonly #maxEntries: number;
   readonly #clock: Clock;
 
@@ -50,13 +57,12 @@ export class InMemoryRevocations implements RevocationStore {
       beforeMs: 'issuedBefore' in revocation && revocation.issuedBefore ? timeOf(revocation.issuedBefore) : Infinity,
       untilMs: revocation.until ? timeOf(revocation.until) : Infinity,
     };
-    const held = this.#entries.get(key);
-    if (!held && this.#entries.size >= this.#maxEntries) this.#makeRoom();
-    // A revocation never takes back another one: the wider of both is in force.
-    this.#entries.set(key, {
-      beforeMs: Math.max(entry.beforeMs, held?.beforeMs ?? -Infinity),
-      untilMs: Math.max(entry.untilMs, held?.untilMs ?? -Infinity),
-    });
+    const now = this.#clock.now().wallMs;
+    const held = (this.#entries.get(key) ?? []).filter(({ untilMs }) => now < untilMs);
+    if (held.some((one) => includes(one, entry))) return;
+    const kept = held.filter((one) => !includes(entry, one));
+    if (kept.length === held.length && this.#size >= this.#maxEntries) this.#makeRoom(now);
+    this.#put(key, [...kept, entry]);
   }
 
   isRevoked({ issuer, tokenId, clientId, subject, keyId, issuedAtMs }: RevocableToken): boolean {
@@ -71,15 +77,28 @@ export class InMemoryRevocations implements RevocationStore {
   }
 
   #covers(key: readonly string[], issuedAtMs: number | undefined): boolean {
-    const entry = this.#entries.get(JSON.stringify(key));
-    if (!entry || this.#clock.now().wallMs >= entry.untilMs) return false;
-    return issuedAtMs === undefined || issuedAtMs < entry.beforeMs;
+    const entries = this.#entries.get(JSON.stringify(key));
+    if (!entries) return false;
+    const now = this.#clock.now().wallMs;
+    return entries.some(
+      ({ beforeMs, untilMs }) => now < untilMs && (issuedAtMs === undefined || issuedAtMs < beforeMs),
+    );
   }
 
-  #makeRoom(): void {
-    const now = this.#clock.now().wallMs;
-    for (const [key, { untilMs }] of this.#entries) if (now >= untilMs) this.#entries.delete(key);
-    if (this.#entries.size < this.#maxEntries) return;
+  #put(key: string, entries: readonly Entry[]): void {
+    this.#size += entries.length - (this.#entries.get(key)?.length ?? 0);
+    if (entries.length > 0) this.#entries.set(key, entries);
+    else this.#entries.delete(key);
+  }
+
+  #makeRoom(now: number): void {
+    for (const [key, entries] of this.#entries) {
+      this.#put(
+        key,
+        entries.filter(({ untilMs }) => now < untilMs),
+      );
+    }
+    if (this.#size < this.#maxEntries) return;
     throw new RevocationsFullError(
       `there are ${this.#maxEntries} revocations in force; give each an end (until), or take a whole client, key or time back`,
     );

@@ -3,6 +3,7 @@ import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
+import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import { type IntrospectionAnswer, readIntrospectionAnswer } from './introspection-answer.js';
 import type { IntrospectionAuthentication } from './introspection-authentication.js';
 import type { KeySet } from './key-set.js';
@@ -37,6 +38,12 @@ export class IntrospectionError extends IdentityM2MError {
   }
 }
 
+/**
+ * An issuer, or what stands before it, would not take a question because of the token in it. Says nothing about any other
+ * token: anybody can make up one that a firewall or a limit stumbles over.
+ */
+export class QuestionRejectedError extends IntrospectionError {}
+
 /** Asks an issuer about one token at a time, by RFC 7662. */
 export class IntrospectionEndpoint {
   #discovered: string | undefined;
@@ -58,10 +65,7 @@ export class IntrospectionEndpoint {
       body: new URLSearchParams({ ...body, token, token_type_hint: 'access_token' }),
       signal,
     });
-    const problem = statusProblem(response.status);
-    if (problem) {
-      throw new IntrospectionError(`introspection at ${endpoint} ${problem}`, retryAfterSeconds(response.headers));
-    }
+    if (response.status !== 200) throw await problemOf(response, endpoint);
     const answer = await this.#read(response);
     if (!answer) throw new IntrospectionError(`the answer of introspection at ${endpoint} is not understood`);
     return answer;
@@ -86,10 +90,33 @@ export class IntrospectionEndpoint {
   }
 }
 
-function statusProblem(status: number): string | undefined {
-  if (status === 200) return undefined;
-  if (status === 401 || status === 403) return `refuses the guard's own credentials (HTTP ${status})`;
-  return `was answered with HTTP ${status}`;
+/** Client errors that are about whoever asks, or about the moment: the same with any token. */
+const NOT_ABOUT_THE_TOKEN = [401, 407, 408, 425, 429];
+
+/** Codes of RFC 6749 §4.1.2.1 and §5.2, and of RFC 6750 §3.1, that refuse whoever asks. */
+const CREDENTIAL_ERRORS: readonly unknown[] = [
+  'invalid_client',
+  'unauthorized_client',
+  'access_denied',
+  'insufficient_scope',
+];
+
+/** RFC 7662 §2.3 knows errors about the guard's own credentials alone, not about the token that is asked about. */
+async function problemOf(response: Response, endpoint: string): Promise<IntrospectionError> {
+  const { status, headers } = response;
+  const isClientError = status >= 400 && status < 500;
+  if (status === 401 || (isClientError && (await refusesCredentials(response)))) {
+    return new IntrospectionError(`introspection at ${endpoint} refuses the guard's own credentials (HTTP ${status})`);
+  }
+  const problem = `introspection at ${endpoint} was answered with HTTP ${status}`;
+  return isClientError && !NOT_ABOUT_THE_TOKEN.includes(status)
+    ? new QuestionRejectedError(problem)
+    : new IntrospectionError(problem, retryAfterSeconds(headers));
+}
+
+async function refusesCredentials(response: Response): Promise<boolean> {
+  const document = parseStrictJsonObject(await response.text());
+  return document.ok && CREDENTIAL_ERRORS.includes(document.value.error);
 }
 
 function retryAfterSeconds(headers: Headers): number | undefined {

@@ -5,7 +5,7 @@ import { doublingDelayMs } from '../foundation/doubling-delay.js';
 import { printableText } from '../foundation/printable-text.js';
 import { untilAborted } from '../foundation/until-aborted.js';
 import type { IntrospectionAnswer } from './introspection-answer.js';
-import { type IntrospectionEndpoint, IntrospectionError } from './introspection-endpoint.js';
+import { type IntrospectionEndpoint, IntrospectionError, QuestionRejectedError } from './introspection-endpoint.js';
 import { deepFreeze } from './verified-token.js';
 import type { VerificationEvent } from './verification-events.js';
 
@@ -15,13 +15,15 @@ export type IntrospectionResult =
 
 export interface IntrospectionOptions {
   readonly issuer: string;
+  /** What kind of tokens it is asked about here, for events. */
+  readonly tokens: 'opaque' | 'signed';
   readonly endpoint: IntrospectionEndpoint;
   readonly clock: Clock;
   readonly tell: (event: VerificationEvent) => void;
 }
 
 interface HeldAnswer {
-  readonly answer: IntrospectionAnswer;
+  readonly answer: IntrospectionResult;
   readonly answeredAt: Instant;
   readonly holdsMs: number;
 }
@@ -35,12 +37,12 @@ const TIMEOUT_MS = 5000;
 /** Most questions that are open at once: anybody can make up tokens, and each would be one. */
 const MAX_OPEN_QUESTIONS = 100;
 /** Failures in a row after which the issuer is left in peace for a while, and for how long. */
-const FAILURES_BEFORE_PAUSE = 3;
+export const FAILURES_BEFORE_PAUSE = 3;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
 /**
- * What an issuer says about its tokens, remembered for a short while.
+ * What an issuer says about its tokens of one kind, remembered for a short while.
  *
  * All who ask about a token at once share one question. An issuer that fails is not asked for some time, and meanwhile
  * nothing is decided: an answer is never used for longer because there is no newer one.
@@ -48,6 +50,8 @@ const LONGEST_PAUSE_MS = 30_000;
 export class Introspection {
   readonly #held = new BoundedMap<HeldAnswer>(HELD_ANSWERS);
   readonly #open = new Map<string, Promise<IntrospectionResult>>();
+  /** Whether the issuer has ever answered: then it can be asked, and what it rejects is a fault of the token. */
+  #hasAnswered = false;
   /** In a row. */
   #failures = 0;
   #pausedAt: Instant | undefined;
@@ -91,12 +95,13 @@ export class Introspection {
     );
     try {
       const answer = deepFreeze(await untilAborted(endpoint.ask(token, abort.signal), abort.signal));
+      this.#hasAnswered = true;
       this.#failures = 0;
       this.#pausedAt = undefined;
       this.#hold(key, answer, now);
       return answer;
     } catch (error) {
-      return this.#failed(error);
+      return error instanceof QuestionRejectedError ? this.#rejected(key, error, now) : this.#failed(error);
     } finally {
       cancelTimeout();
       this.#aborts.delete(abort);
@@ -104,17 +109,31 @@ export class Introspection {
   }
 
   /** @param answeredAt When it was asked: an answer is no younger than its question. */
-  #hold(key: string, answer: IntrospectionAnswer, answeredAt: Instant): void {
+  #hold(key: string, answer: IntrospectionResult, answeredAt: Instant): void {
     if (this.#isClosed) return;
-    const leftMs =
-      answer.active && typeof answer.claims.exp === 'number' ? answer.claims.exp * 1000 - answeredAt.wallMs : 0;
-    const holdsMs = answer.active ? Math.min(ACTIVE_HOLDS_MS, Math.max(leftMs, 0)) : INACTIVE_HOLDS_MS;
-    const bytes = 512 + (answer.active ? JSON.stringify(answer.claims).length * 3 : 0);
+    const isActive = answer.active === true;
+    const leftMs = isActive && typeof answer.claims.exp === 'number' ? answer.claims.exp * 1000 - answeredAt.wallMs : 0;
+    const holdsMs = isActive ? Math.min(ACTIVE_HOLDS_MS, Math.max(leftMs, 0)) : INACTIVE_HOLDS_MS;
+    const bytes = 512 + (isActive ? JSON.stringify(answer.claims).length * 3 : 0);
     this.#held.set(key, { answer, answeredAt, holdsMs }, bytes);
   }
 
+  /**
+   * Neither counts as a failure nor as an answer: strangers can cause any number of them. With an issuer that has not
+   * answered anybody yet it may as well be that it is not asked in the right way, so nothing is decided by it.
+   */
+  #rejected(key: string, { message }: QuestionRejectedError, askedAt: Instant): IntrospectionResult {
+    const result: IntrospectionResult = this.#hasAnswered ? { active: false } : unknown(INACTIVE_HOLDS_MS);
+    this.#hold(key, result, askedAt);
+    const { issuer, tokens, tell } = this.options;
+    if (this.#isClosed) return result;
+    const problem = printableText(message);
+    tell({ type: 'introspection.rejected', issuer, tokens, hasAnswered: this.#hasAnswered, problem });
+    return result;
+  }
+
   #failed(error: unknown): IntrospectionResult {
-    const { clock, issuer, tell } = this.options;
+    const { clock, issuer, tokens, tell } = this.options;
     const asked = error instanceof IntrospectionError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
     this.#failures++;
     const pauses = this.#failures - FAILURES_BEFORE_PAUSE;
@@ -122,7 +141,7 @@ export class Introspection {
     this.#pauseMs = Math.min(Math.max(asked, ownPauseMs), LONGEST_PAUSE_MS);
     this.#pausedAt = clock.now();
     const problem = printableText(error instanceof Error ? error.message : 'unknown');
-    if (!this.#isClosed) tell({ type: 'introspection.failed', issuer, failures: this.#failures, problem });
+    if (!this.#isClosed) tell({ type: 'introspection.failed', issuer, tokens, failures: this.#failures, problem });
     return unknown(this.#pauseMs);
   }
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parseStrictJsonObject } from '../foundation/strict-json.js';
+import { parseKeySetDocument } from './key-set-document.js';
 import { KeySetError, type KeySource } from './key-source.js';
 
 /** How long a file is taken for unchanged, in milliseconds. */
@@ -22,7 +22,7 @@ export function keyFileSource(path: string): KeySource {
         });
       });
       if (bytes.length > MAX_KEY_SET_BYTES) throw new KeySetError(`the key set ${path} is too long`);
-      const document = parseStrictJsonObject(bytes.toString('utf8'));
+      const document = parseKeySetDocument(bytes.toString('utf8'));
       if (!document.ok) throw new KeySetError(`the file ${path} is no key set (${document.fault})`);
       return { document: document.value, lifetimeMs: LIFETIME_MS };
     },

@@ -17,9 +17,13 @@ export interface RefreshedKeySetOptions {
   readonly tell: (event: VerificationEvent) => void;
 }
 
+/** Most keys of one reading that are told of one by one. */
+const MAX_KEYS_TOLD = 10;
+
 interface HeldKeys {
   readonly keys: VerificationKeys;
-  readonly unusable: readonly UnusableKey[];
+  /** Each once. */
+  readonly unusable: ReadonlyMap<string, UnusableKey>;
   readonly readAt: Instant;
   readonly lifetimeMs: number;
   readonly refreshAfterMs: number;
@@ -147,10 +151,11 @@ export class RefreshedKeySet implements KeySet {
     const isSame =
       before?.list.length === content.keys.length && content.keys.every((key, index) => key === before.list[index]);
     const keys = isSame ? before : new VerificationKeys(content.keys);
-    this.#tellUnusable(content.unusable);
+    const unusable = new Map(content.unusable.map((key) => [JSON.stringify([key.kid, key.reason]), key]));
+    this.#tellUnusable(unusable);
     this.#held = {
       keys,
-      unusable: content.unusable,
+      unusable,
       readAt,
       lifetimeMs,
       refreshAfterMs: refreshAfterMs(lifetimeMs, random()),
@@ -162,11 +167,12 @@ export class RefreshedKeySet implements KeySet {
     this.#failures = 0;
   }
 
-  #tellUnusable(unusable: readonly UnusableKey[]): void {
+  #tellUnusable(unusable: HeldKeys['unusable']): void {
     const { issuer, tell } = this.options;
-    const told = this.#held?.unusable ?? [];
-    for (const { kid, reason } of unusable) {
-      if (told.some((one) => one.kid === kid && one.reason === reason)) continue;
+    const told = this.#held?.unusable;
+    const untold = [...unusable].flatMap(([identity, key]) => (told?.has(identity) ? [] : [key]));
+    if (untold.length > MAX_KEYS_TOLD) return tell({ type: 'key_set.keys_ignored', issuer, keys: untold.length });
+    for (const { kid, reason } of untold) {
       tell({ type: 'key_set.key_ignored', issuer, kid: kid && printableText(kid), reason });
     }
   }

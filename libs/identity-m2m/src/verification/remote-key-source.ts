@@ -2,7 +2,7 @@ import { discoverAuthorizationServer, DiscoveryError } from '../foundation/autho
 import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import { printableText } from '../foundation/printable-text.js';
 import { type HttpAllowance, urlFault } from '../foundation/secure-url.js';
-import { parseStrictJsonObject } from '../foundation/strict-json.js';
+import { parseKeySetDocument } from './key-set-document.js';
 import { lifetimeMs } from './key-set-schedule.js';
 import { KeySetError, type KeySource } from './key-source.js';
 
@@ -28,7 +28,7 @@ export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
       });
       const { status, headers } = response;
       if (status !== 200) throw new KeySetError(`the key set at ${address} was answered with HTTP ${status}`);
-      const document = parseStrictJsonObject(await response.text());
+      const document = parseKeySetDocument(await response.text());
       if (!document.ok) throw new KeySetError(`the answer at ${address} is no key set (${document.fault})`);
       return { document: document.value, lifetimeMs: lifetimeMs(headers.get('cache-control'), headers.get('age')) };
     },

@@ -59,9 +59,18 @@ export function tokenHolder(
   return { ok: true, caller, registered, source };
 }
 
-/** The same caller after its issuer was asked. */
-export function confirmedCaller(caller: MachineCaller): MachineCaller {
-  const members = { ...Object.getOwnPropertyDescriptors(caller), isIntrospected: { value: true, enumerable: true } };
+/**
+ * The same caller after its issuer was asked.
+ *
+ * @param scopes Those that the issuer says it has: of its own, the others don't count any more.
+ */
+export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]): MachineCaller {
+  const confirmed = Object.freeze(caller.scopes.filter((scope) => scopes.includes(scope)));
+  const members = {
+    ...Object.getOwnPropertyDescriptors(caller),
+    isIntrospected: { value: true, enumerable: true },
+    scopes: { value: confirmed, enumerable: true },
+  };
   return Object.freeze(Object.defineProperties({}, members)) as MachineCaller;
 }
 

@@ -8,6 +8,11 @@ export interface TrustedIssuer {
   /** What the claims of its tokens are measured against. */
   readonly policy: ClaimsPolicy;
   readonly keys: KeySet;
-  /** Where it can be asked about its tokens; undefined: nowhere. */
+  /** Where it is asked about tokens that can't be read; undefined: nowhere. */
   readonly introspection?: Introspection | undefined;
+  /**
+   * Where it is asked about tokens whose signature is good; undefined: nowhere. Apart from the others, because anybody can
+   * make up a token that can't be read: such questions take no place of these, and what comes of them stops none of these.
+   */
+  readonly confirmation?: Introspection | undefined;
 }

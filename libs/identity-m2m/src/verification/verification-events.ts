@@ -22,9 +22,27 @@ export type VerificationEvent =
       readonly reason: UnusableKeyReason;
     }
   | {
+      /** So many keys of the set are not used that they are not told of one by one. */
+      readonly type: 'key_set.keys_ignored';
+      readonly issuer: string;
+      readonly keys: number;
+    }
+  | {
       /** The issuer could not be asked about a token. */
       readonly type: 'introspection.failed';
       readonly issuer: string;
+      /** The kind of token: tokens that can't be read, or that come to a handler marked `@Sensitive()`. */
+      readonly tokens: 'opaque' | 'signed';
+      /** In a row. */
       readonly failures: number;
+      readonly problem: string;
+    }
+  | {
+      /** The issuer would not be asked about one token. Others are asked about as before. */
+      readonly type: 'introspection.rejected';
+      readonly issuer: string;
+      readonly tokens: 'opaque' | 'signed';
+      /** Whether it ever was: otherwise its address, or something else about the question, may be wrong. */
+      readonly hasAnswered: boolean;
       readonly problem: string;
     };

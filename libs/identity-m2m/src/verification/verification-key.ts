@@ -26,7 +26,7 @@ export interface KeySetContent {
   readonly unusable: readonly UnusableKey[];
 }
 
-/** Most keys of a set that are looked at. */
+/** Most keys of a set that are used. */
 export const MAX_KEYS = 100;
 
 /** Longest `kid` that is looked for. */
@@ -47,12 +47,17 @@ export function readKeySet(
   const known = new Map(held.map((key) => [key.identity, key]));
   const keys: VerificationKey[] = [];
   const unusable: UnusableKey[] = [];
-  for (const entry of document.keys.slice(0, MAX_KEYS) as unknown[]) {
+  for (const entry of document.keys as unknown[]) {
     const read = readKey(entry, known);
-    if ('reason' in read) unusable.push(read);
-    else keys.push(read);
+    if ('reason' in read) {
+      unusable.push(read);
+    } else if (keys.length === MAX_KEYS) {
+      unusable.push({ kid: undefined, reason: 'beyond_limit' });
+      break;
+    } else {
+      keys.push(read);
+    }
   }
-  if (document.keys.length > MAX_KEYS) unusable.push({ kid: undefined, reason: 'beyond_limit' });
   return { keys, unusable };
 }
 

@@ -1,0 +1,127 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ConsoleLogger, Logger } from '@nestjs/common';
+import {
+  type AccessTokenVerifier,
+  createAccessTokenVerifier,
+  genericOAuth2,
+  InboundDecisions,
+  type RefusalReason,
+  type RoutePolicy,
+} from 'nestjs-identity-m2m';
+import { logInboundEvents } from '../libs/identity-m2m/src/telemetry/inbound-log.js';
+import { logVerificationEvents } from '../libs/identity-m2m/src/telemetry/verification-log.js';
+import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
+import { json } from './support/http-server.js';
+
+const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
+const ANY_ROUTE: RoutePolicy = { scopes: [], clients: undefined };
+const key = forgingKey('ES256', 'k');
+
+let issuers: ForgeableIssuer[];
+let clock: ManualClock;
+let verifier: AccessTokenVerifier;
+let decisions: InboundDecisions;
+let lines: string[];
+
+beforeEach(async () => {
+  lines = [];
+  const logger = new ConsoleLogger();
+  for (const level of ['log', 'warn', 'error'] as const) {
+    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
+  }
+  logger.debug = () => undefined;
+  Logger.overrideLogger(logger);
+  issuers = [await ForgeableIssuer.start(), await ForgeableIssuer.start()];
+  for (const issuer of issuers) issuer.keys = [key.jwk];
+  clock = new ManualClock(new Date(NOW * 1000), () => new Promise((resolve) => setTimeout(resolve, 15)));
+  verifier = createAccessTokenVerifier(
+    {
+      issuers: issuers.map(({ url }) => genericOAuth2({ issuer: url })),
+      audience: 'users-api',
+      introspection: [{ issuer: issuers[0]!.url, clientId: 'users-api', clientSecret: 'secret' }],
+    },
+    { clock, production: false },
+  );
+  decisions = new InboundDecisions(verifier, undefined);
+  logInboundEvents(decisions.events);
+  logVerificationEvents(verifier.events);
+});
+afterEach(async () => {
+  Logger.overrideLogger(false);
+  verifier.close();
+  for (const issuer of issuers) await issuer.close();
+});
+
+const tokenOf = ({ url }: ForgeableIssuer, header: object = {}) =>
+  forge(key, { iss: url, aud: 'users-api', client_id: 'a', sub: 'a', iat: NOW, exp: NOW + 300 }, header);
+
+async function outcome(token: string): Promise<string> {
+  const verdict = await decisions.decide({ ok: true, token }, ANY_ROUTE, 'http');
+  return verdict.ok ? 'accepted' : verdict.reason;
+}
+
+describe('the guard’s log', () => {
+  it('says once that RabbitMQ may lose good messages, when it has come to that', () => {
+    const dead = (reason: RefusalReason) =>
+      decisions.settled({ type: 'message.dead_lettered', transport: 'rabbitmq', reason });
+    dead('token_expired');
+    expect(lines).toEqual([]);
+    for (let message = 0; message < 20; message++) dead('issuer_unavailable');
+    expect(lines).toEqual([expect.stringContaining('a queue without a dead letter exchange loses them')]);
+  });
+
+  it('has one line for an outage of an issuer, however many forged tokens come between good ones', async () => {
+    const [issuer] = issuers as [ForgeableIssuer];
+    const good = tokenOf(issuer);
+    expect(await outcome(good)).toBe('accepted');
+    issuer.keySetAnswer = json(500, {});
+    await clock.advance(30_000);
+    lines.length = 0;
+    for (let forged = 0; forged < 20; forged++) {
+      expect(await outcome(tokenOf(issuer, { kid: `made-up-${forged}` }))).toBe('issuer_unavailable');
+      expect(await outcome(good)).toBe('accepted');
+    }
+    expect(lines).toEqual([expect.stringContaining('warn: guard: the keys of')]);
+  });
+
+  it('has one line for an outage of one of two issuers, however the calls of both alternate', async () => {
+    const [up, down] = issuers as [ForgeableIssuer, ForgeableIssuer];
+    down.keySetAnswer = json(500, {});
+    const [good, other] = [tokenOf(up), tokenOf(down)];
+    await outcome(good);
+    lines.length = 0;
+    for (let pair = 0; pair < 20; pair++) {
+      expect([await outcome(good), await outcome(other)]).toEqual(['accepted', 'issuer_unavailable']);
+    }
+    expect(lines).toEqual([expect.stringContaining(`warn: guard: the keys of ${down.url} could not be read`)]);
+  });
+
+  it('has no line for tokens that an issuer stumbles over, and one where it can’t be asked at all', async () => {
+    const [issuer] = issuers as [ForgeableIssuer];
+    issuer.introspectionAnswer = (...request) =>
+      (request[0].body.includes('odd') ? json(500, {}) : json(200, { active: false }))(...request);
+    for (let odd = 0; odd < 20; odd++) {
+      await outcome(`odd-${odd}`);
+      await outcome(`unknown-${odd}`);
+    }
+    expect(lines).toEqual([]);
+    for (let more = 0; more < 20; more++) {
+      await outcome(`odd-too-${more}`);
+      await clock.advance(30_000);
+    }
+    expect(lines).toEqual([expect.stringContaining('could not be asked about opaque tokens')]);
+  });
+
+  it('has one line where an issuer has never let itself be asked, and none for tokens that it rejects later', async () => {
+    const [issuer] = issuers as [ForgeableIssuer];
+    issuer.introspectionAnswer = json(404, {});
+    for (let token = 0; token < 20; token++) await outcome(`early-${token}`);
+    expect(lines).toEqual([expect.stringContaining('would not be asked about one of the opaque tokens')]);
+    issuer.introspectionAnswer = json(200, { active: false });
+    await outcome('known');
+    issuer.introspectionAnswer = json(403, {});
+    for (let token = 0; token < 20; token++) await outcome(`late-${token}`);
+    expect(lines).toHaveLength(1);
+  });
+});
