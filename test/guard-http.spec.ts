@@ -256,6 +256,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     ['the scheme of proofs of possession', (good) => `DPoP ${good}`, 401],
     ['a scheme that begins like it', (good) => `BearerX ${good}`, 401],
     ['parameters', (good) => `Bearer token="${good}"`, 400],
+    ['JSON (S17)', (good) => `Bearer {"payload":"${good.split('.')[1]}"}`, 400],
   ])('H2: reads one value of Authorization strictly: %s', async (_name, value, status) => {
     expect((await get('/who', value(token))).status).toBe(status);
   });
