@@ -405,6 +405,13 @@ describe('the daemon asks the service', () => {
     expect(requests).toHaveLength(1);
   });
 
+  it('and gives up a leaver that the service will never delete: a service user', async () => {
+    const message = 'svc-hr is a service user.';
+    const { send } = await withService(json(422, { statusCode: 422, error: 'service_user', message }));
+    const sent = await send('leaver', '1', { name: 'svc-hr' });
+    expect(sent).toMatchObject({ response: { outcome: 'refused', detail: message } });
+  });
+
   it.each<[string, string, Answer]>([
     ['is not let in', 'joiner', json(401, {})],
     ['has too few rights', 'joiner', json(403, {})],

@@ -54,7 +54,7 @@ export class ProvisioningService {
     // Not any 404: that of a wrong address would turn every leaver into one who is gone.
     if (status === 404 && errorIn(data) === 'not_found')
       return { outcome: 'done', detail: 'the user was gone already' };
-    if (status === 400) return { outcome: 'refused', detail: messageIn(data) };
+    if (status === 400 || status === 422) return { outcome: 'refused', detail: messageIn(data) };
     throw notNow(status);
   }
 

@@ -33,7 +33,7 @@ export class AppModule {
           globalGuard: true,
         }),
         IdempotencyModule.with(idempotency, tenant.url),
-        UsersModule.with(batch),
+        UsersModule.with(batch, [tenant.clientId, ...api.clients]),
       ],
       controllers: [StatusController],
       providers: [

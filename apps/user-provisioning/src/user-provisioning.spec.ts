@@ -173,6 +173,30 @@ describe('users', () => {
   });
 });
 
+describe('a service user of the tenant', () => {
+  const names = ['svc-intruder', 'SVC-Provisioning@acme.example', 'svc-cli'];
+  const state = (name: string) => ({ ...usersNamed(name.toLowerCase().replace(/@.*/, ''))[0] });
+
+  test.each(names)('is neither changed nor deleted: %s', async (name) => {
+    const { call } = await start();
+    const before = state(name);
+    expect(before.name).toBeDefined();
+    for (const [method, body] of [['DELETE'], ['PATCH', { mail: 'taken-over@example.org' }]] as const) {
+      const response = await call(method, `/users/${name}`, body);
+      expect(response).toMatchObject({ status: 422, body: { error: 'service_user' } });
+      expect(response.body.message).toContain('admin portal');
+    }
+    expect(state(name)).toEqual(before);
+  });
+
+  it('is known by its name where the tenant does not say that it is one', async () => {
+    const { call } = await start({ ALLOWED_CLIENTS: 'svc-cli@acme.example,robot@acme.example' });
+    await call('POST', '/users', { name: 'robot', mail: 'robot@example.org' });
+    expect(await call('DELETE', '/users/Robot')).toMatchObject({ status: 422, body: { error: 'service_user' } });
+    expect(usersNamed('robot')).toHaveLength(1);
+  });
+});
+
 describe('a service that the tenant does not let', () => {
   it('says 502, and what its operator can do', async () => {
     const { call } = await start({

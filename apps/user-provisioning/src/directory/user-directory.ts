@@ -37,6 +37,7 @@ const directoryUser = z.object({
   DisplayName: z.string().nullish(),
   State: z.string().nullish(),
   CreateDate: z.string().nullish(),
+  OauthClient: z.boolean().nullish(),
 });
 
 /** A user as the tenant's API shows it. */
@@ -106,8 +107,8 @@ export class UserDirectory {
   }
 }
 
-/** The tenant keeps names in lower case, with the suffix that was left out. */
-function isCalled(wanted: string, found: string): boolean {
+/** Whether a name as somebody gives it is that of a user: the tenant keeps it in lower case, with the suffix. */
+export function isCalled(wanted: string, found: string): boolean {
   const [a, b] = [wanted.toLowerCase(), found.toLowerCase()];
   return a === b || (!a.includes('@') && b.startsWith(`${a}@`));
 }

@@ -6,6 +6,7 @@ import {
   IdempotencyKeyReusedError,
   IdempotencyStoreUnavailableError,
 } from '../idempotency/idempotency-errors.js';
+import { ServiceUserError } from '../users/service-user-error.js';
 
 /** What a caller is told of an error. */
 export interface Problem {
@@ -59,6 +60,9 @@ export function problemOf(error: unknown, now = Date.now()): Problem | undefined
   if (error instanceof IdempotencyStoreUnavailableError) {
     const { message, retryAfterSeconds } = error;
     return { statusCode: 503, error: 'store_unavailable', message, retryAfterSeconds };
+  }
+  if (error instanceof ServiceUserError) {
+    return { statusCode: 422, error: 'service_user', message: error.message };
   }
   if (error instanceof BatchRefusedError) {
     const { statusCode, code, message, retryAfterSeconds } = error;

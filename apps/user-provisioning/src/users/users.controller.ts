@@ -76,6 +76,7 @@ export class UsersController {
   @ApiOperation({ summary: 'Changes a user' })
   @ApiOkResponse({ standardSchema: user })
   @ApiNotFoundResponse({ description: 'There is no such user' })
+  @ApiUnprocessableEntityResponse({ description: 'It is a service user' })
   change(
     @Param('name', { schema: userName }) name: string,
     @Body({ schema: userChange }) body: UserChange,
@@ -89,6 +90,7 @@ export class UsersController {
   @ApiOperation({ summary: 'Deletes a user' })
   @ApiNoContentResponse({ description: 'The user was deleted' })
   @ApiNotFoundResponse({ description: 'There is no such user' })
+  @ApiUnprocessableEntityResponse({ description: 'It is a service user' })
   delete(@Param('name', { schema: userName }) name: string): Promise<void> {
     return this.provisioning.delete(name);
   }
