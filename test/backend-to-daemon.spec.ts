@@ -343,6 +343,12 @@ describe('the daemon refuses', () => {
     expect(usersNamed(user.name)).toHaveLength(1);
   });
 
+  it.each(['.', '..'])('a leaver named %s, which would be another address at the service', async (name) => {
+    const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
+    const answer = await send('leaver', bearer, { id: 'x', user: { name } });
+    expect(answer).toMatchObject({ response: { outcome: 'refused', detail: expect.stringContaining('".."') } });
+  });
+
   it('to make a user twice, whoever sends the same event again and at the same time', async () => {
     const user = person();
     const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;

@@ -292,6 +292,9 @@ describe('what is wrong before anything is sent ends with 2', () => {
     ['a secret on the command line', ['whoami', '--client-secret', 'hunter2'], {}, ['unknown option']],
     ['a user that is none', ['create', '--name', 'a b', '--mail', 'x'], {}, ['name: must be', 'mail: must be']],
     ['an unlikely name', ['get', '../x'], {}, ['name: must be']],
+    ['a name that is the folder above in a path', ['delete', '..'], {}, ['name: must be']],
+    ['a name that is the folder itself in a path', ['get', '.'], {}, ['name: must be']],
+    ['a name that would act on the terminal', ['get', 'a\u001b[2J\u202e'], {}, ['name: must be']],
   ])('%s', async (_name, args, env, words) => {
     const result = await command(args, { env });
     expect(result.exitCode).toBe(2);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { Agent, get, type IncomingMessage } from 'node:http';
+import { Agent, get, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
@@ -146,6 +146,9 @@ describe('users', () => {
     ['a field that does not exist', 'POST', '/users', newUser({ inSysAdminRole: true })],
     ['a change of nothing', 'PATCH', '/users/a', {}],
     ['a change of the name', 'PATCH', '/users/a', { name: 'b' }],
+    ['a name that leads elsewhere in a path', 'POST', '/users', { name: '..', mail: 'a@example.org' }],
+    ['a name with a control character', 'POST', '/users', { name: 'a\u001b[2J', mail: 'a@example.org' }],
+    ['a name that turns the text around', 'POST', '/users', { name: 'a\u202eb', mail: 'a@example.org' }],
     ['an unlikely name', 'GET', '/users/a%20b', undefined],
   ])('are refused with 400 for %s, and the tenant is not asked', async (_name, method, path, body) => {
     const { call } = await start();
@@ -153,6 +156,19 @@ describe('users', () => {
     const response = await call(method, path, body);
     expect(response.status).toBe(400);
     expect(response.body.message).toBeTruthy();
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  // By hand: a client that knows URLs does not even ask for these.
+  test.each(['.', '..', '%2e', '%2E%2e'])('are refused with 400 for the name %s in a path', async (name) => {
+    const { url } = await start();
+    const { hostname, port } = new URL(url);
+    const headers = { authorization: `Bearer ${await tokenOf('cli')}` };
+    tenant.resetStatistics();
+    const call = request({ hostname, port, method: 'DELETE', path: `/users/${name}`, headers, agent: false }).end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    response.resume();
+    expect(response.statusCode).toBe(400);
     expect(tenant.statistics().apiCalls).toEqual({});
   });
 

@@ -132,6 +132,22 @@ describe('a batch', () => {
     expect((await result).summary).toMatchObject({ lines: 2, created: 2 });
   });
 
+  it('is not held up by one slow line: all others are answered before it', async () => {
+    const { open } = await start({ concurrency: 2 });
+    const [slow, ...others] = askedUsers(20);
+    tenant.resetStatistics();
+    tenant.switches.change({ faults: { api: { outage: 'hang' } } });
+    const client = open();
+    const result = client.read();
+    await client.write([slow!]);
+    await until(() => createCalls() === 1);
+    tenant.switches.reset();
+    await client.write(others);
+    client.request.end();
+    expect((await result).summary).toMatchObject({ lines: 20, created: 20 });
+    expect(client.answers.map(({ line }) => line).at(-1)).toBe(1);
+  });
+
   it('sent again is answered the same, and makes nobody', async () => {
     const { send } = await start();
     const asked = [...askedUsers(5), { key: 'taken-name', user: { name: 'svc-cli', mail: 'a@example.org' } }];
