@@ -159,6 +159,27 @@ describe('users', () => {
     expect(tenant.statistics().apiCalls).toEqual({});
   });
 
+  it.each(['POST', 'PATCH'])('are refused with 415 by %s of a form, and the tenant is not asked', async (method) => {
+    const { call } = await start();
+    tenant.resetStatistics();
+    const type = { 'content-type': 'application/x-www-form-urlencoded' };
+    const path = method === 'POST' ? '/users' : '/users/mary';
+    const response = await call(method, path, 'name=mary&mail=mary@example.org', type);
+    expect(response).toMatchObject({ status: 415, body: { error: 'not_json' } });
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  it.each(['{"password": hunter2}', '{"name":"a","password":"hunter2"', 'hunter2'])(
+    'are refused for what is no JSON without a word of it: %s',
+    async (body) => {
+      const { call } = await start();
+      const response = await call('POST', '/users', body);
+      expect(response.status).toBe(400);
+      expect(JSON.stringify(response.body)).not.toMatch(/hunter2|password/);
+      expect(response.body).toEqual({ statusCode: 400, error: 'not_json', message: 'The body is not JSON.' });
+    },
+  );
+
   // By hand: a client that knows URLs does not even ask for these.
   test.each(['.', '..', '%2e', '%2E%2e'])('are refused with 400 for the name %s in a path', async (name) => {
     const { url } = await start();
