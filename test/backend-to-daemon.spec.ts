@@ -418,6 +418,16 @@ describe('the daemon asks the service', () => {
     expect(sent).toMatchObject({ response: { outcome: 'refused', detail: message } });
   });
 
+  it.each<[string, string, number | undefined]>([
+    ['as a date', new Date(Date.now() + 1e9).toUTCString(), 3600],
+    ['absurdly big', '99999999999', 3600],
+    ['negative', '-30', undefined],
+  ])('and passes its Retry-After on within reason: %s', async (_name, retryAfter, expected) => {
+    const { send } = await withService(json(503, {}, { 'retry-after': retryAfter }));
+    const { err } = await send('leaver', '1', { name: person().name });
+    expect((err as Record<string, unknown>).retryAfterSeconds).toBe(expected);
+  });
+
   it.each<[string, string, Answer]>([
     ['is not let in', 'joiner', json(401, {})],
     ['has too few rights', 'joiner', json(403, {})],

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jes
 import type { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import { ClassicLevel } from 'classic-level';
 import { type Clock, M2M_CLOCK, TokenProvider } from 'nestjs-identity-m2m';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
 import { AppModule } from './app.module.js';
@@ -291,6 +292,29 @@ describe('an outage of the tenant', () => {
   });
 });
 
+describe('Retry-After of the tenant', () => {
+  const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString();
+
+  test.each<[string, () => string | number, number, number]>([
+    ['as a date', () => date(120), 110, 120],
+    ['as a date that is past', () => date(-120), 1, 1],
+    ['as a date in years', () => date(1e9), 3600, 3600],
+    ['absurdly big', () => '99999999999999999999', 3600, 3600],
+    ['of no time', () => 0, 1, 1],
+    ['negative', () => '-30', 5, 5],
+    ['that is no time', () => 'soon', 5, 5],
+  ])('%s is passed on as seconds, within reason', async (_name, retryAfter, least, most) => {
+    const { call } = await start();
+    tenant.switches.change({ faults: { api: { rateLimit: { retryAfter: retryAfter() } } } });
+    const response = await call('GET', '/users/somebody');
+    expect(response.status).toBe(503);
+    const text = response.headers.get('retry-after') ?? '';
+    expect(text).toMatch(/^\d+$/);
+    expect(Number(text)).toBeGreaterThanOrEqual(least);
+    expect(Number(text)).toBeLessThanOrEqual(most);
+  });
+});
+
 describe('a user whose making is in doubt', () => {
   it('is found where the tenant made it and the answer was lost', async () => {
     const { call } = await start();
@@ -390,6 +414,32 @@ describe('a user whose making is in doubt', () => {
     });
     expect((await call('POST', '/users', newUser(), { 'idempotency-key': 'a b' })).status).toBe(400);
   });
+});
+
+describe('a store of requests', () => {
+  it.each(['no JSON', '{"digest":1}', 'an outcome that is none'])(
+    'that is damaged gives 503 with Retry-After, and nobody is made: %s',
+    async (damage) => {
+      const DATA_DIR = mkdtempSync(join(dataDir, 'damaged-'));
+      const first = await start({ DATA_DIR });
+      const [body, key] = [newUser(), { 'idempotency-key': 'damaged' }];
+      expect((await first.call('POST', '/users', body, key)).status).toBe(201);
+      await first.app.close();
+      const db = new ClassicLevel(DATA_DIR);
+      const range = { gt: 'request!', lt: 'request!~' };
+      for await (const [name, value] of db.iterator(range)) {
+        const other = JSON.stringify({ ...(JSON.parse(value) as object), outcome: { id: 7 } });
+        await db.put(name, damage === 'an outcome that is none' ? other : damage);
+      }
+      await db.close();
+      const { call } = await start({ DATA_DIR });
+      tenant.resetStatistics();
+      const response = await call('POST', '/users', body, key);
+      expect(response).toMatchObject({ status: 503, body: { error: 'store_unavailable' } });
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(tenant.statistics().apiCalls).toEqual({});
+    },
+  );
 });
 
 describe('a caller', () => {

@@ -297,6 +297,21 @@ describe('a batch is refused before its first line', () => {
     expect(result).toMatchObject({ status, refusal: { error } });
   });
 
+  it('and told which limit it is beyond, and what to do', async () => {
+    const { open, send, url } = await start({ maxBytes: 100_000, maxLines: 1, maxRunning: 2, maxRunningPerClient: 1 });
+    const tooLarge = open({ 'content-length': '100001' });
+    expect((await tooLarge.read()).refusal?.message).toMatch(/100000 bytes \(BATCH_MAX_BYTES.*Divide it/);
+    tooLarge.request.destroy();
+    const stopped = (await send(askedUsers(2))).summary?.stopped;
+    expect(stopped?.message).toMatch(/1 lines \(BATCH_MAX_LINES.*nextLine/);
+    const running = open();
+    await running.response();
+    const oneTooMany = await sendBatch(url, token, askedUsers(1));
+    expect(oneTooMany.refusal?.message).toMatch(/1 batches of one client.*BATCH_MAX_RUNNING.*when another has ended/);
+    running.request.end();
+    await running.read();
+  });
+
   it('with too little scope: 403', async () => {
     const { url } = await start();
     const reader = await callerToken(tenant, 'reporting');
