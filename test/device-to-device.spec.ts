@@ -11,6 +11,7 @@ import { deviceKey, KeyFileError } from '../apps/device/src/device-key.js';
 import { DeviceModule } from '../apps/device/src/device.module.js';
 import { readSettings } from '../apps/device/src/settings.js';
 import { freePort } from './support/guarded-messages.js';
+import { json, TestServer } from './support/http-server.js';
 import { RunningApp } from './support/running-app.js';
 
 const SECRETS: Readonly<Record<string, string>> = {
@@ -141,6 +142,17 @@ describe('two devices', () => {
     const { app } = await start(south(both, 'unknown-key.pem'));
     await written(app, /asked \S+ in vain: .*invalid client creds/);
     expect(app.output).not.toMatch(/asked http\S+: \w+ is up/);
+  }, 60_000);
+});
+
+describe('a device that answers with a name that would forge a line of the log', () => {
+  it('is not repeated', async () => {
+    const forger = await TestServer.start(json(200, { name: 'x\nforged', upSince: new Date().toISOString() }));
+    closing.push(() => forger.close());
+    const both = await ports();
+    const { app } = await start({ ...north(both), NEIGHBOUR_URL: forger.url, ASK_EVERY_MS: '50' });
+    await written(app, /asked \S+ in vain: /);
+    expect(app.output).not.toContain('forged');
   }, 60_000);
 });
 

@@ -28,16 +28,19 @@ export class RunningApp {
   /**
    * @param app Its folder in `apps`.
    * @param environment All that it knows of the world.
+   * @param uid The user it runs as. Default: that of this process.
    * @returns The app once it says that it is ready, with what it says.
    */
   static async start(
     app: string,
     environment: Readonly<Record<string, string>>,
+    uid?: number,
   ): Promise<{ app: RunningApp; ready: Readonly<Record<string, unknown>> }> {
     const child = spawn(process.execPath, [path(`apps/${app}/dist/main.js`)], {
       // Nothing of the machine that runs the tests may have a say in them.
       env: { PATH: process.env.PATH, NO_COLOR: '1', ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      uid,
     });
     const exited = once(child, 'exit');
     const running = new RunningApp(child, exited);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -47,14 +47,14 @@ export class Outbox {
 
   /** Forgets the event: it is done. */
   async done({ file }: Waiting): Promise<void> {
-    await unlink(join(this.folder, file));
+    await rm(join(this.folder, file), { force: true });
   }
 
   /** Puts the event aside for people to look at, with the reason beside it. */
   async refuse({ file }: Waiting, reason: string): Promise<void> {
     const aside = join(this.#refused, `${Date.now()}-${file}`);
-    await writeFile(`${aside}.reason.txt`, `${reason}\n`);
     await rename(join(this.folder, file), aside);
+    await writeFile(`${aside}.reason.txt`, `${reason}\n`);
   }
 }
 

@@ -10,7 +10,10 @@ const id = z.string().regex(/^[\w.-]{1,128}$/, 'must be 1 to 128 letters, digits
 const name = z
   .string()
   .max(256)
-  .regex(/^(?!\.{1,2}$)\P{C}+$/u, 'must be 1 to 256 characters that can be printed, and not "." or ".."');
+  .regex(
+    /^(?!\.{1,2}$)[^\p{C}\p{Zl}\p{Zp}]+$/u,
+    'must be 1 to 256 characters that can be printed, and not "." or ".."',
+  );
 
 /** Somebody joins: a user is to be made. */
 export const joiner = z.strictObject({

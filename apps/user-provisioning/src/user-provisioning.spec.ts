@@ -5,13 +5,16 @@ import { Agent, get, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
-import type { INestApplication } from '@nestjs/common';
+import { Controller, Get, type INestApplication } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
 import { ClassicLevel } from 'classic-level';
 import { type Clock, M2M_CLOCK, TokenProvider } from 'nestjs-identity-m2m';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
 import { AppModule } from './app.module.js';
+import { TenantRefusalError } from './directory/tenant-errors.js';
+import { ProblemFilter } from './errors/problem.filter.js';
 import { readSettings } from './settings/settings.js';
 
 const PROVISIONING = {
@@ -498,6 +501,26 @@ describe('a caller', () => {
 });
 
 describe('the log', () => {
+  it('repeats words of the tenant in one line, in which nothing acts on a terminal', async () => {
+    @Controller()
+    class Refused {
+      @Get()
+      get(): never {
+        throw new TenantRefusalError('other', 'No.\nforged \u001b[2J\u202e');
+      }
+    }
+    const providers = [{ provide: APP_FILTER, useClass: ProblemFilter }];
+    const module = await Test.createTestingModule({ controllers: [Refused], providers }).compile();
+    const app = module.createNestApplication();
+    const lines: string[] = [];
+    const line = (message: unknown) => void lines.push(String(message));
+    app.useLogger({ log: line, warn: line, error: line });
+    await app.listen(0, '127.0.0.1');
+    closing.push(() => app.close());
+    expect((await fetch(await app.getUrl())).status).toBe(502);
+    expect(lines).toContain('other: No.?forged ?[2J?');
+  });
+
   it('has a line for each request: what became of it, and who came by which token, which is not told', async () => {
     const { app, url } = await start();
     const lines: string[] = [];
