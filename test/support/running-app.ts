@@ -42,10 +42,10 @@ export class RunningApp {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       uid,
     });
-    const exited = once(child, 'exit');
+    const exited = once(child, 'close');
     const running = new RunningApp(child, exited);
     const first = await Promise.race([once(child, 'message'), exited.then(() => undefined)]);
-    if (!first) throw new Error(`${app} ended before it was ready:\n${running.output}`);
+    if (!first) throw new Error(`${app} ended before it was ready, with ${String(await exited)}:\n${running.output}`);
     return { app: running, ready: first[0] as Readonly<Record<string, unknown>> };
   }
 

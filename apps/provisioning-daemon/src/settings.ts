@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { z } from 'zod';
 
 /** How the daemon is set up. Comes from environment variables; `.env.example` documents each. */
@@ -92,7 +93,21 @@ const schema = z
     ({ LISTEN_URL, TLS_KEY_FILE, TLS_CERT_FILE }) =>
       LISTEN_URL.protocol !== 'tcps:' || (TLS_KEY_FILE !== undefined && TLS_CERT_FILE !== undefined),
     { path: ['TLS_KEY_FILE'], error: 'tcps: needs TLS_KEY_FILE and TLS_CERT_FILE' },
-  );
+  )
+  .refine(({ TLS_KEY_FILE, TLS_CERT_FILE }) => isPair(TLS_KEY_FILE, TLS_CERT_FILE), {
+    path: ['TLS_KEY_FILE'],
+    error: 'must be the private key, in PEM, of the certificate in TLS_CERT_FILE',
+  });
+
+function isPair(key: Buffer | undefined, cert: Buffer | undefined): boolean {
+  if (!key || !cert) return true;
+  try {
+    createSecureContext({ key, cert });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** @throws {@link SettingsError} */
 export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
