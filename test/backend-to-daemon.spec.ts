@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { chmod, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -107,8 +107,8 @@ class Backend {
     return backend;
   }
 
-  async run(): Promise<void> {
-    this.app = (await RunningApp.start('hr-backend', this.environment)).app;
+  async run(uid?: number): Promise<void> {
+    this.app = (await RunningApp.start('hr-backend', this.environment, uid)).app;
   }
 
   async kill(): Promise<void> {
@@ -343,6 +343,12 @@ describe('the daemon refuses', () => {
     expect(usersNamed(user.name)).toHaveLength(1);
   });
 
+  it.each(['.', '..'])('a leaver named %s, which would be another address at the service', async (name) => {
+    const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
+    const answer = await send('leaver', bearer, { id: 'x', user: { name } });
+    expect(answer).toMatchObject({ response: { outcome: 'refused', detail: expect.stringContaining('".."') } });
+  });
+
   it('to make a user twice, whoever sends the same event again and at the same time', async () => {
     const user = person();
     const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
@@ -403,6 +409,23 @@ describe('the daemon asks the service', () => {
     const answers = await Promise.all([send('leaver', '1', user), send('leaver', '1', user)]);
     for (const answer of answers) expect(answer).toMatchObject({ response: { outcome: 'done' } });
     expect(requests).toHaveLength(1);
+  });
+
+  it('and gives up a leaver that the service will never delete: a service user', async () => {
+    const message = 'svc-hr is a service user.';
+    const { send } = await withService(json(422, { statusCode: 422, error: 'service_user', message }));
+    const sent = await send('leaver', '1', { name: 'svc-hr' });
+    expect(sent).toMatchObject({ response: { outcome: 'refused', detail: message } });
+  });
+
+  it.each<[string, string, number | undefined]>([
+    ['as a date', new Date(Date.now() + 1e9).toUTCString(), 3600],
+    ['absurdly big', '99999999999', 3600],
+    ['negative', '-30', undefined],
+  ])('and passes its Retry-After on within reason: %s', async (_name, retryAfter, expected) => {
+    const { send } = await withService(json(503, {}, { 'retry-after': retryAfter }));
+    const { err } = await send('leaver', '1', { name: person().name });
+    expect((err as Record<string, unknown>).retryAfterSeconds).toBe(expected);
   });
 
   it.each<[string, string, Answer]>([
@@ -467,6 +490,97 @@ describe('with TLS', () => {
   });
 });
 
+/** A server that takes connections and never says a word. Its first ones, at least: it hands further ones on. */
+async function silentServer(silent = Infinity, further = 0): Promise<{ port: number; connections: () => number }> {
+  let count = 0;
+  const sockets = new Set<Socket>();
+  const keep = (socket: Socket) => sockets.add(socket.on('error', () => {}));
+  const server = createServer((socket) => {
+    keep(socket).add(socket.resume());
+    if (++count <= silent) return;
+    const other = connect(further, '127.0.0.1');
+    keep(other);
+    socket.pipe(other).pipe(socket);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  closing.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, connections: () => count };
+}
+
+describe('a daemon that takes a connection and never answers', () => {
+  it('is given up with a reason, and connected to anew', async () => {
+    const { port, connections } = await silentServer();
+    const backend = await Backend.start(`tcp://127.0.0.1:${port}`, 'silent', { ANSWER_TIMEOUT_MS: '300' });
+    await backend.put('1', { type: 'joiner', id: 's1', user: person() });
+    await until(
+      () => connections() >= 3,
+      () => `${backend.app?.output}`,
+    );
+    expect(backend.app?.output).toMatch(
+      /joiner s1: not delivered, NO_ANSWER: no answer within 300 ms; again in \d+ ms/,
+    );
+    expect(await backend.waiting()).toEqual(['1.json']);
+  }, 60_000);
+});
+
+describe('an outbox whose files cannot be removed', () => {
+  it('has each event sent once, and is tried again at growing distances', async () => {
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    const daemon = await startDaemon(address, 'stuck');
+    const backend = await Backend.start(address, 'stuck', { RETRY_LONGEST_MS: '60000' });
+    await backend.kill();
+    const user = person();
+    await backend.put('1', { type: 'joiner', id: 'stuck1', user });
+    await chmod(backend.folder, 0o555);
+    // Whoever may do anything may remove any file.
+    await backend.run(process.getuid?.() === 0 ? 65_534 : undefined);
+    const waits = () => Array.from(`${backend.app?.output}`.matchAll(/again in (\d+) ms/g), ([, ms]) => Number(ms));
+    await until(
+      () => waits().length >= 4,
+      () => `${backend.app?.output}`,
+    );
+    expect(waits()[3]).toBeGreaterThan(waits()[0]!);
+    expect(`${backend.app?.output}`).toMatch(/the outbox: not delivered, EACCES/);
+    await chmod(backend.folder, 0o777);
+    await backend.emptied();
+    expect(daemon.output.match(/joiner stuck1 .*: done/g)).toHaveLength(1);
+    expect(usersNamed(user.name)).toHaveLength(1);
+  }, 60_000);
+});
+
+describe('by TCP and IPv6', () => {
+  it('events arrive too', async () => {
+    const address = `tcp://[::1]:${await freePort()}`;
+    await startDaemon(address, 'v6');
+    const backend = await Backend.start(address, 'v6');
+    const user = person();
+    await backend.put('1', { type: 'joiner', id: 'v6', user });
+    await backend.emptied();
+    expect(usersNamed(user.name)).toHaveLength(1);
+  }, 60_000);
+});
+
+describe('the log', () => {
+  it('of daemon and backend has no line that somebody else wrote into it', async () => {
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    const daemon = await startDaemon(address, 'forged');
+    const backend = await Backend.start(address, 'forged');
+    const forged = 'x\n[ProvisioningDaemon] \u001b[2J\u202eforged';
+    await backend.put('1', { type: 'joiner', id: 'f1', user: { ...person(), [forged]: true } });
+    await backend.put('2', { type: 'joiner', id: 'f2\nforged', user: person() });
+    await backend.put('3', { type: 'leaver', id: 'f3', user: { name: 'a\u2028b' } });
+    await backend.emptied();
+    const output = `${daemon.output}${backend.app?.output}`;
+    expect(output).toContain('x?[ProvisioningDaemon] ?[2J?forged');
+    expect(output).not.toMatch(/^(?:\[ProvisioningDaemon\] \S*forged|forged)/m);
+    for (const character of ['\u001b', '\u202e', '\u2028']) expect(output).not.toContain(character);
+    expect((await backend.refusals()).length).toBe(3);
+  }, 60_000);
+});
+
 describe('a backend that the daemon does not let in', () => {
   it('keeps its events, and delivers them once it is let in', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
@@ -513,6 +627,13 @@ await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
     expect([created() - before, usersNamed(user.name).length]).toEqual([1, 1]);
   }, 60_000);
 
+  it('that takes the first connection and says nothing is connected to anew', async () => {
+    const { port, connections } = await silentServer(1, 5672);
+    const settings = readSettings({ ...environment(), LISTEN_URL: `amqp://127.0.0.1:${port}` });
+    await prepareDeadLetters(settings);
+    expect(connections()).toBe(2);
+  }, 60_000);
+
   it('gets a message without a token back as a dead letter', async () => {
     await startDaemon('amqp://127.0.0.1:5672', channel);
     const before = await deadLetters(channel);
@@ -536,6 +657,10 @@ describe('settings', () => {
     expect(() => readSettings(wrong)).not.toThrow(/secret:/);
     expect(() => readSettings({ LISTEN_URL: 'tcps://127.0.0.1:1' })).toThrow(/tcps: needs TLS_KEY_FILE/);
     expect(() => readSettings({ LISTEN_URL: 'tcps://127.0.0.1:1', TLS_KEY_FILE: '/nowhere' })).toThrow(/ENOENT/);
+    for (const port of ['', ':0', ':65536', ':-1', ':port']) {
+      expect(() => readSettings({ LISTEN_URL: `tcp://127.0.0.1${port}` })).toThrow(/LISTEN_URL: .*port/);
+      expect(() => readBackendSettings({ DAEMON_URL: `tcps://127.0.0.1${port}` })).toThrow(/DAEMON_URL: .*port/);
+    }
     expect(() => readBackendSettings({ TENANT_URL: 'x', POLL_MS: '1', DAEMON_URL: 'x' })).toThrow(
       /OUTBOX_FOLDER[^]*POLL_MS[^]*CLIENT_ID[^]*CLIENT_SECRET[^]*DAEMON_URL/,
     );

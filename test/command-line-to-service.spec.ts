@@ -119,9 +119,13 @@ describe('a single call', () => {
     // The service knows the token by the same name.
     expect(service.output).toContain(`client=svc-cli@acme.example token=${shown.token}`);
     expect([found.exitCode, JSON.parse(found.stdout)]).toMatchObject([0, { name: 'svc-hr@acme.example' }]);
-    expect(await provisionCli(['delete', 'svc-hr'])).toMatchObject({ exitCode: 0 });
-    const gone = await provisionCli(['get', 'svc-hr']);
-    expect([gone.exitCode, gone.stderr]).toEqual([1, expect.stringContaining('There is no user named svc-hr')]);
+    const refused = await provisionCli(['delete', 'svc-hr']);
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('svc-hr is a service user')]);
+    const person = ['create', '--name', 'leaver', '--mail', 'leaver@example.org'];
+    expect(await provisionCli(person)).toMatchObject({ exitCode: 0 });
+    expect(await provisionCli(['delete', 'leaver'])).toMatchObject({ exitCode: 0 });
+    const gone = await provisionCli(['get', 'leaver']);
+    expect([gone.exitCode, gone.stderr]).toEqual([1, expect.stringContaining('There is no user named leaver')]);
   });
 
   const someUser = ['create', '--name', 'nobody', '--mail', 'nobody@example.org'];

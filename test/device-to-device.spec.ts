@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -10,6 +11,7 @@ import { deviceKey, KeyFileError } from '../apps/device/src/device-key.js';
 import { DeviceModule } from '../apps/device/src/device.module.js';
 import { readSettings } from '../apps/device/src/settings.js';
 import { freePort } from './support/guarded-messages.js';
+import { json, TestServer } from './support/http-server.js';
 import { RunningApp } from './support/running-app.js';
 
 const SECRETS: Readonly<Record<string, string>> = {
@@ -143,6 +145,17 @@ describe('two devices', () => {
   }, 60_000);
 });
 
+describe('a device that answers with a name that would forge a line of the log', () => {
+  it('is not repeated', async () => {
+    const forger = await TestServer.start(json(200, { name: 'x\nforged', upSince: new Date().toISOString() }));
+    closing.push(() => forger.close());
+    const both = await ports();
+    const { app } = await start({ ...north(both), NEIGHBOUR_URL: forger.url, ASK_EVERY_MS: '50' });
+    await written(app, /asked \S+ in vain: /);
+    expect(app.output).not.toContain('forged');
+  }, 60_000);
+});
+
 describe('a device refuses', () => {
   let device: INestApplication;
   let url: string;
@@ -234,6 +247,36 @@ describe('the key file', () => {
     await expect(deviceKey(file)).rejects.toThrow(/holds no private key/);
     await expect(deviceKey(file)).rejects.not.toThrow(/something/);
     expect(await readFile(file, 'utf8')).toBe('something of value');
+  });
+
+  it.each([
+    ['of another curve', 'EC P-384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey],
+    ['of another kind', 'RSA', () => generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey],
+  ])('%s is refused, and told what is wrong with it', async (_name, kind, make) => {
+    const file = join(folder, `${kind}-key.pem`);
+    await writeFile(file, make().export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
+    await expect(deviceKey(file)).rejects.toThrow(`${kind}-key.pem holds a key of the kind ${kind}. It needs one of`);
+  });
+
+  it('in a folder that cannot be written to is refused by its path, in one line at the start', async () => {
+    const file = join(folder, 'nowhere', 'key.pem');
+    await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
+    const starting = start(south(await ports(), join('nowhere', 'key.pem')));
+    await expect(starting).rejects.toThrow(`The key file ${file} cannot be written (ENOENT). Set KEY_FILE to`);
+    await expect(starting).rejects.not.toThrow(/\n +at /);
+  });
+
+  it('whose public half cannot be written is refused by the path of that, unless it is there already', async () => {
+    const file = join(folder, 'public-key.pem');
+    const { publicFile, keyId } = await deviceKey(file);
+    await utimes(publicFile, 1, 1);
+    expect(await deviceKey(file)).toMatchObject({ keyId });
+    expect((await stat(publicFile)).mtimeMs).toBe(1000);
+    await rm(publicFile);
+    await mkdir(publicFile);
+    await expect(deviceKey(file)).rejects.toThrow(`${publicFile} cannot be written (EISDIR)`);
+    await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
   });
 
   it('is one key, however many start at once', async () => {

@@ -28,21 +28,24 @@ export class RunningApp {
   /**
    * @param app Its folder in `apps`.
    * @param environment All that it knows of the world.
+   * @param uid The user it runs as. Default: that of this process.
    * @returns The app once it says that it is ready, with what it says.
    */
   static async start(
     app: string,
     environment: Readonly<Record<string, string>>,
+    uid?: number,
   ): Promise<{ app: RunningApp; ready: Readonly<Record<string, unknown>> }> {
     const child = spawn(process.execPath, [path(`apps/${app}/dist/main.js`)], {
       // Nothing of the machine that runs the tests may have a say in them.
       env: { PATH: process.env.PATH, NO_COLOR: '1', ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      uid,
     });
-    const exited = once(child, 'exit');
+    const exited = once(child, 'close');
     const running = new RunningApp(child, exited);
     const first = await Promise.race([once(child, 'message'), exited.then(() => undefined)]);
-    if (!first) throw new Error(`${app} ended before it was ready:\n${running.output}`);
+    if (!first) throw new Error(`${app} ended before it was ready, with ${String(await exited)}:\n${running.output}`);
     return { app: running, ready: first[0] as Readonly<Record<string, unknown>> };
   }
 

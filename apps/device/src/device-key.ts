@@ -38,15 +38,20 @@ export class KeyFileError extends Error {
  */
 export async function deviceKey(file: string): Promise<DeviceKey> {
   const isNew = await makeKey(file);
-  const { mode } = await stat(file);
+  const { mode } = await stat(file).catch((error: unknown) => {
+    throw unusable(file, 'cannot be read', error);
+  });
   // Windows has no such bits.
   if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
     throw new KeyFileError(file, 'can be read by others. Make a new key, and see that it stays with its owner (0600).');
   }
-  const { keyId, jwk } = publicHalf(file, await readFile(file, 'utf8'));
+  const pem = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw unusable(file, 'cannot be read', error);
+  });
+  const { keyId, jwk } = publicHalf(file, pem);
   const jwks = { keys: [jwk] };
   const publicFile = `${file}.public.json`;
-  await writeFile(publicFile, `${JSON.stringify(jwks, undefined, 2)}\n`);
+  await writePublicHalf(publicFile, `${JSON.stringify(jwks, undefined, 2)}\n`);
   return { keyId, jwks, publicFile, isNew };
 }
 
@@ -65,20 +70,41 @@ async function makeKey(file: string): Promise<boolean> {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new KeyFileError(file, 'cannot be written.', { cause: error });
+    throw unusable(file, 'cannot be written', error);
   } finally {
     await rm(unfinished, { force: true });
   }
 }
 
+/** A folder that cannot be written to will do where the public half is in it already. */
+async function writePublicHalf(file: string, text: string): Promise<void> {
+  const known = await readFile(file, 'utf8').catch(() => undefined);
+  if (known === text) return;
+  await writeFile(file, text).catch((error: unknown) => {
+    throw unusable(file, 'cannot be written', error);
+  });
+}
+
+function unusable(file: string, fault: string, error: unknown): KeyFileError {
+  const { code } = error as NodeJS.ErrnoException;
+  const advice = 'Set KEY_FILE to a path in a folder that is there and that this device may write to.';
+  return new KeyFileError(file, `${fault} (${code}). ${advice}`, { cause: error });
+}
+
 function publicHalf(file: string, pem: string): { keyId: string; jwk: JsonWebKey } {
+  let jwk: JsonWebKey;
   try {
-    const { kty, crv, x, y } = createPublicKey(createPrivateKey(pem)).export({ format: 'jwk' });
-    if (kty !== 'EC') throw new TypeError('another kind of key');
-    const keyId = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
-    return { keyId, jwk: { kty, crv, x, y, kid: keyId, alg: 'ES256', use: 'sig' } };
+    jwk = createPublicKey(createPrivateKey(pem)).export({ format: 'jwk' });
   } catch {
     // What was thrown may quote the key.
-    throw new KeyFileError(file, 'holds no private key of the curve P-256 in PEM.');
+    throw new KeyFileError(file, `holds no private key in PEM. ${WANTED}`);
   }
+  const { kty, crv, x, y } = jwk;
+  if (kty !== 'EC' || crv !== 'P-256') {
+    throw new KeyFileError(file, `holds a key of the kind ${[kty, crv].filter(Boolean).join(' ')}. ${WANTED}`);
+  }
+  const keyId = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
+  return { keyId, jwk: { kty, crv, x, y, kid: keyId, alg: 'ES256', use: 'sig' } };
 }
+
+const WANTED = 'It needs one of the curve P-256, for ES256; where there is no file, the device makes one.';

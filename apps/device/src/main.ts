@@ -4,8 +4,10 @@ import { loadEnvFile } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { BootLogger } from './boot-logger.js';
 import { deviceKey } from './device-key.js';
 import { DeviceModule } from './device.module.js';
+import { ListenError } from './listen-error.js';
 import { readSettings } from './settings.js';
 
 /** Beside this app's package.json. */
@@ -18,11 +20,13 @@ async function main(): Promise<void> {
   const key = 'keyFile' in settings.client ? await deviceKey(settings.client.keyFile) : undefined;
   const app = await NestFactory.create(DeviceModule.with(settings, key), {
     // Nest's own account of its boot is not what a reader of this log looks for.
-    logger: ['warn', 'error', 'fatal'],
+    logger: new BootLogger(),
     abortOnError: false,
   });
   app.enableShutdownHooks();
-  await app.listen(settings.port, settings.host);
+  await app.listen(settings.port, settings.host).catch((cause: unknown) => {
+    throw new ListenError(`${settings.host}, port ${settings.port}`, cause);
+  });
   const url = await app.getUrl();
   const colors = process.stdout.isTTY ? !process.env.NO_COLOR : false;
   app.useLogger(new ConsoleLogger({ logLevels: ['log', 'warn', 'error', 'fatal'], colors }));

@@ -5,9 +5,10 @@ import { isAxiosError } from 'axios';
 import { TokenProvider } from 'nestjs-identity-m2m';
 import { firstValueFrom } from 'rxjs';
 import { z } from 'zod';
-import { SETTINGS, type Settings } from './settings.js';
+import { deviceName, SETTINGS, type Settings } from './settings.js';
 
-const deviceState = z.object({ name: z.string(), upSince: z.iso.datetime() });
+/** The name goes into the log, and so it is one that a device may have. */
+const deviceState = z.object({ name: deviceName, upSince: z.iso.datetime() });
 
 /** Asks the other device how it is, from time to time. The token is on the calls already. */
 @Injectable()

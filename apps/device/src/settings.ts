@@ -68,12 +68,11 @@ const EMULATOR = {
 
 const required = (meaning: string) => z.string(`${meaning} is not set`).min(1, `${meaning} is empty`);
 
+export const deviceName = z.string().regex(/^[\w.-]{1,64}$/, 'must be a name of letters, digits, ".", "-" and "_"');
+
 const schema = z
   .object({
-    NAME: z
-      .string()
-      .regex(/^[\w.-]{1,64}$/, 'must be a name of letters, digits, ".", "-" and "_"')
-      .default('device'),
+    NAME: deviceName.default('device'),
     HOST: z.string().default('127.0.0.1'),
     PORT: z.coerce.number().int().min(0).max(65_535).default(3010),
     TENANT_URL: required('address of the tenant'),

@@ -2,14 +2,18 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { ClientProxy } from '@nestjs/microservices';
 import { TokenProvider } from 'nestjs-identity-m2m';
-import { firstValueFrom, timeout } from 'rxjs';
+import { firstValueFrom, throwError, timeout } from 'rxjs';
 import { z } from 'zod';
 import { DAEMON } from './daemon-client.js';
+import { NoAnswerError } from './no-answer-error.js';
 import { Outbox, type OutboxEvent, type Waiting } from './outbox.js';
+import { printable } from './printable.js';
 import { SETTINGS, type Settings } from './settings.js';
 
 /** What the daemon says when an event is settled. Anything else settles nothing. */
 const settled = z.object({ outcome: z.enum(['done', 'refused']), detail: z.string() });
+
+type Settled = z.infer<typeof settled>;
 
 /** What an error of the daemon, of its guard or of the way to it may say. */
 const refusal = z.object({
@@ -30,6 +34,8 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #failures = 0;
+  /** What the daemon has answered for, and is in the outbox still: it is not sent again, should its file not go away. */
+  #settled: { readonly name: string; readonly answer: Settled } | undefined;
 
   constructor(
     private readonly outbox: Outbox,
@@ -67,28 +73,45 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     }
     const { type, id } = waiting.event;
     const what = `${type} ${id}`;
-    let answer: z.infer<typeof settled>;
-    try {
-      answer = settled.parse(await this.#send(waiting.event));
-    } catch (error) {
-      return this.#failed(what, error);
+    const name = JSON.stringify(waiting);
+    if (this.#settled?.name !== name) {
+      try {
+        this.#settled = { name, answer: settled.parse(await this.#send(waiting.event)) };
+      } catch (error) {
+        return this.#failed(what, error);
+      }
+      const { outcome, detail } = this.#settled.answer;
+      const token = this.tokens.status().fingerprint ?? 'none';
+      this.#logger.log(`${printable(`${what}: ${outcome}, ${detail}`)} token=${token}`);
     }
+    const { outcome, detail } = this.#settled.answer;
+    if (outcome === 'done') await this.outbox.done(waiting);
+    else await this.#putAside(waiting, what, detail);
+    this.#settled = undefined;
     this.#failures = 0;
-    const token = this.tokens.status().fingerprint ?? 'none';
-    this.#logger.log(`${what}: ${answer.outcome}, ${answer.detail} token=${token}`);
-    if (answer.outcome === 'done') await this.outbox.done(waiting);
-    else await this.#putAside(waiting, what, answer.detail);
     return 0;
   }
 
-  #send({ type, ...event }: OutboxEvent): Promise<unknown> {
-    const { channel, answerTimeoutMs } = this.settings.daemon;
-    return firstValueFrom(this.daemon.send<unknown>(`${channel}.${type}`, event).pipe(timeout(answerTimeoutMs)));
+  async #send({ type, ...event }: OutboxEvent): Promise<unknown> {
+    const { channel, answerTimeoutMs, url } = this.settings.daemon;
+    const noAnswer = () => throwError(() => new NoAnswerError(answerTimeoutMs));
+    try {
+      return await firstValueFrom(
+        this.daemon
+          .send<unknown>(`${channel}.${type}`, event)
+          .pipe(timeout({ first: answerTimeoutMs, with: noAnswer })),
+      );
+    } catch (error) {
+      // Whether a silent connection leads anywhere is not known. A broker is asked that all the time, a daemon is not: so
+      // the next sending makes a new one.
+      if (error instanceof NoAnswerError && url.protocol.startsWith('tcp')) await this.daemon.close();
+      throw error;
+    }
   }
 
   async #putAside(waiting: Waiting, what: string, reason: string): Promise<void> {
-    this.#logger.warn(`${what}: put aside, ${reason}`);
     await this.outbox.refuse(waiting, reason);
+    this.#logger.warn(printable(`${what}: put aside, ${reason}`));
   }
 
   #failed(what: string, error: unknown): number {
@@ -100,7 +123,7 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     // Spread, so that many backends do not come back all at once.
     const waitMs = Math.round(Math.max(growingMs * (0.5 + Math.random() / 2), retryAfterSeconds * 1000));
     const reason = [code, message ?? String(error)].filter(Boolean).join(': ');
-    this.#logger.warn(`${what}: not delivered, ${reason}; again in ${waitMs} ms`);
+    this.#logger.warn(`${printable(`${what}: not delivered, ${reason}`)}; again in ${waitMs} ms`);
     return waitMs;
   }
 }

@@ -16,7 +16,7 @@ function clientFor({ url, channel }: Settings['daemon']): ClientProxy {
   if (protocol.startsWith('tcp')) {
     return ClientProxyFactory.create({
       transport: Transport.TCP,
-      options: { host: hostname, port: Number(port), ...(protocol === 'tcps:' && { tlsOptions: {} }) },
+      options: { host: withoutBrackets(hostname), port: Number(port), ...(protocol === 'tcps:' && { tlsOptions: {} }) },
     });
   }
   if (protocol.startsWith('nats')) {
@@ -39,10 +39,17 @@ function rabbitmqOptions(url: URL, channel: string): NonNullable<RmqOptions['opt
   return {
     urls: [url.href],
     queue,
+    // A broker that takes the connection and then says nothing is given up, and tried again.
+    socketOptions: { connectionOptions: { timeout: 5000 } },
     persistent: true,
     queueOptions: {
       durable: true,
       arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': `${queue}.dead` },
     },
   };
+}
+
+/** As sockets want an address of IPv6, which URLs have in brackets. */
+function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { BackendModule } from './backend.module.js';
+import { BootLogger } from './boot-logger.js';
 import { readSettings } from './settings.js';
 
 /** Beside this app's package.json. */
@@ -18,7 +19,7 @@ async function main(): Promise<void> {
   const colors = process.stdout.isTTY ? !process.env.NO_COLOR : false;
   const app = await NestFactory.createApplicationContext(BackendModule.with(settings), {
     // Nest's own account of its boot is not what a reader of this log looks for.
-    logger: ['warn', 'error', 'fatal'],
+    logger: new BootLogger(),
     abortOnError: false,
   });
   app.enableShutdownHooks();

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -13,6 +13,20 @@ const MAX_BYTES = 16_384;
 /** A file that is written in place looks broken for a moment. */
 const WRITING_MS = 2000;
 
+/** The folder of the outbox cannot be used. */
+export class OutboxError extends Error {
+  readonly code = 'OUTBOX_UNUSABLE';
+
+  constructor(folder: string, cause: unknown) {
+    const { code } = cause as NodeJS.ErrnoException;
+    super(
+      `The outbox ${folder} cannot be used (${code ?? String(cause)}). Set OUTBOX_FOLDER to a folder that this process may write to.`,
+      { cause },
+    );
+    this.name = 'OutboxError';
+  }
+}
+
 /**
  * Events that nobody has answered for yet: a folder with a file for each, `<name>.json`, sent in the order of the names.
  *
@@ -26,9 +40,15 @@ export class Outbox {
     this.#refused = join(folder, 'refused');
   }
 
-  /** To be called first. */
+  /**
+   * To be called first.
+   *
+   * @throws {@link OutboxError}
+   */
   async open(): Promise<void> {
-    await mkdir(this.#refused, { recursive: true });
+    await mkdir(this.#refused, { recursive: true }).catch((cause: unknown) => {
+      throw new OutboxError(this.folder, cause);
+    });
   }
 
   /** The event whose turn it is; undefined where there is none. */
@@ -47,14 +67,14 @@ export class Outbox {
 
   /** Forgets the event: it is done. */
   async done({ file }: Waiting): Promise<void> {
-    await unlink(join(this.folder, file));
+    await rm(join(this.folder, file), { force: true });
   }
 
   /** Puts the event aside for people to look at, with the reason beside it. */
   async refuse({ file }: Waiting, reason: string): Promise<void> {
     const aside = join(this.#refused, `${Date.now()}-${file}`);
-    await writeFile(`${aside}.reason.txt`, `${reason}\n`);
     await rename(join(this.folder, file), aside);
+    await writeFile(`${aside}.reason.txt`, `${reason}\n`);
   }
 }
 

@@ -57,10 +57,11 @@ const schema = z.object({
   DAEMON_URL: z
     .string()
     .refine((text) => URL.canParse(text) && SCHEMES.includes(new URL(text).protocol), {
-      error: `must be an address with one of ${SCHEMES.join(' ')}`,
+      error: `must be an address with one of ${SCHEMES.join(' ')}, and a port up to 65535`,
       abort: true,
     })
     .transform((text) => new URL(text))
+    .refine(({ protocol, port }) => !protocol.startsWith('tcp') || Number(port) > 0, 'needs a port from 1 to 65535')
     .prefault('tcp://127.0.0.1:3100'),
   CHANNEL: z
     .string()

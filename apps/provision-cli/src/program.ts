@@ -7,6 +7,7 @@ import { type CreateOptions, createUser, deleteUser, getUser, type OutputOptions
 import { whoAmI } from './commands/whoami.command.js';
 import { EXIT, exitCodeOf } from './exit-code.js';
 import { HELP, IMPORT_HELP } from './help.js';
+import { OutputError } from './output/output-stream.js';
 import { printable } from './output/printable.js';
 import { ServiceError } from './service/service-errors.js';
 import type { ConnectionOptions } from './settings/settings.js';
@@ -41,7 +42,8 @@ function commandLine(surroundings: Surroundings, end: (exitCode: number) => void
     .exitOverride()
     .configureOutput({
       writeOut: (text) => stdout.write(text),
-      writeErr: (text) => stderr.write(text),
+      // It repeats what was typed, or what a script has put there.
+      writeErr: (text) => stderr.write(printableLines(text)),
       getOutHelpWidth: () => 100,
       getErrHelpWidth: () => 100,
       getOutHasColors: () => false,
@@ -123,8 +125,12 @@ function commandLine(surroundings: Surroundings, end: (exitCode: number) => void
 /** A fault of this program is worth its stack; all else is for whoever typed the command. */
 function messageOf(error: unknown, exitCode: number): string {
   if (!(error instanceof Error)) return printable(String(error));
-  const isFault = exitCode === EXIT.failure && !(error instanceof ServiceError) && !('syscall' in error);
-  const text = isFault ? (error.stack ?? error.message) : `provision-cli: ${error.message}`;
+  const isSaid = error instanceof ServiceError || error instanceof OutputError || 'syscall' in error;
+  const isFault = exitCode === EXIT.failure && !isSaid;
+  return printableLines(isFault ? (error.stack ?? error.message) : `provision-cli: ${error.message}`);
+}
+
+function printableLines(text: string): string {
   return text
     .split('\n')
     .map((line) => printable(line, 2000))

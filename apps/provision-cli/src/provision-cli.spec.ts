@@ -1,10 +1,12 @@
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest, test } from '@jest/globals';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
 import fc from 'fast-check';
@@ -292,12 +294,103 @@ describe('what is wrong before anything is sent ends with 2', () => {
     ['a secret on the command line', ['whoami', '--client-secret', 'hunter2'], {}, ['unknown option']],
     ['a user that is none', ['create', '--name', 'a b', '--mail', 'x'], {}, ['name: must be', 'mail: must be']],
     ['an unlikely name', ['get', '../x'], {}, ['name: must be']],
+    ['a name that is the folder above in a path', ['delete', '..'], {}, ['name: must be']],
+    ['a name that is the folder itself in a path', ['get', '.'], {}, ['name: must be']],
+    ['a name that would act on the terminal', ['get', 'a\u001b[2J\u202e'], {}, ['name: must be']],
   ])('%s', async (_name, args, env, words) => {
     const result = await command(args, { env });
     expect(result.exitCode).toBe(2);
     for (const word of words) expect(result.stderr).toContain(word);
     expect(result.stderr).not.toContain('hunter2');
     expect(service.batches).toBe(0);
+  });
+
+  test.each<[string, () => Promise<[Record<string, string>, string[]]>, string]>([
+    [
+      'a secret file that cannot be read, with its path',
+      async () => [{ PROVISION_CLIENT_SECRET: '', PROVISION_CLIENT_SECRET_FILE: join(folder, 'nowhere') }, []],
+      'nowhere cannot be read (ENOENT)',
+    ],
+    [
+      'a folder in the place of the secret file',
+      async () => [{ PROVISION_CLIENT_SECRET: '', PROVISION_CLIENT_SECRET_FILE: folder }, []],
+      'is a folder; name the file',
+    ],
+    [
+      'a folder for the journal that is not there, with its path',
+      async () => [{}, ['--journal', join(folder, 'nowhere', 'journal')]],
+      '(ENOENT). Name a journal in a folder that is there',
+    ],
+    [
+      'a folder for the journal that is a file, with its path',
+      async () => [{}, ['--journal', join(await file('not-a-folder', ''), 'journal')]],
+      '(ENOTDIR). Name a journal in a folder that is there',
+    ],
+    [
+      'a folder in the place of the journal',
+      async () => [{}, ['--journal', folder]],
+      '(EISDIR). Name a journal in a folder that is there',
+    ],
+  ])('%s, and without a stack', async (_name, given, words) => {
+    const path = await file('users.ndjson', users(1));
+    const [env, args] = await given();
+    const result = await command(['import', path, ...args], { env });
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).toContain(words);
+    expect(result.stderr).toContain(folder);
+    expect(result.stderr).not.toMatch(/\n +at /);
+    expect(service.batches).toBe(0);
+  });
+
+  test('a pipe that has a name, without waiting for somebody to write to it', async () => {
+    const path = join(folder, 'users.fifo');
+    execFileSync('mkfifo', [path]);
+    const result = await command(['import', path]);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).toContain(`import - --journal users.journal < ${path}`);
+  });
+
+  test('a word that would act on the terminal is not repeated as it is', async () => {
+    const result = await command(['import', 'a', '--\u001b[31m']);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).not.toContain('\u001b');
+  });
+
+  test('rejects of another import in the place of its own, which are left as they are', async () => {
+    const path = await file('users.ndjson', users(1));
+    await writeFile(`${path}.rejects.ndjson`, '{"line":7}\n');
+    const result = await command(['import', path]);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).toContain('Move it away, or name another journal');
+    expect(await readFile(`${path}.rejects.ndjson`, 'utf8')).toBe('{"line":7}\n');
+    expect(existsSync(`${path}.journal`)).toBe(false);
+    expect(service.batches).toBe(0);
+  });
+
+  test.each([
+    ['of another machine', `${process.pid} elsewhere pid:[4026531836]`, 'of elsewhere'],
+    ['of another container', `999999999 ${hostname()} pid:[1]`, `of ${hostname()} pid:[1]`],
+    ['that does not say whose it is', '', 'that it does not name'],
+  ])('a lock %s, which is left alone', async (_name, lock, words) => {
+    const path = await file('users.ndjson', users(1));
+    const lockPath = await file('users.ndjson.journal.lock', lock);
+    const result = await command(['import', path]);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).toContain(words);
+    expect(result.stderr).toContain(`delete ${lockPath}`);
+    expect(await readFile(lockPath, 'utf8')).toBe(lock);
+    expect(service.batches).toBe(0);
+  });
+
+  test('a header with a wrong column, which is named; mended, the import begins', async () => {
+    const path = await file('users.csv', 'name,e-mail\u001b[2J\nmary,mary@example.org\n');
+    const result = await command(['import', path]);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).toContain('column 2 is not a field of a user (e-mail?[2J); there is no column mail.');
+    expect(result.stderr).toContain('Found: name, e-mail?[2J.');
+    expect(result.stderr).toContain('name, mail, displayName');
+    await writeFile(path, 'name,mail\nmary,mary@example.org\n');
+    expect(await command(['import', path])).toMatchObject({ exitCode: 0 });
   });
 
   test('an input that was edited since', async () => {
@@ -580,6 +673,18 @@ describe('single commands', () => {
     expect(service.made.get('mary')).toBe(1);
   });
 
+  it('tell who is calling, for whom and until when, and end with 4 where nobody answers', async () => {
+    const { stdout } = await command(['whoami']);
+    expect(stdout).toMatch(/client +svc-cli@acme\.example\n/);
+    expect(stdout).toMatch(/application +internal-api\ntoken +[\da-f]{12}\n/);
+    expect(stdout).toMatch(/until +\d{4}-\d\d-\d\dT[^]*service +http:/);
+    await service.down();
+    const alone = await command(['whoami']);
+    expect(alone).toMatchObject({ exitCode: 4, stdout: '' });
+    expect(alone.stderr).toContain('does not answer');
+    expect((await command(['whoami'], { env: { PROVISION_TENANT_URL: 'http://127.0.0.1:9' } })).exitCode).toBe(4);
+  });
+
   it('tell who is calling, by the fingerprint of the token and not by the token', async () => {
     const result = await command(['whoami', '--json']);
     expect(result.exitCode).toBe(0);
@@ -656,5 +761,30 @@ describe('a process', () => {
     await child.ended;
     service.faults = {};
     expect((await command(['import', path])).exitCode).toBe(0);
+  });
+});
+
+(existsSync('/dev/full') ? describe : describe.skip)('an output that cannot be written', () => {
+  it('is no reason to end with 0', async () => {
+    const path = await file('users.csv', 'name,mail\nmary,mary@example.org\n');
+    await command(['import', path]);
+    const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+    for (const args of [
+      ['import', path],
+      ['import', path, '--dry-run'],
+      ['get', 'mary'],
+      ['whoami', '--json'],
+    ]) {
+      const full = await open('/dev/full', 'w');
+      const env = { PATH: process.env.PATH, ...environment() };
+      const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', full.fd, 'pipe'] });
+      let stderr = '';
+      child.stderr!.on('data', (text: Buffer) => (stderr += text.toString('utf8')));
+      const [code] = (await once(child, 'close')) as [number];
+      await full.close();
+      expect([args[0], code]).toEqual([args[0], 5]);
+      expect(stderr).toContain('The output cannot be written: ENOSPC');
+      expect(stderr).not.toMatch(/\n +at /);
+    }
   });
 });

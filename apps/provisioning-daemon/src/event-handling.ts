@@ -4,6 +4,7 @@ import { RpcException } from '@nestjs/microservices';
 import type { MachineCaller } from 'nestjs-identity-m2m';
 import type { z } from 'zod';
 import { type EventAnswer, joiner, leaver } from './event.js';
+import { printable } from './printable.js';
 import { NotNowError, ProvisioningService } from './provisioning-service.js';
 
 /** Deals with events, each of them once. */
@@ -33,7 +34,9 @@ export class EventHandling {
     const from = `client=${sender.clientId} token=${sender.tokenFingerprint}`;
     const checked = schema.safeParse(data);
     if (!checked.success) {
-      const detail = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+      // Among the words is the name of a member that should not be there.
+      const faults = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+      const detail = printable(faults.join('; '));
       this.#logger.warn(`${kind}: refused, ${detail} ${from}`);
       return { outcome: 'refused', detail };
     }
@@ -42,7 +45,7 @@ export class EventHandling {
     try {
       const key = keyOf(kind, event.id, sender);
       const answer = await this.#once(key, () => carryOut(event, key));
-      this.#logger.log(`${what}: ${answer.outcome}, ${answer.detail} ${from}`);
+      this.#logger.log(`${what}: ${answer.outcome}, ${printable(answer.detail)} ${from}`);
       return answer;
     } catch (error) {
       if (!(error instanceof NotNowError)) throw error;

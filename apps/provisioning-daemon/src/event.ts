@@ -3,11 +3,17 @@ import { z } from 'zod';
 /** Names the event at its sender; whoever sends it again sends the same one. */
 const id = z.string().regex(/^[\w.-]{1,128}$/, 'must be 1 to 128 letters, digits, ".", "-" and "_"');
 
-/** The service has a closer look at names and addresses; here it is about what the event needs. */
+/**
+ * The service has a closer look at names and addresses; here it is about what the event needs. `.` and `..` would never
+ * get there: in the path of a URL they lead elsewhere, however they are encoded.
+ */
 const name = z
   .string()
   .max(256)
-  .regex(/^\P{C}+$/u, 'must be 1 to 256 characters that can be printed');
+  .regex(
+    /^(?!\.{1,2}$)[^\p{C}\p{Zl}\p{Zp}]+$/u,
+    'must be 1 to 256 characters that can be printed, and not "." or ".."',
+  );
 
 /** Somebody joins: a user is to be made. */
 export const joiner = z.strictObject({

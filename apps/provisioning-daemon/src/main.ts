@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
+import { BootLogger } from './boot-logger.js';
 import { DaemonModule } from './daemon.module.js';
+import { listening } from './listening.js';
 import { readSettings } from './settings.js';
 import { microserviceOptions, prepareDeadLetters } from './transport.js';
 
@@ -20,11 +22,11 @@ async function main(): Promise<void> {
   const app = await NestFactory.createMicroservice<MicroserviceOptions>(DaemonModule.with(settings), {
     ...microserviceOptions(settings),
     // Nest's own account of its boot is not what a reader of this log looks for.
-    logger: ['warn', 'error', 'fatal'],
+    logger: new BootLogger(),
     abortOnError: false,
   });
   app.enableShutdownHooks();
-  await app.listen();
+  await listening(app, settings.listenUrl);
   const colors = process.stdout.isTTY ? !process.env.NO_COLOR : false;
   app.useLogger(new ConsoleLogger({ logLevels: ['log', 'warn', 'error', 'fatal'], colors }));
   const { protocol, host } = settings.listenUrl;

@@ -54,7 +54,7 @@ export class ProvisioningService {
     // Not any 404: that of a wrong address would turn every leaver into one who is gone.
     if (status === 404 && errorIn(data) === 'not_found')
       return { outcome: 'done', detail: 'the user was gone already' };
-    if (status === 400) return { outcome: 'refused', detail: messageIn(data) };
+    if (status === 400 || status === 422) return { outcome: 'refused', detail: messageIn(data) };
     throw notNow(status);
   }
 
@@ -78,14 +78,28 @@ async function answered(call: Observable<AxiosResponse<unknown>>): Promise<Axios
     const { response, code } = isAxiosError(error) ? error : { response: undefined, code: codeOf(error) };
     if (!response) throw new NotNowError(`the user-provisioning service cannot be called (${code ?? 'no code'})`);
     if (response.status < 500 && response.status !== 429) return response;
-    const seconds = Number(response.headers['retry-after']);
-    throw notNow(response.status, seconds > 0 && seconds <= 3600 ? seconds : undefined);
+    throw notNow(response.status, retryAfterSeconds(response.headers['retry-after']));
   }
 }
 
 /** A 401 or 403 is nothing that the event could help: the daemon's own rights have to be mended. */
 function notNow(status: number, retryAfterSeconds?: number): NotNowError {
   return new NotNowError(`the user-provisioning service answered HTTP ${status}`, retryAfterSeconds);
+}
+
+/** Longest time that a sender is asked to wait for, in seconds. */
+const LONGEST_RETRY_AFTER = 3600;
+
+/** `Retry-After` as the service has it, in seconds; something in between may have a date (RFC 9110 §10.2.3). */
+function retryAfterSeconds(value: unknown): number | undefined {
+  const text = String(value).trim();
+  const seconds = /^\d+$/.test(text) ? Number(text) : Math.ceil((httpDateMs(text) - Date.now()) / 1000);
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 1), LONGEST_RETRY_AFTER);
+}
+
+/** Date.parse takes nearly anything for a date, and a negative number as well. */
+function httpDateMs(text: string): number {
+  return /^[A-Za-z]+,? /.test(text) ? Date.parse(text) : NaN;
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { z } from 'zod';
 
 /** How the daemon is set up. Comes from environment variables; `.env.example` documents each. */
@@ -63,10 +64,11 @@ const schema = z
     LISTEN_URL: z
       .string()
       .refine((text) => URL.canParse(text) && SCHEMES.includes(new URL(text).protocol), {
-        error: `must be an address with one of ${SCHEMES.join(' ')}`,
+        error: `must be an address with one of ${SCHEMES.join(' ')}, and a port up to 65535`,
         abort: true,
       })
       .transform((text) => new URL(text))
+      .refine(({ protocol, port }) => !protocol.startsWith('tcp') || Number(port) > 0, 'needs a port from 1 to 65535')
       .prefault('tcp://127.0.0.1:3100'),
     TLS_KEY_FILE: file.optional(),
     TLS_CERT_FILE: file.optional(),
@@ -91,7 +93,21 @@ const schema = z
     ({ LISTEN_URL, TLS_KEY_FILE, TLS_CERT_FILE }) =>
       LISTEN_URL.protocol !== 'tcps:' || (TLS_KEY_FILE !== undefined && TLS_CERT_FILE !== undefined),
     { path: ['TLS_KEY_FILE'], error: 'tcps: needs TLS_KEY_FILE and TLS_CERT_FILE' },
-  );
+  )
+  .refine(({ TLS_KEY_FILE, TLS_CERT_FILE }) => isPair(TLS_KEY_FILE, TLS_CERT_FILE), {
+    path: ['TLS_KEY_FILE'],
+    error: 'must be the private key, in PEM, of the certificate in TLS_CERT_FILE',
+  });
+
+function isPair(key: Buffer | undefined, cert: Buffer | undefined): boolean {
+  if (!key || !cert) return true;
+  try {
+    createSecureContext({ key, cert });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** @throws {@link SettingsError} */
 export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {

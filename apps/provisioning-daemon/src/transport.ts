@@ -8,6 +8,9 @@ const MAX_MESSAGE_LENGTH = 65_536;
 /** Most dead letters that are kept, and for how long: they carry the tokens they came with. */
 const DEAD_LETTERS = { maxLength: 10_000, messageTtl: 7 * 24 * 3600_000 };
 
+/** A broker that takes the connection and then says nothing is given up after this time, in ms, and tried again. */
+const BROKER = { connectionOptions: { timeout: 5000 } };
+
 /** How Nest listens for events: by TCP, NATS or RabbitMQ, as the scheme of the address says. */
 export function microserviceOptions({ listenUrl, tls, channel }: Settings): MicroserviceOptions {
   const { protocol, host, hostname, port, username, password } = listenUrl;
@@ -15,7 +18,7 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
     return {
       transport: Transport.TCP,
       options: {
-        host: hostname,
+        host: withoutBrackets(hostname),
         port: Number(port),
         maxBufferSize: MAX_MESSAGE_LENGTH,
         ...(protocol === 'tcps:' && tls && { tlsOptions: tls }),
@@ -43,6 +46,7 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
     options: {
       urls: [listenUrl.href],
       queue,
+      socketOptions: BROKER,
       noAck: false,
       // One after the other, in the order in which they were sent: who joins again after leaving must not be deleted.
       prefetchCount: 1,
@@ -57,10 +61,15 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
 /** Makes the queue for what can never succeed, where events come by RabbitMQ. Waits for a broker that is away. */
 export async function prepareDeadLetters({ listenUrl, channel }: Settings): Promise<void> {
   if (!listenUrl.protocol.startsWith('amqp')) return;
-  const connection = connectToBroker([listenUrl.href]);
+  const connection = connectToBroker([listenUrl.href], BROKER);
   const wrapper = connection.createChannel({
     setup: (broker: ConfirmChannel) => broker.assertQueue(`${channel}.events.dead`, { durable: true, ...DEAD_LETTERS }),
   });
   await wrapper.waitForConnect();
   await connection.close();
+}
+
+/** As sockets want an address of IPv6, which URLs have in brackets. */
+function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -6,6 +6,7 @@ import { ConsoleLogger, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { serveApiDocumentation } from './api-documentation.js';
 import { AppModule } from './app.module.js';
+import { BootLogger } from './boot-logger.js';
 import { listen } from './listen.js';
 import { readSettings } from './settings/settings.js';
 
@@ -18,7 +19,7 @@ async function main(): Promise<void> {
   const settings = readSettings(process.env);
   // Nest's own account of its boot is not what a reader of this log looks for.
   const app = await NestFactory.create(AppModule.with(settings), {
-    logger: ['warn', 'error', 'fatal'],
+    logger: new BootLogger(),
     abortOnError: false,
   });
   app.enableShutdownHooks();

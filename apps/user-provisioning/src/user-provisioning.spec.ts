@@ -1,16 +1,20 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { Agent, get, type IncomingMessage } from 'node:http';
+import { Agent, get, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
-import type { INestApplication } from '@nestjs/common';
+import { Controller, Get, type INestApplication } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
+import { ClassicLevel } from 'classic-level';
 import { type Clock, M2M_CLOCK, TokenProvider } from 'nestjs-identity-m2m';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
 import { AppModule } from './app.module.js';
+import { TenantRefusalError } from './directory/tenant-errors.js';
+import { ProblemFilter } from './errors/problem.filter.js';
 import { readSettings } from './settings/settings.js';
 
 const PROVISIONING = {
@@ -146,6 +150,9 @@ describe('users', () => {
     ['a field that does not exist', 'POST', '/users', newUser({ inSysAdminRole: true })],
     ['a change of nothing', 'PATCH', '/users/a', {}],
     ['a change of the name', 'PATCH', '/users/a', { name: 'b' }],
+    ['a name that leads elsewhere in a path', 'POST', '/users', { name: '..', mail: 'a@example.org' }],
+    ['a name with a control character', 'POST', '/users', { name: 'a\u001b[2J', mail: 'a@example.org' }],
+    ['a name that turns the text around', 'POST', '/users', { name: 'a\u202eb', mail: 'a@example.org' }],
     ['an unlikely name', 'GET', '/users/a%20b', undefined],
   ])('are refused with 400 for %s, and the tenant is not asked', async (_name, method, path, body) => {
     const { call } = await start();
@@ -153,6 +160,40 @@ describe('users', () => {
     const response = await call(method, path, body);
     expect(response.status).toBe(400);
     expect(response.body.message).toBeTruthy();
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  it.each(['POST', 'PATCH'])('are refused with 415 by %s of a form, and the tenant is not asked', async (method) => {
+    const { call } = await start();
+    tenant.resetStatistics();
+    const type = { 'content-type': 'application/x-www-form-urlencoded' };
+    const path = method === 'POST' ? '/users' : '/users/mary';
+    const response = await call(method, path, 'name=mary&mail=mary@example.org', type);
+    expect(response).toMatchObject({ status: 415, body: { error: 'not_json' } });
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  it.each(['{"password": hunter2}', '{"name":"a","password":"hunter2"', 'hunter2'])(
+    'are refused for what is no JSON without a word of it: %s',
+    async (body) => {
+      const { call } = await start();
+      const response = await call('POST', '/users', body);
+      expect(response.status).toBe(400);
+      expect(JSON.stringify(response.body)).not.toMatch(/hunter2|password/);
+      expect(response.body).toEqual({ statusCode: 400, error: 'not_json', message: 'The body is not JSON.' });
+    },
+  );
+
+  // By hand: a client that knows URLs does not even ask for these.
+  test.each(['.', '..', '%2e', '%2E%2e'])('are refused with 400 for the name %s in a path', async (name) => {
+    const { url } = await start();
+    const { hostname, port } = new URL(url);
+    const headers = { authorization: `Bearer ${await tokenOf('cli')}` };
+    tenant.resetStatistics();
+    const call = request({ hostname, port, method: 'DELETE', path: `/users/${name}`, headers, agent: false }).end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    response.resume();
+    expect(response.statusCode).toBe(400);
     expect(tenant.statistics().apiCalls).toEqual({});
   });
 
@@ -170,6 +211,30 @@ describe('users', () => {
     const { call } = await start();
     const response = await call(method, '/users/nobody', method === 'PATCH' ? { displayName: 'x' } : undefined);
     expect(response).toMatchObject({ status: 404, body: { error: 'not_found' } });
+  });
+});
+
+describe('a service user of the tenant', () => {
+  const names = ['svc-intruder', 'SVC-Provisioning@acme.example', 'svc-cli'];
+  const state = (name: string) => ({ ...usersNamed(name.toLowerCase().replace(/@.*/, ''))[0] });
+
+  test.each(names)('is neither changed nor deleted: %s', async (name) => {
+    const { call } = await start();
+    const before = state(name);
+    expect(before.name).toBeDefined();
+    for (const [method, body] of [['DELETE'], ['PATCH', { mail: 'taken-over@example.org' }]] as const) {
+      const response = await call(method, `/users/${name}`, body);
+      expect(response).toMatchObject({ status: 422, body: { error: 'service_user' } });
+      expect(response.body.message).toContain('admin portal');
+    }
+    expect(state(name)).toEqual(before);
+  });
+
+  it('is known by its name where the tenant does not say that it is one', async () => {
+    const { call } = await start({ ALLOWED_CLIENTS: 'svc-cli@acme.example,robot@acme.example' });
+    await call('POST', '/users', { name: 'robot', mail: 'robot@example.org' });
+    expect(await call('DELETE', '/users/Robot')).toMatchObject({ status: 422, body: { error: 'service_user' } });
+    expect(usersNamed('robot')).toHaveLength(1);
   });
 });
 
@@ -227,6 +292,29 @@ describe('an outage of the tenant', () => {
     tenant.switches.change({ faults: { api: { rateLimit: { retryAfter: 17 } } } });
     const response = await call('POST', '/users', newUser());
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '17']);
+  });
+});
+
+describe('Retry-After of the tenant', () => {
+  const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString();
+
+  test.each<[string, () => string | number, number, number]>([
+    ['as a date', () => date(120), 110, 120],
+    ['as a date that is past', () => date(-120), 1, 1],
+    ['as a date in years', () => date(1e9), 3600, 3600],
+    ['absurdly big', () => '99999999999999999999', 3600, 3600],
+    ['of no time', () => 0, 1, 1],
+    ['negative', () => '-30', 5, 5],
+    ['that is no time', () => 'soon', 5, 5],
+  ])('%s is passed on as seconds, within reason', async (_name, retryAfter, least, most) => {
+    const { call } = await start();
+    tenant.switches.change({ faults: { api: { rateLimit: { retryAfter: retryAfter() } } } });
+    const response = await call('GET', '/users/somebody');
+    expect(response.status).toBe(503);
+    const text = response.headers.get('retry-after') ?? '';
+    expect(text).toMatch(/^\d+$/);
+    expect(Number(text)).toBeGreaterThanOrEqual(least);
+    expect(Number(text)).toBeLessThanOrEqual(most);
   });
 });
 
@@ -331,6 +419,32 @@ describe('a user whose making is in doubt', () => {
   });
 });
 
+describe('a store of requests', () => {
+  it.each(['no JSON', '{"digest":1}', 'an outcome that is none'])(
+    'that is damaged gives 503 with Retry-After, and nobody is made: %s',
+    async (damage) => {
+      const DATA_DIR = mkdtempSync(join(dataDir, 'damaged-'));
+      const first = await start({ DATA_DIR });
+      const [body, key] = [newUser(), { 'idempotency-key': 'damaged' }];
+      expect((await first.call('POST', '/users', body, key)).status).toBe(201);
+      await first.app.close();
+      const db = new ClassicLevel(DATA_DIR);
+      const range = { gt: 'request!', lt: 'request!~' };
+      for await (const [name, value] of db.iterator(range)) {
+        const other = JSON.stringify({ ...(JSON.parse(value) as object), outcome: { id: 7 } });
+        await db.put(name, damage === 'an outcome that is none' ? other : damage);
+      }
+      await db.close();
+      const { call } = await start({ DATA_DIR });
+      tenant.resetStatistics();
+      const response = await call('POST', '/users', body, key);
+      expect(response).toMatchObject({ status: 503, body: { error: 'store_unavailable' } });
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(tenant.statistics().apiCalls).toEqual({});
+    },
+  );
+});
+
 describe('a caller', () => {
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
@@ -387,6 +501,26 @@ describe('a caller', () => {
 });
 
 describe('the log', () => {
+  it('repeats words of the tenant in one line, in which nothing acts on a terminal', async () => {
+    @Controller()
+    class Refused {
+      @Get()
+      get(): never {
+        throw new TenantRefusalError('other', 'No.\nforged \u001b[2J\u202e');
+      }
+    }
+    const providers = [{ provide: APP_FILTER, useClass: ProblemFilter }];
+    const module = await Test.createTestingModule({ controllers: [Refused], providers }).compile();
+    const app = module.createNestApplication();
+    const lines: string[] = [];
+    const line = (message: unknown) => void lines.push(String(message));
+    app.useLogger({ log: line, warn: line, error: line });
+    await app.listen(0, '127.0.0.1');
+    closing.push(() => app.close());
+    expect((await fetch(await app.getUrl())).status).toBe(502);
+    expect(lines).toContain('other: No.?forged ?[2J?');
+  });
+
   it('has a line for each request: what became of it, and who came by which token, which is not told', async () => {
     const { app, url } = await start();
     const lines: string[] = [];

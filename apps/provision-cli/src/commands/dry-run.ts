@@ -19,6 +19,7 @@ export async function checkUsers(path: string, isJson: boolean, surroundings: Su
   const input = await openInput(path, surroundings.stdin);
   let [right, wrong] = [0, 0];
   for await (const records of inputRecords(input.read(), input.format)) {
+    output.requireWritten();
     if (output.isBroken) return EXIT.brokenPipe;
     for (const record of records) {
       if (!isBad(record)) right++;
@@ -32,5 +33,6 @@ export async function checkUsers(path: string, isJson: boolean, surroundings: Su
   }
   tell({ event: 'checked', right, wrong });
   await output.flushed();
+  output.requireWritten();
   return wrong > 0 ? EXIT.rejected : EXIT.done;
 }

@@ -30,6 +30,11 @@ export class ImportOutput {
     return this.#stdout.isBroken;
   }
 
+  /** @throws {@link OutputError} where the summary, or anything before it, could not be written to standard output. */
+  requireWritten(): void {
+    this.#stdout.requireWritten();
+  }
+
   /** @param listener Called when the reader of standard output goes. */
   onBroken(listener: () => void): void {
     this.#stdout.onBroken = listener;

@@ -29,6 +29,8 @@ export async function importUsers(
     () => planImport(path, options),
   );
   const input = await openInput(path, surroundings.stdin);
+  if (input.content) await requireHeader(input);
+  RejectsFile.requireFree(plan.rejectsPath, plan.journalPath);
   const output = new ImportOutput(surroundings, options.json ?? false);
   const importInto = async (service: BatchEndpoint): Promise<number> => {
     const { serviceUrl, clientId } = settings;
@@ -49,6 +51,13 @@ export async function importUsers(
     (app) => importInto(app.get(BatchEndpoint)),
     (text) => output.reporter.emit({ event: 'note', text }),
   );
+}
+
+/** Before there is a journal, which would go with this very content: once its header is mended, the file is another. */
+async function requireHeader(input: Input): Promise<void> {
+  const source = input.read();
+  await inputRecords(source, input.format).next();
+  source.destroy();
 }
 
 interface Prepared {
@@ -99,6 +108,7 @@ async function runImport({ input, settings, plan, journal, rejects, service, out
     reporter.emit({ event: 'summary', ...run.summary });
     await output.flushed();
   }
+  output.requireWritten();
   return interruption.exitCode ?? (output.isBroken ? EXIT.brokenPipe : exitCodeOfSummary(run.summary));
 }
 

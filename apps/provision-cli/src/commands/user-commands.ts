@@ -30,7 +30,7 @@ export async function createUser(options: CreateOptions, surroundings: Surroundi
   const key = randomUUID();
   return connected(settings, async (app) => {
     const created = await repeated(() => app.get(UserService).create(user, key));
-    show(shown(created), options, surroundings);
+    await show(shown(created), options, surroundings);
     return EXIT.done;
   });
 }
@@ -40,7 +40,7 @@ export async function getUser(name: string, options: OutputOptions, surroundings
   const settings = settingsForName(name, options, surroundings);
   return connected(settings, async (app) => {
     const user = await repeated(() => app.get(UserService).get(name));
-    show(shown(user), options, surroundings);
+    await show(shown(user), options, surroundings);
     return EXIT.done;
   });
 }
@@ -51,7 +51,7 @@ export async function deleteUser(name: string, options: OutputOptions, surroundi
   return connected(settings, async (app) => {
     // Not repeated: after a first attempt that got through, a second one would say that there is no such user.
     await app.get(UserService).delete(name);
-    show({ name, deleted: true }, options, surroundings);
+    await show({ name, deleted: true }, options, surroundings);
     return EXIT.done;
   });
 }

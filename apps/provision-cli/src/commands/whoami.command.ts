@@ -20,7 +20,7 @@ export async function whoAmI(options: OutputOptions, surroundings: Surroundings)
     });
     await letIn(app.get(UserService), clientId);
     const until = tokens.status().expiresAt?.toISOString();
-    show(
+    await show(
       {
         client: clientId,
         tenant: tenantUrl,

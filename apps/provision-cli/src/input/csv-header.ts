@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
+import { printable } from '../output/printable.js';
 import type { CsvRow } from './csv-rows.js';
 import { InputError } from './input-error.js';
 import { FIELD_NAMES } from './user-fields.js';
@@ -18,7 +19,8 @@ const KNOWN = `A header names fields of a user, in any order and letter case: ${
 /**
  * Understands the row that names the columns.
  *
- * Its words are shown to nobody: where the header is missing, this is the first user, with the password.
+ * Its words are shown only where it is a header for sure, one that names a column that is needed: where the header is
+ * missing, this is the first user, with the password.
  *
  * @throws InputError
  */
@@ -30,14 +32,22 @@ export function readCsvHeader({ text }: CsvRow): CsvHeader {
     cells: readings[0]!.cells,
   };
   const columns = cells.map(fieldOf);
+  const isHeader = REQUIRED.some((name) => columns.includes(name));
   const faults = [
-    ...columns.flatMap((column, i) => (column === undefined ? [`column ${i + 1} is not a field of a user`] : [])),
+    ...columns.flatMap((column, i) =>
+      column === undefined
+        ? [`column ${i + 1} is not a field of a user${isHeader ? ` (${shown(cells[i]!)})` : ''}`]
+        : [],
+    ),
     ...columns.flatMap((column, i) =>
       column !== undefined && columns.indexOf(column) < i ? [`column ${i + 1} is ${column} once more`] : [],
     ),
     ...REQUIRED.filter((name) => !columns.includes(name)).map((name) => `there is no column ${name}`),
   ];
-  if (faults.length > 0) throw new InputError(`The header is not right: ${faults.join('; ')}. ${KNOWN}`);
+  if (faults.length > 0) {
+    const found = isHeader ? ` Found: ${cells.map(shown).join(', ')}.` : '';
+    throw new InputError(`The header is not right: ${faults.join('; ')}.${found} ${KNOWN}`);
+  }
   return { delimiter, columns: columns as string[] };
 }
 
@@ -48,6 +58,10 @@ function cellsOf(text: Buffer, delimiter: string): string[] {
   } catch {
     return [];
   }
+}
+
+function shown(cell: string): string {
+  return printable(cell.trim(), 40) || 'no name';
 }
 
 function fieldOf(cell: string): string | undefined {

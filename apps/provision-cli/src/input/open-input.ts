@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type ContentDigest, digestOf } from './content-digest.js';
 import { InputError } from './input-error.js';
@@ -25,10 +25,12 @@ export async function openInput(path: string, stdin: Readable): Promise<Input> {
     return { name: 'standard input', format: undefined, content: undefined, read: () => stdin };
   }
   try {
-    const file = await open(path);
-    const isFile = (await file.stat()).isFile();
-    await file.close();
-    if (!isFile) throw new InputError(`${path} is not a file. A pipe is imported as standard input: -`);
+    // Not opened to see: opening a pipe waits for somebody to write to it.
+    if (!(await stat(path)).isFile()) {
+      throw new InputError(
+        `${path} is not a file. A pipe is imported as standard input, with a journal that is named: provision-cli import - --journal users.journal < ${path}`,
+      );
+    }
     const content = await digestOf(createReadStream(path));
     return { name: path, format: formatOfName(path), content, read: () => createReadStream(path) };
   } catch (error) {

@@ -4,11 +4,15 @@ const text = (max: number) => z.string().trim().min(1).max(max);
 const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
 const flag = z.boolean('must be true or false');
 
-/** A login name, with or without the suffix behind the @. */
+/**
+ * A login name, with or without the suffix behind the @.
+ *
+ * Not `.` or `..`: in the path of a URL those lead elsewhere, however they are encoded.
+ */
 export const loginName = z
   .string()
   .max(256)
-  .regex(/^[^\s@/\\"']+(?:@[^\s@/\\"']+)?$/, 'must be a login name: user or user@suffix');
+  .regex(/^(?!\.{1,2}$)[^\s\p{C}@/\\"']+(?:@[^\s\p{C}@/\\"']+)?$/u, 'must be a login name: user or user@suffix');
 
 /**
  * The members of a user, as `POST /users` takes them.

@@ -7,7 +7,7 @@ import { DoneLines, LINE_OUTCOMES, type LineOutcome } from './done-lines.js';
 import { DurableFile, replaceFile } from './durable-file.js';
 import { type ImportSubject, type JournalHeader, makeHeader, readHeader, subjectFault } from './journal-header.js';
 import { decodeJournalLine, encodeJournalLine } from './journal-line.js';
-import { JournalError } from './journal-error.js';
+import { errorOfPath, JournalError } from './journal-error.js';
 import { lockJournal } from './journal-lock.js';
 
 /** A line that is done, and the mark of what it said. */
@@ -45,7 +45,7 @@ export class Journal {
   /**
    * Opens the journal of an import, and begins one where there is none.
    *
-   * @throws {@link JournalError} where it is the journal of another import, is in use, or is none.
+   * @throws {@link JournalError} where it is the journal of another import, is in use, is none, or cannot be written.
    */
   static async open(path: string, subject: ImportSubject): Promise<Journal> {
     const unlock = await lockJournal(path);
@@ -65,7 +65,7 @@ export class Journal {
       return new Journal(header, done, await DurableFile.open(path), unlock);
     } catch (error) {
       await unlock();
-      throw error;
+      throw errorOfPath(path, error);
     }
   }
 

@@ -5,6 +5,7 @@ import { readLines } from '../input/lines.js';
 import { jsonLine } from '../output/printable.js';
 import type { DoneLines } from './done-lines.js';
 import { DurableFile, replaceFile } from './durable-file.js';
+import { errorOfPath, JournalError } from './journal-error.js';
 
 /** A line that became no user, and why. */
 export interface Reject {
@@ -25,11 +26,27 @@ export class RejectsFile {
 
   private constructor(readonly path: string) {}
 
+  /**
+   * To be asked before the journal is opened: where there is none yet, a file that is there is of another import.
+   *
+   * @throws {@link JournalError}
+   */
+  static requireFree(path: string, journalPath: string): void {
+    if (existsSync(journalPath) || !existsSync(path)) return;
+    throw new JournalError(
+      `${path} is there, and is not of this import: that has no journal yet. Move it away, or name another journal (--journal).`,
+    );
+  }
+
   /** Begins where the journal stands: each line that is rejected there stands here once, and no other does. */
   static async open(path: string, done: DoneLines): Promise<RejectsFile> {
-    if (existsSync(path)) {
-      if (done.counts.rejected === 0) await rm(path);
-      else await replaceFile(path, knownRejects(path, done));
+    try {
+      if (existsSync(path)) {
+        if (done.counts.rejected === 0) await rm(path);
+        else await replaceFile(path, knownRejects(path, done));
+      }
+    } catch (error) {
+      throw errorOfPath(path, error);
     }
     return new RejectsFile(path);
   }

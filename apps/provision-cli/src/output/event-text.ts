@@ -7,8 +7,8 @@ export function eventText(event: ImportEvent): string | undefined {
   switch (event.event) {
     case 'started':
       return event.doneBefore > 0
-        ? `Importing ${printable(event.input)} into ${event.service}: done already: ${counted(event.doneBefore, 'line')}.`
-        : `Importing ${printable(event.input)} into ${event.service}.`;
+        ? `Importing ${printable(event.input)} into ${printable(event.service)}: done already: ${counted(event.doneBefore, 'line')}.`
+        : `Importing ${printable(event.input)} into ${printable(event.service)}.`;
     case 'rejected': {
       const place = event.lastLine === undefined ? `Line ${event.line}` : `Lines ${event.line} to ${event.lastLine}`;
       return `${place}: rejected (${event.code}): ${printable(event.reason)}`;

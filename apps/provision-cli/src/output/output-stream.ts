@@ -1,16 +1,30 @@
 import type { Writable } from 'node:stream';
 
+/** What was to be written could not be, and not because its reader has gone: the disk is full, for example. */
+export class OutputError extends Error {
+  readonly code = 'OUTPUT_UNWRITABLE';
+
+  constructor(cause: Error) {
+    super(`The output cannot be written: ${cause.message}`, { cause });
+    this.name = 'OutputError';
+  }
+}
+
 /** Writes text to a stream at the pace of its reader, who may go at any time. */
 export class OutputStream {
   /** Called once, when the reader has gone. */
   onBroken: (() => void) | undefined;
   #isBroken = false;
+  #error: Error | undefined;
   #waiting: (() => void)[] = [];
 
   constructor(private readonly stream: Writable) {
     stream.on('drain', () => this.#release());
-    // EPIPE, most likely. What is written from now on is for nobody.
-    stream.on('error', () => this.#break());
+    // What is written from now on is for nobody.
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') this.#error ??= error;
+      this.#break();
+    });
     stream.on('close', () => this.#break());
   }
 
@@ -36,6 +50,11 @@ export class OutputStream {
       this.#waiting.push(resolve);
       this.stream.write('', () => resolve());
     });
+  }
+
+  /** @throws {@link OutputError} where something could not be written, unless its reader has gone. */
+  requireWritten(): void {
+    if (this.#error) throw new OutputError(this.#error);
   }
 
   #break(): void {

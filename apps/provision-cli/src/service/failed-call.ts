@@ -59,12 +59,20 @@ export function errorOfFailure(error: unknown): unknown {
   return new ServiceUnreachableError(`The service does not answer (${error.code ?? 'no connection'})`);
 }
 
-/** `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3), in milliseconds from now. */
+/** Nobody means more than a day. */
+const LONGEST_RETRY_AFTER_MS = 86_400_000;
+
+/**
+ * `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3): in milliseconds from now, up to a day. Undefined where it is
+ * neither.
+ */
 export function retryAfterMs(value: unknown, nowMs = Date.now()): number | undefined {
   if (typeof value !== 'string') return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(date - nowMs, 0);
+  const text = value.trim();
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, LONGEST_RETRY_AFTER_MS);
+  // Date.parse takes nearly anything for a date, and a negative number as well.
+  const date = /^[A-Za-z]+,? /.test(text) ? Date.parse(text) : NaN;
+  return Number.isNaN(date) ? undefined : Math.min(Math.max(date - nowMs, 0), LONGEST_RETRY_AFTER_MS);
 }
 
 /** The reason in a challenge (RFC 6750 §3), which is all that the service says about it. */

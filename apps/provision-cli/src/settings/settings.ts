@@ -1,3 +1,4 @@
+import { accessSync, constants, statSync } from 'node:fs';
 import { z } from 'zod';
 import { SettingsError } from './settings-error.js';
 
@@ -106,8 +107,22 @@ function secretFaults({ PROVISION_CLIENT_SECRET: text, PROVISION_CLIENT_SECRET_F
       'PROVISION_CLIENT_SECRET: secret of the service user is not set; PROVISION_CLIENT_SECRET_FILE, a file that holds it, will do as well',
     ];
   }
-  if (text === undefined || file === undefined) return [];
+  if (text === undefined && file !== undefined) return fileFaults(file);
+  if (file === undefined) return [];
   return ['PROVISION_CLIENT_SECRET: is set, and so is PROVISION_CLIENT_SECRET_FILE; one of them has to go'];
+}
+
+/** Asked before anything is sent; the file is not read, because a pipe can be read only once. */
+function fileFaults(file: string): string[] {
+  const asIs = `PROVISION_CLIENT_SECRET_FILE: ${file}`;
+  try {
+    accessSync(file, constants.R_OK);
+    if (!statSync(file).isDirectory()) return [];
+    return [`${asIs} is a folder; name the file in it that holds the secret`];
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return [`${asIs} cannot be read (${code}); name a file that holds the secret and that you may read`];
+  }
 }
 
 function isPlainAddress(text: string): boolean {

@@ -15,7 +15,8 @@ export class AdminErrorFilter implements ExceptionFilter {
 }
 
 function explanation(error: unknown, request: TenantRequest): object {
-  if (error instanceof NotFoundException) {
+  // Nest's own, for a path that nobody has; a controller says what it has not found.
+  if (error instanceof NotFoundException && 'statusCode' in Object(error.getResponse())) {
     return { error: `The admin API has no ${request.method} ${pathOf(request)}.`, endpoints: ENDPOINTS };
   }
   if (error instanceof HttpException) {

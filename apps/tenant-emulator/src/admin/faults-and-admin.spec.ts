@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
@@ -524,6 +525,14 @@ describe('the admin API', () => {
     expect(() => tenant.switches.startOutage({ part: 'token', outage: 'none' as never, forMs: 0 })).toThrow(
       /outage: .*\n.*forMs: /,
     );
+  });
+
+  it('says so of a client that it does not know, and does not deny its own path', async () => {
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const body = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: '1' }] });
+    const register = (name: string) => admin.send(`/clients/${name}/jwks`, { method: 'PUT', body });
+    expect((await register(CLI)).status).toBe(200);
+    expect(await register('nobody')).toMatchObject({ status: 404, json: { error: 'There is no such client.' } });
   });
 
   it('refuses what is no JSON, and paths that it does not have', async () => {

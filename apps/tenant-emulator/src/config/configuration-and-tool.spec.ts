@@ -286,6 +286,7 @@ describe('the development tool', () => {
     expect(logLine({ ...event, outcome: 'HTTP 404', status: 404, client: undefined }, plain)).not.toContain('HTTP');
     expect(logLine({ ...event, error: new Error('broken') }, plain)).toMatch(/\nError: broken\n/);
     expect(logLine({ ...event, path: '/\u009b31m' }, plain)).toContain(' /?31m ');
+    expect(logLine({ ...event, client: 'a\u001b[2J\nb' }, plain)).toContain(' client=a?[2J?b ');
     expect(logLine(event, { colour: true })).toContain('\u001b[32m200\u001b[0m');
   });
 });

@@ -10,7 +10,7 @@ export function logLine(event: RequestEvent, { colour }: { readonly colour: bool
     printable(path),
     // The status has said it already.
     ...(outcome.startsWith('HTTP ') ? [] : [outcome]),
-    ...(client === undefined ? [] : [`client=${client}`]),
+    ...(client === undefined ? [] : [`client=${printable(client)}`]),
     ...(tokenFingerprint === undefined ? [] : [`token=${tokenFingerprint}`]),
     `tx=${transactionId.slice(0, 8)}`,
     `${durationMs}ms`,
@@ -19,9 +19,9 @@ export function logLine(event: RequestEvent, { colour }: { readonly colour: bool
   return error ? `${line}\n${error.stack ?? error.message}` : line;
 }
 
-/** A path may hold what moves the cursor of a terminal. */
-function printable(path: string): string {
-  return path.replace(/[^\x21-\x7e]/g, '?').slice(0, 200);
+/** A path or a name may hold what moves the cursor of a terminal. */
+function printable(text: string): string {
+  return text.replace(/[^\x21-\x7e]/g, '?').slice(0, 200);
 }
 
 const RED = 31;

@@ -1,5 +1,6 @@
 import type { RestRow } from '../rest-api/rest-table.js';
 import type { User } from '../directory/user.js';
+import { isLike } from './like.js';
 import type { UserColumn, UserCondition, UserQuery } from './user-query.js';
 
 /** The users that a query selects. `=` compares exactly and `LIKE` in any case, as in SQLite. */
@@ -18,19 +19,10 @@ export function userRow({ columns }: UserQuery, user: User, directoryUuid: strin
 
 function testOf({ column, operator, operand }: UserCondition): (user: User, directoryUuid: string) => boolean {
   if (operator === '=') return (user, directoryUuid) => valueOf(column, user, directoryUuid) === operand;
-  const pattern = likePattern(operand);
   return (user, directoryUuid) => {
     const value = valueOf(column, user, directoryUuid);
-    return value !== null && pattern.test(value);
+    return value !== null && isLike(value, operand);
   };
-}
-
-function likePattern(operand: string): RegExp {
-  const source = operand
-    .replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-    .replace(/%+/g, '.*')
-    .replaceAll('_', '.');
-  return new RegExp(`^${source}$`, 'is');
 }
 
 function valueOf(column: UserColumn, user: User, directoryUuid: string): string | null {

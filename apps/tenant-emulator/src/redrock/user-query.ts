@@ -42,7 +42,8 @@ export function parseUserQuery(script: string): UserQuery {
   return { columns, anyOf };
 }
 
-const STATEMENT = /^select\s+(\*|[\w\s,]+?)\s+from\s+"?user"?(?:\s+where\s+(\S.*?))?\s*;?$/is;
+// No two parts of it can take the same blanks, which would make a long run of them take for ever.
+const STATEMENT = /^select\s+(\*|\w+(?:\s*,\s*\w+)*)\s+from\s+"?user"?(?:\s+where\s+(\S.*?))?\s*;?$/is;
 
 const CANNOT_RUN =
   'The emulator cannot run this script. It knows: SELECT <columns or *> FROM User, with an optional WHERE of ' +

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE } from '../config/read-tenant-configuration.js';
+import { isLike } from '../redrock/like.js';
 import { parseUserQuery } from '../redrock/user-query.js';
 import { type RunningTenant, startTenant } from '../start-tenant.js';
 import { type Answer, basic, SECRETS, TenantClient } from '../testing/tenant-client.js';
@@ -507,6 +508,35 @@ describe('a Redrock query', () => {
     expect(await count("Username = 'query-o''hara@acme.example'")).toBe(1);
     expect(await count("Username LIKE '%.*'")).toBe(0);
     expect(await count("Username LIKE '%query-ada%' OR DisplayName LIKE '%alan%' OR Email LIKE '%ala%'")).toBe(2);
+  });
+
+  it('with a pattern of many percent signs takes no longer than others', async () => {
+    const displayName = 'a'.repeat(200);
+    successOf(await call('CreateUser', { Name: 'long-name', ...QUIET, DisplayName: displayName }));
+    const count = async (where: string) => rowsOf(successOf(await query(`SELECT ID FROM User WHERE ${where}`))).length;
+    expect(await count(`DisplayName LIKE '${'%a'.repeat(40)}%b'`)).toBe(0);
+    expect(await count(`DisplayName LIKE '${'%a_'.repeat(40)}%'`)).toBe(1);
+  });
+
+  it('with a pattern finds what a regular expression of the same meaning finds', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'B', '.', '💡'), maxLength: 8 });
+    const pattern = fc.array(fc.constantFrom('a', 'b', '.', '%', '_', '💡'), { maxLength: 6 });
+    const meanings = new Map([
+      ['%', '.*'],
+      ['_', '.'],
+      ['.', '\\.'],
+    ]);
+    fc.assert(
+      fc.property(text, pattern, (text, pattern) => {
+        const source = pattern.map((part) => meanings.get(part) ?? part).join('');
+        expect(isLike(text, pattern.join(''))).toBe(new RegExp(`^${source}$`, 'isu').test(text));
+      }),
+    );
+  });
+
+  it('with a long run of blanks is refused as quickly as any other', async () => {
+    const script = `SELECT${' '.repeat(9000)}x`;
+    expect(failureOf(await query(script)).text).toMatch(/^The emulator cannot run this script\./);
   });
 
   it('gives pages, and says how many rows there are in all', async () => {

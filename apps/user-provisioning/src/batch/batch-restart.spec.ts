@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -125,6 +126,37 @@ describe('a restart in the middle of a batch', () => {
     const rest = await sendBatch(second.url, token, asked.slice(nextLine - 1));
     expect(rest.summary).toMatchObject({ created: 300 - (nextLine - 1), replayed: 0 });
     expectEachMadeOnce(asked, [...stopped.answers, ...rest.answers]);
+  });
+});
+
+describe('a shutdown by SIGTERM', () => {
+  const stalling: Socket[] = [];
+  afterEach(() => {
+    for (const socket of stalling.splice(0)) socket.destroy();
+  });
+
+  /** Sends the beginning of a request, and nothing more for ever; reads nothing either. */
+  async function stall(url: string, path: string, type: string, body: string): Promise<void> {
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname).on('error', () => {});
+    stalling.push(socket);
+    const head = [
+      `POST ${path} HTTP/1.1`,
+      'host: a',
+      `authorization: Bearer ${token}`,
+      `content-type: ${type}`,
+      'content-length: 1000000',
+    ];
+    await new Promise<void>((resolve) => socket.write(`${head.join('\r\n')}\r\n\r\n${body}`, () => resolve()));
+  }
+
+  it('ends the process although a client never sends the rest of its request, nor reads the answers of its batch', async () => {
+    const { service, url } = await start({ DATA_DIR: join(folder, 'stalled'), SHUTDOWN_TIMEOUT_MS: '500' });
+    await stall(url, '/users', 'application/json', '{"name":');
+    await stall(url, '/users/batch', 'application/x-ndjson', `${JSON.stringify(askedUsers(1)[0])}\n{"key"`);
+    const { summary } = await sendBatch(url, token, askedUsers(1));
+    expect(summary?.created).toBe(1);
+    expect(await service.stop()).toEqual([null, 'SIGTERM']);
   });
 });
 

@@ -125,23 +125,25 @@ function stopOf(error: unknown): BatchStop {
   throw error;
 }
 
+const THE_OTHERS = 'Send the lines from nextLine on in a further one, each under the key it has.';
+
 function tooManyLines({ maxLines }: BatchLimits): BatchStop {
   return {
     code: 'too_many_lines',
-    message: `A batch has at most ${maxLines} lines. Send the others in a further one.`,
+    message: `A batch has at most ${maxLines} lines (BATCH_MAX_LINES of this service). ${THE_OTHERS}`,
   };
 }
 
 function tooManyBytes(maxBytes: number): BatchStop {
   return {
     code: 'too_many_bytes',
-    message: `A batch has at most ${maxBytes} bytes. Send the others in a further one.`,
+    message: `A batch has at most ${maxBytes} bytes (BATCH_MAX_BYTES of this service). ${THE_OTHERS}`,
   };
 }
 
 function tooLong({ maxDurationMs }: BatchLimits): BatchStop {
   return {
     code: 'too_long',
-    message: `A batch takes lines for at most ${maxDurationMs / 1000} s. Send the others in a further one.`,
+    message: `A batch takes lines for at most ${maxDurationMs / 1000} s. ${THE_OTHERS}`,
   };
 }

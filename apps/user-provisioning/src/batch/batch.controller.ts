@@ -39,15 +39,23 @@ export class BatchController {
 function requireNdjson({ headers }: IncomingMessage): void {
   const [type = ''] = (headers['content-type'] ?? '').split(';');
   if (type.trim().toLowerCase() !== 'application/x-ndjson') {
-    throw new BatchRefusedError(415, 'not_ndjson', 'A batch is sent as application/x-ndjson.');
+    throw new BatchRefusedError(
+      415,
+      'not_ndjson',
+      'A batch is sent as application/x-ndjson: a line of JSON for each user. One user alone is sent to POST /users.',
+    );
   }
   if ((headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
-    throw new BatchRefusedError(415, 'not_ndjson', 'A batch is sent without a Content-Encoding.');
+    throw new BatchRefusedError(415, 'not_ndjson', 'A batch is sent without a Content-Encoding. Unpack it first.');
   }
 }
 
 function requireSize({ headers }: IncomingMessage, { maxBytes }: BatchLimits): void {
   if (Number(headers['content-length'] ?? 0) > maxBytes) {
-    throw new BatchRefusedError(413, 'batch_too_large', `A batch has at most ${maxBytes} bytes.`);
+    throw new BatchRefusedError(
+      413,
+      'batch_too_large',
+      `A batch has at most ${maxBytes} bytes (BATCH_MAX_BYTES of this service). Divide it between two lines, and send the parts one after the other, each line under the key it has.`,
+    );
   }
 }

@@ -132,6 +132,22 @@ describe('a batch', () => {
     expect((await result).summary).toMatchObject({ lines: 2, created: 2 });
   });
 
+  it('is not held up by one slow line: all others are answered before it', async () => {
+    const { open } = await start({ concurrency: 2 });
+    const [slow, ...others] = askedUsers(20);
+    tenant.resetStatistics();
+    tenant.switches.change({ faults: { api: { outage: 'hang' } } });
+    const client = open();
+    const result = client.read();
+    await client.write([slow!]);
+    await until(() => createCalls() === 1);
+    tenant.switches.reset();
+    await client.write(others);
+    client.request.end();
+    expect((await result).summary).toMatchObject({ lines: 20, created: 20 });
+    expect(client.answers.map(({ line }) => line).at(-1)).toBe(1);
+  });
+
   it('sent again is answered the same, and makes nobody', async () => {
     const { send } = await start();
     const asked = [...askedUsers(5), { key: 'taken-name', user: { name: 'svc-cli', mail: 'a@example.org' } }];
@@ -279,6 +295,21 @@ describe('a batch is refused before its first line', () => {
     const result = await client.read();
     client.request.destroy();
     expect(result).toMatchObject({ status, refusal: { error } });
+  });
+
+  it('and told which limit it is beyond, and what to do', async () => {
+    const { open, send, url } = await start({ maxBytes: 100_000, maxLines: 1, maxRunning: 2, maxRunningPerClient: 1 });
+    const tooLarge = open({ 'content-length': '100001' });
+    expect((await tooLarge.read()).refusal?.message).toMatch(/100000 bytes \(BATCH_MAX_BYTES.*Divide it/);
+    tooLarge.request.destroy();
+    const stopped = (await send(askedUsers(2))).summary?.stopped;
+    expect(stopped?.message).toMatch(/1 lines \(BATCH_MAX_LINES.*nextLine/);
+    const running = open();
+    await running.response();
+    const oneTooMany = await sendBatch(url, token, askedUsers(1));
+    expect(oneTooMany.refusal?.message).toMatch(/1 batches of one client.*BATCH_MAX_RUNNING.*when another has ended/);
+    running.request.end();
+    await running.read();
   });
 
   it('with too little scope: 403', async () => {

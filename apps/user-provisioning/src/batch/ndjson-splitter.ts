@@ -14,11 +14,6 @@ export class NdjsonSplitter {
 
   constructor(private readonly maxLineBytes: number) {}
 
-  /** Number of the line that is not complete yet. */
-  get lineNumber(): number {
-    return this.#number;
-  }
-
   /** The lines that end in these bytes, cut as they are asked for. Blank ones are left out. */
   *push(bytes: Buffer): Generator<NdjsonLine> {
     let start = 0;

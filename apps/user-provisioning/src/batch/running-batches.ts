@@ -39,11 +39,11 @@ export class RunningBatches implements BeforeApplicationShutdown {
     if (this.#isShuttingDown) throw new BatchRefusedError(503, 'shutting_down', SHUTTING_DOWN, RETRY_SECONDS);
     const ofClient = [...this.#running.values()].filter((other) => other.clientId === clientId).length;
     if (ofClient >= maxRunningPerClient) {
-      const message = `At most ${maxRunningPerClient} batches of one client run at a time.`;
+      const message = `At most ${maxRunningPerClient} batches of one client run at a time (half of BATCH_MAX_RUNNING of this service). Send this one when another has ended.`;
       throw new BatchRefusedError(429, 'too_many_batches', message, RETRY_SECONDS);
     }
     if (this.#running.size >= maxRunning) {
-      const message = `At most ${maxRunning} batches run at a time.`;
+      const message = `At most ${maxRunning} batches run at a time (BATCH_MAX_RUNNING of this service). Send this one again a little later.`;
       throw new BatchRefusedError(503, 'too_many_batches', message, RETRY_SECONDS);
     }
   }

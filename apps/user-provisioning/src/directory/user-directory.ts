@@ -4,6 +4,7 @@ import { type AxiosError, type AxiosResponse, isAxiosError } from 'axios';
 import { firstValueFrom } from 'rxjs';
 import { z } from 'zod';
 import { resultOf } from './envelope.js';
+import { retryAfterSeconds } from './retry-after.js';
 import { TenantRefusalError, TenantUnreachableError } from './tenant-errors.js';
 
 /** Members of a user as the tenant's API names them. */
@@ -37,6 +38,7 @@ const directoryUser = z.object({
   DisplayName: z.string().nullish(),
   State: z.string().nullish(),
   CreateDate: z.string().nullish(),
+  OauthClient: z.boolean().nullish(),
 });
 
 /** A user as the tenant's API shows it. */
@@ -106,8 +108,8 @@ export class UserDirectory {
   }
 }
 
-/** The tenant keeps names in lower case, with the suffix that was left out. */
-function isCalled(wanted: string, found: string): boolean {
+/** Whether a name as somebody gives it is that of a user: the tenant keeps it in lower case, with the suffix. */
+export function isCalled(wanted: string, found: string): boolean {
   const [a, b] = [wanted.toLowerCase(), found.toLowerCase()];
   return a === b || (!a.includes('@') && b.startsWith(`${a}@`));
 }
@@ -125,10 +127,10 @@ function tenantError({ code, response }: AxiosError): Error {
   if (status === 401 || status === 403) {
     return new TenantRefusalError('not_authorised', `The tenant answered HTTP ${status} to this service's token.`);
   }
-  const asked = Number(response.headers['retry-after']);
+  const seconds = retryAfterSeconds(response.headers['retry-after']);
   return new TenantUnreachableError(`The tenant answered HTTP ${status}.`, {
     // A server that limits its callers, or that does not know the address, has not carried out the call.
     outcomeUnknown: status >= 500 || status === 408,
-    ...(Number.isInteger(asked) && asked > 0 && asked <= 3600 && { retryAfterSeconds: asked }),
+    ...(seconds !== undefined && { retryAfterSeconds: seconds }),
   });
 }

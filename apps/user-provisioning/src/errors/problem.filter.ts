@@ -1,5 +1,6 @@
 import { type ArgumentsHost, Catch, HttpException, Logger } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
+import { printable } from './printable.js';
 import { problemOf } from './problem.js';
 
 /** Answers errors of the tenant and its tokens; leaves all others to Nest. */
@@ -11,7 +12,7 @@ export class ProblemFilter extends BaseExceptionFilter {
     const problem = problemOf(error);
     if (!problem) return super.catch(error, host);
     const { retryAfterSeconds, ...body } = problem;
-    if (problem.statusCode >= 500) this.#logger.warn(`${problem.error}: ${problem.hint ?? problem.message}`);
+    if (problem.statusCode >= 500) this.#logger.warn(`${problem.error}: ${printable(problem.hint ?? problem.message)}`);
     if (retryAfterSeconds !== undefined) {
       const response: unknown = host.switchToHttp().getResponse();
       this.httpAdapterHost?.httpAdapter.setHeader(response, 'retry-after', String(retryAfterSeconds));

@@ -1,3 +1,4 @@
+import { BadRequestException } from '@nestjs/common';
 import { ClientRejectedError, TokenRequestRejectedError, TokenUnavailableError } from 'nestjs-identity-m2m';
 import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } from '../directory/tenant-errors.js';
 import { BatchRefusedError } from '../batch/batch-refused-error.js';
@@ -6,10 +7,11 @@ import {
   IdempotencyKeyReusedError,
   IdempotencyStoreUnavailableError,
 } from '../idempotency/idempotency-errors.js';
+import { ServiceUserError } from '../users/service-user-error.js';
 
 /** What a caller is told of an error. */
 export interface Problem {
-  readonly statusCode: 404 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
+  readonly statusCode: 400 | 404 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
   readonly error: string;
   readonly message: string;
   /** What the operator of this service can do about it. */
@@ -19,7 +21,7 @@ export interface Problem {
   readonly retryAfterSeconds?: number;
 }
 
-/** The answer for an error of the tenant, of its tokens, of a key or of a whole batch; undefined for any other error. */
+/** The answer for an error of the tenant, of its tokens, of a key, of a body or of a whole batch; undefined for any other error. */
 export function problemOf(error: unknown, now = Date.now()): Problem | undefined {
   if (error instanceof TenantRefusalError) return refusalProblem(error);
   if (error instanceof TenantUnreachableError) {
@@ -59,6 +61,13 @@ export function problemOf(error: unknown, now = Date.now()): Problem | undefined
   if (error instanceof IdempotencyStoreUnavailableError) {
     const { message, retryAfterSeconds } = error;
     return { statusCode: 503, error: 'store_unavailable', message, retryAfterSeconds };
+  }
+  if (error instanceof ServiceUserError) {
+    return { statusCode: 422, error: 'service_user', message: error.message };
+  }
+  // What JSON.parse says quotes the body, and with it perhaps a password.
+  if (error instanceof BadRequestException && error.cause instanceof SyntaxError) {
+    return { statusCode: 400, error: 'not_json', message: 'The body is not JSON.' };
   }
   if (error instanceof BatchRefusedError) {
     const { statusCode, code, message, retryAfterSeconds } = error;

@@ -62,7 +62,7 @@ export class EmbeddedStore implements IdempotencyStore {
     try {
       return await this.#begin(id, contentDigest);
     } catch (error) {
-      throw new IdempotencyStoreUnavailableError('The store of requests cannot be written to.', { cause: error });
+      throw new IdempotencyStoreUnavailableError('The store of requests cannot be read or written.', { cause: error });
     }
   }
 

@@ -68,7 +68,7 @@ export class RedisStore implements IdempotencyStore {
     );
     switch (kind) {
       case 'completed':
-        return { kind, outcome: JSON.parse(detail ?? 'null') };
+        return { kind, outcome: outcomeOf(detail) };
       case 'other content':
       case 'under way':
         return { kind };
@@ -110,6 +110,15 @@ export class RedisStore implements IdempotencyStore {
     } catch (cause) {
       throw new IdempotencyStoreUnavailableError('Redis, which remembers requests, does not answer.', { cause });
     }
+  }
+}
+
+/** Something that is no JSON is no outcome either, and is not taken for one. */
+function outcomeOf(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return undefined;
   }
 }
 

@@ -9,6 +9,8 @@ export interface Settings {
   readonly port: number;
   /** Whether the port was asked for. If not, a free one will do should it be taken. */
   readonly portIsExplicit: boolean;
+  /** How long clients may hold up the end of this process, in milliseconds. */
+  readonly shutdownTimeoutMs: number;
   /** The tenant, and the application and the client whose token is used with its API. */
   readonly tenant: {
     readonly url: string;
@@ -65,6 +67,7 @@ const count = (min: number, max: number, byDefault: number) =>
 const schema = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  SHUTDOWN_TIMEOUT_MS: count(0, 3_600_000, 20_000),
   TENANT_URL: required('address of the tenant'),
   TENANT_APPLICATION_ID: z.string().default('provisioning'),
   TENANT_CLIENT_ID: required('login name of the service user'),
@@ -105,6 +108,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     host: settings.HOST,
     port: settings.PORT,
     portIsExplicit: given.PORT !== undefined,
+    shutdownTimeoutMs: settings.SHUTDOWN_TIMEOUT_MS,
     tenant: {
       url: settings.TENANT_URL,
       applicationId: settings.TENANT_APPLICATION_ID,

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { TokenUnavailableError } from 'nestjs-identity-m2m';
 import { z } from 'zod';
 import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } from '../directory/tenant-errors.js';
+import { IdempotencyStoreUnavailableError } from '../idempotency/idempotency-errors.js';
 import { IdempotencyLedger } from '../idempotency/idempotency-ledger.js';
 import type { NewUser, User } from './user.schema.js';
 import { made, UserProvisioningService } from './user-provisioning.service.js';
@@ -50,7 +51,13 @@ export class UserCreation {
       carryOut: (inDoubtSince) => this.#create(newUser, inDoubtSince),
       isInDoubt,
     });
-    const known = creation.parse(outcome);
+    const { data: known, error } = creation.safeParse(outcome);
+    if (!known) {
+      // Carried out anew it could be done twice, and so it is not carried out.
+      throw new IdempotencyStoreUnavailableError('What is remembered of this request cannot be read.', {
+        cause: error,
+      });
+    }
     if ('id' in known) return { user: made(newUser, known.id), replayed };
     const { kind, message, errorId } = known.refusal;
     throw new TenantRefusalError(kind, message, errorId);

@@ -1,16 +1,23 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { TokenUnavailableError } from 'nestjs-identity-m2m';
 import { TenantRefusalError, TenantUnreachableError } from '../directory/tenant-errors.js';
-import { type DirectoryUser, type NewDirectoryUser, UserDirectory } from '../directory/user-directory.js';
+import { type DirectoryUser, isCalled, type NewDirectoryUser, UserDirectory } from '../directory/user-directory.js';
+import { ServiceUserError } from './service-user-error.js';
 import type { NewUser, User, UserChange } from './user.schema.js';
 
 /** The tenant tells its time to the second, and the call took a moment to get there; in milliseconds. */
 const TIME_TOLERANCE_MS = 1500;
 
+/** Names of machines, which are nothing that this service changes or deletes. */
+export const MACHINES = Symbol('Machines');
+
 /** Makes, shows, changes and deletes users of the tenant. */
 @Injectable()
 export class UserProvisioningService {
-  constructor(private readonly directory: UserDirectory) {}
+  constructor(
+    private readonly directory: UserDirectory,
+    @Inject(MACHINES) private readonly machines: readonly string[],
+  ) {}
 
   /**
    * Makes a user, once.
@@ -44,9 +51,9 @@ export class UserProvisioningService {
     return shown(await this.#find(name));
   }
 
-  /** @throws {@link TenantRefusalError} `not_found` */
+  /** @throws {@link TenantRefusalError} `not_found`; {@link ServiceUserError} */
   async change(name: string, change: UserChange): Promise<User> {
-    const { Uuid } = await this.#find(name);
+    const { Uuid } = await this.#findPerson(name);
     await this.directory.change(Uuid, {
       Mail: change.mail,
       DisplayName: change.displayName,
@@ -57,9 +64,9 @@ export class UserProvisioningService {
     return shown(await this.#find(name));
   }
 
-  /** @throws {@link TenantRefusalError} `not_found` */
+  /** @throws {@link TenantRefusalError} `not_found`; {@link ServiceUserError} */
   async delete(name: string): Promise<void> {
-    const { Uuid } = await this.#find(name);
+    const { Uuid } = await this.#findPerson(name);
     await this.directory.delete(Uuid);
   }
 
@@ -83,6 +90,14 @@ export class UserProvisioningService {
     const found = await this.directory.findByName(name);
     if (!found) throw new TenantRefusalError('not_found', `There is no user named ${name}.`);
     return found.user;
+  }
+
+  /** By the tenant's word, and by name too: not every server tells of each user whether it is a client. */
+  async #findPerson(name: string): Promise<DirectoryUser> {
+    const user = await this.#find(name);
+    const isMachine = user.OauthClient === true || this.machines.some((machine) => isCalled(machine, user.Name));
+    if (isMachine) throw new ServiceUserError(name);
+    return user;
   }
 
   async #madeSince(newUser: NewUser, timeMs: number): Promise<User | undefined> {

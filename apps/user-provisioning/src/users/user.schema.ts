@@ -3,11 +3,15 @@ import { z } from 'zod';
 const text = (max: number) => z.string().trim().min(1).max(max);
 const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
 
-/** A login name, with or without the suffix behind the @; the tenant's default suffix is taken where there is none. */
+/**
+ * A login name, with or without the suffix behind the @; the tenant's default suffix is taken where there is none.
+ *
+ * Not `.` or `..`: in the path of a URL those lead elsewhere, however they are encoded.
+ */
 export const userName = z
   .string()
   .max(256)
-  .regex(/^[^\s@/\\"']+(?:@[^\s@/\\"']+)?$/, 'must be a login name: user or user@suffix');
+  .regex(/^(?!\.{1,2}$)[^\s\p{C}@/\\"']+(?:@[^\s\p{C}@/\\"']+)?$/u, 'must be a login name: user or user@suffix');
 
 const fields = {
   displayName: text(256).describe('Name as people see it'),

@@ -10,6 +10,7 @@ import {
   Param,
   Patch,
   Post,
+  UseGuards,
 } from '@nestjs/common';
 import {
   ApiBearerAuth,
@@ -24,6 +25,7 @@ import {
   ApiUnprocessableEntityResponse,
 } from '@nestjs/swagger';
 import { Caller, type MachineCaller, RequireScopes } from 'nestjs-identity-m2m';
+import { JsonBodyGuard } from './json-body.guard.js';
 import { IDEMPOTENCY_KEY, UserCreation } from './user-creation.js';
 import { type NewUser, newUser, type User, user, type UserChange, userChange, userName } from './user.schema.js';
 import { UserProvisioningService } from './user-provisioning.service.js';
@@ -39,6 +41,7 @@ export class UsersController {
 
   @Post()
   @RequireScopes('users.write')
+  @UseGuards(JsonBodyGuard)
   @ApiOperation({ summary: 'Makes a user' })
   @ApiHeader({
     name: 'Idempotency-Key',
@@ -73,9 +76,11 @@ export class UsersController {
 
   @Patch(':name')
   @RequireScopes('users.write')
+  @UseGuards(JsonBodyGuard)
   @ApiOperation({ summary: 'Changes a user' })
   @ApiOkResponse({ standardSchema: user })
   @ApiNotFoundResponse({ description: 'There is no such user' })
+  @ApiUnprocessableEntityResponse({ description: 'It is a service user' })
   change(
     @Param('name', { schema: userName }) name: string,
     @Body({ schema: userChange }) body: UserChange,
@@ -89,6 +94,7 @@ export class UsersController {
   @ApiOperation({ summary: 'Deletes a user' })
   @ApiNoContentResponse({ description: 'The user was deleted' })
   @ApiNotFoundResponse({ description: 'There is no such user' })
+  @ApiUnprocessableEntityResponse({ description: 'It is a service user' })
   delete(@Param('name', { schema: userName }) name: string): Promise<void> {
     return this.provisioning.delete(name);
   }

@@ -6,13 +6,14 @@ import { RunningBatches } from '../batch/running-batches.js';
 import { UserDirectory } from '../directory/user-directory.js';
 import { RequestLog } from './request-log.js';
 import { UserCreation } from './user-creation.js';
-import { UserProvisioningService } from './user-provisioning.service.js';
+import { MACHINES, UserProvisioningService } from './user-provisioning.service.js';
 import { UsersController } from './users.controller.js';
 
 /** Users, one by one and by the batch. */
 @Module({})
 export class UsersModule implements NestModule {
-  static with(limits: BatchLimits): DynamicModule {
+  /** @param machines Names of the service users that this service knows: itself, and its callers. */
+  static with(limits: BatchLimits, machines: readonly string[]): DynamicModule {
     return {
       module: UsersModule,
       controllers: [BatchController, UsersController],
@@ -23,6 +24,7 @@ export class UsersModule implements NestModule {
         BatchLines,
         RunningBatches,
         { provide: BATCH_LIMITS, useValue: limits },
+        { provide: MACHINES, useValue: machines },
       ],
     };
   }
