@@ -394,6 +394,15 @@ describe('opaque tokens', () => {
     expect(await outcome(opaque())).toBe('accepted');
   });
 
+  it('H7 that an issuer rejects are decided although it has answered nobody yet', async () => {
+    issuer.introspectionAnswer = firewalled(json(400, {}));
+    expect(await outcome('../../first')).toBe('token_inactive');
+    expect(await outcome('../../second')).toBe('token_inactive');
+    // One question besides, about no token of anybody's.
+    expect(questions()).toHaveLength(3);
+    expect(new URLSearchParams(questions()[1]!.body).get('token')).toMatch(/^[\w-]{32}$/);
+  });
+
   it('H7 are undecided where nobody was ever answered, as with an address that is wrong', async () => {
     issuer.introspectionAnswer = json(404, {});
     for (let failure = 0; failure < 4; failure++) {
@@ -402,7 +411,7 @@ describe('opaque tokens', () => {
         retryAfterSeconds: 10,
       });
     }
-    expect(questions()).toHaveLength(4);
+    expect(questions()).toHaveLength(8);
     issuer.introspectionAnswer = json(200, active());
     expect(await outcome(opaque())).toBe('accepted');
   });

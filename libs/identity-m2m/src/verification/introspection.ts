@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { BoundedMap } from '../foundation/bounded-map.js';
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { doublingDelayMs } from '../foundation/doubling-delay.js';
@@ -101,7 +101,8 @@ export class Introspection {
       this.#hold(key, answer, now);
       return answer;
     } catch (error) {
-      return error instanceof QuestionRejectedError ? this.#rejected(key, error, now) : this.#failed(error);
+      if (!(error instanceof QuestionRejectedError)) return this.#failed(error);
+      return await this.#rejected(key, error, now, abort.signal);
     } finally {
       cancelTimeout();
       this.#aborts.delete(abort);
@@ -119,10 +120,16 @@ export class Introspection {
   }
 
   /**
-   * Neither counts as a failure nor as an answer: strangers can cause any number of them. With an issuer that has not
-   * answered anybody yet it may as well be that it is not asked in the right way, so nothing is decided by it.
+   * Neither counts as a failure nor as an answer: strangers can cause any number of them. With an issuer that answers about
+   * no token at all it may as well be that it is not asked in the right way, so nothing is decided by it.
    */
-  #rejected(key: string, { message }: QuestionRejectedError, askedAt: Instant): IntrospectionResult {
+  async #rejected(
+    key: string,
+    { message }: QuestionRejectedError,
+    askedAt: Instant,
+    signal: AbortSignal,
+  ): Promise<IntrospectionResult> {
+    if (!this.#hasAnswered && (await this.#answersAboutOthers(signal))) this.#hasAnswered = true;
     const result: IntrospectionResult = this.#hasAnswered ? { active: false } : unknown(INACTIVE_HOLDS_MS);
     this.#hold(key, result, askedAt);
     const { issuer, tokens, tell } = this.options;
@@ -130,6 +137,15 @@ export class Introspection {
     const problem = printableText(message);
     tell({ type: 'introspection.rejected', issuer, tokens, hasAnswered: this.#hasAnswered, problem });
     return result;
+  }
+
+  /** By a token that there is not, and that nothing is wrong with but that. */
+  async #answersAboutOthers(signal: AbortSignal): Promise<boolean> {
+    const madeUp = randomBytes(24).toString('base64url');
+    return untilAborted(this.options.endpoint.ask(madeUp, signal), signal).then(
+      () => true,
+      () => false,
+    );
   }
 
   #failed(error: unknown): IntrospectionResult {
