@@ -1,3 +1,4 @@
+import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
   type AxiosAdapter,
@@ -10,6 +11,7 @@ import axios, {
 } from 'axios';
 import { proxyChoice } from './axios-proxy.js';
 import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-request-options.js';
+import { ClientCertificateAgent } from './client-certificate-agent.js';
 import { isReplayableBody } from './replayable-body.js';
 import { hideConnections, redactRequest } from './request-redaction.js';
 import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
@@ -19,6 +21,8 @@ export interface CarrierChoice {
   readonly carrier: TokenCarrier;
   /** Where relative URLs of its calls lead. */
   readonly baseUrl: string | undefined;
+  /** By which its calls to https addresses go; shows the certificate that its tokens are bound to, if they are. */
+  readonly httpsAgent: Agent | undefined;
 }
 
 export interface AxiosBearerInterceptorOptions {
@@ -86,9 +90,9 @@ async function dispatch(
 ): Promise<AxiosResponse> {
   const wanted = wantedToken(asked);
   const isOthers = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
-  const { carrier, baseUrl } = isOthers ? await choose(wanted) : own;
-  // A call for another client that gives no base address of its own means that client's.
-  const config = isOthers && asked.baseURL === own.baseUrl ? { ...asked, baseURL: baseUrl } : asked;
+  const choice = isOthers ? await choose(wanted) : own;
+  const { carrier } = choice;
+  const config = choice === own ? asked : asIfOf(choice, own, asked);
   const url = finalUrl(config);
   if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return send(config);
   const isBound = (address: string) => carrier.isBound(address);
@@ -111,6 +115,22 @@ async function dispatch(
   } finally {
     cancellation.release();
   }
+}
+
+/**
+ * A call for another client, of which what it does not say itself is as that client has it: base address and agent. An
+ * agent of the application's serves both clients where the other has none; a certificate is of one client alone.
+ */
+function asIfOf(
+  { baseUrl, httpsAgent }: CarrierChoice,
+  own: CarrierChoice,
+  config: InternalAxiosRequestConfig,
+): InternalAxiosRequestConfig {
+  const adapted = { ...config };
+  if (config.baseURL === own.baseUrl) adapted.baseURL = baseUrl;
+  const shared = own.httpsAgent instanceof ClientCertificateAgent ? undefined : own.httpsAgent;
+  if (config.httpsAgent === own.httpsAgent) adapted.httpsAgent = httpsAgent ?? shared;
+  return adapted;
 }
 
 function aboutToken({ status, headers }: AxiosResponse): AnswerAboutToken {

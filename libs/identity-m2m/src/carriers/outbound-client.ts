@@ -1,3 +1,4 @@
+import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import axios, { type CreateAxiosDefaults } from 'axios';
 import type { ClientConfiguration } from '../config/client-configuration.js';
@@ -39,6 +40,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   readonly carrier: TokenCarrier;
   readonly http: HttpService;
   readonly baseUrl: string | undefined;
+  readonly httpsAgent: Agent | undefined;
   readonly #revocation: TokenRevocation | undefined;
   #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
@@ -64,6 +66,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
       this.provider.events.subscribe(({ type }) => type === 'credential.rotated' && agent.retireConnections());
       this.#certificateAgent = agent;
     }
+    this.httpsAgent = (httpDefaults?.httpsAgent as Agent | undefined) ?? this.#certificateAgent;
     this.http = this.#httpService(this);
     if (configuration.revokeOnShutdown) {
       this.#revocation = new TokenRevocation({ clientId, server, acquisition, fetch, clock });
@@ -73,7 +76,8 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   /** The same `HttpService` with tokens of another provider, such as one that a test has put in the place of this one's. */
   httpWith(provider: TokenProvider): HttpService {
     if (provider === this.provider) return this.http;
-    return this.#httpService({ carrier: carrierOf(provider), baseUrl: this.baseUrl });
+    const { baseUrl, httpsAgent } = this;
+    return this.#httpService({ carrier: carrierOf(provider), baseUrl, httpsAgent });
   }
 
   /**
@@ -103,9 +107,8 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const instance = axios.create({
       // A token cannot follow a redirect to another place, and axios is faster without its redirect layer.
       maxRedirects: 0,
-      ...(this.#certificateAgent && { httpsAgent: this.#certificateAgent }),
       ...definedOnly(this.httpDefaults),
-      ...definedOnly({ baseURL: this.baseUrl }),
+      ...definedOnly({ baseURL: this.baseUrl, httpsAgent: this.httpsAgent }),
     });
     for (const [name, value] of Object.entries(this.#apiHeaders)) instance.defaults.headers.common[name] ??= value;
     installAxiosBearerInterceptor(instance, { own, choose: this.surroundings.choose });
