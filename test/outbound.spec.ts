@@ -18,6 +18,7 @@ import {
   TokenProvider,
   TokenUnavailableError,
   withoutToken,
+  withToken,
 } from 'nestjs-identity-m2m';
 import { lastValueFrom, retry, Subscription } from 'rxjs';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
@@ -378,6 +379,16 @@ describe('a call that is answered with 401', () => {
       await http.axiosRef.get('/broken').catch(() => {});
     }
     expect(tokens.requests).toHaveLength(2);
+  });
+
+  it('is sent again although the API has just refused tokens of another scope', async () => {
+    const { http, api } = await setUp();
+    api.answer = json(401, {});
+    await http.axiosRef.get('/', withToken({ scope: 'admin' })).catch(() => {});
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2']);
+    api.answer = rejecting('token-3');
+    await expect(http.axiosRef.get('/', withToken({ scope: 'users' }))).resolves.toMatchObject({ status: 200 });
+    expect(sentTo(api).slice(2)).toEqual(['Bearer token-3', 'Bearer token-4']);
   });
 
   it('works the same where 401 counts as success, and for streams', async () => {

@@ -1,7 +1,8 @@
 import type { Clock } from '../foundation/clock.js';
 import type { AccessToken } from '../token/access-token.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { ReceiverBrake } from './receiver-brake.js';
+import { tokenKey } from '../token/token-parameters.js';
+import { ReceiverBrake, receiverKey } from './receiver-brake.js';
 import { parseUrl } from '../foundation/parse-url.js';
 
 /** The headers by which a call is authorised: `Authorization`, and for a token bound to a key its proof. */
@@ -26,7 +27,7 @@ export interface BoundCall<Response> {
   readonly url: string;
   /** Which token it wants; undefined for the client's usual one. */
   readonly token: GetTokenOptions | undefined;
-  /** Sends the call with these headers on it. Called at most three times. */
+  /** Sends the call with these headers on it. Called at most four times: twice, and each time once more for the nonce of a proof. */
   send(authorization: CallAuthorization): Promise<Response>;
   /** undefined where no answer came. */
   about(response: Response): AnswerAboutToken | undefined;
@@ -107,13 +108,14 @@ export class TokenCarrier {
     const about = call.about(response);
     if (about?.status !== 401 || !isAboutToken(about.challenges) || !call.isReplayable()) return response;
     const origin = originOf(call.url);
-    const renewed = await this.#replacementFor(token, call, origin);
+    const receiver = receiverKey(tokenKey(call.token ?? {}), origin);
+    const renewed = await this.#replacementFor(token, call, receiver);
     if (!renewed || call.signal().aborted) return response;
     call.discard(response);
     const { client, events } = this.provider;
     events.emit({ type: 'call.replayed', client, origin, fingerprint: renewed.fingerprint });
     const second = await this.#send(call, renewed);
-    this.#brake.renewalEnded(origin, call.about(second)?.status === 401 ? 'did not help' : 'helped');
+    this.#brake.renewalEnded(receiver, call.about(second)?.status === 401 ? 'did not help' : 'helped');
     return second;
   }
 
@@ -151,23 +153,27 @@ export class TokenCarrier {
   async #replacementFor<Response>(
     rejected: AccessToken,
     call: BoundCall<Response>,
-    origin: string,
+    receiver: string,
   ): Promise<AccessToken | undefined> {
     const current = this.provider.peek(call.token);
     if (current && !current.equals(rejected)) return current;
     const shared = this.#renewals.get(rejected);
-    if (!shared && !this.#brake.mayForceRenewal(origin)) return undefined;
-    return untilAborted(shared ?? this.#renew(rejected, call.token, origin), call.signal());
+    if (!shared && !this.#brake.mayForceRenewal(receiver)) return undefined;
+    return untilAborted(shared ?? this.#renew(rejected, call.token, receiver), call.signal());
   }
 
   /** Never rejects: the caller learns more from the 401 than from a failed attempt to mend it, which has an event. */
-  #renew(rejected: AccessToken, wanted: GetTokenOptions | undefined, origin: string): Promise<AccessToken | undefined> {
+  #renew(
+    rejected: AccessToken,
+    wanted: GetTokenOptions | undefined,
+    receiver: string,
+  ): Promise<AccessToken | undefined> {
     const renewed = this.provider
       .renewToken(rejected, wanted)
       .catch(() => undefined)
       .then((token) => {
         this.#renewals.delete(rejected);
-        if (!token) this.#brake.renewalEnded(origin, 'did not help');
+        if (!token) this.#brake.renewalEnded(receiver, 'did not help');
         return token;
       });
     this.#renewals.set(rejected, renewed);
