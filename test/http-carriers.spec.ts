@@ -231,6 +231,25 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
+  it('is sent once more after a 403 where that was asked for, unless that speaks of the scope', async () => {
+    const refusing =
+      (challenge: string): Answer =>
+      (request, response) => {
+        const isRefused = request.headers.authorization === 'Bearer token-1';
+        response.writeHead(isRefused ? 403 : 200, { 'www-authenticate': challenge }).end(isRefused ? 'no' : 'yes');
+      };
+    const invalid = 'Bearer error="invalid_token"';
+    const asked = await setUp({ replayStatuses: [401, 403] });
+    asked.api.answer = refusing('Bearer error="insufficient_scope"');
+    expect(await make(asked)(asked.api.url)).toEqual({ status: 403, body: 'no' });
+    asked.api.answer = refusing(invalid);
+    expect(await make(asked)(asked.api.url)).toEqual({ status: 200, body: 'yes' });
+    const usual = await setUp();
+    usual.api.answer = refusing(invalid);
+    expect(await make(usual)(usual.api.url)).toEqual({ status: 403, body: 'no' });
+    expect([asked, usual].map(({ tokens }) => tokens.requests.length)).toEqual([2, 1]);
+  });
+
   it('gets the 401, with its body, where its own body is a stream or too long', async () => {
     const system = await setUp({ maxReplayBytes: 100 });
     system.api.answer = rejecting('token-1');

@@ -107,7 +107,7 @@ async function dispatch(
       signal: () => cancellation.signal(),
       send: (authorization) => sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct' }),
       about: ({ response }) => response && aboutToken(response),
-      isReplayable: () => isReplayableBody(config.data, carrier.maxReplayBytes),
+      isReplayable: () => isReplayableBody(config.data, carrier.replay.maxBytes),
       discard: ({ response }) => discard(response),
     });
     if (!result.ok) throw result.error;

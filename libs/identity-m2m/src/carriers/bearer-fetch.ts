@@ -36,7 +36,7 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
     let hop = firstHop(input, init);
     if (hop.headers.has('authorization') || !isBound(carrier, hop)) return fetch(input, init);
     for (let redirects = 0; ; redirects++) {
-      const response = await carrier.call(boundCall(hop, options.token, fetch, carrier.maxReplayBytes));
+      const response = await carrier.call(boundCall(hop, options.token, fetch, carrier.replay.maxBytes));
       const next = followable(hop, response) ? nextHop(hop, response, redirects) : undefined;
       if (!next) return redirects > 0 ? redirected(response) : response;
       if (!isBound(carrier, next)) return redirected(await fetch(next.url, initOf(next, next.headers, 'follow')));

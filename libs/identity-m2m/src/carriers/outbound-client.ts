@@ -59,7 +59,10 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
     const acquisition = tokenAcquisition(configuration, { server, dpop, fetch }, surroundings);
     this.provider = tokenProvider(configuration, { acquisition, dpop, server }, surroundings);
-    this.carrier = carrierOf(this.provider, clock, configuration.maxReplayBytes);
+    this.carrier = carrierOf(this.provider, clock, {
+      maxBytes: configuration.maxReplayBytes,
+      statuses: configuration.replayStatuses,
+    });
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {
       const agent = new ClientCertificateAgent(() => authentication.readIdentity());

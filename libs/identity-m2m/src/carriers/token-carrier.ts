@@ -2,6 +2,7 @@ import type { Clock } from '../foundation/clock.js';
 import type { AccessToken } from '../token/access-token.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
 import { tokenKey } from '../token/token-parameters.js';
+import type { ReplayPolicy } from './replay-policy.js';
 import { ReceiverBrake, receiverKey } from './receiver-brake.js';
 import { parseUrl } from '../foundation/parse-url.js';
 
@@ -39,9 +40,6 @@ export interface BoundCall<Response> {
   signal(): AbortSignal;
 }
 
-/** Longest body that is sent a second time where nothing else is said, in bytes. */
-export const DEFAULT_MAX_REPLAY_BYTES = 1_048_576;
-
 /** Most origins that a refusal is told of. */
 const MAX_REFUSED_ORIGINS = 100;
 
@@ -60,8 +58,7 @@ export class TokenCarrier {
   constructor(
     private readonly provider: TokenProvider,
     clock: Clock,
-    /** Longest body that is sent a second time, in bytes. */
-    readonly maxReplayBytes: number,
+    readonly replay: ReplayPolicy,
   ) {
     this.#brake = new ReceiverBrake(clock);
   }
@@ -81,6 +78,11 @@ export class TokenCarrier {
     return this.isBound(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
   }
 
+  /** Whether an answer may mean that the token is good no longer: 401, if the policy does not say otherwise. */
+  isRefusal(status: number | undefined): boolean {
+    return status !== undefined && this.replay.statuses.includes(status);
+  }
+
   /** The token where it can go on a call at once and without a proof, which is nearly always. */
   peekBearer(wanted: GetTokenOptions | undefined): AccessToken | undefined {
     const token = this.provider.peek(wanted);
@@ -88,8 +90,8 @@ export class TokenCarrier {
   }
 
   /**
-   * Sends a call to a bound address with the token on it, a second time if a 401 was answered that a newer token may
-   * mend.
+   * Sends a call to a bound address with the token on it, a second time if a 401, or what is taken for one, was answered
+   * that a newer token may mend.
    *
    * @throws `TokenUnavailableError`, and nothing has been sent; the reason of the call's signal while it waits; whatever
    * `send` throws.
@@ -106,7 +108,8 @@ export class TokenCarrier {
    */
   async finish<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
     const about = call.about(response);
-    if (about?.status !== 401 || !isAboutToken(about.challenges) || !call.isReplayable()) return response;
+    if (!about || !this.isRefusal(about.status) || !isAboutToken(about.challenges) || !call.isReplayable())
+      return response;
     const origin = originOf(call.url);
     const receiver = receiverKey(tokenKey(call.token ?? {}), origin);
     const renewed = await this.#replacementFor(token, call, receiver);
@@ -115,7 +118,7 @@ export class TokenCarrier {
     const { client, events } = this.provider;
     events.emit({ type: 'call.replayed', client, origin, fingerprint: renewed.fingerprint });
     const second = await this.#send(call, renewed);
-    this.#brake.renewalEnded(receiver, call.about(second)?.status === 401 ? 'did not help' : 'helped');
+    this.#brake.renewalEnded(receiver, this.isRefusal(call.about(second)?.status) ? 'did not help' : 'helped');
     return second;
   }
 

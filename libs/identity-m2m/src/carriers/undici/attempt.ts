@@ -28,7 +28,7 @@ export class Attempt implements RawHandler {
 
   constructor(
     private readonly call: DispatchedCall,
-    private readonly holds: 'all' | 401,
+    private readonly holds: 'all' | 'refusals',
     private readonly onAnswer: (attempt: Attempt) => void,
     /** No answer came. */
     private readonly onFailure: (error: Error) => void,
@@ -54,7 +54,7 @@ export class Attempt implements RawHandler {
   onHeaders(status: number, headers: RawHeaders, resume: () => void, statusText: string): boolean {
     if (status < 200) return this.call.handler.onHeaders(status, headers, resume, statusText);
     this.#isAnswered = true;
-    if (this.holds !== 'all' && status !== this.holds) {
+    if (this.holds !== 'all' && !this.call.isRefusal(status)) {
       return this.call.handler.onHeaders(status, headers, resume, statusText);
     }
     this.#state = 'held';

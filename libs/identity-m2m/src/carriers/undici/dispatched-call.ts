@@ -46,7 +46,7 @@ export class DispatchedCall implements BoundCall<Attempt> {
   firstAttempt(token: AccessToken): RawHandler {
     return new Attempt(
       this,
-      401,
+      'refusals',
       (answered) => this.#settle(this.#carrier.finish(this, token, answered)),
       (error) => this.fail(error),
     );
@@ -70,6 +70,10 @@ export class DispatchedCall implements BoundCall<Attempt> {
 
   about(attempt: Attempt): AnswerAboutToken | undefined {
     return attempt.about();
+  }
+
+  isRefusal(status: number): boolean {
+    return this.#carrier.isRefusal(status);
   }
 
   isReplayable(): boolean {
@@ -128,8 +132,8 @@ export class DispatchedCall implements BoundCall<Attempt> {
 }
 
 /** Whether the call can be sent a second time. */
-export function isReplayable({ upgrade, body }: Dispatcher.DispatchOptions, { maxReplayBytes }: TokenCarrier): boolean {
-  return !upgrade && isReplayableBody(body, maxReplayBytes);
+export function isReplayable({ upgrade, body }: Dispatcher.DispatchOptions, { replay }: TokenCarrier): boolean {
+  return !upgrade && isReplayableBody(body, replay.maxBytes);
 }
 
 /**
