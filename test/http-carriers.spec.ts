@@ -149,6 +149,16 @@ const until = async (condition: () => boolean) => {
 };
 
 describe.each(CARRIERS)('a call by %s', (name, make) => {
+  /** `fetch` takes Node's streams as well, as what can be iterated over. */
+  const makeWithNodeStream: typeof make = (system) =>
+    name === 'bearerFetch'
+      ? async (url, options) => {
+          const init = { duplex: 'half', ...options } as unknown as RequestInit;
+          const response = await bearerFetch(system.provider)(url, init);
+          return { status: response.status, body: await response.text() };
+        }
+      : make(system);
+
   it('carries the token where it is bound, and nowhere else', async () => {
     const system = await setUp();
     const call = make(system);
@@ -305,6 +315,27 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     await sleep(20);
     expect(system.api.requests).toHaveLength(2);
   });
+
+  it.each([
+    ['with an error', (body: PassThrough) => body.destroy(new Error('the file is gone')), /the file is gone/],
+    ['without one', (body: PassThrough) => body.destroy(), /premature close/i],
+  ])(
+    'fails, and nothing else does, where its body breaks %s while it waits for a token',
+    async (_how, ruin, message) => {
+      const system = await setUp();
+      const release = holdTokens(system.tokens);
+      const call = makeWithNodeStream(system);
+      const body = new PassThrough();
+      const waiting = call(system.api.url, { method: 'POST', body });
+      await until(() => system.tokens.requests.length > 0);
+      ruin(body);
+      await expect(waiting).rejects.toThrow(message);
+      await expect(call(system.api.url, { method: 'POST', body })).rejects.toThrow(message);
+      release();
+      await system.provider.getToken();
+      expect(system.api.requests).toHaveLength(0);
+    },
+  );
 
   it('brings a proof of its own for each sending where the token is bound to a key', async () => {
     const system = await setUp({ dpop: true });
@@ -814,20 +845,6 @@ describe('bearerInterceptor', () => {
     await request(api.url, { dispatcher: other }).then(({ body }) => body.dump());
     await other.request({ path: '/', method: 'GET' }).then(({ body }) => body.dump());
     expect(sentTo(elsewhere)).toEqual([undefined, undefined]);
-  });
-
-  it('fails, and nothing else does, where the body breaks while the call waits for a token', async () => {
-    const { provider, api, tokens } = await setUp();
-    const release = holdTokens(tokens);
-    const body = new PassThrough();
-    const call = request(api.url, { dispatcher: bearerAgent(provider), method: 'POST', body });
-    await until(() => tokens.requests.length > 0);
-    body.destroy(new Error('the file is gone'));
-    await expect(call).rejects.toThrow('the file is gone');
-    release();
-    await provider.getToken();
-    await sleep(20);
-    expect(api.requests).toHaveLength(0);
   });
 
   it('leaves the error of a network as it is', async () => {

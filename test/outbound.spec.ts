@@ -117,6 +117,13 @@ describe('a call through HttpService', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
+  it('takes a URL object for its address, as axios does where there is no base address', async () => {
+    const { http, api, elsewhere } = await setUp();
+    for (const { url } of [api, elsewhere]) await lastValueFrom(http.get(new URL('/a?b', url) as unknown as string));
+    expect([...api.requests, ...elsewhere.requests].map(({ url }) => url)).toEqual(['/a?b', '/a?b']);
+    expect([sentTo(api), sentTo(elsewhere)]).toEqual([['Bearer token-1'], [undefined]]);
+  });
+
   it('does not carry the token to an origin that is not bound', async () => {
     const { http, elsewhere, tokens } = await setUp();
     await http.axiosRef.get(elsewhere.url);
@@ -307,6 +314,19 @@ describe('a call that has not got all day', () => {
     aborting.abort();
     expect(await call).toMatchObject({ code: 'ERR_CANCELED' });
     release();
+  });
+
+  it('has as much time as a timer can take where its timeout is longer than that', async () => {
+    const { http, api, tokens, release } = await withSlowTokens();
+    // A timer that was given too long a time fires before one of 20 ms does.
+    api.answer = (_request, response) => void setTimeout(() => response.end('{}'), 20);
+    const config = { timeout: 2 ** 31 };
+    const call = http.axiosRef.get('/', withToken({ scope: 'another' }, config));
+    while (tokens.requests.length === 1) await new Promise(setImmediate);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    release();
+    await expect(call).resolves.toMatchObject({ status: 200 });
+    expect(config.timeout).toBe(2 ** 31);
   });
 
   it('is held to its timeout while it waits for a token', async () => {

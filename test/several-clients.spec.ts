@@ -449,6 +449,20 @@ describe('the clients of many tenants', () => {
     await expect(call('acme')).resolves.toMatchObject({ status: 200 });
   });
 
+  it('hold up no call for longer than it has time, nor one that was cancelled', async () => {
+    const { http, behaviour, asked, api } = await withTenants({}, new ManualClock());
+    behaviour.perTenant = () => new Promise(() => {});
+    const wanted: CallTokenOptions = { client: 'tenants', tenant: 'acme' };
+    await expect(http.axiosRef.get('/', withToken(wanted, { timeout: 30 }))).rejects.toMatchObject({
+      code: 'ECONNABORTED',
+    });
+    const aborting = new AbortController();
+    const aborted = http.axiosRef.get('/', withToken(wanted, { signal: aborting.signal }));
+    setImmediate(() => aborting.abort());
+    await expect(aborted).rejects.toMatchObject({ code: 'ERR_CANCELED' });
+    expect([asked, api.requests.length]).toEqual([['acme'], 0]);
+  });
+
   it('end with the application: their tokens are revoked, and no timer is left', async () => {
     const clock = new ManualClock();
     const { call, module, revoked } = await withTenants({}, clock, { revokeOnShutdown: true });

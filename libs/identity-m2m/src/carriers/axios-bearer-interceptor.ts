@@ -2,13 +2,15 @@ import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
   type AxiosAdapter,
-  AxiosError,
   AxiosHeaders,
   type AxiosInstance,
   type AxiosResponse,
   type InternalAxiosRequestConfig,
   isAxiosError,
 } from 'axios';
+import { MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
+import { untilAborted } from '../foundation/until-aborted.js';
+import { AxiosCancellation } from './axios-cancellation.js';
 import { proxyChoice } from './axios-proxy.js';
 import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-request-options.js';
 import { ClientCertificateAgent } from './client-certificate-agent.js';
@@ -49,6 +51,9 @@ export function installAxiosBearerInterceptor(instance: AxiosInstance, options: 
   }
   instance.interceptors.request.use(
     (config) => {
+      // axios takes a URL object as well, whatever its types say, but not where there is a base address.
+      const { url } = config as { url?: string | URL };
+      if (typeof url === 'object') config.url = url.href;
       if (isWithoutToken(config) || isWrapped(config.adapter)) return config;
       config.adapter = wrap(config.adapter, options);
       return config;
@@ -89,32 +94,45 @@ async function dispatch(
   { own, choose }: AxiosBearerInterceptorOptions,
 ): Promise<AxiosResponse> {
   const wanted = wantedToken(asked);
-  const isOthers = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
-  const choice = isOthers ? await choose(wanted) : own;
-  const { carrier } = choice;
-  const config = choice === own ? asked : asIfOf(choice, own, asked);
+  const cancellation = new AxiosCancellation(asked);
+  try {
+    const isOthers = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
+    const choice = isOthers ? await untilAborted(choose(wanted), cancellation.signal()) : own;
+    const config = choice === own ? asked : asIfOf(choice, own, asked);
+    return await sendBy(choice.carrier, { config, wanted, send, cancellation });
+  } finally {
+    cancellation.release();
+  }
+}
+
+interface Call {
+  readonly config: InternalAxiosRequestConfig;
+  readonly wanted: CallTokenOptions | undefined;
+  readonly send: AxiosAdapter;
+  readonly cancellation: AxiosCancellation;
+}
+
+async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellation }: Call): Promise<AxiosResponse> {
   const url = finalUrl(config);
   if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return send(config);
   const isBound = (address: string) => carrier.isBound(address);
   const proxy = proxyChoice(config, url, isBound);
   if (proxy === 'refused') return send(config);
-  const cancellation = new Cancellation(config);
-  try {
-    const result = await carrier.call<Result>({
-      method: (config.method ?? 'get').toUpperCase(),
-      url,
-      token: wanted,
-      signal: () => cancellation.signal(),
-      send: (authorization) => sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct' }),
-      about: ({ response }) => response && aboutToken(response),
-      isReplayable: () => isReplayableBody(config.data, carrier.replay.maxBytes),
-      discard: ({ response }) => discard(response),
-    });
-    if (!result.ok) throw result.error;
-    return result.response;
-  } finally {
-    cancellation.release();
-  }
+  const result = await carrier.call<Result>({
+    method: (config.method ?? 'get').toUpperCase(),
+    url,
+    token: wanted,
+    signal: () => cancellation.signal(),
+    send: async (authorization) => {
+      cancellation.throwIfEnded();
+      return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct' });
+    },
+    about: ({ response }) => response && aboutToken(response),
+    isReplayable: () => isReplayableBody(config.data, carrier.replay.maxBytes),
+    discard: ({ response }) => discard(response),
+  });
+  if (!result.ok) throw result.error;
+  return result.response;
 }
 
 /**
@@ -167,6 +185,8 @@ async function sendWith(call: CallAuthorization, { config, send, isBound, isDire
   const sent = copyOf(config);
   sent.headers = headers;
   if (isDirect) sent.proxy = false;
+  // A timer takes no more, and fires at once where it is given more.
+  if (sent.timeout && sent.timeout > MAX_TIMER_DELAY_MS) sent.timeout = MAX_TIMER_DELAY_MS;
   if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound);
   // The fetch adapter asks nobody before it follows a redirect, and not each version heeds maxRedirects.
   if (config.fetchOptions?.redirect !== 'error') sent.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
@@ -245,43 +265,4 @@ function discard(response: AxiosResponse | undefined): void {
 function headerText(value: unknown): string | undefined {
   if (Array.isArray(value)) return value.join(', ');
   return typeof value === 'string' ? value : undefined;
-}
-
-/**
- * What ends a call of axios, as one signal: its `signal`, its `cancelToken` (the older way, which @nestjs/axios uses for
- * each call) and its `timeout`, which axios itself applies only once the call is with the adapter. Made only if somebody
- * has to wait.
- */
-class Cancellation {
-  #controller: AbortController | undefined;
-  #subscription: { cancel?: () => void } | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  readonly #abort = () => this.#controller?.abort();
-
-  constructor(private readonly config: InternalAxiosRequestConfig) {}
-
-  signal(): AbortSignal {
-    if (!this.#controller) {
-      const { signal, cancelToken, timeout } = this.config;
-      this.#controller = new AbortController();
-      if (signal?.aborted || cancelToken?.reason) this.#abort();
-      signal?.addEventListener?.('abort', this.#abort);
-      this.#subscription = cancelToken?.promise.then(this.#abort) as { cancel?: () => void } | undefined;
-      if (timeout) this.#timer = setTimeout(() => this.#controller?.abort(this.#timeoutError()), timeout);
-    }
-    return this.#controller.signal;
-  }
-
-  release(): void {
-    if (!this.#controller) return;
-    this.config.signal?.removeEventListener?.('abort', this.#abort);
-    this.#subscription?.cancel?.();
-    clearTimeout(this.#timer);
-  }
-
-  #timeoutError(): AxiosError {
-    const { timeout, timeoutErrorMessage } = this.config;
-    const message = timeoutErrorMessage ?? `timeout of ${timeout}ms exceeded while waiting for an access token`;
-    return new AxiosError(message, AxiosError.ECONNABORTED, this.config);
-  }
 }

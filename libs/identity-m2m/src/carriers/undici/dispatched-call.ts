@@ -1,7 +1,7 @@
-import { Readable } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
+import { brokenBodySignal } from '../broken-body.js';
 import { isReplayableBody } from '../replayable-body.js';
 import type { AnswerAboutToken, BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
 import { Attempt } from './attempt.js';
@@ -55,9 +55,8 @@ export class DispatchedCall implements BoundCall<Attempt> {
   /** Dispatches the call when there is a token, and a proof of it if that is needed. */
   waitAndSend(): void {
     this.takeOver();
-    const { body } = this.options;
-    // A stream may break before undici has it to listen to, and would take the process with it.
-    if (body instanceof Readable) body.once('error', (error) => this.fail(error));
+    const brokenBody = brokenBodySignal(this.options.body);
+    brokenBody?.addEventListener('abort', () => this.fail(brokenBody.reason as Error), { once: true });
     if (!this.#isOver) this.#settle(this.#carrier.call(this));
   }
 
