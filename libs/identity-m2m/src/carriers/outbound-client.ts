@@ -9,6 +9,7 @@ import { type BoundedFetch, createBoundedFetch } from '../foundation/bounded-fet
 import type { Clock } from '../foundation/clock.js';
 import { definedOnly } from '../foundation/defined-only.js';
 import { EventStream } from '../foundation/event-stream.js';
+import type { AccessToken } from '../token/access-token.js';
 import { ManagedTokenProvider } from '../token/managed-token-provider.js';
 import type { TokenProvider } from '../token/token-provider.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
@@ -42,6 +43,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   readonly baseUrl: string | undefined;
   readonly httpsAgent: Agent | undefined;
   readonly #revocation: TokenRevocation | undefined;
+  #revoked: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
   readonly #apiHeaders: Readonly<Record<string, string>>;
@@ -85,12 +87,16 @@ export class OutboundClient implements CarrierChoice, M2MClient {
 
   /**
    * Lets go of it while calls may still be under way: nothing is done any more without being asked for, and the calls are
-   * served to their end.
+   * served to their end. Only then are the tokens revoked, where that was asked for.
    */
   async retire(): Promise<void> {
     this.provider.stopRefreshing();
     this.#certificateAgent?.retireConnections();
-    await this.#revocation?.revoke(this.provider.heldTokens());
+    if (!this.#revocation) return;
+    // Calls that it was chosen for a moment ago have not begun yet.
+    await new Promise(setImmediate);
+    await this.carrier.whenIdle();
+    await this.#revoke(this.provider.heldTokens());
   }
 
   /** Ends it: token requests under way, and the tokens themselves where that was asked for. Once. */
@@ -103,7 +109,13 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const tokens = this.provider.heldTokens();
     this.provider.dispose();
     this.#certificateAgent?.retireConnections();
-    await this.#revocation?.revoke(tokens);
+    await this.#revoke(tokens);
+  }
+
+  /** Once: it may be shut down while it retires. */
+  async #revoke(tokens: readonly AccessToken[]): Promise<void> {
+    this.#revoked ??= this.#revocation?.revoke(tokens);
+    await this.#revoked;
   }
 
   #httpService(own: CarrierChoice): HttpService {

@@ -54,6 +54,8 @@ export class TokenCarrier {
   /** Renewals under way, by the token that was rejected: all calls share one whose token was rejected meanwhile. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
   readonly #refusedOrigins = new Set<string>();
+  #callsUnderWay = 0;
+  #tellIdle: (() => void)[] = [];
 
   constructor(
     private readonly provider: TokenProvider,
@@ -97,8 +99,29 @@ export class TokenCarrier {
    * `send` throws.
    */
   async call<Response>(call: BoundCall<Response>): Promise<Response> {
-    const token = this.provider.peek(call.token) ?? (await this.#wait(call));
-    return this.finish(call, token, await this.#send(call, token));
+    this.callBegins();
+    try {
+      const token = this.provider.peek(call.token) ?? (await this.#wait(call));
+      return await this.finish(call, token, await this.#send(call, token));
+    } finally {
+      this.callEnds();
+    }
+  }
+
+  /** For whoever sends a call without {@link call}. */
+  callBegins(): void {
+    this.#callsUnderWay += 1;
+  }
+
+  callEnds(): void {
+    this.#callsUnderWay -= 1;
+    if (this.#callsUnderWay > 0) return;
+    for (const tell of this.#tellIdle.splice(0)) tell();
+  }
+
+  /** Resolves when no call is under way: the tokens may be revoked. */
+  async whenIdle(): Promise<void> {
+    if (this.#callsUnderWay > 0) await new Promise<void>((resolve) => this.#tellIdle.push(resolve));
   }
 
   /**

@@ -29,6 +29,8 @@ export class DispatchedCall implements BoundCall<Attempt> {
   #abortCall: Abort | undefined;
   #waiting: AbortController | undefined;
   #isOver = false;
+  /** Whether the carrier has been told that it begins, and has to be told of its end. */
+  #isCounted = false;
 
   constructor(
     private readonly dispatch: Dispatcher.Dispatch,
@@ -44,6 +46,8 @@ export class DispatchedCall implements BoundCall<Attempt> {
 
   /** The handler for a dispatch that is made at once, with a token that was there. */
   firstAttempt(token: AccessToken): RawHandler {
+    this.#carrier.callBegins();
+    this.#isCounted = true;
     return new Attempt(
       this,
       'refusals',
@@ -76,7 +80,8 @@ export class DispatchedCall implements BoundCall<Attempt> {
   }
 
   isReplayable(): boolean {
-    return isReplayable(this.options, this.#carrier);
+    const { upgrade, body } = this.options;
+    return !upgrade && isReplayableBody(body, this.#carrier.replay.maxBytes);
   }
 
   discard(attempt: Attempt): void {
@@ -112,12 +117,14 @@ export class DispatchedCall implements BoundCall<Attempt> {
   }
 
   complete(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#isCounted) this.#carrier.callEnds();
   }
 
   fail(error: Error): void {
     if (this.#isOver) return;
-    this.#isOver = true;
+    this.complete();
     this.#waiting?.abort();
     this.handler.onError(error);
   }
@@ -128,11 +135,6 @@ export class DispatchedCall implements BoundCall<Attempt> {
       (error: Error) => this.fail(error),
     );
   }
-}
-
-/** Whether the call can be sent a second time. */
-export function isReplayable({ upgrade, body }: Dispatcher.DispatchOptions, { replay }: TokenCarrier): boolean {
-  return !upgrade && isReplayableBody(body, replay.maxBytes);
 }
 
 /**
