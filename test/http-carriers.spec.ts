@@ -81,7 +81,7 @@ type Call = (url: string, options?: CallOptions) => Promise<{ status: number; bo
 type System = Pick<Awaited<ReturnType<typeof setUp>>, 'http' | 'provider'>;
 
 /** The same call by each carrier. */
-const CARRIERS: [string, (system: System) => Call][] = [
+const CARRIERS: [string, (system: System, options?: Agent.Options) => Call][] = [
   [
     'HttpService',
     ({ http }) =>
@@ -110,8 +110,10 @@ const CARRIERS: [string, (system: System) => Call][] = [
   ],
   [
     'undici',
-    ({ provider }) => {
-      const dispatcher = bearerAgent(provider);
+    ({ provider }, options) => {
+      const agent = new Agent(options);
+      closing.push(() => agent.destroy());
+      const dispatcher = agent.compose(bearerInterceptor(provider));
       return async (url, options) => {
         const response = await request(url, { dispatcher, ...options });
         return { status: response.statusCode, body: await response.body.text() };
@@ -258,6 +260,23 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     usual.api.answer = refusing(invalid);
     expect(await make(usual)(usual.api.url)).toEqual({ status: 403, body: 'no' });
     expect([asked, usual].map(({ tokens }) => tokens.requests.length)).toEqual([2, 1]);
+  });
+
+  it.each([
+    ['never ends', (response: Parameters<Answer>[1]) => void endless(response)],
+    ['is never sent', (response: Parameters<Answer>[1]) => void response.write('{')],
+  ])('is sent once more after a 401 whose body %s', async (_how, answer) => {
+    const system = await setUp();
+    let isClosed = false;
+    system.api.answer = (request, response) => {
+      const isRejected = request.headers.authorization === 'Bearer token-1';
+      response.writeHead(isRejected ? 401 : 200);
+      if (!isRejected) return void response.end('{}');
+      response.on('close', () => (isClosed = true));
+      answer(response);
+    };
+    expect(await make(system, { connections: 1 })(system.api.url)).toEqual({ status: 200, body: '{}' });
+    await until(() => isClosed);
   });
 
   it('gets the 401, with its body, where its own body is a stream or too long', async () => {

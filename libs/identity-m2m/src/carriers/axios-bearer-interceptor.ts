@@ -14,6 +14,7 @@ import { AxiosCancellation } from './axios-cancellation.js';
 import { proxyChoice } from './axios-proxy.js';
 import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-request-options.js';
 import { ClientCertificateAgent } from './client-certificate-agent.js';
+import { refusalTransport } from './axios-refusal-transport.js';
 import { isReplayableBody } from './replayable-body.js';
 import { hideConnections, redactRequest } from './request-redaction.js';
 import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
@@ -118,6 +119,8 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
   const isBound = (address: string) => carrier.isBound(address);
   const proxy = proxyChoice(config, url, isBound);
   if (proxy === 'refused') return send(config);
+  const isReplayable = () => isReplayableBody(config.data, carrier.replay.maxBytes);
+  const mayBeMended = (status: number | undefined) => carrier.isRefusal(status) && isReplayable();
   const result = await carrier.call<Result>({
     method: (config.method ?? 'get').toUpperCase(),
     url,
@@ -125,10 +128,10 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
     signal: () => cancellation.signal(),
     send: async (authorization) => {
       cancellation.throwIfEnded();
-      return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct' });
+      return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct', mayBeMended });
     },
     about: ({ response }) => response && aboutToken(response),
-    isReplayable: () => isReplayableBody(config.data, carrier.replay.maxBytes),
+    isReplayable,
     discard: ({ response }) => discard(response),
   });
   if (!result.ok) throw result.error;
@@ -170,13 +173,18 @@ interface Sending {
   readonly isBound: (url: string) => boolean;
   /** Past the proxies that the environment may name. */
   readonly isDirect: boolean;
+  /** Whether an answer of this status may be no more than the reason to send the call again. */
+  readonly mayBeMended: (status: number | undefined) => boolean;
 }
 
 /**
  * Sends a copy of the call, so that the token is on nothing that outlives it: the application's config goes into
  * responses, errors, logs, and calls that others make of it, and its headers may be shared between calls.
  */
-async function sendWith(call: CallAuthorization, { config, send, isBound, isDirect }: Sending): Promise<Result> {
+async function sendWith(
+  call: CallAuthorization,
+  { config, send, isBound, isDirect, mayBeMended }: Sending,
+): Promise<Result> {
   const { authorization, dpop } = call;
   // Set directly: axios would examine a text again that was examined when the token arrived.
   const headers = Object.assign(new AxiosHeaders(), config.headers);
@@ -187,6 +195,8 @@ async function sendWith(call: CallAuthorization, { config, send, isBound, isDire
   if (isDirect) sent.proxy = false;
   // A timer takes no more, and fires at once where it is given more.
   if (sent.timeout && sent.timeout > MAX_TIMER_DELAY_MS) sent.timeout = MAX_TIMER_DELAY_MS;
+  const transport = refusalTransport(sent, mayBeMended);
+  if (transport) sent.transport = transport;
   if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound);
   // The fetch adapter asks nobody before it follows a redirect, and not each version heeds maxRedirects.
   if (config.fetchOptions?.redirect !== 'error') sent.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
