@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { Agent } from 'node:http';
 import { connect } from 'node:net';
@@ -7,7 +8,7 @@ import { afterEach, describe, expect, it, test } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
-import axios, { AxiosHeaders, type AxiosRequestConfig } from 'axios';
+import axios, { type AxiosError, AxiosHeaders, type AxiosRequestConfig } from 'axios';
 import {
   type Clock,
   genericOAuth2,
@@ -23,7 +24,7 @@ import {
 import { lastValueFrom, retry, Subscription } from 'rxjs';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { json, TestServer } from './support/http-server.js';
+import { type Answer, json, TestServer } from './support/http-server.js';
 import { reachablePaths } from './support/reachable-paths.js';
 import { TestTokenServer } from './support/token-server.js';
 
@@ -209,6 +210,35 @@ describe('a call through HttpService', () => {
     const reset: unknown = await http.axiosRef.get('/', config).catch((error: unknown) => error);
     expect(reachablePaths(token, reset)).toEqual([]);
     expect(JSON.stringify(reset)).not.toContain(token);
+  });
+
+  test.each<[string, () => AxiosRequestConfig]>([
+    ['as it is', () => ({})],
+    ['with redirects', () => ({ maxRedirects: 5 })],
+    ['by an agent of the application’s', () => ({ httpAgent: new Agent({ keepAlive: true }) })],
+  ])('leaves an error that leads to no other call’s token: %s', async (_name, config) => {
+    const { http, api, provider } = await setUp({ http: config() });
+    const token = (await provider.getToken()).reveal();
+    const errors: unknown[] = [];
+    for (const answer of [json(500, {}), (_request, response) => response.socket!.resetAndDestroy()] as Answer[]) {
+      api.answer = answer;
+      errors.push(await http.axiosRef.get(api.url).catch((error: unknown) => error));
+    }
+    let release!: () => void;
+    api.answer = (_request, response) => (release = () => response.end('{}'));
+    const other = http.axiosRef.get(api.url);
+    while (api.requests.length < 3) await new Promise(setImmediate);
+    const reached = errors.flatMap((error) => reachablePaths(token, error));
+    const printed = errors.map((error) => inspect(error, { depth: 20 }) + JSON.stringify(error)).join('');
+    release();
+    await other;
+    expect(reached).toEqual([]);
+    expect(printed.includes(token)).toBe(false);
+    api.answer = json(200, {});
+    for (const error of errors) {
+      const { config } = error as AxiosError;
+      await expect(http.axiosRef.request(config!)).resolves.toMatchObject({ status: 200 });
+    }
   });
 
   it('does not hand the token to a call elsewhere through headers that calls share', async () => {

@@ -16,7 +16,7 @@ import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-requ
 import { ClientCertificateAgent } from './client-certificate-agent.js';
 import { refusalTransport } from './axios-refusal-transport.js';
 import { isReplayableBody } from './replayable-body.js';
-import { hideConnections, redactRequest } from './request-redaction.js';
+import { hideConnections, hideConnectionsOfAgents, redactRequest } from './request-redaction.js';
 import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
 
 /** A client that may put its token on a call. */
@@ -64,7 +64,10 @@ export function installAxiosBearerInterceptor(instance: AxiosInstance, options: 
   );
   // Here and not where a call is sent: reading an answer can fail as well, once it has arrived.
   instance.interceptors.response.use(undefined, (error: unknown) => {
-    if (isAxiosError(error)) for (const request of [error.request, error.response?.request]) hideConnections(request);
+    if (isAxiosError(error)) {
+      for (const request of [error.request, error.response?.request]) hideConnections(request);
+      if (error.config) hideConnectionsOfAgents(error.config);
+    }
     return Promise.reject(error);
   });
 }
