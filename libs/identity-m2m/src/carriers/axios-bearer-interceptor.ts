@@ -41,15 +41,8 @@ export interface AxiosBearerInterceptorOptions {
  * The interceptor itself does no more than to step between axios and the call's adapter. Only there is the call as it
  * goes to the wire: address joined, body serialised, every other interceptor done. And only there can it be sent a
  * second time without any of that being done twice.
- *
- * @throws Error for the process-global axios, whose calls are anybody's.
  */
 export function installAxiosBearerInterceptor(instance: AxiosInstance, options: AxiosBearerInterceptorOptions): void {
-  if (instance === (axios as AxiosInstance)) {
-    throw new Error(
-      'The bearer interceptor was to be installed on the process-global axios, which would put tokens on the calls of every library in this process. Give it an instance of its own: axios.create().',
-    );
-  }
   instance.interceptors.request.use(
     (config) => {
       // axios takes a URL object as well, whatever its types say, but not where there is a base address.
