@@ -122,7 +122,7 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
     url,
     token: wanted,
     signal: () => cancellation.signal(),
-    send: async (authorization) => {
+    send: (authorization) => {
       cancellation.throwIfEnded();
       return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct', mayBeMended });
     },
@@ -209,10 +209,14 @@ async function sendWith(
   }
 }
 
-/** The spread operator takes five times as long with an object of axios' kind, which has no prototype. */
+/**
+ * The spread operator takes five times as long with an object of axios' kind, which has no prototype; and one list of all
+ * keys takes three times as long as two, because it has members in it that are not enumerable.
+ */
 function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig {
   const copy: Record<PropertyKey, unknown> = {};
-  for (const key of Reflect.ownKeys(config)) copy[key] = config[key as keyof typeof config];
+  for (const key of Object.keys(config)) copy[key] = config[key as keyof typeof config];
+  for (const key of Object.getOwnPropertySymbols(config)) copy[key] = config[key as unknown as keyof typeof config];
   return copy as unknown as InternalAxiosRequestConfig;
 }
 

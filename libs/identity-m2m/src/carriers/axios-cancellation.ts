@@ -8,47 +8,50 @@ import { brokenBodySignal } from './broken-body.js';
  * adapter. Made only if somebody has to wait.
  */
 export class AxiosCancellation {
-  #controller: AbortController | undefined;
-  #subscription: { cancel?: () => void } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #signal: AbortSignal | undefined;
+  #stopListening: (() => void) | undefined;
   readonly #brokenBody: AbortSignal | undefined;
-  readonly #abort = () => this.#controller?.abort();
-  readonly #abortForBody = () => this.#controller?.abort(this.#bodyError());
 
   constructor(private readonly config: InternalAxiosRequestConfig) {
     this.#brokenBody = brokenBodySignal(config.data);
   }
 
   signal(): AbortSignal {
-    if (!this.#controller) {
-      const { signal, cancelToken, timeout } = this.config;
-      this.#controller = new AbortController();
-      if (signal?.aborted || cancelToken?.reason) this.#abort();
-      signal?.addEventListener?.('abort', this.#abort);
-      this.#subscription = cancelToken?.promise.then(this.#abort) as { cancel?: () => void } | undefined;
-      if (this.#brokenBody?.aborted) this.#abortForBody();
-      this.#brokenBody?.addEventListener('abort', this.#abortForBody);
-      // What is no number of milliseconds is left to axios to complain about.
-      if (timeout && timeout > 0) {
-        const expire = () => this.#controller?.abort(this.#timeoutError());
-        this.#timer = setTimeout(expire, Math.min(timeout, MAX_TIMER_DELAY_MS));
-      }
-    }
-    return this.#controller.signal;
+    this.#signal ??= this.#listen();
+    return this.#signal;
   }
 
   /** @throws What ended the call while it waited. */
   throwIfEnded(): void {
     if (this.#brokenBody?.aborted) throw this.#bodyError();
-    this.#controller?.signal.throwIfAborted();
+    this.#signal?.throwIfAborted();
   }
 
   release(): void {
-    if (!this.#controller) return;
-    this.config.signal?.removeEventListener?.('abort', this.#abort);
-    this.#brokenBody?.removeEventListener('abort', this.#abortForBody);
-    this.#subscription?.cancel?.();
-    clearTimeout(this.#timer);
+    this.#stopListening?.();
+  }
+
+  #listen(): AbortSignal {
+    const { signal, cancelToken, timeout } = this.config;
+    const brokenBody = this.#brokenBody;
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    const abortForBody = () => controller.abort(this.#bodyError());
+    const abortForTime = () => controller.abort(this.#timeoutError());
+    if (signal?.aborted || cancelToken?.reason) abort();
+    if (brokenBody?.aborted) abortForBody();
+    signal?.addEventListener?.('abort', abort);
+    brokenBody?.addEventListener('abort', abortForBody);
+    const subscription = cancelToken?.promise.then(abort) as { cancel?: () => void } | undefined;
+    // What is no number of milliseconds is left to axios to complain about.
+    const timer = timeout && timeout > 0 ? setTimeout(abortForTime, Math.min(timeout, MAX_TIMER_DELAY_MS)) : undefined;
+    this.#stopListening = () => {
+      signal?.removeEventListener?.('abort', abort);
+      brokenBody?.removeEventListener('abort', abortForBody);
+      subscription?.cancel?.();
+      clearTimeout(timer);
+    };
+    return controller.signal;
   }
 
   #timeoutError(): AxiosError {

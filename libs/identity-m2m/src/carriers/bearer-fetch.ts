@@ -62,7 +62,7 @@ function boundCall({ replay }: TokenCarrier, hop: Hop, { token, fetch, brokenBod
     method: hop.method,
     url: hop.url,
     token,
-    send: async (authorization) => {
+    send: (authorization) => {
       brokenBody?.throwIfAborted();
       return send(hop, authorization, fetch);
     },

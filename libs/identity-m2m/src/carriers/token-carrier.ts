@@ -102,7 +102,8 @@ export class TokenCarrier {
     this.callBegins();
     try {
       const token = this.provider.peek(call.token) ?? (await this.#wait(call));
-      return await this.finish(call, token, await this.#send(call, token));
+      const response = await this.#send(call, token);
+      return this.#isMendable(call, response) ? await this.#mend(call, token, response) : response;
     } finally {
       this.callEnds();
     }
@@ -130,9 +131,16 @@ export class TokenCarrier {
    * @throws Whatever `send` throws.
    */
   async finish<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
+    return this.#isMendable(call, response) ? this.#mend(call, token, response) : response;
+  }
+
+  #isMendable<Response>(call: BoundCall<Response>, response: Response): boolean {
     const about = call.about(response);
-    if (!about || !this.isRefusal(about.status) || !isAboutToken(about.challenges) || !call.isReplayable())
-      return response;
+    return about !== undefined && this.isRefusal(about.status) && isAboutToken(about.challenges) && call.isReplayable();
+  }
+
+  /** Sends it again with another token; what it was answered already, where there is none. */
+  async #mend<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
     const origin = originOf(call.url);
     const receiver = receiverKey(tokenKey(call.token ?? {}), origin);
     const renewed = await this.#replacementFor(token, call, receiver);

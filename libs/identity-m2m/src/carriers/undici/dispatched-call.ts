@@ -145,6 +145,9 @@ export function withAuthorization(
   options: Dispatcher.DispatchOptions,
   authorization: CallAuthorization,
 ): Dispatcher.DispatchOptions {
-  const headers = authorizedHeaders(options.headers, authorization);
-  return { ...options, headers, maxRedirections: 0 } as Dispatcher.DispatchOptions;
+  // A literal that spreads and then adds a member makes an object that V8 is slow with, here and all through undici.
+  const copy: Dispatcher.DispatchOptions & { maxRedirections?: number } = Object.assign({}, options);
+  copy.headers = authorizedHeaders(options.headers, authorization);
+  copy.maxRedirections = 0;
+  return copy;
 }
