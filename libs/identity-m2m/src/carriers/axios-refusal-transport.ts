@@ -15,8 +15,9 @@ type Transport = { request(options: RequestOptions, onResponse: (response: Incom
  * Node's transports, but for the body of an answer that the call may be sent again for: that is given up where it does not
  * end. axios tells of an answer only when it has read the whole of it, so that such a body would hold the call for ever.
  *
- * undefined where axios goes by a transport of its own or of the application's: where it follows redirects, where it is
- * told of a timeout, which ends the call in any case, and where the body is handed on as a stream.
+ * undefined where axios goes by a transport of its own or of the application's, as it does to follow redirects; where it
+ * is told of a timeout, which it counts while it connects with Node's transports alone; and where the body is handed on as
+ * a stream.
  */
 export function refusalTransport(
   { transport, maxRedirects, timeout, responseType }: InternalAxiosRequestConfig,
