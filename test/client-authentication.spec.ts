@@ -1,9 +1,11 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
+import type { HttpService } from '@nestjs/axios';
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, exportJWK, type JWK, SignJWT } from 'jose';
 import {
   type ClientOptions,
@@ -11,11 +13,14 @@ import {
   federatedAssertion,
   fromFile,
   genericOAuth2,
+  type HttpClientOptions,
   jwtBearer,
+  m2mHttpToken,
   privateKeyJwt,
   type RemoteSigner,
   selfSignedTlsClientAuth,
   tlsClientAuth,
+  withToken,
 } from 'nestjs-identity-m2m';
 import { allowInsecureRequests, validateJwtAccessToken } from 'oauth4webapi';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
@@ -391,6 +396,55 @@ describe('mutual TLS', () => {
       origins: [api.url],
     });
     await expect(http.axiosRef.get(`${api.url}/accounts`)).resolves.toMatchObject({ status: 200 });
+  });
+
+  it('shows the certificate of the client that the call is made for, whosever HttpService it goes through', async () => {
+    const api = await boundResourceServer();
+    const shown: (string | undefined)[] = [];
+    api.answer = (request, response, message) => {
+      shown.push((message.socket as TLSSocket).getPeerX509Certificate()?.subject);
+      return bound(request, response, message);
+    };
+    const clientFor = async (clientId: string): Promise<HttpClientOptions> => {
+      register(clientId);
+      const { write: _, ...source } = await files(clientId, await authority.issue(clientId));
+      return {
+        identityProvider: genericOAuth2({ issuer: server.issuer }),
+        clientId,
+        clientAuthentication: tlsClientAuth(source),
+        origins: [api.url],
+      };
+    };
+    server.register({ client_id: 'svc-secret', client_secret: 'secret' });
+    const secret: HttpClientOptions = {
+      identityProvider: genericOAuth2({ issuer: server.issuer }),
+      clientId: 'svc-secret',
+      clientSecret: 'secret',
+      origins: [api.url],
+      http: { httpsAgent: new Agent({ ca: authority.pem }) },
+    };
+    const clients = { secret, billing: await clientFor('svc-billing'), tenants: { perTenant: clientFor } };
+    const application = await startApplication({ client: await clientFor('svc-own'), clients });
+    closing.push(() => application.module.close());
+    const { http } = application;
+    const throughSecret = application.module.get<HttpService>(m2mHttpToken('secret'));
+    for (const wanted of [{}, { client: 'billing' }, { client: 'tenants', tenant: 'svc-tenant' }]) {
+      await expect(http.axiosRef.get(api.url, withToken(wanted))).resolves.toMatchObject({ status: 200 });
+      const config = withToken({ client: 'default', ...wanted });
+      await expect(throughSecret.axiosRef.get(api.url, config)).resolves.toMatchObject({ status: 200 });
+    }
+    expect(shown).toEqual(['svc-own', 'svc-billing', 'svc-tenant'].flatMap((name) => Array(2).fill(`CN=${name}`)));
+    shown.length = 0;
+    const allowsAny: Answer = (_request, response, message) => {
+      shown.push((message.socket as TLSSocket).getPeerX509Certificate()?.subject);
+      response.end();
+    };
+    api.answer = allowsAny;
+    await throughSecret.axiosRef.get(api.url);
+    await http.axiosRef.get(api.url, withToken({ client: 'secret' }));
+    const own = new Agent({ ca: authority.pem });
+    await http.axiosRef.get(api.url, withToken({ client: 'billing' }, { httpsAgent: own }));
+    expect(shown).toEqual([undefined, undefined, undefined]);
   });
 
   it('shows a renewed certificate with the token that is bound to it, on no connection that was opened before', async () => {

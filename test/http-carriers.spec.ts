@@ -81,7 +81,7 @@ type Call = (url: string, options?: CallOptions) => Promise<{ status: number; bo
 type System = Pick<Awaited<ReturnType<typeof setUp>>, 'http' | 'provider'>;
 
 /** The same call by each carrier. */
-const CARRIERS: [string, (system: System) => Call][] = [
+const CARRIERS: [string, (system: System, options?: Agent.Options) => Call][] = [
   [
     'HttpService',
     ({ http }) =>
@@ -110,8 +110,10 @@ const CARRIERS: [string, (system: System) => Call][] = [
   ],
   [
     'undici',
-    ({ provider }) => {
-      const dispatcher = bearerAgent(provider);
+    ({ provider }, options) => {
+      const agent = new Agent(options);
+      closing.push(() => agent.destroy());
+      const dispatcher = agent.compose(bearerInterceptor(provider));
       return async (url, options) => {
         const response = await request(url, { dispatcher, ...options });
         return { status: response.statusCode, body: await response.body.text() };
@@ -149,6 +151,16 @@ const until = async (condition: () => boolean) => {
 };
 
 describe.each(CARRIERS)('a call by %s', (name, make) => {
+  /** `fetch` takes Node's streams as well, as what can be iterated over. */
+  const makeWithNodeStream: typeof make = (system) =>
+    name === 'bearerFetch'
+      ? async (url, options) => {
+          const init = { duplex: 'half', ...options } as unknown as RequestInit;
+          const response = await bearerFetch(system.provider)(url, init);
+          return { status: response.status, body: await response.text() };
+        }
+      : make(system);
+
   it('carries the token where it is bound, and nowhere else', async () => {
     const system = await setUp();
     const call = make(system);
@@ -231,6 +243,42 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
+  it('is sent once more after a 403 where that was asked for, unless that speaks of the scope', async () => {
+    const refusing =
+      (challenge: string): Answer =>
+      (request, response) => {
+        const isRefused = request.headers.authorization === 'Bearer token-1';
+        response.writeHead(isRefused ? 403 : 200, { 'www-authenticate': challenge }).end(isRefused ? 'no' : 'yes');
+      };
+    const invalid = 'Bearer error="invalid_token"';
+    const asked = await setUp({ replayStatuses: [401, 403] });
+    asked.api.answer = refusing('Bearer error="insufficient_scope"');
+    expect(await make(asked)(asked.api.url)).toEqual({ status: 403, body: 'no' });
+    asked.api.answer = refusing(invalid);
+    expect(await make(asked)(asked.api.url)).toEqual({ status: 200, body: 'yes' });
+    const usual = await setUp();
+    usual.api.answer = refusing(invalid);
+    expect(await make(usual)(usual.api.url)).toEqual({ status: 403, body: 'no' });
+    expect([asked, usual].map(({ tokens }) => tokens.requests.length)).toEqual([2, 1]);
+  });
+
+  it.each([
+    ['never ends', (response: Parameters<Answer>[1]) => void endless(response)],
+    ['is never sent', (response: Parameters<Answer>[1]) => void response.write('{')],
+  ])('is sent once more after a 401 whose body %s', async (_how, answer) => {
+    const system = await setUp();
+    let isClosed = false;
+    system.api.answer = (request, response) => {
+      const isRejected = request.headers.authorization === 'Bearer token-1';
+      response.writeHead(isRejected ? 401 : 200);
+      if (!isRejected) return void response.end('{}');
+      response.on('close', () => (isClosed = true));
+      answer(response);
+    };
+    expect(await make(system, { connections: 1 })(system.api.url)).toEqual({ status: 200, body: '{}' });
+    await until(() => isClosed);
+  });
+
   it('gets the 401, with its body, where its own body is a stream or too long', async () => {
     const system = await setUp({ maxReplayBytes: 100 });
     system.api.answer = rejecting('token-1');
@@ -286,6 +334,27 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     await sleep(20);
     expect(system.api.requests).toHaveLength(2);
   });
+
+  it.each([
+    ['with an error', (body: PassThrough) => body.destroy(new Error('the file is gone')), /the file is gone/],
+    ['without one', (body: PassThrough) => body.destroy(), /premature close/i],
+  ])(
+    'fails, and nothing else does, where its body breaks %s while it waits for a token',
+    async (_how, ruin, message) => {
+      const system = await setUp();
+      const release = holdTokens(system.tokens);
+      const call = makeWithNodeStream(system);
+      const body = new PassThrough();
+      const waiting = call(system.api.url, { method: 'POST', body });
+      await until(() => system.tokens.requests.length > 0);
+      ruin(body);
+      await expect(waiting).rejects.toThrow(message);
+      await expect(call(system.api.url, { method: 'POST', body })).rejects.toThrow(message);
+      release();
+      await system.provider.getToken();
+      expect(system.api.requests).toHaveLength(0);
+    },
+  );
 
   it('brings a proof of its own for each sending where the token is bound to a key', async () => {
     const system = await setUp({ dpop: true });
@@ -795,20 +864,6 @@ describe('bearerInterceptor', () => {
     await request(api.url, { dispatcher: other }).then(({ body }) => body.dump());
     await other.request({ path: '/', method: 'GET' }).then(({ body }) => body.dump());
     expect(sentTo(elsewhere)).toEqual([undefined, undefined]);
-  });
-
-  it('fails, and nothing else does, where the body breaks while the call waits for a token', async () => {
-    const { provider, api, tokens } = await setUp();
-    const release = holdTokens(tokens);
-    const body = new PassThrough();
-    const call = request(api.url, { dispatcher: bearerAgent(provider), method: 'POST', body });
-    await until(() => tokens.requests.length > 0);
-    body.destroy(new Error('the file is gone'));
-    await expect(call).rejects.toThrow('the file is gone');
-    release();
-    await provider.getToken();
-    await sleep(20);
-    expect(api.requests).toHaveLength(0);
   });
 
   it('leaves the error of a network as it is', async () => {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { Agent } from 'node:http';
 import { connect } from 'node:net';
@@ -7,7 +8,7 @@ import { afterEach, describe, expect, it, test } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
-import axios, { AxiosHeaders, type AxiosRequestConfig } from 'axios';
+import axios, { type AxiosError, AxiosHeaders, type AxiosRequestConfig } from 'axios';
 import {
   type Clock,
   genericOAuth2,
@@ -18,11 +19,12 @@ import {
   TokenProvider,
   TokenUnavailableError,
   withoutToken,
+  withToken,
 } from 'nestjs-identity-m2m';
 import { lastValueFrom, retry, Subscription } from 'rxjs';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { json, TestServer } from './support/http-server.js';
+import { type Answer, json, TestServer } from './support/http-server.js';
 import { reachablePaths } from './support/reachable-paths.js';
 import { TestTokenServer } from './support/token-server.js';
 
@@ -116,6 +118,13 @@ describe('a call through HttpService', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
+  it('takes a URL object for its address, as axios does where there is no base address', async () => {
+    const { http, api, elsewhere } = await setUp();
+    for (const { url } of [api, elsewhere]) await lastValueFrom(http.get(new URL('/a?b', url) as unknown as string));
+    expect([...api.requests, ...elsewhere.requests].map(({ url }) => url)).toEqual(['/a?b', '/a?b']);
+    expect([sentTo(api), sentTo(elsewhere)]).toEqual([['Bearer token-1'], [undefined]]);
+  });
+
   it('does not carry the token to an origin that is not bound', async () => {
     const { http, elsewhere, tokens } = await setUp();
     await http.axiosRef.get(elsewhere.url);
@@ -201,6 +210,35 @@ describe('a call through HttpService', () => {
     const reset: unknown = await http.axiosRef.get('/', config).catch((error: unknown) => error);
     expect(reachablePaths(token, reset)).toEqual([]);
     expect(JSON.stringify(reset)).not.toContain(token);
+  });
+
+  test.each<[string, () => AxiosRequestConfig]>([
+    ['as it is', () => ({})],
+    ['with redirects', () => ({ maxRedirects: 5 })],
+    ['by an agent of the application’s', () => ({ httpAgent: new Agent({ keepAlive: true }) })],
+  ])('leaves an error that leads to no other call’s token: %s', async (_name, config) => {
+    const { http, api, provider } = await setUp({ http: config() });
+    const token = (await provider.getToken()).reveal();
+    const errors: unknown[] = [];
+    for (const answer of [json(500, {}), (_request, response) => response.socket!.resetAndDestroy()] as Answer[]) {
+      api.answer = answer;
+      errors.push(await http.axiosRef.get(api.url).catch((error: unknown) => error));
+    }
+    let release!: () => void;
+    api.answer = (_request, response) => (release = () => response.end('{}'));
+    const other = http.axiosRef.get(api.url);
+    while (api.requests.length < 3) await new Promise(setImmediate);
+    const reached = errors.flatMap((error) => reachablePaths(token, error));
+    const printed = errors.map((error) => inspect(error, { depth: 20 }) + JSON.stringify(error)).join('');
+    release();
+    await other;
+    expect(reached).toEqual([]);
+    expect(printed.includes(token)).toBe(false);
+    api.answer = json(200, {});
+    for (const error of errors) {
+      const { config } = error as AxiosError;
+      await expect(http.axiosRef.request(config!)).resolves.toMatchObject({ status: 200 });
+    }
   });
 
   it('does not hand the token to a call elsewhere through headers that calls share', async () => {
@@ -308,6 +346,19 @@ describe('a call that has not got all day', () => {
     release();
   });
 
+  it('has as much time as a timer can take where its timeout is longer than that', async () => {
+    const { http, api, tokens, release } = await withSlowTokens();
+    // A timer that was given too long a time fires before one of 20 ms does.
+    api.answer = (_request, response) => void setTimeout(() => response.end('{}'), 20);
+    const config = { timeout: 2 ** 31 };
+    const call = http.axiosRef.get('/', withToken({ scope: 'another' }, config));
+    while (tokens.requests.length === 1) await new Promise(setImmediate);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    release();
+    await expect(call).resolves.toMatchObject({ status: 200 });
+    expect(config.timeout).toBe(2 ** 31);
+  });
+
   it('is held to its timeout while it waits for a token', async () => {
     const { http, provider, tokens } = await setUp();
     tokens.fault = () => {};
@@ -378,6 +429,16 @@ describe('a call that is answered with 401', () => {
       await http.axiosRef.get('/broken').catch(() => {});
     }
     expect(tokens.requests).toHaveLength(2);
+  });
+
+  it('is sent again although the API has just refused tokens of another scope', async () => {
+    const { http, api } = await setUp();
+    api.answer = json(401, {});
+    await http.axiosRef.get('/', withToken({ scope: 'admin' })).catch(() => {});
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2']);
+    api.answer = rejecting('token-3');
+    await expect(http.axiosRef.get('/', withToken({ scope: 'users' }))).resolves.toMatchObject({ status: 200 });
+    expect(sentTo(api).slice(2)).toEqual(['Bearer token-3', 'Bearer token-4']);
   });
 
   it('works the same where 401 counts as success, and for streams', async () => {

@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it, test } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, it, test } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import { Injectable, Module } from '@nestjs/common';
 import { LazyModuleLoader } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import {
+  bearerFetch,
   type CallTokenOptions,
   genericOAuth2,
   type HttpClientOptions,
@@ -22,11 +24,17 @@ import {
   tokenProviderToken,
   withToken,
 } from 'nestjs-identity-m2m';
+import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
+import { lastValueFrom } from 'rxjs';
+import { Agent, request as undiciRequest } from 'undici';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { startApplication } from './support/application.js';
+import { startApplication, type TestApplication } from './support/application.js';
 import type { FetchingApplicationOptions } from './support/child/fetching-application.js';
 import { CertificateAuthority } from './support/certificates.js';
 import { type Answer, json, type ReceivedRequest, TestServer } from './support/http-server.js';
+
+const agent = new Agent();
+afterAll(() => agent.destroy());
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -399,6 +407,65 @@ describe('the clients of many tenants', () => {
     for (const one of [first, second]) expect(await one).toMatchObject({ status: 200 });
   });
 
+  describe.each<[string, (application: TestApplication, tenant: string, url: string) => Promise<unknown>]>([
+    ['HttpService', ({ http }, tenant) => lastValueFrom(http.get('/', withToken({ client: 'tenants', tenant })))],
+    [
+      'bearerFetch',
+      async ({ module }, tenant, url) => {
+        const { provider } = await module.get(M2MClients).choose({ client: 'tenants', tenant });
+        return (await bearerFetch(provider)(url)).text();
+      },
+    ],
+    [
+      'undici',
+      async ({ module }, tenant, url) => {
+        const { provider } = await module.get(M2MClients).choose({ client: 'tenants', tenant });
+        await provider.getToken();
+        const dispatcher = agent.compose(bearerInterceptor(provider));
+        return (await undiciRequest(url, { dispatcher, method: 'POST', body: Readable.from(['x']) })).body.text();
+      },
+    ],
+  ])('whose calls go by %s', (_name, call) => {
+    it('have their tokens revoked after the calls that are under way when they give way, and once', async () => {
+      const application = await withTenants({ maxTenants: 1 }, undefined, { revokeOnShutdown: true });
+      const { api, revoked, granted } = application;
+      let release!: () => void;
+      const held = new Promise<void>((resolve) => (release = resolve));
+      let revokedMeanwhile = 0;
+      api.answer = async (request, response) => {
+        await held;
+        if (revoked.includes(request.headers.authorization!.slice('Bearer '.length))) revokedMeanwhile += 1;
+        response.end('{}');
+      };
+      const tenants = Array.from({ length: 5 }, (_, index) => `tenant-${index}`);
+      const calls: Promise<unknown>[] = [];
+      for (const tenant of tenants) {
+        calls.push(call(application, tenant, api.url));
+        await until(() => api.requests.length === calls.length);
+      }
+      release();
+      await Promise.all(calls);
+      // The one that was used last has not given way.
+      await until(() => revoked.length === tenants.length - 1);
+      expect(revokedMeanwhile).toBe(0);
+      await application.module.close();
+      expect(revoked.toSorted()).toEqual(granted.map((one, index) => tokenFor(one, index + 1)).toSorted());
+    });
+  });
+
+  it('are ended with the application where they gave way and their last calls are still under way', async () => {
+    const { call, module, api, revoked } = await withTenants({ maxTenants: 1 }, undefined, { revokeOnShutdown: true });
+    await call('a');
+    api.answer = () => {};
+    const calls = ['a', 'b'].map((tenant) => call(tenant).catch(() => {}));
+    await until(() => api.requests.length === 3);
+    await module.close();
+    expect(revoked).toHaveLength(2);
+    await api.close();
+    await Promise.all(calls);
+    expect(revoked).toHaveLength(2);
+  });
+
   it('are let go once they have not been used for long, without another call, with their timers and tokens', async () => {
     const clock = new ManualClock();
     const { call, asked, revoked, granted, requestsTo } = await withTenants({ idleSeconds: 60 }, clock, {
@@ -447,6 +514,20 @@ describe('the clients of many tenants', () => {
     }
     delete behaviour.perTenant;
     await expect(call('acme')).resolves.toMatchObject({ status: 200 });
+  });
+
+  it('hold up no call for longer than it has time, nor one that was cancelled', async () => {
+    const { http, behaviour, asked, api } = await withTenants({}, new ManualClock());
+    behaviour.perTenant = () => new Promise(() => {});
+    const wanted: CallTokenOptions = { client: 'tenants', tenant: 'acme' };
+    await expect(http.axiosRef.get('/', withToken(wanted, { timeout: 30 }))).rejects.toMatchObject({
+      code: 'ECONNABORTED',
+    });
+    const aborting = new AbortController();
+    const aborted = http.axiosRef.get('/', withToken(wanted, { signal: aborting.signal }));
+    setImmediate(() => aborting.abort());
+    await expect(aborted).rejects.toMatchObject({ code: 'ERR_CANCELED' });
+    expect([asked, api.requests.length]).toEqual([['acme'], 0]);
   });
 
   it('end with the application: their tokens are revoked, and no timer is left', async () => {

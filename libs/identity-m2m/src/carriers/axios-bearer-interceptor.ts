@@ -1,17 +1,22 @@
+import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
   type AxiosAdapter,
-  AxiosError,
   AxiosHeaders,
   type AxiosInstance,
   type AxiosResponse,
   type InternalAxiosRequestConfig,
   isAxiosError,
 } from 'axios';
+import { MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
+import { untilAborted } from '../foundation/until-aborted.js';
+import { AxiosCancellation } from './axios-cancellation.js';
 import { proxyChoice } from './axios-proxy.js';
 import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-request-options.js';
+import { ClientCertificateAgent } from './client-certificate-agent.js';
+import { refusalTransport } from './axios-refusal-transport.js';
 import { isReplayableBody } from './replayable-body.js';
-import { hideConnections, redactRequest } from './request-redaction.js';
+import { hideConnections, hideConnectionsOfAgents, redactRequest } from './request-redaction.js';
 import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
 
 /** A client that may put its token on a call. */
@@ -19,6 +24,8 @@ export interface CarrierChoice {
   readonly carrier: TokenCarrier;
   /** Where relative URLs of its calls lead. */
   readonly baseUrl: string | undefined;
+  /** By which its calls to https addresses go; shows the certificate that its tokens are bound to, if they are. */
+  readonly httpsAgent: Agent | undefined;
 }
 
 export interface AxiosBearerInterceptorOptions {
@@ -34,17 +41,13 @@ export interface AxiosBearerInterceptorOptions {
  * The interceptor itself does no more than to step between axios and the call's adapter. Only there is the call as it
  * goes to the wire: address joined, body serialised, every other interceptor done. And only there can it be sent a
  * second time without any of that being done twice.
- *
- * @throws Error for the process-global axios, whose calls are anybody's.
  */
 export function installAxiosBearerInterceptor(instance: AxiosInstance, options: AxiosBearerInterceptorOptions): void {
-  if (instance === (axios as AxiosInstance)) {
-    throw new Error(
-      'The bearer interceptor was to be installed on the process-global axios, which would put tokens on the calls of every library in this process. Give it an instance of its own: axios.create().',
-    );
-  }
   instance.interceptors.request.use(
     (config) => {
+      // axios takes a URL object as well, whatever its types say, but not where there is a base address.
+      const { url } = config as { url?: string | URL };
+      if (typeof url === 'object') config.url = url.href;
       if (isWithoutToken(config) || isWrapped(config.adapter)) return config;
       config.adapter = wrap(config.adapter, options);
       return config;
@@ -54,7 +57,10 @@ export function installAxiosBearerInterceptor(instance: AxiosInstance, options: 
   );
   // Here and not where a call is sent: reading an answer can fail as well, once it has arrived.
   instance.interceptors.response.use(undefined, (error: unknown) => {
-    if (isAxiosError(error)) for (const request of [error.request, error.response?.request]) hideConnections(request);
+    if (isAxiosError(error)) {
+      for (const request of [error.request, error.response?.request]) hideConnections(request);
+      if (error.config) hideConnectionsOfAgents(error.config);
+    }
     return Promise.reject(error);
   });
 }
@@ -85,32 +91,63 @@ async function dispatch(
   { own, choose }: AxiosBearerInterceptorOptions,
 ): Promise<AxiosResponse> {
   const wanted = wantedToken(asked);
-  const isOthers = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
-  const { carrier, baseUrl } = isOthers ? await choose(wanted) : own;
-  // A call for another client that gives no base address of its own means that client's.
-  const config = isOthers && asked.baseURL === own.baseUrl ? { ...asked, baseURL: baseUrl } : asked;
+  const cancellation = new AxiosCancellation(asked);
+  try {
+    const isOthers = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
+    const choice = isOthers ? await untilAborted(choose(wanted), cancellation.signal()) : own;
+    const config = choice === own ? asked : asIfOf(choice, own, asked);
+    return await sendBy(choice.carrier, { config, wanted, send, cancellation });
+  } finally {
+    cancellation.release();
+  }
+}
+
+interface Call {
+  readonly config: InternalAxiosRequestConfig;
+  readonly wanted: CallTokenOptions | undefined;
+  readonly send: AxiosAdapter;
+  readonly cancellation: AxiosCancellation;
+}
+
+async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellation }: Call): Promise<AxiosResponse> {
   const url = finalUrl(config);
   if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return send(config);
   const isBound = (address: string) => carrier.isBound(address);
   const proxy = proxyChoice(config, url, isBound);
   if (proxy === 'refused') return send(config);
-  const cancellation = new Cancellation(config);
-  try {
-    const result = await carrier.call<Result>({
-      method: (config.method ?? 'get').toUpperCase(),
-      url,
-      token: wanted,
-      signal: () => cancellation.signal(),
-      send: (authorization) => sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct' }),
-      about: ({ response }) => response && aboutToken(response),
-      isReplayable: () => isReplayableBody(config.data, carrier.maxReplayBytes),
-      discard: ({ response }) => discard(response),
-    });
-    if (!result.ok) throw result.error;
-    return result.response;
-  } finally {
-    cancellation.release();
-  }
+  const isReplayable = () => isReplayableBody(config.data, carrier.replay.maxBytes);
+  const mayBeMended = (status: number | undefined) => carrier.isRefusal(status) && isReplayable();
+  const result = await carrier.call<Result>({
+    method: (config.method ?? 'get').toUpperCase(),
+    url,
+    token: wanted,
+    signal: () => cancellation.signal(),
+    send: (authorization) => {
+      cancellation.throwIfEnded();
+      return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct', mayBeMended });
+    },
+    about: ({ response }) => response && aboutToken(response),
+    isReplayable,
+    discard: ({ response }) => discard(response),
+  });
+  if (!result.ok) throw result.error;
+  return result.response;
+}
+
+/**
+ * A call for another client, of which what it does not say itself is as that client has it: base address and agent. An
+ * agent of the application's serves both clients where the other has none; a certificate is of one client alone.
+ */
+function asIfOf(
+  { baseUrl, httpsAgent }: CarrierChoice,
+  own: CarrierChoice,
+  config: InternalAxiosRequestConfig,
+): InternalAxiosRequestConfig {
+  const adapted = { ...config };
+  if (config.baseURL === own.baseUrl) adapted.baseURL = baseUrl;
+  const shared = own.httpsAgent instanceof ClientCertificateAgent ? undefined : own.httpsAgent;
+  if (config.httpsAgent === own.httpsAgent) adapted.httpsAgent = httpsAgent ?? shared;
+  return adapted;
 }
 
 function aboutToken({ status, headers }: AxiosResponse): AnswerAboutToken {
@@ -132,13 +169,18 @@ interface Sending {
   readonly isBound: (url: string) => boolean;
   /** Past the proxies that the environment may name. */
   readonly isDirect: boolean;
+  /** Whether an answer of this status may be no more than the reason to send the call again. */
+  readonly mayBeMended: (status: number | undefined) => boolean;
 }
 
 /**
  * Sends a copy of the call, so that the token is on nothing that outlives it: the application's config goes into
  * responses, errors, logs, and calls that others make of it, and its headers may be shared between calls.
  */
-async function sendWith(call: CallAuthorization, { config, send, isBound, isDirect }: Sending): Promise<Result> {
+async function sendWith(
+  call: CallAuthorization,
+  { config, send, isBound, isDirect, mayBeMended }: Sending,
+): Promise<Result> {
   const { authorization, dpop } = call;
   // Set directly: axios would examine a text again that was examined when the token arrived.
   const headers = Object.assign(new AxiosHeaders(), config.headers);
@@ -147,6 +189,10 @@ async function sendWith(call: CallAuthorization, { config, send, isBound, isDire
   const sent = copyOf(config);
   sent.headers = headers;
   if (isDirect) sent.proxy = false;
+  // A timer takes no more, and fires at once where it is given more.
+  if (sent.timeout && sent.timeout > MAX_TIMER_DELAY_MS) sent.timeout = MAX_TIMER_DELAY_MS;
+  const transport = refusalTransport(sent, mayBeMended);
+  if (transport) sent.transport = transport;
   if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound);
   // The fetch adapter asks nobody before it follows a redirect, and not each version heeds maxRedirects.
   if (config.fetchOptions?.redirect !== 'error') sent.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
@@ -163,10 +209,14 @@ async function sendWith(call: CallAuthorization, { config, send, isBound, isDire
   }
 }
 
-/** The spread operator takes five times as long with an object of axios' kind, which has no prototype. */
+/**
+ * The spread operator takes five times as long with an object of axios' kind, which has no prototype; and one list of all
+ * keys takes three times as long as two, because it has members in it that are not enumerable.
+ */
 function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig {
   const copy: Record<PropertyKey, unknown> = {};
-  for (const key of Reflect.ownKeys(config)) copy[key] = config[key as keyof typeof config];
+  for (const key of Object.keys(config)) copy[key] = config[key as keyof typeof config];
+  for (const key of Object.getOwnPropertySymbols(config)) copy[key] = config[key as unknown as keyof typeof config];
   return copy as unknown as InternalAxiosRequestConfig;
 }
 
@@ -225,43 +275,4 @@ function discard(response: AxiosResponse | undefined): void {
 function headerText(value: unknown): string | undefined {
   if (Array.isArray(value)) return value.join(', ');
   return typeof value === 'string' ? value : undefined;
-}
-
-/**
- * What ends a call of axios, as one signal: its `signal`, its `cancelToken` (the older way, which @nestjs/axios uses for
- * each call) and its `timeout`, which axios itself applies only once the call is with the adapter. Made only if somebody
- * has to wait.
- */
-class Cancellation {
-  #controller: AbortController | undefined;
-  #subscription: { cancel?: () => void } | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  readonly #abort = () => this.#controller?.abort();
-
-  constructor(private readonly config: InternalAxiosRequestConfig) {}
-
-  signal(): AbortSignal {
-    if (!this.#controller) {
-      const { signal, cancelToken, timeout } = this.config;
-      this.#controller = new AbortController();
-      if (signal?.aborted || cancelToken?.reason) this.#abort();
-      signal?.addEventListener?.('abort', this.#abort);
-      this.#subscription = cancelToken?.promise.then(this.#abort) as { cancel?: () => void } | undefined;
-      if (timeout) this.#timer = setTimeout(() => this.#controller?.abort(this.#timeoutError()), timeout);
-    }
-    return this.#controller.signal;
-  }
-
-  release(): void {
-    if (!this.#controller) return;
-    this.config.signal?.removeEventListener?.('abort', this.#abort);
-    this.#subscription?.cancel?.();
-    clearTimeout(this.#timer);
-  }
-
-  #timeoutError(): AxiosError {
-    const { timeout, timeoutErrorMessage } = this.config;
-    const message = timeoutErrorMessage ?? `timeout of ${timeout}ms exceeded while waiting for an access token`;
-    return new AxiosError(message, AxiosError.ECONNABORTED, this.config);
-  }
 }

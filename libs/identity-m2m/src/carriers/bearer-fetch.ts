@@ -1,8 +1,9 @@
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
+import { brokenBodySignal } from './broken-body.js';
 import { carrierOf } from './carrier-of.js';
 import { firstHop, followable, type Hop, initOf, nextHop } from './fetch-redirect.js';
 import { isReplayableBody } from './replayable-body.js';
-import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
+import type { AnswerAboutToken, BoundCall, CallAuthorization, TokenCarrier } from './token-carrier.js';
 
 type Fetch = typeof globalThis.fetch;
 
@@ -35,8 +36,9 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
     const fetch = options.fetch ?? globalThis.fetch;
     let hop = firstHop(input, init);
     if (hop.headers.has('authorization') || !isBound(carrier, hop)) return fetch(input, init);
+    const brokenBody = brokenBodySignal(hop.body);
     for (let redirects = 0; ; redirects++) {
-      const response = await carrier.call(boundCall(hop, options.token, fetch, carrier.maxReplayBytes));
+      const response = await carrier.call(boundCall(carrier, hop, { token: options.token, fetch, brokenBody }));
       const next = followable(hop, response) ? nextHop(hop, response, redirects) : undefined;
       if (!next) return redirects > 0 ? redirected(response) : response;
       if (!isBound(carrier, next)) return redirected(await fetch(next.url, initOf(next, next.headers, 'follow')));
@@ -49,16 +51,25 @@ function isBound(carrier: TokenCarrier, { url, headers }: Hop): boolean {
   return carrier.isBound(url, headers.get('host'));
 }
 
-function boundCall(hop: Hop, token: GetTokenOptions | undefined, fetch: Fetch, maxReplayBytes: number) {
+interface HopDetails {
+  readonly token: GetTokenOptions | undefined;
+  readonly fetch: Fetch;
+  readonly brokenBody: AbortSignal | undefined;
+}
+
+function boundCall({ replay }: TokenCarrier, hop: Hop, { token, fetch, brokenBody }: HopDetails): BoundCall<Response> {
   return {
     method: hop.method,
     url: hop.url,
     token,
-    send: (authorization: CallAuthorization) => send(hop, authorization, fetch),
+    send: (authorization) => {
+      brokenBody?.throwIfAborted();
+      return send(hop, authorization, fetch);
+    },
     about: aboutToken,
-    isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, maxReplayBytes),
-    discard: ({ body }: Response) => void body?.cancel().catch(() => {}),
-    signal: () => hop.signal ?? new AbortController().signal,
+    isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, replay.maxBytes),
+    discard: ({ body }) => void body?.cancel().catch(() => {}),
+    signal: () => AbortSignal.any([hop.signal, brokenBody].filter((signal) => signal !== undefined)),
   };
 }
 

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../foundation/clock.js';
 import type { TokenProvider } from '../token/token-provider.js';
-import { DEFAULT_MAX_REPLAY_BYTES, TokenCarrier } from './token-carrier.js';
+import { DEFAULT_REPLAY_POLICY, type ReplayPolicy } from './replay-policy.js';
+import { TokenCarrier } from './token-carrier.js';
 
 const carriers = new WeakMap<TokenProvider, TokenCarrier>();
 
@@ -13,11 +14,11 @@ const carriers = new WeakMap<TokenProvider, TokenCarrier>();
 export function carrierOf(
   provider: TokenProvider,
   clock: Clock = systemClock,
-  maxReplayBytes: number = DEFAULT_MAX_REPLAY_BYTES,
+  replay: ReplayPolicy = DEFAULT_REPLAY_POLICY,
 ): TokenCarrier {
   const existing = carriers.get(provider);
   if (existing) return existing;
-  const carrier = new TokenCarrier(provider, clock, maxReplayBytes);
+  const carrier = new TokenCarrier(provider, clock, replay);
   carriers.set(provider, carrier);
   return carrier;
 }

@@ -1,3 +1,4 @@
+import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import axios, { type CreateAxiosDefaults } from 'axios';
 import type { ClientConfiguration } from '../config/client-configuration.js';
@@ -8,6 +9,7 @@ import { type BoundedFetch, createBoundedFetch } from '../foundation/bounded-fet
 import type { Clock } from '../foundation/clock.js';
 import { definedOnly } from '../foundation/defined-only.js';
 import { EventStream } from '../foundation/event-stream.js';
+import type { AccessToken } from '../token/access-token.js';
 import { ManagedTokenProvider } from '../token/managed-token-provider.js';
 import type { TokenProvider } from '../token/token-provider.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
@@ -39,7 +41,9 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   readonly carrier: TokenCarrier;
   readonly http: HttpService;
   readonly baseUrl: string | undefined;
+  readonly httpsAgent: Agent | undefined;
   readonly #revocation: TokenRevocation | undefined;
+  #revoked: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
   readonly #apiHeaders: Readonly<Record<string, string>>;
@@ -57,13 +61,17 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
     const acquisition = tokenAcquisition(configuration, { server, dpop, fetch }, surroundings);
     this.provider = tokenProvider(configuration, { acquisition, dpop, server }, surroundings);
-    this.carrier = carrierOf(this.provider, clock, configuration.maxReplayBytes);
+    this.carrier = carrierOf(this.provider, clock, {
+      maxBytes: configuration.maxReplayBytes,
+      statuses: configuration.replayStatuses,
+    });
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {
       const agent = new ClientCertificateAgent(() => authentication.readIdentity());
       this.provider.events.subscribe(({ type }) => type === 'credential.rotated' && agent.retireConnections());
       this.#certificateAgent = agent;
     }
+    this.httpsAgent = (httpDefaults?.httpsAgent as Agent | undefined) ?? this.#certificateAgent;
     this.http = this.#httpService(this);
     if (configuration.revokeOnShutdown) {
       this.#revocation = new TokenRevocation({ clientId, server, acquisition, fetch, clock });
@@ -73,17 +81,22 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   /** The same `HttpService` with tokens of another provider, such as one that a test has put in the place of this one's. */
   httpWith(provider: TokenProvider): HttpService {
     if (provider === this.provider) return this.http;
-    return this.#httpService({ carrier: carrierOf(provider), baseUrl: this.baseUrl });
+    const { baseUrl, httpsAgent } = this;
+    return this.#httpService({ carrier: carrierOf(provider), baseUrl, httpsAgent });
   }
 
   /**
    * Lets go of it while calls may still be under way: nothing is done any more without being asked for, and the calls are
-   * served to their end.
+   * served to their end. Only then are the tokens revoked, where that was asked for.
    */
   async retire(): Promise<void> {
     this.provider.stopRefreshing();
     this.#certificateAgent?.retireConnections();
-    await this.#revocation?.revoke(this.provider.heldTokens());
+    if (!this.#revocation) return;
+    // Calls that it was chosen for a moment ago have not begun yet.
+    await new Promise(setImmediate);
+    await this.carrier.whenIdle();
+    await this.#revoke(this.provider.heldTokens());
   }
 
   /** Ends it: token requests under way, and the tokens themselves where that was asked for. Once. */
@@ -96,16 +109,21 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const tokens = this.provider.heldTokens();
     this.provider.dispose();
     this.#certificateAgent?.retireConnections();
-    await this.#revocation?.revoke(tokens);
+    await this.#revoke(tokens);
+  }
+
+  /** Once: it may be shut down while it retires. */
+  async #revoke(tokens: readonly AccessToken[]): Promise<void> {
+    this.#revoked ??= this.#revocation?.revoke(tokens);
+    await this.#revoked;
   }
 
   #httpService(own: CarrierChoice): HttpService {
     const instance = axios.create({
       // A token cannot follow a redirect to another place, and axios is faster without its redirect layer.
       maxRedirects: 0,
-      ...(this.#certificateAgent && { httpsAgent: this.#certificateAgent }),
       ...definedOnly(this.httpDefaults),
-      ...definedOnly({ baseURL: this.baseUrl }),
+      ...definedOnly({ baseURL: this.baseUrl, httpsAgent: this.httpsAgent }),
     });
     for (const [name, value] of Object.entries(this.#apiHeaders)) instance.defaults.headers.common[name] ??= value;
     installAxiosBearerInterceptor(instance, { own, choose: this.surroundings.choose });

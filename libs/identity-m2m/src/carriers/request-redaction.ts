@@ -1,3 +1,4 @@
+import type { InternalAxiosRequestConfig } from 'axios';
 import type { CallAuthorization } from './token-carrier.js';
 
 /**
@@ -22,9 +23,20 @@ export function redactRequest(request: unknown, { authorization, dpop }: CallAut
  */
 export function hideConnections(request: unknown): void {
   for (const one of requestsOf(request)) {
-    for (const holder of [one, one.res, one._options]) if (isObject(holder)) hideConnectionsOf(holder);
+    for (const holder of [one, one.res, one._options]) if (isObject(holder)) hideMembers(holder, CONNECTIONS);
   }
 }
+
+/**
+ * The same for agents that a config names: theirs are the connections of all calls, and axios writes a config out with the
+ * error that it belongs to. The agents stay where they are, so that the config can be sent again.
+ */
+export function hideConnectionsOfAgents({ httpAgent, httpsAgent }: InternalAxiosRequestConfig): void {
+  for (const agent of [httpAgent, httpsAgent] as unknown[]) if (isObject(agent)) hideMembers(agent, AGENT_CONNECTIONS);
+}
+
+const CONNECTIONS = ['socket', 'client', 'agent', 'agents'];
+const AGENT_CONNECTIONS = ['sockets', 'freeSockets', 'requests'];
 
 /** follow-redirects has a request of its own around each of Node's, with the options for the next hop. */
 function requestsOf(request: unknown): AnyObject[] {
@@ -60,10 +72,10 @@ function redactTexts(holders: unknown, key: string, secrets: readonly string[]):
   if (Array.isArray(holders)) for (const holder of holders) redactText(holder, key, secrets);
 }
 
-function hideConnectionsOf(holder: AnyObject): void {
+function hideMembers(holder: AnyObject, names: readonly string[]): void {
   // Since Node.js 22 a request keeps its socket under a symbol.
   const symbols = Object.getOwnPropertySymbols(holder).filter(({ description }) => description === 'kSocket');
-  for (const key of ['socket', 'client', 'agent', 'agents', ...symbols]) {
+  for (const key of [...names, ...symbols]) {
     let value = Object.getOwnPropertyDescriptor(holder, key)?.value as unknown;
     if (!isObject(value)) continue;
     const accessor = { get: () => value, set: (changed: unknown) => void (value = changed) };

@@ -22,6 +22,8 @@ const RESOLVE_TIMEOUT_MS = 10_000;
 export class TenantClients {
   /** In the order of their last use, the longest ago first. */
   readonly #entries = new Map<string, Entry>();
+  /** Those that gave way and still have something to do. */
+  readonly #retiring = new Set<OutboundClient>();
   #cancelTimer: (() => void) | undefined;
   #isStopped = false;
 
@@ -59,6 +61,7 @@ export class TenantClients {
 
   *all(): Iterable<OutboundClient> {
     for (const { made } of this.#entries.values()) if (made) yield made;
+    yield* this.#retiring;
   }
 
   #begin(tenant: string, now: Instant): Entry {
@@ -67,7 +70,7 @@ export class TenantClients {
       (client) => {
         entry.made = client;
         // It may have had to give way before it was made.
-        if (this.#isStopped || this.#entries.get(tenant) !== entry) void client.retire();
+        if (this.#isStopped || this.#entries.get(tenant) !== entry) this.#retire(client);
       },
       // The next call may ask again.
       () => {
@@ -99,9 +102,13 @@ export class TenantClients {
         return;
       }
       this.#entries.delete(tenant);
-      // Its last calls may be under way.
-      void made?.retire();
+      if (made) this.#retire(made);
     }
+  }
+
+  #retire(client: OutboundClient): void {
+    this.#retiring.add(client);
+    void client.retire().finally(() => this.#retiring.delete(client));
   }
 }
 

@@ -1,7 +1,9 @@
 import type { Clock } from '../foundation/clock.js';
 import type { AccessToken } from '../token/access-token.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { ReceiverBrake } from './receiver-brake.js';
+import { tokenKey } from '../token/token-parameters.js';
+import type { ReplayPolicy } from './replay-policy.js';
+import { ReceiverBrake, receiverKey } from './receiver-brake.js';
 import { parseUrl } from '../foundation/parse-url.js';
 
 /** The headers by which a call is authorised: `Authorization`, and for a token bound to a key its proof. */
@@ -26,7 +28,7 @@ export interface BoundCall<Response> {
   readonly url: string;
   /** Which token it wants; undefined for the client's usual one. */
   readonly token: GetTokenOptions | undefined;
-  /** Sends the call with these headers on it. Called at most three times. */
+  /** Sends the call with these headers on it. Called at most four times: twice, and each time once more for the nonce of a proof. */
   send(authorization: CallAuthorization): Promise<Response>;
   /** undefined where no answer came. */
   about(response: Response): AnswerAboutToken | undefined;
@@ -37,9 +39,6 @@ export interface BoundCall<Response> {
   /** Ends the wait for a token. Asked for only if there is a wait. */
   signal(): AbortSignal;
 }
-
-/** Longest body that is sent a second time where nothing else is said, in bytes. */
-export const DEFAULT_MAX_REPLAY_BYTES = 1_048_576;
 
 /** Most origins that a refusal is told of. */
 const MAX_REFUSED_ORIGINS = 100;
@@ -55,12 +54,13 @@ export class TokenCarrier {
   /** Renewals under way, by the token that was rejected: all calls share one whose token was rejected meanwhile. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
   readonly #refusedOrigins = new Set<string>();
+  #callsUnderWay = 0;
+  #tellIdle: (() => void)[] = [];
 
   constructor(
     private readonly provider: TokenProvider,
     clock: Clock,
-    /** Longest body that is sent a second time, in bytes. */
-    readonly maxReplayBytes: number,
+    readonly replay: ReplayPolicy,
   ) {
     this.#brake = new ReceiverBrake(clock);
   }
@@ -80,6 +80,11 @@ export class TokenCarrier {
     return this.isBound(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
   }
 
+  /** Whether an answer may mean that the token is good no longer: 401, if the policy does not say otherwise. */
+  isRefusal(status: number | undefined): boolean {
+    return status !== undefined && this.replay.statuses.includes(status);
+  }
+
   /** The token where it can go on a call at once and without a proof, which is nearly always. */
   peekBearer(wanted: GetTokenOptions | undefined): AccessToken | undefined {
     const token = this.provider.peek(wanted);
@@ -87,15 +92,37 @@ export class TokenCarrier {
   }
 
   /**
-   * Sends a call to a bound address with the token on it, a second time if a 401 was answered that a newer token may
-   * mend.
+   * Sends a call to a bound address with the token on it, a second time if a 401, or what is taken for one, was answered
+   * that a newer token may mend.
    *
    * @throws `TokenUnavailableError`, and nothing has been sent; the reason of the call's signal while it waits; whatever
    * `send` throws.
    */
   async call<Response>(call: BoundCall<Response>): Promise<Response> {
-    const token = this.provider.peek(call.token) ?? (await this.#wait(call));
-    return this.finish(call, token, await this.#send(call, token));
+    this.callBegins();
+    try {
+      const token = this.provider.peek(call.token) ?? (await this.#wait(call));
+      const response = await this.#send(call, token);
+      return this.#isMendable(call, response) ? await this.#mend(call, token, response) : response;
+    } finally {
+      this.callEnds();
+    }
+  }
+
+  /** For whoever sends a call without {@link call}. */
+  callBegins(): void {
+    this.#callsUnderWay += 1;
+  }
+
+  callEnds(): void {
+    this.#callsUnderWay -= 1;
+    if (this.#callsUnderWay > 0) return;
+    for (const tell of this.#tellIdle.splice(0)) tell();
+  }
+
+  /** Resolves when no call is under way: the tokens may be revoked. */
+  async whenIdle(): Promise<void> {
+    if (this.#callsUnderWay > 0) await new Promise<void>((resolve) => this.#tellIdle.push(resolve));
   }
 
   /**
@@ -104,16 +131,25 @@ export class TokenCarrier {
    * @throws Whatever `send` throws.
    */
   async finish<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
+    return this.#isMendable(call, response) ? this.#mend(call, token, response) : response;
+  }
+
+  #isMendable<Response>(call: BoundCall<Response>, response: Response): boolean {
     const about = call.about(response);
-    if (about?.status !== 401 || !isAboutToken(about.challenges) || !call.isReplayable()) return response;
+    return about !== undefined && this.isRefusal(about.status) && isAboutToken(about.challenges) && call.isReplayable();
+  }
+
+  /** Sends it again with another token; what it was answered already, where there is none. */
+  async #mend<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
     const origin = originOf(call.url);
-    const renewed = await this.#replacementFor(token, call, origin);
+    const receiver = receiverKey(tokenKey(call.token ?? {}), origin);
+    const renewed = await this.#replacementFor(token, call, receiver);
     if (!renewed || call.signal().aborted) return response;
     call.discard(response);
     const { client, events } = this.provider;
     events.emit({ type: 'call.replayed', client, origin, fingerprint: renewed.fingerprint });
     const second = await this.#send(call, renewed);
-    this.#brake.renewalEnded(origin, call.about(second)?.status === 401 ? 'did not help' : 'helped');
+    this.#brake.renewalEnded(receiver, this.isRefusal(call.about(second)?.status) ? 'did not help' : 'helped');
     return second;
   }
 
@@ -151,23 +187,27 @@ export class TokenCarrier {
   async #replacementFor<Response>(
     rejected: AccessToken,
     call: BoundCall<Response>,
-    origin: string,
+    receiver: string,
   ): Promise<AccessToken | undefined> {
     const current = this.provider.peek(call.token);
     if (current && !current.equals(rejected)) return current;
     const shared = this.#renewals.get(rejected);
-    if (!shared && !this.#brake.mayForceRenewal(origin)) return undefined;
-    return untilAborted(shared ?? this.#renew(rejected, call.token, origin), call.signal());
+    if (!shared && !this.#brake.mayForceRenewal(receiver)) return undefined;
+    return untilAborted(shared ?? this.#renew(rejected, call.token, receiver), call.signal());
   }
 
   /** Never rejects: the caller learns more from the 401 than from a failed attempt to mend it, which has an event. */
-  #renew(rejected: AccessToken, wanted: GetTokenOptions | undefined, origin: string): Promise<AccessToken | undefined> {
+  #renew(
+    rejected: AccessToken,
+    wanted: GetTokenOptions | undefined,
+    receiver: string,
+  ): Promise<AccessToken | undefined> {
     const renewed = this.provider
       .renewToken(rejected, wanted)
       .catch(() => undefined)
       .then((token) => {
         this.#renewals.delete(rejected);
-        if (!token) this.#brake.renewalEnded(origin, 'did not help');
+        if (!token) this.#brake.renewalEnded(receiver, 'did not help');
         return token;
       });
     this.#renewals.set(rejected, renewed);

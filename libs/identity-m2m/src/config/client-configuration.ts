@@ -46,6 +46,7 @@ export interface ClientConfiguration {
   readonly classifyError: TokenErrorClassifier | undefined;
   readonly maxTokens: number;
   readonly maxReplayBytes: number;
+  readonly replayStatuses: readonly number[];
   readonly revokeOnShutdown: boolean;
   readonly http: HttpAllowance;
   readonly unsafeExpiredTokenGraceMs: number;
@@ -84,6 +85,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     classifyError: options.classifyError,
     maxTokens: options.maxTokens ?? 100,
     maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
+    replayStatuses: options.replayStatuses ?? [401],
     revokeOnShutdown: options.revokeOnShutdown ?? false,
     http: httpAllowance(options.unsafeAllowHttp, production),
     unsafeExpiredTokenGraceMs: (options.unsafeExpiredTokenGraceSeconds ?? 0) * 1000,

@@ -115,6 +115,12 @@ export interface ClientOptions extends TokenParameters {
   /** Longest body of a call that is sent again after a 401, in bytes. Default: 1,048,576. 0 turns it off. */
   readonly maxReplayBytes?: number;
 
+  /**
+   * Answers upon which a call is sent again with a newer token. Default: [401]. Add 403 for an API that refuses tokens
+   * which are good no longer in that way. One that says `insufficient_scope` is passed on all the same.
+   */
+  readonly replayStatuses?: readonly (401 | 403)[];
+
   /** Tells the identity provider at shutdown that the tokens are not needed any more (RFC 7009). Default: false. */
   readonly revokeOnShutdown?: boolean;
 

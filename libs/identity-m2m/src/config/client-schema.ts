@@ -89,6 +89,10 @@ export const clientSchema = z.strictObject({
   classifyError: aFunction('a function of the answer').optional(),
   maxTokens: quantity('tokens', 2, 100_000).optional(),
   maxReplayBytes: quantity('bytes', 0, Number.MAX_SAFE_INTEGER).optional(),
+  replayStatuses: field<readonly (401 | 403)[]>(
+    'a list of 401, 403 or both',
+    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => one === 401 || one === 403),
+  ).optional(),
   revokeOnShutdown: flag.optional(),
   unsafeAllowHttp: flag.optional(),
   unsafeExpiredTokenGraceSeconds: quantity('seconds', 0, 600).optional(),

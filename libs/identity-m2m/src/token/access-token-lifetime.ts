@@ -2,7 +2,7 @@
 export const MAX_LIFETIME_SECONDS = 30 * 24 * 3600;
 
 /** Lifetime assumed where nothing says how long a token lives, in seconds. */
-export const DEFAULT_LIFETIME_SECONDS = 300;
+const DEFAULT_LIFETIME_SECONDS = 300;
 
 /** What is known about how long a token will live. */
 export interface LifetimeEvidence {

@@ -25,7 +25,7 @@ export interface RetryInput {
 }
 
 /** Longest `Retry-After` that is obeyed, in milliseconds. */
-export const MAX_RETRY_AFTER_MS = 3600_000;
+const MAX_RETRY_AFTER_MS = 3600_000;
 
 /**
  * How long to leave the token endpoint alone after a failure, in milliseconds.

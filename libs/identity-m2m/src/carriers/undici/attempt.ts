@@ -6,6 +6,9 @@ import type { Abort, RawHandler, RawHeaders, RawTrailers } from './raw-handler.j
 /** Longest rest of an answer that is read although nobody wants it, so that its connection can be used again. */
 const MAX_DRAINED_BYTES = 65_536;
 
+/** How long the rest of such an answer is waited for, in milliseconds. */
+const MAX_DRAINING_MS = 1000;
+
 interface HeldAnswer {
   readonly status: number;
   readonly headers: RawHeaders;
@@ -23,12 +26,13 @@ export class Attempt implements RawHandler {
   #answer: HeldAnswer | undefined;
   #abort: Abort = () => {};
   #drainedBytes = 0;
+  #draining: NodeJS.Timeout | undefined;
   /** What came although the answer is held: not every dispatcher can pause. */
   #late: (() => void)[] | undefined;
 
   constructor(
     private readonly call: DispatchedCall,
-    private readonly holds: 'all' | 401,
+    private readonly holds: 'all' | 'refusals',
     private readonly onAnswer: (attempt: Attempt) => void,
     /** No answer came. */
     private readonly onFailure: (error: Error) => void,
@@ -54,7 +58,7 @@ export class Attempt implements RawHandler {
   onHeaders(status: number, headers: RawHeaders, resume: () => void, statusText: string): boolean {
     if (status < 200) return this.call.handler.onHeaders(status, headers, resume, statusText);
     this.#isAnswered = true;
-    if (this.holds !== 'all' && status !== this.holds) {
+    if (this.holds !== 'all' && !this.call.isRefusal(status)) {
       return this.call.handler.onHeaders(status, headers, resume, statusText);
     }
     this.#state = 'held';
@@ -71,17 +75,19 @@ export class Attempt implements RawHandler {
       return false;
     }
     this.#drainedBytes += chunk.length;
-    if (this.#drainedBytes > MAX_DRAINED_BYTES) this.#abort(new Error('the rest of the answer is not wanted'));
+    if (this.#drainedBytes > MAX_DRAINED_BYTES) this.#giveUpRest();
     return true;
   }
 
   onComplete(trailers: RawTrailers): void {
+    clearTimeout(this.#draining);
     this.call.disconnected(this.#abort);
     if (this.#state === 'held') this.#later(() => this.#complete(trailers));
     else if (this.#state === 'open') this.#complete(trailers);
   }
 
   onError(error: Error): void {
+    clearTimeout(this.#draining);
     this.call.disconnected(this.#abort);
     if (this.#state === 'held') this.#later(() => this.call.fail(error));
     else if (this.#state === 'open' && this.#isAnswered) this.call.fail(error);
@@ -114,13 +120,18 @@ export class Attempt implements RawHandler {
     }
   }
 
-  /** Reads what is left of the answer and forgets it. */
+  /** Reads what is left of the answer and forgets it. The next attempt may be waiting for this connection. */
   letGo(): void {
     if (this.#state !== 'held') return;
     this.#state = 'let go';
     this.#late = undefined;
     this.call.disconnected(this.#abort);
+    this.#draining = setTimeout(() => this.#giveUpRest(), MAX_DRAINING_MS).unref();
     this.#answer?.resume();
+  }
+
+  #giveUpRest(): void {
+    this.#abort(new Error('the rest of the answer is not wanted'));
   }
 
   #later(event: () => void): void {

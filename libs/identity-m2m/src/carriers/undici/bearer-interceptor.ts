@@ -5,7 +5,7 @@ import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.
 import { carrierOf } from '../carrier-of.js';
 import type { TokenCarrier } from '../token-carrier.js';
 import { inspectHeaders } from './dispatch-headers.js';
-import { DispatchedCall, isReplayable, withAuthorization } from './dispatched-call.js';
+import { DispatchedCall, withAuthorization } from './dispatched-call.js';
 import { toRawHandler } from './raw-handler.js';
 
 export interface BearerInterceptorOptions {
@@ -53,7 +53,6 @@ export function bearerInterceptor(
       toRawHandler(handler).onError(error as Error);
       return false;
     }
-    if (token && !isReplayable(options, carrier)) return dispatch(authorized(options, token), handler);
     const call = new DispatchedCall(dispatch, options, toRawHandler(handler), { url, wanted, carrier });
     if (!token) {
       call.waitAndSend();
