@@ -95,18 +95,23 @@ export class IdentityM2MCoreModule
   implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown
 {
   readonly #endings: (() => void)[];
+  // They lead to the module's options, secrets and all, and must not be seen by whoever prints what has this module in it.
+  readonly #modules: ModulesContainer;
+  readonly #adapterHost: HttpAdapterHost;
 
   constructor(
     private readonly outbound: OutboundClients,
     @Inject(InboundDecisions) inbound: InboundDecisions,
-    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
-    @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+    @Inject(HttpAdapterHost) adapterHost: HttpAdapterHost,
     @Optional() @Inject(VERIFIER) private readonly verifier: AccessTokenVerifier | undefined,
     @Optional() @Inject(GLOBAL_MESSAGE_GUARD) private readonly messageGuard: object | undefined,
   ) {
     super();
     requireOneRoot(modules);
     prepareMessageHandlers(modules);
+    this.#modules = modules;
+    this.#adapterHost = adapterHost;
     this.#endings = [
       logInboundEvents(inbound.events),
       publishEvents(inbound.events, INBOUND_CHANNEL),
@@ -120,9 +125,9 @@ export class IdentityM2MCoreModule
   }
 
   #checkGuards(): void {
-    const handlers = checkGuardPlacement(this.modules, {
+    const handlers = checkGuardPlacement(this.#modules, {
       // A microservice by itself has no adapter.
-      servesHttp: Boolean(this.adapterHost.httpAdapter),
+      servesHttp: Boolean(this.#adapterHost.httpAdapter),
       hasMessageGuard: this.messageGuard !== undefined,
     });
     if (handlers.length === 0) return;
