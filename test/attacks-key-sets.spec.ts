@@ -3,7 +3,7 @@ import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import {
   type AccessTokenVerifier,
@@ -651,6 +651,27 @@ describe('tokens that are known', () => {
     clock.setWallClock(new Date('2030-01-02T00:00:00Z'));
     expect(await outcome(token, by)).toBe('client_expired');
     by.close();
+  });
+
+  it('K8 a new token that many calls bring at once is verified once, and judged for each', async () => {
+    const { subtle } = globalThis.crypto;
+    const verifySignature = jest.spyOn(subtle, 'verify');
+    try {
+      const [token, other] = [fresh(), fresh()];
+      const routes = [{}, { scopes: ['admin'] }, { clients: ['nobody'] }] satisfies RoutePolicy[];
+      const calls = Array.from({ length: 99 }, (_, at) => outcome(token, verifier, routes[at % 3]));
+      expect(new Set(await Promise.all(calls))).toEqual(
+        new Set(['accepted', 'scope_insufficient', 'client_not_allowed']),
+      );
+      expect(verifySignature).toHaveBeenCalledTimes(1);
+      expect(await Promise.all([outcome(other), outcome(`${other.slice(0, -8)}AAAAAAAA`)])).toEqual([
+        'accepted',
+        'signature_invalid',
+      ]);
+      expect(verifySignature).toHaveBeenCalledTimes(3);
+    } finally {
+      verifySignature.mockRestore();
+    }
   });
 
   it('K8 a warm answer is the cold one: any tokens, times, routes, removals and revocations', async () => {

@@ -47,6 +47,8 @@ const ANY_ROUTE: RoutePolicy = {};
 export class AccessTokenVerifier {
   readonly #issuers: ReadonlyMap<string, TrustedIssuer>;
   readonly #verified: VerifiedTokens;
+  /** Signatures that are being verified, by the token: no more than there are calls that wait for it. */
+  readonly #underWay = new Map<string, Promise<VerifiedToken | Refusal>>();
   readonly #surroundings: { readonly hasSeveralIssuers: boolean };
 
   /** What goes on behind the decisions. */
@@ -100,13 +102,29 @@ export class AccessTokenVerifier {
   }
 
   async #verifyAndJudge(signed: SignedToken, route: RoutePolicy): Promise<Verdict> {
-    const verified = await verifySignature(signed);
+    const verified = await this.#verifyOnce(signed);
     if (!verified.ok) return verified;
-    this.#verified.add(verified);
     // It may have taken a while.
-    const { wallMs } = this.options.clock.now();
-    const refusal = claimsRefusal(verified.claims, verified.issuer.policy, wallMs / 1000);
-    return refusal ?? this.#judgeVerified(verified, route, wallMs);
+    const now = this.options.clock.now();
+    const refusal = claimsRefusal(verified.claims, verified.issuer.policy, now.wallMs / 1000);
+    if (refusal) return refusal;
+    if (verified.hasKeyStill(now) === false) return refuse('key_unknown');
+    return this.#judgeVerified(verified, route, now.wallMs);
+  }
+
+  /** A client that has a new token shows it on all of its calls at once. */
+  #verifyOnce(signed: SignedToken): Promise<VerifiedToken | Refusal> {
+    const { token } = signed;
+    const underWay = this.#underWay.get(token);
+    if (underWay) return underWay;
+    const begun = verifySignature(signed)
+      .then((verified) => {
+        if (verified.ok) this.#verified.add(verified);
+        return verified;
+      })
+      .finally(() => this.#underWay.delete(token));
+    this.#underWay.set(token, begun);
+    return begun;
   }
 
   #judgeVerified(verified: VerifiedToken, route: RoutePolicy, nowMs: number): Verdict | Promise<Verdict> {
