@@ -73,8 +73,9 @@ export class Outbox {
   /** Puts the event aside for people to look at, with the reason beside it. */
   async refuse({ file }: Waiting, reason: string): Promise<void> {
     const aside = join(this.#refused, `${Date.now()}-${file}`);
-    await rename(join(this.folder, file), aside);
+    // In this order, so that no event lies there without its reason, even if this process is killed in between.
     await writeFile(`${aside}.reason.txt`, `${reason}\n`);
+    await rename(join(this.folder, file), aside);
   }
 }
 

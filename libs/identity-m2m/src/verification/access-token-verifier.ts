@@ -105,11 +105,9 @@ export class AccessTokenVerifier {
     const verified = await this.#verifyOnce(signed);
     if (!verified.ok) return verified;
     // It may have taken a while.
-    const now = this.options.clock.now();
-    const refusal = claimsRefusal(verified.claims, verified.issuer.policy, now.wallMs / 1000);
-    if (refusal) return refusal;
-    if (verified.hasKeyStill(now) === false) return refuse('key_unknown');
-    return this.#judgeVerified(verified, route, now.wallMs);
+    const { wallMs } = this.options.clock.now();
+    const refusal = claimsRefusal(verified.claims, verified.issuer.policy, wallMs / 1000);
+    return refusal ?? this.#judgeVerified(verified, route, wallMs);
   }
 
   /** A client that has a new token shows it on all of its calls at once. */
