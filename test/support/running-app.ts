@@ -9,6 +9,9 @@ export const TELLS_LIVE_MEMORY = {
   NODE_OPTIONS: `--import=${new URL('child/tells-live-memory.mjs', import.meta.url).href}`,
 };
 
+/** Root without what exempts it from permissions, by a program that Linux comes with. */
+const WITHOUT_EXEMPTION = ['setpriv', '--bounding-set', '-dac_override,-dac_read_search'];
+
 /**
  * An app of the sample as a process of its own, which can be killed as a machine that loses power would. It is what has
  * been built (test/global-setup.mjs does that): Node.js takes twice as long to start with sources to compile.
@@ -28,19 +31,24 @@ export class RunningApp {
   /**
    * @param app Its folder in `apps`.
    * @param environment All that it knows of the world.
-   * @param uid The user it runs as. Default: that of this process.
+   * @param heedsPermissions Whether the permissions of files hold for it also where this process is root's. Default: false.
    * @returns The app once it says that it is ready, with what it says.
    */
   static async start(
     app: string,
     environment: Readonly<Record<string, string>>,
-    uid?: number,
+    heedsPermissions = false,
   ): Promise<{ app: RunningApp; ready: Readonly<Record<string, unknown>> }> {
-    const child = spawn(process.execPath, [path(`apps/${app}/dist/main.js`)], {
+    const isExempt = heedsPermissions && process.getuid?.() === 0;
+    const [command, ...args] = [
+      ...(isExempt ? WITHOUT_EXEMPTION : []),
+      process.execPath,
+      path(`apps/${app}/dist/main.js`),
+    ];
+    const child = spawn(command, args, {
       // Nothing of the machine that runs the tests may have a say in them.
       env: { PATH: process.env.PATH, NO_COLOR: '1', ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      uid,
     });
     const exited = once(child, 'close');
     const running = new RunningApp(child, exited);
