@@ -224,47 +224,50 @@ describe('a token endpoint that is wrong about TLS', () => {
       }),
     });
     const error: unknown = await provider.getToken().catch((error: unknown) => error);
-    expect(error).toMatchObject({ reason: 'outage', cause: { fault: 'network' } });
+    const { reason, cause } = error as { reason: string; cause: { fault: string; cause: NodeJS.ErrnoException } };
     expectSilence([error, provider.status()], []);
     expect(printed(error)).not.toContain(own.key.split('\n')[1]);
     // Who is not known, is not told the secret.
     expect(server.requests).toEqual([]);
     await until(() => server.openConnections === 0, 'the client to let go of its connection');
-    return (error as { cause: { cause: NodeJS.ErrnoException } }).cause.cause.code;
+    expect(`${reason}: ${cause.fault}`).toMatch(/^(?:outage: network|certificate_rejected: certificate)$/);
+    return `${reason}: ${cause.cause.code}`;
   }
 
   it('speaks plain HTTP where TLS is expected', async () => {
     const server = await start();
     server.onConnection = (socket) => socket.write(http(grant()));
-    expect(await ask(server, server.url.replace('http:', 'https:'))).toBe('EPROTO');
+    expect(await ask(server, server.url.replace('http:', 'https:'))).toBe('outage: EPROTO');
   });
 
   it('speaks TLS where plain HTTP is expected', async () => {
     const server = await start(await selfSignedCertificate('127.0.0.1'));
-    expect(await ask(server, server.url.replace('https:', 'http:'))).toMatch(/^(?:HPE_INVALID_CONSTANT|ECONNRESET)$/);
+    expect(await ask(server, server.url.replace('https:', 'http:'))).toMatch(
+      /^outage: (?:HPE_INVALID_CONSTANT|ECONNRESET)$/,
+    );
   });
 
   it('ends the handshake with an alert', async () => {
     const server = await start();
     server.onConnection = (socket) => socket.write(Buffer.from('15030300020228', 'hex'));
-    expect(await ask(server, server.url.replace('http:', 'https:'))).toBe('EPROTO');
+    expect(await ask(server, server.url.replace('http:', 'https:'))).toBe('outage: EPROTO');
   });
 
   it('shows a certificate that nobody vouches for', async () => {
     const server = await start(await selfSignedCertificate('127.0.0.1'));
-    expect(await ask(server, server.url)).toBe('DEPTH_ZERO_SELF_SIGNED_CERT');
+    expect(await ask(server, server.url)).toBe('certificate_rejected: DEPTH_ZERO_SELF_SIGNED_CERT');
   });
 
   it('shows the certificate of another host', async () => {
     const identity = await selfSignedCertificate('elsewhere.example');
     const server = await start(identity);
-    expect(await ask(server, server.url, identity.cert)).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect(await ask(server, server.url, identity.cert)).toBe('certificate_rejected: ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
   it('shows a certificate that has expired', async () => {
     const identity = await selfSignedCertificate('127.0.0.1', { notAfter: new Date(Date.now() - 86_400_000) });
     const server = await start(identity);
-    expect(await ask(server, server.url, identity.cert)).toBe('CERT_HAS_EXPIRED');
+    expect(await ask(server, server.url, identity.cert)).toBe('certificate_rejected: CERT_HAS_EXPIRED');
   });
 
   it('begins a handshake and never ends it', async () => {

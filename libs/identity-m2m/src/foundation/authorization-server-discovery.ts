@@ -8,7 +8,7 @@ import {
   RESPONSE_IS_NOT_JSON,
 } from 'oauth4webapi';
 import { retryAfterMs } from './answer-times.js';
-import type { BoundedFetch } from './bounded-fetch.js';
+import { type BoundedFetch, HttpExchangeError } from './bounded-fetch.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
 import { printableText } from './printable-text.js';
 import type { HttpAllowance } from './secure-url.js';
@@ -17,6 +17,8 @@ import type { HttpAllowance } from './secure-url.js';
 export type DiscoveryFault =
   /** No answer, or one that says to try again later. */
   | 'outage'
+  /** A TLS certificate was rejected: somebody has to correct the trust. */
+  | 'certificate'
   /** Something in front of the server refuses (403). */
   | 'blocked'
   /** Not the metadata of this issuer: somebody has to correct an address. */
@@ -84,6 +86,9 @@ async function request(issuer: URL, algorithm: 'oidc' | 'oauth2', input: Discove
     });
   } catch (cause) {
     input.signal?.throwIfAborted();
+    if (cause instanceof HttpExchangeError && cause.fault === 'certificate') {
+      throw new DiscoveryError('certificate', cause.message, { cause });
+    }
     throw new DiscoveryError('outage', `discovery at ${issuer.href} brought no answer`, { cause });
   }
 }

@@ -1,21 +1,26 @@
 import { type Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { certificateFault } from './certificate-fault.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
 import type { TlsIdentity } from './tls-identity.js';
 
 /** Why an exchange with a server brought no answer that could be read. */
-export type HttpExchangeFault = 'network' | 'timeout' | 'too_large' | 'compressed' | 'not_http';
+export type HttpExchangeFault = 'network' | 'certificate' | 'timeout' | 'too_large' | 'compressed' | 'not_http';
 
 /** An HTTP exchange that brought no readable answer. Arrives as the `cause` of the errors that users see. */
 export class HttpExchangeError extends IdentityM2MError {
   readonly code = 'M2M_HTTP_EXCHANGE_FAILED';
 
+  /** What to do, where that is known. */
+  readonly advice: string | undefined;
+
   constructor(
     readonly fault: HttpExchangeFault,
     message: string,
-    options?: { cause?: unknown },
+    options?: { readonly cause?: unknown; readonly advice?: string | undefined },
   ) {
     super(message, options);
+    this.advice = options?.advice;
   }
 }
 
@@ -145,6 +150,11 @@ function toResponse(message: IncomingMessage, body: Buffer): Response {
 function networkError(url: string, error: unknown): HttpExchangeError {
   // Node keeps the unparsable bytes on the error, and these may hold a token.
   if (typeof error === 'object' && error !== null && 'rawPacket' in error) delete error.rawPacket;
+  const { origin } = new URL(url);
+  const certificate = certificateFault(origin, error);
+  if (certificate) {
+    return new HttpExchangeError('certificate', certificate.problem, { cause: error, advice: certificate.advice });
+  }
   const detail = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
-  return new HttpExchangeError('network', `no answer from ${new URL(url).origin} (${detail})`, { cause: error });
+  return new HttpExchangeError('network', `no answer from ${origin} (${detail})`, { cause: error });
 }

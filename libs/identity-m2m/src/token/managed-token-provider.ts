@@ -227,7 +227,7 @@ function isPermanent(error: unknown): boolean {
   return (
     error instanceof ClientRejectedError ||
     error instanceof TokenRequestRejectedError ||
-    (error instanceof TokenUnavailableError && error.reason === 'shut_down')
+    (error instanceof TokenUnavailableError && ['certificate_rejected', 'shut_down'].includes(error.reason))
   );
 }
 

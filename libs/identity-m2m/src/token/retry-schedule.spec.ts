@@ -1,9 +1,9 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
 import { quarantineAfter } from '../credentials/credential-quarantine.js';
-import { type RetryInput, retryDelayMs } from './retry-schedule.js';
+import { isMendedByWaiting, type RetryInput, retryDelayMs, TOKEN_FAILURE_KINDS } from './retry-schedule.js';
 
-const kinds = fc.constantFrom<RetryInput['kind']>('transient', 'malformed', 'blocked', 'configuration');
+const kinds = fc.constantFrom<RetryInput['kind']>('transient', 'malformed', 'blocked', 'certificate', 'configuration');
 const unit = fc.double({ min: 0, max: 0.999_999, noNaN: true });
 const lowest = () => 0;
 const highest = () => 1;
@@ -14,6 +14,7 @@ describe('delay after a failed token request', () => {
     { kind: 'transient', room: 24, delays: [1, 2, 4, 5, 5] },
     { kind: 'transient', room: 240, delays: [1, 2, 4, 8, 16, 30, 30] },
     { kind: 'transient', room: 100_000, delays: [1, 2, 4, 8, 16, 32, 60, 60] },
+    { kind: 'certificate', room: 240, delays: [1, 2, 4, 8, 16, 30, 30] },
     { kind: 'malformed', room: 240, delays: [5, 10, 20, 30, 30] },
     { kind: 'blocked', room: 24, delays: [60, 120, 240, 480, 900, 900] },
   ])('$kind with $room s of room: at most $delays s, at least half', ({ kind, room, delays }) => {
@@ -63,6 +64,10 @@ describe('delay after a failed token request', () => {
       ),
     );
   });
+});
+
+test('waiting mends what the server or the network may get over, and nothing that a person has to correct', () => {
+  expect(TOKEN_FAILURE_KINDS.filter(isMendedByWaiting)).toEqual(['transient', 'malformed', 'blocked']);
 });
 
 describe('quarantine of a refused credential', () => {

@@ -6,12 +6,28 @@ import { doublingDelayMs } from '../foundation/doubling-delay.js';
  * - `transient`: the server could not be reached, or is not able to answer now.
  * - `malformed`: the server answered with success and with something that is no token.
  * - `blocked`: something in front of the server refused (403 without an OAuth error).
+ * - `certificate`: a TLS certificate was rejected, the server's by this client or the client's by the server.
  * - `configuration`: the request itself is wrong and will stay so (scope, grant, address).
  * - `credential`: the server refused the client. See `credentials/credential-quarantine.ts` for its schedule.
  */
-export const TOKEN_FAILURE_KINDS = ['transient', 'malformed', 'blocked', 'configuration', 'credential'] as const;
+export const TOKEN_FAILURE_KINDS = [
+  'transient',
+  'malformed',
+  'blocked',
+  'certificate',
+  'configuration',
+  'credential',
+] as const;
 
 export type TokenFailureKind = (typeof TOKEN_FAILURE_KINDS)[number];
+
+/** Kinds that last until a person corrects something: a caller gains nothing by waiting for the next attempt. */
+const LASTING_KINDS: readonly TokenFailureKind[] = ['certificate', 'configuration', 'credential'];
+
+/** Whether a failure of this kind may be over by the next attempt without anybody's help. */
+export function isMendedByWaiting(kind: TokenFailureKind): boolean {
+  return !LASTING_KINDS.includes(kind);
+}
 
 export interface RetryInput {
   readonly kind: Exclude<TokenFailureKind, 'credential'>;
@@ -43,7 +59,11 @@ export function retryDelayMs({ kind, priorFailures, retryRoomMs, retryAfterMs, r
   return Math.max(delay, Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) * (1 + 0.1 * random()));
 }
 
-function backoff(kind: 'transient' | 'malformed' | 'blocked', retryRoomMs: number, priorFailures: number): number {
+function backoff(
+  kind: Exclude<RetryInput['kind'], 'configuration'>,
+  retryRoomMs: number,
+  priorFailures: number,
+): number {
   if (kind === 'blocked') return doublingDelayMs(60_000, 900_000, priorFailures);
   const capMs = Math.min(Math.max(retryRoomMs / 8, 5000), 60_000);
   return doublingDelayMs(kind === 'malformed' ? 5000 : 1000, capMs, priorFailures);

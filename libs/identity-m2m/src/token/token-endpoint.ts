@@ -174,19 +174,32 @@ function withoutCredentials(failure: TokenFailure, credentials: readonly string[
   };
 }
 
-const DISCOVERY_FAILURES = { outage: 'transient', blocked: 'blocked', wrong_document: 'configuration' } as const;
+const DISCOVERY_FAILURES = {
+  outage: 'transient',
+  certificate: 'certificate',
+  blocked: 'blocked',
+  wrong_document: 'configuration',
+} as const;
+
+const EXCHANGE_FAILURES = {
+  network: 'transient',
+  timeout: 'transient',
+  certificate: 'certificate',
+  too_large: 'malformed',
+  compressed: 'malformed',
+  not_http: 'malformed',
+} as const;
 
 function exchangeFailure(error: unknown): TokenFailure {
   if (error instanceof DiscoveryError) {
     return {
       kind: DISCOVERY_FAILURES[error.fault],
       detail: error.message,
+      advice: error.cause instanceof HttpExchangeError ? error.cause.advice : undefined,
       retryAfterMs: error.retryAfterMs,
       cause: error,
     };
   }
-  if (error instanceof HttpExchangeError && error.fault !== 'network' && error.fault !== 'timeout') {
-    return { kind: 'malformed', detail: error.message, cause: error };
-  }
-  return unexpectedFailure(error);
+  if (!(error instanceof HttpExchangeError)) return unexpectedFailure(error);
+  return { kind: EXCHANGE_FAILURES[error.fault], detail: error.message, advice: error.advice, cause: error };
 }

@@ -8,6 +8,8 @@ export type TokenUnavailableReason =
   | 'malformed_answer'
   /** Something in front of the identity provider refused (403 without an OAuth error). */
   | 'blocked'
+  /** A TLS certificate was rejected: the server's by this client, or the client's by the server. Waiting does not help. */
+  | 'certificate_rejected'
   /** The identity provider refuses the client: {@link ClientRejectedError}. */
   | 'client_rejected'
   /** The identity provider refuses the request: {@link TokenRequestRejectedError}. */
@@ -32,8 +34,8 @@ export interface TokenUnavailableDetails {
 /**
  * There is no valid access token, and none could be had in time. The call that needed it was not sent.
  *
- * Thrown as it is for a reason that should pass by itself: answer your own caller with 503. The two subclasses mean
- * that somebody has to mend something.
+ * Thrown as it is for a reason that should pass by itself: answer your own caller with 503. The two subclasses, and the
+ * reason `certificate_rejected`, mean that a person has to correct something.
  */
 export class TokenUnavailableError extends IdentityM2MError {
   readonly code: string = 'M2M_TOKEN_UNAVAILABLE';

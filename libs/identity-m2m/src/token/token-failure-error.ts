@@ -25,7 +25,7 @@ export function tokenFailureError(
   halted = false,
 ): TokenUnavailableError {
   const found = printableText(failure.detail);
-  const advice = hint(failure, context) ?? defaultAdvice(failure, halted);
+  const advice = hint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
   const message = `No access token for client "${context.client}" from ${context.server}: ${found}. ${advice}`;
   const details = {
     client: context.client,
@@ -42,6 +42,8 @@ export function tokenFailureError(
       return new TokenUnavailableError('blocked', message, details);
     case 'malformed':
       return new TokenUnavailableError('malformed_answer', message, details);
+    case 'certificate':
+      return new TokenUnavailableError('certificate_rejected', message, details);
     case 'transient':
       return new TokenUnavailableError('outage', message, details);
   }
@@ -79,6 +81,8 @@ function defaultAdvice({ kind }: TokenFailure, halted: boolean): string {
       return 'Something in front of the identity provider refuses this machine: check network rules and allow-lists.';
     case 'malformed':
       return 'Check that the address is that of a token endpoint.';
+    case 'certificate':
+      return 'Check which certificate authorities this machine and the server trust.';
     case 'transient':
       return 'It is tried again by itself.';
   }

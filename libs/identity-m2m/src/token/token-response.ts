@@ -26,6 +26,8 @@ export interface TokenFailure {
   readonly kind: TokenFailureKind;
   /** What was found, in words; text of the server, so not yet fit to be shown. */
   readonly detail: string;
+  /** What to do about it, where more is known than the kind tells. */
+  readonly advice?: string | undefined;
   readonly oauthError?: string | undefined;
   readonly retryAfterMs?: number | undefined;
   /** The server's time when it answered, in milliseconds since the epoch, where it says so. */

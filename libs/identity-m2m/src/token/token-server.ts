@@ -52,7 +52,8 @@ export class TokenServer {
       return this.#discovered;
     } catch (error) {
       // What was found before may still be right.
-      if (known && error instanceof DiscoveryError && error.fault === 'outage') return known;
+      const isUnanswered = error instanceof DiscoveryError && ['outage', 'certificate'].includes(error.fault);
+      if (known && isUnanswered) return known;
       throw error;
     }
   }

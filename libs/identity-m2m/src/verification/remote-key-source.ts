@@ -43,7 +43,8 @@ async function discoverAddress(
     const { jwks_uri: address } = await discoverAuthorizationServer({ issuer, http, fetch, signal });
     return addressOfIssuer(issuer, address, 'jwks_uri', http);
   } catch (error) {
-    const isSettled = error instanceof KeySetError || (error instanceof DiscoveryError && error.fault !== 'outage');
+    const isUnanswered = error instanceof DiscoveryError && ['outage', 'certificate'].includes(error.fault);
+    const isSettled = error instanceof KeySetError || (error instanceof DiscoveryError && !isUnanswered);
     if (isSettled && fallbackJwksUri !== undefined) return fallbackJwksUri;
     throw error;
   }
