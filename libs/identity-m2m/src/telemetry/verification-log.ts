@@ -7,6 +7,7 @@ import type { VerificationEvent } from '../verification/verification-events.js';
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
   const neverAnswered = new Set<string>();
+  const deferred = new Set<string>();
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
@@ -17,6 +18,13 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         const text = `guard: the keys of ${event.issuer} could not be read: ${event.problem}`;
         // One warning for an outage, however long it is.
         return event.failures === 1 ? logger.warn(text) : logger.debug(text);
+      }
+      case 'key_set.look_up_deferred': {
+        const text = `guard: tokens name keys that ${event.issuer} did not have a moment ago; it is asked again in ${event.retryAfterSeconds} s, and such tokens get 503 until then`;
+        // One warning: strangers can cause any number.
+        if (deferred.has(event.issuer)) return logger.debug(text);
+        deferred.add(event.issuer);
+        return logger.warn(text);
       }
       case 'key_set.key_ignored':
         return logger.warn(

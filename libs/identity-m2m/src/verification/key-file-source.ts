@@ -22,7 +22,8 @@ export function keyFileSource(path: string): KeySource {
         });
       });
       if (bytes.length > MAX_KEY_SET_BYTES) throw new KeySetError(`the key set ${path} is too long`);
-      const document = parseKeySetDocument(bytes.toString('utf8'));
+      // As an answer is read: without the byte order mark that some editors put in front.
+      const document = parseKeySetDocument(new TextDecoder().decode(bytes));
       if (!document.ok) throw new KeySetError(`the file ${path} is no key set (${document.fault})`);
       return { document: document.value, lifetimeMs: LIFETIME_MS };
     },

@@ -2,8 +2,8 @@ import { doublingDelayMs } from '../foundation/doubling-delay.js';
 
 /** When keys are read again, and how long they may be used. All in milliseconds. */
 export interface KeySetSchedule {
-  /** Least time between two reads that callers can cause, whether they succeed or not. */
-  readonly cooldownMs: number;
+  /** Reads that tokens can cause by naming keys that are not held. */
+  readonly lookUps: LookUpBudget;
   /** Delay after a read that failed. Doubles up to the last one. */
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
@@ -13,15 +13,48 @@ export interface KeySetSchedule {
   readonly readTimeoutMs: number;
 }
 
+/** How often an issuer is asked for keys that tokens name: anyone can make up such names. */
+export interface LookUpBudget {
+  /** Most reads within the window. */
+  readonly most: number;
+  readonly windowMs: number;
+  /** Least time between the first read of a window and the second. */
+  readonly firstGapMs: number;
+  /** Least time between all further ones. */
+  readonly gapMs: number;
+}
+
+/**
+ * Returns how long the next look-up has to wait, in milliseconds.
+ *
+ * The first gap is short, so that a single stray name delays nobody for long; the others spread the rest of the budget
+ * over the window, so that under a flood a key that is new is never far from the next read: 25 s at most, then 15 s.
+ *
+ * @param agesMs Time since each of the last look-ups, the latest first.
+ */
+export function lookUpDelayMs(agesMs: readonly number[], { most, windowMs, firstGapMs, gapMs }: LookUpBudget): number {
+  const recent = agesMs.filter((age) => age < windowMs);
+  const [latest] = recent;
+  if (latest === undefined) return 0;
+  const gapLeftMs = (recent.length === 1 ? firstGapMs : gapMs) - latest;
+  const budgetLeftMs = recent.length < most ? 0 : windowMs - recent[most - 1]!;
+  return Math.max(gapLeftMs, budgetLeftMs, 0);
+}
+
 export const REMOTE_KEY_SET_SCHEDULE: KeySetSchedule = {
-  cooldownMs: 30_000,
+  lookUps: { most: 4, windowMs: 60_000, firstGapMs: 5000, gapMs: 15_000 },
   firstRetryMs: 1000,
   lastRetryMs: 60_000,
   maxStaleMs: 3600_000,
   readTimeoutMs: 5000,
 };
 
-export const KEY_FILE_SCHEDULE: KeySetSchedule = { ...REMOTE_KEY_SET_SCHEDULE, cooldownMs: 1000, lastRetryMs: 10_000 };
+/** A file costs little to read, and nobody else is asked. */
+export const KEY_FILE_SCHEDULE: KeySetSchedule = {
+  ...REMOTE_KEY_SET_SCHEDULE,
+  lookUps: { most: 60, windowMs: 60_000, firstGapMs: 1000, gapMs: 1000 },
+  lastRetryMs: 10_000,
+};
 
 /** How far keys have got through their lifetime. */
 export type KeySetStage =

@@ -2,7 +2,7 @@ import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { printableText } from '../foundation/printable-text.js';
 import { untilAborted } from '../foundation/until-aborted.js';
 import { type KeyLookup, type KeySet, VerificationKeys } from './key-set.js';
-import { type KeySetSchedule, keySetStage, refreshAfterMs, retryDelayMs } from './key-set-schedule.js';
+import { type KeySetSchedule, keySetStage, lookUpDelayMs, refreshAfterMs, retryDelayMs } from './key-set-schedule.js';
 import { type KeyDocument, KeySetError, type KeySource } from './key-source.js';
 import { readKeySet, type UnusableKey } from './verification-key.js';
 import type { VerificationEvent } from './verification-events.js';
@@ -22,34 +22,55 @@ const MAX_KEYS_TOLD = 10;
 
 interface HeldKeys {
   readonly keys: VerificationKeys;
-  /** Each once. */
-  readonly unusable: ReadonlyMap<string, UnusableKey>;
   readonly readAt: Instant;
   readonly lifetimeMs: number;
   readonly refreshAfterMs: number;
 }
 
+/** What a token's header asks for. */
+interface Wanted {
+  readonly kid: string | undefined;
+  readonly algorithm: string;
+  readonly tried: VerificationKeys | undefined;
+}
+
 /**
  * Keys that are read somewhere, kept, and read again before they are too old, as long as they are in use.
  *
- * There is never more than one read at a time, which all who need it share. What callers can cause by naming keys that
- * do not exist is limited by the time since the last read, whatever came of it; reads by schedule are not affected by
- * that, and callers whose keys are known never wait for any of them.
+ * There is never more than one read at a time, which all who need it share. Reads that tokens cause by naming keys that
+ * are not held have a budget; reads by schedule are not affected by it, and callers whose keys are known never wait for
+ * any of them. A name is unknown only where a read that began after the token came has shown so: a caller who gets 401
+ * throws a good token away, one who gets 503 brings it again.
  */
 export class RefreshedKeySet implements KeySet {
   #held: HeldKeys | undefined;
   #reading: Promise<void> | undefined;
+  /** Reads begun so far. */
+  #reads = 0;
   #lastRead: Instant | undefined;
+  /** The last reads that tokens have caused, the latest first. */
+  #lookUps: readonly Instant[] = [];
+  /** Whether it was told, since the last read, that a token could not be looked up. */
+  #isBarTold = false;
   /** In a row. */
   #failures = 0;
   #retryAfterMs = 0;
-  /** Whether anybody has asked since the last read: keys that nobody needs are not read again. */
+  #problem: unknown;
+  /** Keys of the last reading that are not used, each once. */
+  #unusable: ReadonlyMap<string, UnusableKey> = new Map();
+  /** Whether the keys were asked for since the last read: keys that nobody needs are not read again. */
   #isUsed = false;
+  #warming: { readonly done: Promise<void>; readonly finish: () => void } | undefined;
   #cancelTimer: (() => void) | undefined;
+  #isRetired = false;
   #isClosed = false;
   #abort: AbortController | undefined;
 
   constructor(private readonly options: RefreshedKeySetOptions) {}
+
+  get problem(): unknown {
+    return this.#problem;
+  }
 
   current(now: Instant): VerificationKeys | undefined {
     this.#isUsed = true;
@@ -64,63 +85,101 @@ export class RefreshedKeySet implements KeySet {
     return held.keys;
   }
 
-  find(kid: string | undefined, algorithm: string): KeyLookup | Promise<KeyLookup> {
+  find(kid: string | undefined, algorithm: string, tried?: VerificationKeys): KeyLookup | Promise<KeyLookup> {
     const now = this.options.clock.now();
-    const set = this.current(now);
-    const keys = set?.candidates(kid, algorithm) ?? [];
-    if (set && keys.length > 0) return { kind: 'found', keys, set };
-    // The issuer may have rotated its keys since. Anybody can make up a kid, so this is limited by the cooldown.
-    const reading = this.#readOnDemand(now);
-    return reading ? reading.then(() => this.#lookUp(kid, algorithm)) : this.#lookUp(kid, algorithm);
+    const wanted = { kid, algorithm, tried };
+    const reads = this.#reads;
+    const found = match(this.current(now), wanted);
+    if (found) return found;
+    return this.#reading || this.#lookUpDelayMs(now) === 0 ? this.#lookUp(wanted, reads) : this.#barred(now);
+  }
+
+  warmUp(): Promise<void> {
+    if (this.#held) return Promise.resolve();
+    if (!this.#warming) {
+      let finish = () => {};
+      const done = new Promise<void>((resolve) => (finish = resolve));
+      this.#warming = { done, finish };
+      if (!this.#reading) void this.#read(this.options.clock.now());
+    }
+    return this.#warming.done;
+  }
+
+  retire(): void {
+    this.#isRetired = true;
+    this.#cancelTimer?.();
   }
 
   close(): void {
+    this.retire();
     this.#isClosed = true;
-    this.#cancelTimer?.();
     this.#abort?.abort(new KeySetError('the verifier was closed'));
   }
 
-  #lookUp(kid: string | undefined, algorithm: string): KeyLookup {
-    const now = this.options.clock.now();
-    const set = this.#usable(now);
-    const keys = set?.candidates(kid, algorithm) ?? [];
-    if (set && keys.length > 0) return { kind: 'found', keys, set };
+  /** @param reads How many reads had begun when the token came. */
+  async #lookUp(wanted: Wanted, reads: number): Promise<KeyLookup> {
+    if (this.#reading) await this.#reading;
+    const found = match(this.#usable(), wanted);
+    if (found) return found;
+    if (this.#reads === reads) {
+      // What was under way began before the token came, and may have missed its key.
+      await this.#readForLookUp(this.options.clock.now());
+      const late = match(this.#usable(), wanted);
+      if (late) return late;
+    }
     // While the issuer does not answer, the key may well exist.
-    if (set && this.#failures === 0) return { kind: 'unknown' };
-    return { kind: 'unavailable', retryAfterSeconds: Math.max(Math.ceil(this.#cooldownLeftMs(now) / 1000), 1) };
+    const wasAsked = this.#reads > reads && this.#failures === 0 && this.#held !== undefined;
+    return wasAsked ? { kind: 'unknown' } : this.#barred(this.options.clock.now());
   }
 
-  #usable(now: Instant): VerificationKeys | undefined {
+  #barred(now: Instant): KeyLookup {
+    const retryAfterSeconds = Math.max(Math.ceil(this.#lookUpDelayMs(now) / 1000), 1);
+    const { issuer, tell } = this.options;
+    if (this.#failures === 0 && !this.#isBarTold && !this.#isClosed) {
+      this.#isBarTold = true;
+      tell({ type: 'key_set.look_up_deferred', issuer, retryAfterSeconds });
+    }
+    return { kind: 'unavailable', retryAfterSeconds };
+  }
+
+  #usable(): VerificationKeys | undefined {
     const held = this.#held;
-    if (!held || held.keys.list.length === 0) return undefined;
-    return keySetStage(elapsedMs(held.readAt, now), held, this.options.schedule) === 'dead' ? undefined : held.keys;
+    if (!held) return undefined;
+    const ageMs = elapsedMs(held.readAt, this.options.clock.now());
+    return keySetStage(ageMs, held, this.options.schedule) === 'dead' ? undefined : held.keys;
   }
 
   #readBehind(now: Instant): void {
-    if (this.#reading || (this.#failures > 0 && this.#sinceLastRead(now) < this.#retryAfterMs)) return;
+    if (this.#reading || (this.#failures > 0 && this.#retryDelayMs(now) > 0)) return;
     void this.#read(now);
   }
 
-  #readOnDemand(now: Instant): Promise<void> | undefined {
-    return this.#reading ?? (this.#cooldownLeftMs(now) > 0 ? undefined : this.#read(now));
+  async #readForLookUp(now: Instant): Promise<void> {
+    if (this.#reading) return this.#reading;
+    if (this.#lookUpDelayMs(now) > 0) return;
+    if (this.#held) this.#lookUps = [now, ...this.#lookUps].slice(0, this.options.schedule.lookUps.most);
+    await this.#read(now);
   }
 
-  #cooldownLeftMs(now: Instant): number {
-    const { cooldownMs } = this.options.schedule;
-    // Without any keys nobody is served, so that an issuer which is just starting is asked sooner.
-    const pauseMs = this.#usable(now) || this.#failures === 0 ? cooldownMs : Math.min(this.#retryAfterMs, cooldownMs);
-    return Math.max(pauseMs - this.#sinceLastRead(now), 0);
+  /** How long the issuer can't be asked for a key that is not held. */
+  #lookUpDelayMs(now: Instant): number {
+    if (this.#failures > 0) return this.#retryDelayMs(now);
+    if (!this.#held) return 0;
+    const agesMs = this.#lookUps.map((at) => elapsedMs(at, now));
+    return lookUpDelayMs(agesMs, this.options.schedule.lookUps);
   }
 
-  #sinceLastRead(now: Instant): number {
-    return this.#lastRead ? elapsedMs(this.#lastRead, now) : Infinity;
+  #retryDelayMs(now: Instant): number {
+    return this.#lastRead ? Math.max(this.#retryAfterMs - elapsedMs(this.#lastRead, now), 0) : 0;
   }
 
   #read(now: Instant): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
     this.#cancelTimer?.();
+    this.#reads++;
     this.#lastRead = now;
     this.#isUsed = false;
+    this.#isBarTold = false;
     this.#reading = this.#readOnce(now).finally(() => (this.#reading = undefined));
     return this.#reading;
   }
@@ -136,6 +195,7 @@ export class RefreshedKeySet implements KeySet {
     } catch (error) {
       this.#failures++;
       this.#retryAfterMs = retryDelayMs(this.#failures, random(), schedule);
+      this.#problem = error;
       this.#tellFailure(error);
     } finally {
       cancelTimeout();
@@ -148,29 +208,29 @@ export class RefreshedKeySet implements KeySet {
     const before = this.#held?.keys;
     const content = readKeySet(document, before?.list);
     if (!content) throw new KeySetError(`the key set of ${issuer} has no list of keys`);
+    this.#tellUnusable(content.unusable);
+    // An issuer that signs tokens has a key: a set without one is a bad answer like any other, and empties nothing.
+    if (content.keys.length === 0) throw new KeySetError(`the key set of ${issuer} holds no key that can be used`);
     const isSame =
       before?.list.length === content.keys.length && content.keys.every((key, index) => key === before.list[index]);
-    const keys = isSame ? before : new VerificationKeys(content.keys);
-    const unusable = new Map(content.unusable.map((key) => [JSON.stringify([key.kid, key.reason]), key]));
-    this.#tellUnusable(unusable);
-    this.#held = {
-      keys,
-      unusable,
-      readAt,
-      lifetimeMs,
-      refreshAfterMs: refreshAfterMs(lifetimeMs, random()),
-    };
+    const unused = namesOf(content.unusable);
+    const hasSameNames =
+      before && unused.size === before.unused.size && [...unused].every((kid) => before.unused.has(kid));
+    const keys = isSame && hasSameNames ? before : new VerificationKeys(content.keys, unused);
+    this.#held = { keys, readAt, lifetimeMs, refreshAfterMs: refreshAfterMs(lifetimeMs, random()) };
     if (!isSame) tell({ type: 'key_set.changed', issuer, keys: keys.list.length });
-    // The keys that were held are gone all the same: the issuer has said so.
-    if (keys.list.length === 0) throw new KeySetError(`the key set of ${issuer} holds no key that can be used`);
     if (this.#failures > 0) tell({ type: 'key_set.recovered', issuer });
     this.#failures = 0;
+    this.#problem = undefined;
+    this.#warming?.finish();
+    this.#warming = undefined;
   }
 
-  #tellUnusable(unusable: HeldKeys['unusable']): void {
+  #tellUnusable(keys: readonly UnusableKey[]): void {
     const { issuer, tell } = this.options;
-    const told = this.#held?.unusable;
-    const untold = [...unusable].flatMap(([identity, key]) => (told?.has(identity) ? [] : [key]));
+    const told = this.#unusable;
+    this.#unusable = new Map(keys.map((key) => [JSON.stringify([key.kid, key.reason]), key]));
+    const untold = [...this.#unusable].flatMap(([identity, key]) => (told.has(identity) ? [] : [key]));
     if (untold.length > MAX_KEYS_TOLD) return tell({ type: 'key_set.keys_ignored', issuer, keys: untold.length });
     for (const { kid, reason } of untold) {
       tell({ type: 'key_set.key_ignored', issuer, kid: kid && printableText(kid), reason });
@@ -185,9 +245,23 @@ export class RefreshedKeySet implements KeySet {
   }
 
   #schedule(delayMs: number): void {
-    if (this.#isClosed) return;
+    if (this.#isRetired) return;
     this.#cancelTimer = this.options.clock.setTimer(delayMs, () => {
-      if (this.#isUsed && !this.#reading) void this.#read(this.options.clock.now());
+      if ((this.#isUsed || this.#warming) && !this.#reading) void this.#read(this.options.clock.now());
     });
   }
+}
+
+function namesOf(keys: readonly UnusableKey[]): ReadonlySet<string> {
+  return new Set(keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid])));
+}
+
+/** What a set has for a header; undefined where a newer set may have it. */
+function match(set: VerificationKeys | undefined, { kid, algorithm, tried }: Wanted): KeyLookup | undefined {
+  if (!set || set === tried) return undefined;
+  const keys = set.candidates(kid, algorithm);
+  const areNamed = set.has(kid);
+  if (keys.length > 0) return { kind: 'found', keys, set, areNamed };
+  // The issuer has said what that key is: none for this.
+  return areNamed ? { kind: 'unknown' } : undefined;
 }

@@ -19,3 +19,18 @@ function powersOf65537(prime: number): ReadonlySet<number> {
   for (let power = 1; !powers.has(power); power = (power * (65_537 % prime)) % prime) powers.add(power);
   return powers;
 }
+
+/** @returns Whether a small prime divides an RSA modulus, so that anyone can factor it. */
+export function hasSmallFactor(modulus: bigint): boolean {
+  return SMALL_PRIMES.some((prime) => modulus % prime === 0n);
+}
+
+/** Primes below 752: what NIST SP 800-89 §5.3.3 has a modulus tried with. */
+const SMALL_PRIMES: readonly bigint[] = Array.from({ length: 750 }, (_, index) => index + 2)
+  .filter(isPrime)
+  .map(BigInt);
+
+function isPrime(candidate: number): boolean {
+  for (let divisor = 2; divisor * divisor <= candidate; divisor++) if (candidate % divisor === 0) return false;
+  return true;
+}

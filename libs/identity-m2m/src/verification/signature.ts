@@ -1,5 +1,5 @@
 import { compactVerify } from 'jose';
-import type { KeySet } from './key-set.js';
+import type { KeySet, VerificationKeys } from './key-set.js';
 import { type Refusal, refuse } from './refusal.js';
 import type { SignedToken } from './signed-token.js';
 import { VerifiedToken } from './verified-token.js';
@@ -17,18 +17,23 @@ export async function signerOf(
   { kid, algorithm }: { readonly kid: string | undefined; readonly algorithm: string },
   keys: KeySet,
 ) {
-  const lookup = await keys.find(kid, algorithm);
-  if (lookup.kind === 'unknown') return refuse('key_unknown');
-  if (lookup.kind === 'unavailable') {
-    return { ...refuse('issuer_unavailable'), retryAfterSeconds: lookup.retryAfterSeconds };
-  }
-  for (const key of lookup.keys) {
-    try {
-      await compactVerify(jws, key.key, { algorithms: [algorithm] });
-      return { key, set: lookup.set };
-    } catch {
-      // Not with this key; perhaps with the next of the same name.
+  let tried: VerificationKeys | undefined;
+  for (;;) {
+    const lookup = await keys.find(kid, algorithm, tried);
+    if (lookup.kind === 'unknown') return refuse(tried && kid === undefined ? 'signature_invalid' : 'key_unknown');
+    if (lookup.kind === 'unavailable') {
+      return { ...refuse('issuer_unavailable'), retryAfterSeconds: lookup.retryAfterSeconds };
     }
+    for (const key of lookup.keys) {
+      try {
+        await compactVerify(jws, key.key, { algorithms: [algorithm] });
+        return { key, set: lookup.set };
+      } catch {
+        // Not with this key; perhaps with the next of the same name.
+      }
+    }
+    if (lookup.areNamed || tried) return refuse('signature_invalid');
+    // Perhaps with a key that the issuer has published since: it is asked, as for a kid that is not held.
+    tried = lookup.set;
   }
-  return refuse('signature_invalid');
 }

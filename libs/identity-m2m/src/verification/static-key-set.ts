@@ -2,16 +2,24 @@ import type { KeyLookup, KeySet, VerificationKeys } from './key-set.js';
 
 /** Keys that were given and never change. */
 export class StaticKeySet implements KeySet {
+  readonly problem = undefined;
+
   constructor(private readonly keys: VerificationKeys) {}
 
   current(): VerificationKeys {
     return this.keys;
   }
 
-  find(kid: string | undefined, algorithm: string): KeyLookup {
-    const keys = this.keys.candidates(kid, algorithm);
-    return keys.length > 0 ? { kind: 'found', keys, set: this.keys } : { kind: 'unknown' };
+  find(kid: string | undefined, algorithm: string, tried?: VerificationKeys): KeyLookup {
+    const keys = tried === this.keys ? [] : this.keys.candidates(kid, algorithm);
+    return keys.length > 0
+      ? { kind: 'found', keys, set: this.keys, areNamed: this.keys.has(kid) }
+      : { kind: 'unknown' };
   }
+
+  async warmUp(): Promise<void> {}
+
+  retire(): void {}
 
   close(): void {}
 }

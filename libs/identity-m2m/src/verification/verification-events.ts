@@ -15,6 +15,16 @@ export type VerificationEvent =
       readonly problem: string;
     }
   | {
+      /**
+       * A token names a key that is not held, and the issuer was asked for such keys too recently: the answer is 503.
+       * Told once until the issuer is asked again.
+       */
+      readonly type: 'key_set.look_up_deferred';
+      readonly issuer: string;
+      /** When the issuer can be asked, in seconds. */
+      readonly retryAfterSeconds: number;
+    }
+  | {
       /** A key of the set is not used, and the others are. */
       readonly type: 'key_set.key_ignored';
       readonly issuer: string;

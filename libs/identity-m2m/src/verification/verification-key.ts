@@ -1,6 +1,7 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
-import { isRocaModulus } from './roca.js';
+import { hasSmallFactor, isRocaModulus } from './roca.js';
+import { isSmallOrderPoint } from './small-order-point.js';
 
 /** A public key of an issuer that can verify signatures. */
 export interface VerificationKey {
@@ -26,8 +27,11 @@ export interface KeySetContent {
   readonly unusable: readonly UnusableKey[];
 }
 
-/** Most keys of a set that are used. */
-export const MAX_KEYS = 100;
+/**
+ * Most keys of a set that are used: about as many as fit into the longest key set that is read. Reading so many takes
+ * some 60 ms at worst (P-256), once.
+ */
+export const MAX_KEYS = 1000;
 
 /** Longest `kid` that is looked for. */
 export const MAX_KID_LENGTH = 256;
@@ -63,7 +67,7 @@ export function readKeySet(
 
 function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): VerificationKey | UnusableKey {
   if (typeof entry !== 'object' || entry === null) return { kid: undefined, reason: 'malformed' };
-  const jwk = entry as JWK;
+  const jwk = withoutEmptyMembers(entry) as JWK;
   const kid = typeof jwk.kid === 'string' ? jwk.kid : undefined;
   if (jwk.kid !== undefined && (kid === undefined || kid.length > MAX_KID_LENGTH)) {
     return { kid: undefined, reason: 'malformed' };
@@ -77,9 +81,23 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
   const identity = JSON.stringify([kid, algorithms, kty, n, e, crv, x, y]);
   const same = known.get(identity);
   if (same) return same;
-  const key = publicKey({ kty, n, e, crv, x, y });
+  const key = publicKey(
+    kty === 'EC' ? { kty, crv, x: coordinate(x, crv), y: coordinate(y, crv) } : { kty, n, e, crv, x, y },
+  );
   if (!key) return { kid, reason: 'malformed' };
   return isWeak(key) ? { kid, reason: 'weak' } : { kid, algorithms, key, identity };
+}
+
+/**
+ * Treats members that say nothing as absent. Some issuers serialise every member that their class of keys has, whether
+ * this key has it or not: `"alg": null`, `"key_ops": []`, `"d": ""`. A member that the key needs is missed all the same.
+ */
+function withoutEmptyMembers(entry: object): object {
+  return Object.fromEntries(Object.entries(entry).filter(([, value]) => !isEmpty(value)));
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
@@ -103,17 +121,41 @@ function publicKey(jwk: JWK): KeyObject | undefined {
   }
 }
 
+const COORDINATE_BYTES: Readonly<Record<string, number>> = { 'P-256': 32, 'P-384': 48, 'P-521': 66 };
+
+/**
+ * A coordinate at its full length (RFC 7518 §6.2.1.2), which OpenSSL insists on. Some issuers write it as a number: the
+ * zeros in front are missing, or there is one more.
+ */
+function coordinate(text: unknown, curve: unknown): string | undefined {
+  if (typeof text !== 'string') return undefined;
+  const digits = Buffer.from(text, 'base64url').toString('hex').replace(/^0+/, '');
+  const bytes = COORDINATE_BYTES[String(curve)] ?? 0;
+  return Buffer.from(digits.padStart(bytes * 2, '0'), 'hex').toString('base64url');
+}
+
 /** Above this, one signature costs too much to check. */
 const MAX_RSA_BITS = 8192;
 
-/** RFC 7518 §3.3: 2048 bits or more. An exponent of 1 accepts anything; an even or a huge one is no exponent. */
+/**
+ * RSA: 2048 bits or more (RFC 7518 §3.3). An exponent of 1 accepts anything; an even or a huge one is no exponent. A
+ * modulus with a small factor (NIST SP 800-89 §5.3.3) is factored by anyone.
+ *
+ * Ed25519: a point of small order accepts signatures that anyone can make.
+ */
 function isWeak(key: KeyObject): boolean {
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType === 'ed25519') return isSmallOrderPoint(pointOf(key));
   if (key.asymmetricKeyType !== 'rsa') return false;
   if (modulusLength < 2048 || modulusLength > MAX_RSA_BITS) return true;
   if (publicExponent < 3n || publicExponent % 2n === 0n || publicExponent >= 2n ** 64n) return true;
   const { n = '' } = key.export({ format: 'jwk' });
-  return isRocaModulus(BigInt(`0x${Buffer.from(n, 'base64url').toString('hex')}`));
+  const modulus = BigInt(`0x${Buffer.from(n, 'base64url').toString('hex')}`);
+  return hasSmallFactor(modulus) || isRocaModulus(modulus);
+}
+
+function pointOf(key: KeyObject): Buffer {
+  return Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
 }
 
 function usableAlgorithms(jwk: JWK): readonly string[] {
