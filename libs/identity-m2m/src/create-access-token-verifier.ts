@@ -51,7 +51,11 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
     configuration,
     clock,
     tell: (event) => events.emit(event),
-    fetch: createBoundedFetch({ agent: configuration.agent, maxResponseBytes: MAX_KEY_SET_BYTES }),
+    fetch: createBoundedFetch({
+      agent: configuration.agent,
+      ca: configuration.ca,
+      maxResponseBytes: MAX_KEY_SET_BYTES,
+    }),
   };
   return new AccessTokenVerifier({
     issuers: configuration.issuers.map((issuer) => {

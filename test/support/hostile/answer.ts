@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { ClientOptions } from 'nestjs-identity-m2m';
+import type { HttpExchangeFault } from '../../../libs/identity-m2m/src/foundation/bounded-fetch.js';
 import type { RawAnswer } from '../raw-server.js';
 
 /** What a hostile or broken token endpoint answers, and what must come of it. */
@@ -35,7 +36,7 @@ export interface FailedRequest {
   /** Part of the message. */
   readonly says?: string;
   /** Why there was no answer that could be read: `fault` of the cause. */
-  readonly fault?: 'network' | 'timeout' | 'too_large' | 'compressed' | 'not_http';
+  readonly fault?: HttpExchangeFault;
   /** The next request comes no sooner than so many seconds from now, and no later than 1.1 times as many. */
   readonly retryAfterSeconds?: number;
 }

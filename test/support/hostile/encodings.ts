@@ -1,24 +1,51 @@
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
-import { failed, grant, type HostileAnswer, http, usable } from './answer.js';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { endlessly, failed, grant, type HostileAnswer, http, JSON_TYPE, OK, raw, usable } from './answer.js';
 
 const GRANT = grant();
 const encoded = (body: Buffer, encoding: string) => http(body, { headers: [`content-encoding: ${encoding}`] });
 const refused = failed('malformed', { fault: 'compressed' });
 
-/** A megabyte of blanks, packed into a kilobyte. */
-const BOMB = gzipSync(Buffer.alloc(1_000_000, ' '));
+const tooLarge = failed('malformed', { fault: 'too_large' });
 
-/** Character encodings that are not UTF-8, and compression, which nobody asked for. */
+/** A megabyte of blanks, packed into a kilobyte. */
+const BLANKS = Buffer.alloc(1_000_000, ' ');
+const BOMB = gzipSync(BLANKS);
+
+/** Character encodings that are not UTF-8, and compression, which the request does not ask for. */
 export const ENCODINGS: readonly HostileAnswer[] = [
-  { name: 'a body in gzip', answer: encoded(gzipSync(GRANT), 'gzip'), becomes: refused },
-  { name: 'a body in x-gzip', answer: encoded(gzipSync(GRANT), 'x-gzip'), becomes: refused },
-  { name: 'a body in deflate', answer: encoded(deflateSync(GRANT), 'deflate'), becomes: refused },
-  { name: 'a body in Brotli', answer: encoded(brotliCompressSync(GRANT), 'br'), becomes: refused },
+  { name: 'a body in gzip', answer: encoded(gzipSync(GRANT), 'gzip'), becomes: usable() },
+  { name: 'a body in x-gzip', answer: encoded(gzipSync(GRANT), 'x-gzip'), becomes: usable() },
+  { name: 'a body in deflate', answer: encoded(deflateSync(GRANT), 'deflate'), becomes: usable() },
+  { name: 'a body in Brotli', answer: encoded(brotliCompressSync(GRANT), 'br'), becomes: usable() },
   { name: 'a body in Zstandard', answer: encoded(Buffer.from('28b52ffd', 'hex'), 'zstd'), becomes: refused },
   { name: 'a body in gzip twice', answer: encoded(gzipSync(gzipSync(GRANT)), 'gzip, gzip'), becomes: refused },
-  { name: 'a body in gzip called GZIP', answer: encoded(gzipSync(GRANT), ' GZIP '), becomes: refused },
-  { name: 'a bomb of gzip', answer: encoded(BOMB, 'gzip'), becomes: refused },
+  { name: 'a body in gzip called GZIP', answer: encoded(gzipSync(GRANT), ' GZIP '), becomes: usable() },
+  { name: 'a bomb of gzip', answer: encoded(BOMB, 'gzip'), becomes: tooLarge },
   { name: 'a bomb of gzip within gzip', answer: encoded(gzipSync(BOMB), 'gzip, gzip'), becomes: refused },
+  { name: 'a bomb of deflate', answer: encoded(deflateSync(BLANKS), 'deflate'), becomes: tooLarge },
+  { name: 'a bomb of Brotli', answer: encoded(brotliCompressSync(BLANKS), 'br'), becomes: tooLarge },
+  {
+    name: 'a gzip that swells for as long as it is read',
+    answer: endlessly(raw([OK, JSON_TYPE, 'content-encoding: gzip', 'connection: close']), BOMB.toString('latin1')),
+    becomes: tooLarge,
+  },
+  {
+    name: 'a body in raw deflate, without the frame',
+    answer: encoded(deflateRawSync(GRANT), 'deflate'),
+    becomes: usable(),
+    why: 'some servers leave it out, and there is no doubt about what they mean',
+  },
+  { name: 'a gzip that is cut short', answer: encoded(gzipSync(GRANT).subarray(0, -9), 'gzip'), becomes: refused },
+  {
+    name: 'a refusal in gzip',
+    answer: http(gzipSync('{"error":"invalid_client"}'), { status: 401, headers: ['content-encoding: gzip'] }),
+    becomes: failed('credential', { oauthError: 'invalid_client' }),
+  },
+  {
+    name: 'no body, said to be gzip',
+    answer: http('', { status: 503, headers: ['content-encoding: gzip'] }),
+    becomes: failed('transient', { says: 'HTTP 503' }),
+  },
   {
     name: 'a plain body that is said to be gzip',
     answer: encoded(Buffer.from(GRANT), 'gzip'),

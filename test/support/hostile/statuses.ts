@@ -49,7 +49,7 @@ export const STATUSES: readonly HostileAnswer[] = [
   withStatus(403, failed('blocked')),
   withStatus(404, configuration),
   withStatus(405, configuration),
-  withStatus(407, configuration),
+  withStatus(407, failed('blocked', { fault: 'proxy_authentication' })),
   withStatus(408, transient),
   withStatus(418, configuration),
   withStatus(425, transient),

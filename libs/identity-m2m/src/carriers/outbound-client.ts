@@ -56,7 +56,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const { authentication, identityProvider, clientId } = configuration;
     const { clock } = surroundings;
     this.#apiHeaders = configuration.apiHeaders;
-    const fetch = createBoundedFetch({ agent: configuration.agent });
+    const fetch = createBoundedFetch({ agent: configuration.agent, ca: configuration.ca });
     const server = new TokenServer(identityProvider, configuration.http, fetch);
     const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
     const acquisition = tokenAcquisition(configuration, { server, dpop, fetch }, surroundings);

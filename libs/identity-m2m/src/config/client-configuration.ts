@@ -6,6 +6,7 @@ import type { DpopAlgorithm } from '../credentials/dpop-prover.js';
 import { noClientAuthentication } from '../credentials/no-client-authentication.js';
 import { isSecretInput, toSecretSource } from '../credentials/secret-source.js';
 import { clientCredentials, type TokenGrant } from '../credentials/token-grant.js';
+import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import type { StartMode } from '../token/managed-token-provider.js';
@@ -28,6 +29,7 @@ export interface ClientConfiguration {
   readonly grant: TokenGrant;
   readonly dpop: DpopAlgorithm | undefined;
   readonly agent: Agent | undefined;
+  readonly ca: CertificateAuthorities | undefined;
   readonly tokenRequestFormat: TokenRequestFormat;
   readonly parameters: TokenParameters;
   /** Rules of the places that the token is bound to. */
@@ -64,6 +66,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     grant: options.grant ?? clientCredentials,
     dpop: typeof dpop === 'object' ? dpop.algorithm : dpop ? 'ES256' : undefined,
     agent: options.agent,
+    ca: options.ca,
     tokenRequestFormat: options.tokenRequestFormat ?? 'form',
     parameters: { scope, audience, resource, parameters },
     binding: bindingOf(options),

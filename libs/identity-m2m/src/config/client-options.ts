@@ -4,6 +4,7 @@ import type { ClientSecretMethod } from '../credentials/client-secret-authentica
 import type { DpopAlgorithm } from '../credentials/dpop-prover.js';
 import type { SecretInput } from '../credentials/secret-source.js';
 import type { TokenGrant } from '../credentials/token-grant.js';
+import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import type { StartMode } from '../token/managed-token-provider.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
@@ -42,11 +43,20 @@ export interface ClientOptions extends TokenParameters {
   readonly dpop?: boolean | { readonly algorithm: DpopAlgorithm };
 
   /**
-   * Makes the connections to the identity provider: an agent of `node:https`, for networks that are left by a proxy
+   * Makes the connections to the identity provider: an agent of `node:https`, for networks with an outbound proxy
    * (`new HttpsProxyAgent('http://proxy.example:3128')` of the package https-proxy-agent). Calls of the `HttpService` have
-   * theirs in `http`. Default: a connection of its own for each request, past any proxy.
+   * theirs in `http`. Default: direct connections, one for each request; proxy settings of the environment are ignored.
    */
   readonly agent?: Agent;
+
+  /**
+   * Certificates of the authorities that the identity provider's servers are trusted by, in PEM; they take the place of
+   * those that Node.js trusts. Used for the client's own requests, to the token endpoint, for discovery and revocation,
+   * with any `agent` or none. An `https.Agent` with a `ca` of its own, and the `ca` of `tlsClientAuth`, go before it.
+   * Calls of the `HttpService` have theirs in `http.httpsAgent`. Default: the authorities of Node.js and of
+   * `NODE_EXTRA_CA_CERTS`.
+   */
+  readonly ca?: CertificateAuthorities;
 
   /** How the body of token requests is written. Default: `form` (RFC 6749 §4.4.2). */
   readonly tokenRequestFormat?: TokenRequestFormat;

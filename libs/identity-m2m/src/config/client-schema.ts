@@ -7,6 +7,7 @@ import type { TokenGrant } from '../credentials/token-grant.js';
 import {
   aFunction,
   anAgent,
+  certificateAuthorities,
   field,
   flag,
   oneOf,
@@ -48,6 +49,7 @@ export const clientSchema = z.strictObject({
     })
     .optional(),
   agent: anAgent.optional(),
+  ca: certificateAuthorities.optional(),
   tokenRequestFormat: oneOf(['form', 'json']).optional(),
   scope: textOrTexts('a scope, or a list of scopes', isScope).optional(),
   audience: text('an audience').optional(),

@@ -1,4 +1,5 @@
 import type { Agent } from 'node:http';
+import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import {
@@ -35,6 +36,7 @@ export interface GuardConfiguration {
   readonly clients: readonly RegisteredClient[] | undefined;
   readonly revocations: RevocationStore | undefined;
   readonly agent: Agent | undefined;
+  readonly ca: CertificateAuthorities | undefined;
   readonly clockToleranceSeconds: number;
   readonly maxTokenLifetimeSeconds: number | undefined;
   readonly verifiedTokens: { readonly maxEntries: number; readonly maxBytes: number };
@@ -59,6 +61,7 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
     clients: options.clients?.map((client) => registeredClient(client, onlyIssuer)),
     revocations: options.revocations,
     agent: options.agent,
+    ca: options.ca,
     clockToleranceSeconds: options.clockToleranceSeconds ?? 30,
     maxTokenLifetimeSeconds: options.maxTokenLifetimeSeconds,
     verifiedTokens: { ...VERIFIED_TOKENS_LIMITS, ...options.verifiedTokens },

@@ -1,4 +1,5 @@
 import type { Agent } from 'node:http';
+import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
 import type { CredentialExtractor } from './credential-extractor.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
@@ -74,10 +75,17 @@ export interface GuardOptions {
   readonly revocations?: RevocationStore;
 
   /**
-   * Makes the connections to the issuers: an agent of `node:https`, for networks that are left by a proxy. Default: a
-   * connection of its own for each request, past any proxy.
+   * Makes the connections to the issuers: an agent of `node:https`, for networks with an outbound proxy. Default: direct
+   * connections, one for each request; proxy settings of the environment are ignored.
    */
   readonly agent?: Agent;
+
+  /**
+   * Certificates of the authorities that the issuers' servers are trusted by, in PEM; they take the place of those that
+   * Node.js trusts. Used for key sets, discovery and introspection, with any `agent` or none; an `https.Agent` with a `ca`
+   * of its own goes before it. Default: the authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
+   */
+  readonly ca?: CertificateAuthorities;
 
   /** How far the clocks of issuer and guard may differ, in seconds, at most 120. Default: 30. */
   readonly clockToleranceSeconds?: number;

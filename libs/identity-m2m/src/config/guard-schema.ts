@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { anAgent, field, flag, quantity, text, textOrTexts } from '../foundation/option-field.js';
+import {
+  anAgent,
+  certificateAuthorities,
+  field,
+  flag,
+  quantity,
+  text,
+  textOrTexts,
+} from '../foundation/option-field.js';
 import { isScopeName } from '../foundation/scope-name.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
 import type { RevocationStore } from '../verification/revocation.js';
@@ -41,6 +49,7 @@ export const guardSchema = z.strictObject({
   clients: z.array(z.unknown().check(checkClient), A_LIST_OF_CLIENTS).min(1, A_LIST_OF_CLIENTS).optional(),
   introspection: z.array(introspection, 'a list of issuers to ask').optional(),
   agent: anAgent.optional(),
+  ca: certificateAuthorities.optional(),
   revocations: field<RevocationStore>(
     'a store of revocations, such as new InMemoryRevocations()',
     (value) =>

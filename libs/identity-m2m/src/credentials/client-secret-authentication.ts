@@ -1,5 +1,6 @@
 import { SignJWT } from 'jose';
-import { type ClientAuth, ClientSecretBasic, ClientSecretPost } from 'oauth4webapi';
+import { type ClientAuth, ClientSecretPost } from 'oauth4webapi';
+import { basicAuthorization, type BasicEncoding } from '../foundation/basic-authorization.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { assertionClaims, CLIENT_ASSERTION_TYPE } from './client-assertion.js';
 import type { ClientSecret } from './client-secret.js';
@@ -8,9 +9,10 @@ import { readSecret, type SecretSource } from './secret-source.js';
 /**
  * How a client secret is used.
  *
- * - `client_secret_basic`: sent by HTTP Basic, both halves form-encoded first, as RFC 6749 §2.3.1 demands.
+ * - `client_secret_basic`: sent by HTTP Basic, both halves form-encoded first, as RFC 6749 §2.3.1 demands. Letters, digits
+ *   and `- . _ ~ *` stay as they are, so that servers which decode nothing understand it as well.
  * - `client_secret_basic_raw`: the same without that encoding. Some servers, CyberArk Identity among them, take the
- *   halves as they are, and refuse a secret with special characters in the standard form.
+ *   halves as they are, and refuse a secret with other characters in the standard form.
  * - `client_secret_post`: sent in the request body.
  * - `client_secret_jwt`: not sent; an assertion is signed with it (RFC 7523 §2.2, HS256). Takes 32 bytes or more.
  */
@@ -64,9 +66,9 @@ function credential(method: ClientSecretMethod, secret: ClientSecret): ClientCre
 function proofOf(method: ClientSecretMethod, secret: string): (now: Date) => ClientAuth {
   switch (method) {
     case 'client_secret_basic':
-      return () => ClientSecretBasic(secret);
+      return () => clientSecretBasic(secret, 'form');
     case 'client_secret_basic_raw':
-      return () => clientSecretBasicRaw(secret);
+      return () => clientSecretBasic(secret, 'raw');
     case 'client_secret_post':
       return () => ClientSecretPost(secret);
     case 'client_secret_jwt':
@@ -74,11 +76,9 @@ function proofOf(method: ClientSecretMethod, secret: string): (now: Date) => Cli
   }
 }
 
-/** RFC 7617: Base64 of the UTF-8 bytes of both halves as they are. */
-function clientSecretBasicRaw(secret: string): ClientAuth {
+function clientSecretBasic(secret: string, encoding: BasicEncoding): ClientAuth {
   return (_server, client, _body, headers) => {
-    const credentials = Buffer.from(`${client.client_id}:${secret}`, 'utf8').toString('base64');
-    headers.set('authorization', `Basic ${credentials}`);
+    headers.set('authorization', basicAuthorization(client.client_id, secret, encoding));
   };
 }
 

@@ -1,11 +1,32 @@
-import { type Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import { certificateFault } from './certificate-fault.js';
+// As modules and not as single functions: tools for tests such as nock and msw replace the members of the module.
+import http, { type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { promisify } from 'node:util';
+import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions } from 'node:zlib';
+import type { CertificateAuthorities } from './certificate-authorities.js';
+import { type ConnectionFault, connectionFault, proxyFault } from './connection-fault.js';
+import { definedOnly } from './defined-only.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
+import { printableText } from './printable-text.js';
 import type { TlsIdentity } from './tls-identity.js';
 
 /** Why an exchange with a server brought no answer that could be read. */
-export type HttpExchangeFault = 'network' | 'certificate' | 'timeout' | 'too_large' | 'compressed' | 'not_http';
+export type HttpExchangeFault =
+  /** No connection, or one that broke. */
+  | 'network'
+  /** The server closed a connection that had been kept open, in place of reading one more request from it. */
+  | 'stale_connection'
+  /** A TLS certificate was rejected, by either side. */
+  | 'certificate'
+  /** A proxy on the way wants credentials of its own (407). */
+  | 'proxy_authentication'
+  | 'timeout'
+  | 'too_large'
+  /** A content coding that can't be undone. */
+  | 'compressed'
+  | 'not_http';
 
 /** An HTTP exchange that brought no readable answer. Arrives as the `cause` of the errors that users see. */
 export class HttpExchangeError extends IdentityM2MError {
@@ -27,7 +48,9 @@ export class HttpExchangeError extends IdentityM2MError {
 export interface BoundedFetchOptions {
   /** Makes the connections. Default: one of its own for each exchange. */
   readonly agent?: Agent | undefined;
-  /** Longest body accepted, in bytes. Default 65,536. */
+  /** Certificate authorities that servers are trusted by, in place of those of Node.js; goes with each request. */
+  readonly ca?: CertificateAuthorities | undefined;
+  /** Longest body accepted, in bytes, as it came and inflated. Default 65,536. */
   readonly maxResponseBytes?: number;
 }
 
@@ -43,6 +66,9 @@ export interface BoundedFetchInit {
 
 export type BoundedFetch = (url: string, init?: BoundedFetchInit) => Promise<Response>;
 
+/** Without the parameter `charset`, which is not registered for this type, and which some servers refuse. */
+const FORM_TYPE = 'application/x-www-form-urlencoded';
+
 /** Most informational answers (RFC 9110 §15.2) that are read in front of the real one. */
 const MAX_INFORMATIONAL_ANSWERS = 20;
 
@@ -55,24 +81,46 @@ const MAX_HEAD_BYTES = 524_288;
 /**
  * A `fetch` for conversations with an identity provider, which carry secrets one way and keys or tokens the other.
  *
- * It follows no redirect (a 307 would send the secret to another place), reads no more than it was told to, accepts no
- * compressed body (so nothing can swell), opens a connection of its own for each exchange and closes it (so no pooled
- * socket keeps the process alive or fails when it is used again), and shares nothing with the application's HTTP
- * clients, their interceptors and their agents.
+ * It follows no redirect (a 307 would send the secret to another place), reads no more than it was told to, opens a
+ * connection of its own for each exchange and closes it (so no pooled socket keeps the process alive or fails when it is
+ * used again), and shares nothing with the application's HTTP clients, their interceptors and their agents.
+ *
+ * It asks for no compression, because there is nothing to gain. Where an edge compresses all the same, one content coding
+ * is undone, up to the same limit.
+ *
+ * An https answer counts only where it came through TLS. A proxy that opens no tunnel answers in the clear, and agents
+ * pass that on as if it were the server's.
+ *
+ * A GET that met a stale connection of the agent's is sent once more. For other methods this is left to the caller, who
+ * may have to prove the client anew.
  *
  * @throws {@link HttpExchangeError} when no answer could be read; the reason of `init.signal` once that has aborted.
  */
-export function createBoundedFetch({ agent, maxResponseBytes = 65_536 }: BoundedFetchOptions = {}): BoundedFetch {
-  return async (url, init = {}) => {
+export function createBoundedFetch({ agent, ca, maxResponseBytes = 65_536 }: BoundedFetchOptions = {}): BoundedFetch {
+  const exchange = async (url: string, init: BoundedFetchInit): Promise<Response> => {
     init.signal?.throwIfAborted();
     try {
-      const answer = await send(new URL(url), init, agent);
+      const answer = await send(new URL(url), init, { agent, ca });
       return toResponse(answer.message, await readBody(answer, maxResponseBytes));
     } catch (error) {
       init.signal?.throwIfAborted();
       throw error instanceof HttpExchangeError ? error : networkError(url, error);
     }
   };
+  return async (url, init = {}) => {
+    try {
+      return await exchange(url, init);
+    } catch (error) {
+      const isSafe = init.method === undefined || init.method === 'GET';
+      if (isSafe && isStaleConnection(error)) return exchange(url, init);
+      throw error;
+    }
+  };
+}
+
+/** Whether a request met a connection that the server had given up: it was not answered, and may be sent once more. */
+export function isStaleConnection(error: unknown): boolean {
+  return error instanceof HttpExchangeError && error.fault === 'stale_connection';
 }
 
 interface Answer {
@@ -84,21 +132,32 @@ interface Answer {
 function send(
   url: URL,
   { method = 'GET', headers = {}, body, signal, tls }: BoundedFetchInit,
-  agent: Agent | undefined,
+  { agent, ca }: Pick<BoundedFetchOptions, 'agent' | 'ca'>,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
+    const request = (url.protocol === 'https:' ? https : http).request(url, {
       method,
-      headers: { ...headers, 'accept-encoding': 'identity' },
+      headers: {
+        ...headers,
+        ...(body instanceof URLSearchParams && { 'content-type': FORM_TYPE }),
+        'accept-encoding': 'identity',
+      },
       agent: agent ?? false,
       signal,
-      ...tls,
+      // An agent of any kind is given these with the request, also one for a proxy. What it has itself goes before them.
+      ...definedOnly({ ...tls, ca: tls?.ca ?? (ca && [ca].flat()) }),
+      ...(agent && { checkServerIdentity: identityCheckFor(url) }),
     });
     let bytesBefore = 0;
     request.once('socket', (socket) => (bytesBefore = socket.bytesRead));
-    request.once('response', (message) => resolve({ message, bytesBefore }));
+    request.once('response', (message) => {
+      const proxy = answeredByProxy(url, message);
+      if (!proxy) return resolve({ message, bytesBefore });
+      message.destroy();
+      reject(asExchangeError(proxy));
+    });
     // Stays on after the answer has begun, because a connection may still fail while its body is read.
-    request.on('error', reject);
+    request.on('error', (error) => reject(isStale(request, error, bytesBefore) ? staleError(url, error) : error));
     let informational = 0;
     request.on('information', () => {
       if (++informational <= MAX_INFORMATIONAL_ANSWERS) return;
@@ -112,12 +171,36 @@ function send(
   });
 }
 
+/**
+ * Node.js compares a certificate with the name `localhost` where it knows neither host nor server name. Agents for proxies
+ * leave both out where the address is an IP address.
+ */
+function identityCheckFor({ hostname }: URL) {
+  const host = hostname.replaceAll(/[[\]]/g, '');
+  return (name: string, certificate: PeerCertificate) =>
+    checkServerIdentity(name === 'localhost' && isIP(host) ? host : name, certificate);
+}
+
+/** RFC 9110 §15.5.8: nobody but a proxy answers 407. */
+function answeredByProxy({ protocol, origin }: URL, message: IncomingMessage): ConnectionFault | undefined {
+  const { statusCode = 0, socket } = message;
+  const isInTheClear = protocol === 'https:' && !('encrypted' in socket && socket.encrypted === true);
+  return isInTheClear || statusCode === 407 ? proxyFault(origin, statusCode) : undefined;
+}
+
+/** RFC 9112 §9.3.1: a server may close an idle connection at any time, also while a request is on its way. */
+function isStale(request: ClientRequest, { code }: NodeJS.ErrnoException, bytesBefore: number): boolean {
+  const isReset = code === 'ECONNRESET' || code === 'EPIPE';
+  return isReset && request.reusedSocket && request.socket?.bytesRead === bytesBefore;
+}
+
+function staleError({ origin }: URL, cause: unknown): HttpExchangeError {
+  const message = `${origin} closed a connection that had been kept open`;
+  return new HttpExchangeError('stale_connection', message, { cause });
+}
+
 async function readBody({ message, bytesBefore }: Answer, maxBytes: number): Promise<Buffer> {
-  const encoding = message.headers['content-encoding']?.trim().toLowerCase();
-  if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
-    message.destroy();
-    throw new HttpExchangeError('compressed', 'the answer is compressed, although the request asked for it not to be');
-  }
+  const decode = decoderFor(message);
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of message as AsyncIterable<Buffer>) {
@@ -125,11 +208,58 @@ async function readBody({ message, bytesBefore }: Answer, maxBytes: number): Pro
     // Around each byte of a body there may be kilobytes of chunk extensions (RFC 9112 §7.1.1).
     if (size > maxBytes || message.socket.bytesRead - bytesBefore > MAX_OVERHEAD * maxBytes + MAX_HEAD_BYTES) {
       message.destroy();
-      throw new HttpExchangeError('too_large', `the answer is longer than ${maxBytes} bytes`);
+      throw tooLarge(maxBytes);
     }
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  const body = Buffer.concat(chunks);
+  return body.length === 0 ? body : decode(body, maxBytes);
+}
+
+type Decoder = (body: Buffer, maxBytes: number) => Promise<Buffer>;
+
+/** Stops at `maxOutputLength`, counted while it inflates. */
+type Inflater = (body: Buffer, options: ZlibOptions) => Promise<Buffer>;
+
+const asIs: Decoder = async (body) => body;
+const undoGzip = inflating(promisify(gunzip));
+const undoZlib = inflating(promisify(inflate));
+const undoRawDeflate = inflating(promisify(inflateRaw));
+
+/** By the names of RFC 9110 §8.4.1. */
+const DECODERS: ReadonlyMap<string, Decoder> = new Map([
+  ['', asIs],
+  ['identity', asIs],
+  ['gzip', undoGzip],
+  ['x-gzip', undoGzip],
+  // Some servers leave out the frame that RFC 9110 §8.4.1.2 wants; its first byte tells.
+  ['deflate', (body, maxBytes) => ((body[0]! & 0x0f) === 8 ? undoZlib : undoRawDeflate)(body, maxBytes)],
+  ['br', inflating(promisify(brotliDecompress))],
+]);
+
+/** One coding and no more: several would multiply what a small answer can swell to. */
+function decoderFor(message: IncomingMessage): Decoder {
+  const coding = message.headers['content-encoding']?.trim().toLowerCase() ?? '';
+  const decoder = DECODERS.get(coding);
+  if (decoder) return decoder;
+  message.destroy();
+  const found = printableText(coding, 40);
+  throw new HttpExchangeError('compressed', `the answer has the content coding "${found}", which is not supported`);
+}
+
+function inflating(inflater: Inflater): Decoder {
+  return async (body, maxBytes) => {
+    try {
+      return await inflater(body, { maxOutputLength: maxBytes });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes);
+      throw new HttpExchangeError('compressed', 'the answer is not in the content coding that it claims');
+    }
+  };
+}
+
+function tooLarge(maxBytes: number): HttpExchangeError {
+  return new HttpExchangeError('too_large', `the answer is longer than ${maxBytes} bytes`);
 }
 
 function toResponse(message: IncomingMessage, body: Buffer): Response {
@@ -151,10 +281,14 @@ function networkError(url: string, error: unknown): HttpExchangeError {
   // Node keeps the unparsable bytes on the error, and these may hold a token.
   if (typeof error === 'object' && error !== null && 'rawPacket' in error) delete error.rawPacket;
   const { origin } = new URL(url);
-  const certificate = certificateFault(origin, error);
-  if (certificate) {
-    return new HttpExchangeError('certificate', certificate.problem, { cause: error, advice: certificate.advice });
-  }
-  const detail = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
+  const known = connectionFault(origin, error);
+  if (known) return asExchangeError(known, error);
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  // An agent may name its proxy by an address with a password in it.
+  const detail = String(code ?? message).replaceAll(/\/\/[^\s/@]*@/g, '//');
   return new HttpExchangeError('network', `no answer from ${origin} (${detail})`, { cause: error });
+}
+
+function asExchangeError({ fault, problem, advice }: ConnectionFault, cause?: unknown): HttpExchangeError {
+  return new HttpExchangeError(fault, problem, { cause, advice });
 }

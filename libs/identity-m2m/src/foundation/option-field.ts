@@ -1,5 +1,6 @@
 import type { Agent } from 'node:http';
 import { z } from 'zod';
+import { areCertificateAuthorities, type CertificateAuthorities } from './certificate-authorities.js';
 
 /**
  * Fields of options. Each is a test and, in words, what passes it; what was found instead is added by `option-faults.ts`,
@@ -47,6 +48,11 @@ export const quantity = (unit: string, min: number, max: number) =>
 export const anAgent = field<Agent>(
   'an agent of node:http or node:https',
   (value) => typeof value === 'object' && value !== null && 'createConnection' in value,
+);
+
+export const certificateAuthorities = field<CertificateAuthorities>(
+  'certificates of authorities in PEM: a string or Buffer, or a list of them, each with nothing but readable certificates',
+  areCertificateAuthorities,
 );
 
 export const aFunction = <T extends (...args: never[]) => unknown>(expected: string) =>

@@ -2,7 +2,12 @@ import { allowInsecureRequests, customFetch, genericTokenEndpointRequest } from 
 import type { ClientCredential } from '../credentials/client-authentication.js';
 import type { DpopProver } from '../credentials/dpop-prover.js';
 import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
-import { type BoundedFetch, type BoundedFetchInit, HttpExchangeError } from '../foundation/bounded-fetch.js';
+import {
+  type BoundedFetch,
+  type BoundedFetchInit,
+  HttpExchangeError,
+  isStaleConnection,
+} from '../foundation/bounded-fetch.js';
 import type { Clock, Instant } from '../foundation/clock.js';
 import { issuedTokens, sentCredentials, without } from './sent-credentials.js';
 import type { BodyParameters } from './token-parameters.js';
@@ -53,6 +58,16 @@ export type TimedTokenOutcome = TokenOutcome & {
   readonly receivedAt: Instant;
 };
 
+/** What is known about the sending of one token request, which may take several HTTP requests. */
+interface Exchange {
+  /** Just before the last of them. */
+  requestedAt: Instant;
+  /** Every spelling of what proved the client. */
+  readonly sent: string[];
+  /** Whether one met a stale connection, and was sent again. */
+  isRepeated: boolean;
+}
+
 /** Sends token requests (RFC 6749 §3.2) to one token endpoint, over a transport of its own. */
 export class TokenEndpoint {
   constructor(private readonly options: TokenEndpointOptions) {}
@@ -60,7 +75,7 @@ export class TokenEndpoint {
   /** Sends one token request. Whatever goes wrong is an outcome, not an exception. */
   async request(request: TokenRequest, signal: AbortSignal): Promise<TimedTokenOutcome> {
     const { clock, server } = this.options;
-    const exchange = { requestedAt: clock.now(), sent: [] as string[] };
+    const exchange: Exchange = { requestedAt: clock.now(), sent: [], isRepeated: false };
     const timed = (outcome: TokenOutcome) => ({
       ...outcome,
       requestedAt: exchange.requestedAt,
@@ -68,10 +83,10 @@ export class TokenEndpoint {
     });
     try {
       const metadata = atEndpointFor(await server.metadata(signal, request.credential.tls), request.credential);
-      let answer = await this.#exchange(metadata, request, exchange, signal);
+      let answer = await this.#send(metadata, request, exchange, signal);
       // RFC 9449 §8: the first answer may only have been to say which nonce to use.
       if (isNonceWanted(answer) && this.#learnNonce(metadata, answer)) {
-        answer = await this.#exchange(metadata, request, exchange, signal);
+        answer = await this.#send(metadata, request, exchange, signal);
       }
       this.#learnNonce(metadata, answer);
       const outcome = this.#judge(answer);
@@ -85,10 +100,26 @@ export class TokenEndpoint {
     }
   }
 
+  /** Once more, with a new proof, where the connection was one that the server had given up. */
+  async #send(
+    metadata: TokenServerMetadata,
+    request: TokenRequest,
+    exchange: Exchange,
+    signal: AbortSignal,
+  ): Promise<TokenEndpointAnswer> {
+    try {
+      return await this.#exchange(metadata, request, exchange, signal);
+    } catch (error) {
+      if (exchange.isRepeated || !isStaleConnection(error)) throw error;
+      exchange.isRepeated = true;
+      return this.#exchange(metadata, request, exchange, signal);
+    }
+  }
+
   async #exchange(
     metadata: TokenServerMetadata,
     { grantType, credential, parameters, serverAheadMs }: TokenRequest,
-    exchange: { requestedAt: Instant; sent: string[] },
+    exchange: Exchange,
     signal: AbortSignal,
   ): Promise<TokenEndpointAnswer> {
     const { clientId, clock, dpop, fetch } = this.options;
@@ -183,6 +214,8 @@ const DISCOVERY_FAILURES = {
 
 const EXCHANGE_FAILURES = {
   network: 'transient',
+  stale_connection: 'transient',
+  proxy_authentication: 'blocked',
   timeout: 'transient',
   certificate: 'certificate',
   too_large: 'malformed',

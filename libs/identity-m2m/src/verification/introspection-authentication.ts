@@ -1,3 +1,5 @@
+import { basicAuthorization } from '../foundation/basic-authorization.js';
+
 /** A request to an introspection endpoint, before it is authenticated. */
 export interface IntrospectionRequest {
   readonly endpoint: string;
@@ -38,17 +40,12 @@ export function introspectionClient({
     const secret = await reveal(clientSecret);
     if (typeof secret !== 'string' || secret === '') throw new TypeError('the secret for introspection is empty');
     if (method === 'client_secret_post') return { body: { client_id: clientId, client_secret: secret } };
-    const encode = method === 'client_secret_basic' ? formEncoded : (text: string) => text;
-    const pair = Buffer.from(`${encode(clientId)}:${encode(secret)}`).toString('base64');
-    return { headers: { authorization: `Basic ${pair}` } };
+    const encoding = method === 'client_secret_basic' ? 'form' : 'raw';
+    return { headers: { authorization: basicAuthorization(clientId, secret, encoding) } };
   };
 }
 
 async function reveal(secret: IntrospectionSecret): Promise<string> {
   if (typeof secret === 'string') return secret;
   return typeof secret === 'function' ? secret() : (await secret.read()).reveal();
-}
-
-function formEncoded(text: string): string {
-  return new URLSearchParams([['', text]]).toString().slice(1);
 }
