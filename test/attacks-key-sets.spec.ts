@@ -492,7 +492,7 @@ describe('floods and outages', () => {
   });
 
   it.each([
-    ['of another issuer', { issuer: 'https://evil.example' }, /no metadata of this issuer/],
+    ['of another issuer', { issuer: 'https://evil.example' }, /names the issuer "https:\/\/evil\.example" instead of/],
     ['with keys on another origin', { jwks_uri: 'https://evil.example/keys' }, /on another origin/],
     ['with keys on another port', { jwks_uri: 'http://127.0.0.1:1/keys' }, /on another origin/],
     ['with keys in a file', { jwks_uri: 'file:///etc/passwd' }, /no usable jwks_uri/],

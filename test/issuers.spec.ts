@@ -5,13 +5,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test 
 import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
+  cyberArkIdentity,
   genericOAuth2,
   type GuardOptions,
   kubernetesServiceAccounts,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
 import { forge, ForgeableIssuer, type ForgingKey, forgingKey, part } from './support/forgeable-issuer.js';
-import type { Answer } from './support/http-server.js';
+import { type Answer, json, TestServer } from './support/http-server.js';
 
 const rsa = forgingKey('RS256', 'k1');
 const others = Array.from({ length: 4 }, (_, index) => forgingKey('RS256', `other${index}`));
@@ -288,4 +289,112 @@ describe('in-key-1: Ed25519 keys that anyone can sign for', () => {
     for (let [b, e] = [mod(base), exponent]; e > 0n; e >>= 1n, b = mod(b * b)) if (e & 1n) result = mod(result * b);
     return result;
   }
+});
+
+describe('metadata at either of its addresses', () => {
+  const page: Answer = (_request, response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>');
+  const OIDC = '/.well-known/openid-configuration';
+  const OAUTH = '/.well-known/oauth-authorization-server';
+  let server: TestServer;
+  let answers: Record<string, Answer>;
+
+  beforeAll(async () => (server = await TestServer.start(() => undefined)));
+  afterAll(() => server.close());
+  beforeEach(() => {
+    server.requests.length = 0;
+    answers = { '/keys': json(200, { keys: [rsa.jwk] }) };
+    server.answer = (request, ...rest) => (answers[request.url] ?? json(404, {}))(request, ...rest);
+  });
+
+  const document = (more: object = {}) => json(200, { issuer: server.url, jwks_uri: `${server.url}/keys`, ...more });
+  const ask = () => outcome(verifierFor([genericOAuth2({ issuer: server.url })]), plainToken(server.url));
+  const asked = () => server.requests.map(({ url }) => url);
+
+  test.each<[string, Answer]>([
+    ['in-B3: 200 text/html', page],
+    ['in-B4: 401', json(401, { error: 'unauthorized' })],
+    ['in-B4: 403', json(403, {})],
+    ['in-B4: 404', json(404, {})],
+    ['in-B4: 400', json(400, {})],
+    ['in-B4: 405', json(405, {})],
+    ['in-B4: 410', json(410, {})],
+    ['in-B4: 500', json(500, {})],
+    ['in-B4: 501', json(501, {})],
+    [
+      'in-B3: a redirect to a login page',
+      (_request, response) => response.writeHead(302, { location: '/login' }).end(),
+    ],
+    ['in-B3: 204', (_request, response) => response.writeHead(204).end()],
+    ['in-B3: 200 and nothing', text('')],
+    ['in-B3: 200 and JSON that is none', text('[]')],
+    ['in-B3: 200 and an error', json(200, { error: 'not_found' })],
+    [
+      'in-B3: metadata of another issuer',
+      json(200, { issuer: 'https://other.example', jwks_uri: 'https://other.example/k' }),
+    ],
+    ['in-B3: metadata without keys', (...all) => document({ jwks_uri: undefined })(...all)],
+    ['in-B3: metadata whose keys are null', (...all) => document({ jwks_uri: null })(...all)],
+    ['in-B3: 300 KB', text(`{"a":"${'x'.repeat(300_000)}"}`)],
+  ])('%s at one of them does not spoil the other', async (_name, answer) => {
+    for (const [good, bad] of [
+      [OAUTH, OIDC],
+      [OIDC, OAUTH],
+    ] as const) {
+      answers = { ...answers, [bad]: answer, [good]: document() };
+      expect(await ask()).toBe('let in');
+    }
+  });
+
+  it('in-B3: metadata is read whatever its media type, and behind a byte order mark', async () => {
+    const body = `\uFEFF${JSON.stringify({ issuer: server.url, jwks_uri: `${server.url}/keys` })}`;
+    answers[OIDC] = text(body, { 'content-type': 'binary/octet-stream' });
+    expect(await ask()).toBe('let in');
+  });
+
+  it('in-B4: an issuer with a path has its metadata below it, or before it', async () => {
+    const issuer = `${server.url}/realms/acme`;
+    const metadata = json(200, { issuer, jwks_uri: `${server.url}/keys` });
+    for (const address of ['/realms/acme/.well-known/openid-configuration', `${OAUTH}/realms/acme`]) {
+      answers = { '/keys': answers['/keys']!, [address]: metadata, [OIDC]: page, [OAUTH]: page };
+      expect(await outcome(verifierFor([genericOAuth2({ issuer })]), plainToken(issuer))).toBe('let in');
+    }
+  });
+
+  it('in-B4: where neither is there, both answers are told', async () => {
+    answers[OIDC] = json(403, {});
+    answers[OAUTH] = document({ issuer: 'https://other.example' });
+    expect(await ask()).toBe('issuer_unavailable');
+    expect(events).toEqual([
+      expect.objectContaining({
+        type: 'key_set.refresh_failed',
+        problem: expect.stringMatching(
+          /openid-configuration answered HTTP 403; .*names the issuer "https:\/\/other\.example" instead/,
+        ),
+      }),
+    ]);
+  });
+
+  test.each([429, 502, 503, 504])('in-B4: a server that is down (%i) is not asked twice', async (status) => {
+    answers[OIDC] = json(status, {});
+    answers[OAUTH] = document();
+    expect(await ask()).toBe('issuer_unavailable');
+    expect(asked()).toEqual([OIDC]);
+  });
+
+  it('in-B3: keys that a product has at a known address are found where a page stands for its metadata', async () => {
+    const { fallbackJwksUri, ...tenant } = cyberArkIdentity({ tenantUrl: server.url, applicationId: 'api' });
+    const { pathname } = new URL(fallbackJwksUri!);
+    const claims = { unique_name: 'svc', scope: 'all' };
+    const token = plainToken(tenant.issuer!, { header: { typ: 'JWT' }, claims });
+    server.answer = (request, ...rest) => (request.url === pathname ? answers['/keys']! : page)(request, ...rest);
+    expect(await outcome(verifierFor([{ ...tenant, fallbackJwksUri }], { clients: ['svc'] }), token)).toBe('let in');
+    // A tenant that is down is down there too.
+    server.answer = json(503, {});
+    server.requests.length = 0;
+    expect(await outcome(verifierFor([{ ...tenant, fallbackJwksUri }], { clients: ['svc'] }), token)).toBe(
+      'issuer_unavailable',
+    );
+    expect(server.requests).toHaveLength(1);
+  });
 });

@@ -1,17 +1,9 @@
-import {
-  allowInsecureRequests,
-  type AuthorizationServer,
-  customFetch,
-  discoveryRequest,
-  PARSE_ERROR,
-  processDiscoveryResponse,
-  RESPONSE_IS_NOT_JSON,
-} from 'oauth4webapi';
+import type { AuthorizationServer } from 'oauth4webapi';
 import { retryAfterMs } from './answer-times.js';
 import { type BoundedFetch, HttpExchangeError } from './bounded-fetch.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
 import { printableText } from './printable-text.js';
-import type { HttpAllowance } from './secure-url.js';
+import { type HttpAllowance, urlFault } from './secure-url.js';
 
 /** Why a discovery failed. */
 export type DiscoveryFault =
@@ -31,88 +23,135 @@ export class DiscoveryError extends IdentityM2MError {
   /** What the server asked for with `Retry-After`, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
+  /** Whether the server itself was in trouble, rather than without such a document. */
+  readonly isServerDown: boolean;
+
   constructor(
     readonly fault: DiscoveryFault,
     message: string,
-    options?: { cause?: unknown; retryAfterMs?: number | undefined },
+    options?: { cause?: unknown; retryAfterMs?: number | undefined; isServerDown?: boolean },
   ) {
     super(message, options);
     this.retryAfterMs = options?.retryAfterMs;
+    this.isServerDown = options?.isServerDown ?? false;
   }
 }
 
 export interface DiscoveryInput {
   readonly issuer: string;
+  /** The member that is looked for: a document without it does not end the search. */
+  readonly member: keyof AuthorizationServer;
   readonly http: HttpAllowance;
   readonly fetch: BoundedFetch;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads an issuer's metadata (OpenID Connect Discovery 1.0 §4; where there is none, RFC 8414 §3).
+ * Reads an issuer's metadata: by OpenID Connect Discovery 1.0 §4, or else by RFC 8414 §3.
  *
- * The document must name the issuer exactly as it was configured (RFC 8414 §3.3): otherwise one server could speak for
- * another.
+ * Many servers have one of the two documents, and answer requests for the other with anything: an error, a login page, a
+ * redirect. Such an answer says nothing about the document that is there. The document must name the issuer exactly as
+ * it was configured (RFC 8414 §3.3): otherwise one server could speak for another.
  *
+ * @returns A document with the member; where neither has it, one without.
  * @throws {@link DiscoveryError}; the reason of the signal once that has aborted.
  */
 export async function discoverAuthorizationServer(input: DiscoveryInput): Promise<AuthorizationServer> {
-  const issuerUrl = new URL(input.issuer);
-  let response = await request(issuerUrl, 'oidc', input);
-  if (response.status === 404) response = await request(issuerUrl, 'oauth2', input);
-  const { status } = response;
-  if (status >= 500 || status === 429 || status === 408 || status === 425) {
-    throw refusal('outage', issuerUrl, response);
+  if (urlFault(input.issuer, input.http)) {
+    const found = JSON.stringify(printableText(input.issuer));
+    throw new DiscoveryError('wrong_document', `the issuer ${found} is no https address: nothing can be found by it`);
   }
-  if (status === 403) throw refusal('blocked', issuerUrl, response);
-  const metadata = await read(issuerUrl, response);
-  if (metadata.issuer !== input.issuer) {
+  let incomplete: AuthorizationServer | undefined;
+  const errors: DiscoveryError[] = [];
+  for (const address of wellKnownAddresses(input.issuer)) {
+    try {
+      const metadata = await readMetadata(address, input);
+      if (metadata[input.member] != null) return metadata;
+      incomplete ??= metadata;
+    } catch (error) {
+      if (!(error instanceof DiscoveryError)) throw error;
+      errors.push(error);
+      if (error.isServerDown) break;
+    }
+  }
+  if (incomplete) return incomplete;
+  throw errors.length === 1 ? errors[0] : bothFailed(errors);
+}
+
+function wellKnownAddresses(issuer: string): readonly [oidc: string, oauth: string] {
+  const { origin, pathname } = new URL(issuer);
+  const path = pathname.replace(/\/$/, '');
+  return [
+    `${origin}${path}/.well-known/openid-configuration`,
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+  ];
+}
+
+/** The earlier, the more a fault says about what has to be done. */
+const FAULTS: readonly DiscoveryFault[] = ['certificate', 'outage', 'blocked', 'wrong_document'];
+
+function bothFailed(errors: readonly DiscoveryError[]): DiscoveryError {
+  const [error] = errors.toSorted((a, b) => FAULTS.indexOf(a.fault) - FAULTS.indexOf(b.fault));
+  const { fault, cause, retryAfterMs, isServerDown } = error!;
+  const message = errors.map((one) => one.message).join('; ');
+  return new DiscoveryError(fault, message, { cause, retryAfterMs, isServerDown });
+}
+
+async function readMetadata(address: string, { issuer, fetch, signal }: DiscoveryInput): Promise<AuthorizationServer> {
+  let response: Response;
+  try {
+    response = await fetch(address, { headers: { accept: 'application/json' }, signal });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw unanswered(address, cause);
+  }
+  const { status, headers } = response;
+  if (status !== 200) {
+    const options = { retryAfterMs: retryAfterMs(headers), isServerDown: SERVER_DOWN.includes(status) };
+    throw new DiscoveryError(faultOf(status), `discovery at ${address} answered HTTP ${status}`, options);
+  }
+  const metadata = parseObject(await response.text());
+  if (typeof metadata?.issuer !== 'string') {
+    // A page in place of a document, with a status of success: something stands in between, and may go away.
+    const fault = metadata ? 'wrong_document' : 'outage';
+    throw new DiscoveryError(fault, `discovery at ${address} answered HTTP 200 with no metadata of this issuer`);
+  }
+  if (metadata.issuer !== issuer) {
     const found = JSON.stringify(printableText(metadata.issuer));
     throw new DiscoveryError(
       'wrong_document',
-      `discovery at ${issuerUrl.href} names the issuer ${found} instead of ${JSON.stringify(input.issuer)}: they must be equal to the letter`,
+      `discovery at ${address} names the issuer ${found} instead of ${JSON.stringify(issuer)}: they must be equal to the letter`,
     );
   }
-  return metadata;
+  return metadata as AuthorizationServer;
 }
 
-async function request(issuer: URL, algorithm: 'oidc' | 'oauth2', input: DiscoveryInput): Promise<Response> {
-  try {
-    return await discoveryRequest(issuer, {
-      algorithm,
-      [customFetch]: (url, init) => input.fetch(url, init),
-      [allowInsecureRequests]: input.http !== 'never',
-      ...(input.signal && { signal: input.signal }),
-    });
-  } catch (cause) {
-    input.signal?.throwIfAborted();
-    if (cause instanceof HttpExchangeError && cause.fault === 'certificate') {
-      throw new DiscoveryError('certificate', cause.message, { cause });
-    }
-    throw new DiscoveryError('outage', `discovery at ${issuer.href} brought no answer`, { cause });
+function unanswered(address: string, cause: unknown): DiscoveryError {
+  const fault = cause instanceof HttpExchangeError ? cause.fault : 'network';
+  if (fault === 'certificate') {
+    return new DiscoveryError('certificate', (cause as Error).message, { cause, isServerDown: true });
   }
+  // What was too long, say, was an answer.
+  const isServerDown = fault === 'network' || fault === 'timeout';
+  return new DiscoveryError('outage', `discovery at ${address} brought no answer`, { cause, isServerDown });
 }
 
-function refusal(fault: DiscoveryFault, issuer: URL, { status, headers }: Response): DiscoveryError {
-  const message = `discovery at ${issuer.href} answered HTTP ${status}`;
-  return new DiscoveryError(fault, message, { retryAfterMs: retryAfterMs(headers) });
+/** Statuses that are about the server, or about the moment, and not about one of its documents. */
+const SERVER_DOWN: readonly number[] = [408, 425, 429, 502, 503, 504];
+
+function faultOf(status: number): DiscoveryFault {
+  if (status >= 500 || SERVER_DOWN.includes(status)) return 'outage';
+  return status === 403 ? 'blocked' : 'wrong_document';
 }
 
-async function read(issuer: URL, response: Response): Promise<AuthorizationServer> {
-  const { status } = response;
+/** By its text: the media type says how a server stores its documents, and nothing about what is in them. */
+function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    return await processDiscoveryResponse(issuer, response);
-  } catch (cause) {
-    // A page in place of a document, with a status of success: something stands in between, and may go away.
-    const isPage = status === 200 && isCoded(cause, RESPONSE_IS_NOT_JSON, PARSE_ERROR);
-    throw new DiscoveryError(
-      isPage ? 'outage' : 'wrong_document',
-      `discovery at ${issuer.href} answered HTTP ${status} with no metadata of this issuer`,
-      { cause },
-    );
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
   }
-}
-
-function isCoded(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

@@ -66,7 +66,8 @@ export class TokenServer {
   async #discover(signal: AbortSignal, tls: TlsIdentity | undefined): Promise<TokenServerMetadata> {
     const issuer = this.location.issuer ?? '';
     const fetch: BoundedFetch = (url, init) => this.fetch(url, { ...init, tls });
-    const metadata = await discoverAuthorizationServer({ issuer, http: this.http, fetch, signal });
+    const input = { issuer, member: 'token_endpoint', http: this.http, fetch, signal } as const;
+    const metadata = await discoverAuthorizationServer(input);
     const endpoint = metadata.token_endpoint;
     if (endpoint === undefined) {
       throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names no token_endpoint`);

@@ -73,7 +73,13 @@ export class IntrospectionEndpoint {
 
   async #discover(signal: AbortSignal): Promise<string> {
     const { issuer, http, fetch } = this.options;
-    const metadata = await discoverAuthorizationServer({ issuer, http, fetch, signal });
+    const metadata = await discoverAuthorizationServer({
+      issuer,
+      member: 'introspection_endpoint',
+      http,
+      fetch,
+      signal,
+    });
     return addressOfIssuer(issuer, metadata.introspection_endpoint, 'introspection_endpoint', http);
   }
 

@@ -241,7 +241,7 @@ export class RefreshedKeySet implements KeySet {
     if (this.#isClosed) return;
     const problem = error instanceof Error ? error.message : 'unknown';
     const { issuer, tell } = this.options;
-    tell({ type: 'key_set.refresh_failed', issuer, failures: this.#failures, problem: printableText(problem) });
+    tell({ type: 'key_set.refresh_failed', issuer, failures: this.#failures, problem: printableText(problem, 400) });
   }
 
   #schedule(delayMs: number): void {

@@ -40,12 +40,13 @@ async function discoverAddress(
   signal: AbortSignal,
 ): Promise<string> {
   try {
-    const { jwks_uri: address } = await discoverAuthorizationServer({ issuer, http, fetch, signal });
+    const input = { issuer, member: 'jwks_uri', http, fetch, signal } as const;
+    const { jwks_uri: address } = await discoverAuthorizationServer(input);
     return addressOfIssuer(issuer, address, 'jwks_uri', http);
   } catch (error) {
-    const isUnanswered = error instanceof DiscoveryError && ['outage', 'certificate'].includes(error.fault);
-    const isSettled = error instanceof KeySetError || (error instanceof DiscoveryError && !isUnanswered);
-    if (isSettled && fallbackJwksUri !== undefined) return fallbackJwksUri;
+    // Where the server is down, its other addresses are as well.
+    const hasNone = error instanceof KeySetError || (error instanceof DiscoveryError && !error.isServerDown);
+    if (hasNone && fallbackJwksUri !== undefined) return fallbackJwksUri;
     throw error;
   }
 }
