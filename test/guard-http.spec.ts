@@ -457,11 +457,31 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     const nobodyKnown = { clientId: undefined, issuer: undefined };
     expect(guarded.events).toEqual([
       { type: 'caller.accepted', transport: 'http', ...who },
-      { type: 'caller.refused', transport: 'http', reason: 'scope_insufficient', ...who },
-      { type: 'caller.refused', transport: 'http', reason: 'signature_invalid', ...who, ...nobodyKnown },
       {
         type: 'caller.refused',
         transport: 'http',
+        route: 'GET /admin',
+        reason: 'scope_insufficient',
+        claim: 'scope',
+        found: '["users.read"]',
+        expected: '"admin" and "users.read"',
+        ...who,
+      },
+      {
+        type: 'caller.refused',
+        transport: 'http',
+        route: 'GET /who',
+        reason: 'signature_invalid',
+        claim: 'kid',
+        found: expect.stringMatching(/^"key-\d+"$/),
+        expected: 'a signature by a key of the issuer',
+        ...who,
+        ...nobodyKnown,
+      },
+      {
+        type: 'caller.refused',
+        transport: 'http',
+        route: 'GET /who',
         reason: 'credential_missing',
         ...nobodyKnown,
         tokenFingerprint: undefined,
@@ -683,7 +703,7 @@ it('C10: writes lines of its own into the log and no others, whatever a client i
     expect((await fetch(`${await app.getUrl()}/who`, { headers: { authorization } })).status).toBe(200);
     expect((await fetch(`${await app.getUrl()}/admin`, { headers: { authorization } })).status).toBe(403);
   }
-  const ofCallers = lines.filter((line) => / let in | refused: /.test(line));
+  const ofCallers = lines.filter((line) => / let in |guard refused /.test(line));
   expect(ofCallers).toHaveLength(2 * names.length);
   for (const line of lines) expect(line).toMatch(/^[\x20-\x7e…]{1,400}$/);
 });

@@ -381,7 +381,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
       'token_malformed',
     ],
     ['that is no token', () => 'abc', 'token_malformed'],
-    ['of 10,000 dots', () => `a${'.'.repeat(10_000)}`, 'token_too_long'],
+    ['of 10,000 dots', () => `a${'.'.repeat(10_000)}`, 'token_malformed'],
   ])('refuses a token %s', async (_name, make, reason) => {
     const response = await get('/any', await make());
     expect(lastReason()).toBe(reason);

@@ -66,6 +66,7 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
     opaqueTokensOf: configuration.issuers.find((issuer) => issuer.introspection?.opaqueTokens)?.issuer,
     clients: clients && new ClientRegistry(clients),
     revocations: configuration.revocations,
+    maxTokenLength: configuration.maxTokenLength,
     verifiedTokens: configuration.verifiedTokens,
     events,
     clock,

@@ -12,7 +12,13 @@ export { EventStream } from './foundation/event-stream.js';
 export { IdentityM2MError } from './foundation/identity-m2m-error.js';
 export type { OptionFault } from './foundation/option-fault.js';
 
-export type { AccessTokenProfile, Claims, SignatureAlgorithm } from './identity-providers/access-token-profile.js';
+export type {
+  AccessTokenProfile,
+  ClaimCondition,
+  Claims,
+  ClaimsTest,
+  SignatureAlgorithm,
+} from './identity-providers/access-token-profile.js';
 export { auth0, type Auth0Options } from './identity-providers/auth0.js';
 export { cognito, type CognitoOptions } from './identity-providers/cognito.js';
 export { cyberArkIdentity, type CyberArkIdentityOptions } from './identity-providers/cyberark-identity.js';
@@ -102,6 +108,7 @@ export type {
 } from './verification/introspection-authentication.js';
 export type { MachineCaller } from './verification/machine-caller.js';
 export type { Refusal, RefusalReason } from './verification/refusal.js';
+export type { RefusalDetail } from './verification/refusal-detail.js';
 export type { RevocableToken, RevocationStore } from './verification/revocation.js';
 export type { RoutePolicy } from './verification/route-policy.js';
 export type { VerificationEvent } from './verification/verification-events.js';

@@ -7,6 +7,7 @@ import {
   introspectionClient,
   type IntrospectionMethod,
 } from '../verification/introspection-authentication.js';
+import { DEFAULT_MAX_TOKEN_LENGTH } from '../verification/compact-jws.js';
 import type { RegisteredClient } from '../verification/client-registry.js';
 import type { RevocationStore } from '../verification/revocation.js';
 import { VERIFIED_TOKENS_LIMITS } from '../verification/verified-tokens.js';
@@ -39,6 +40,7 @@ export interface GuardConfiguration {
   readonly ca: CertificateAuthorities | undefined;
   readonly clockToleranceSeconds: number;
   readonly maxTokenLifetimeSeconds: number | undefined;
+  readonly maxTokenLength: number;
   readonly verifiedTokens: { readonly maxEntries: number; readonly maxBytes: number };
   readonly realm: string | undefined;
   readonly extractors: readonly CredentialExtractor[];
@@ -64,6 +66,7 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
     ca: options.ca,
     clockToleranceSeconds: options.clockToleranceSeconds ?? 30,
     maxTokenLifetimeSeconds: options.maxTokenLifetimeSeconds,
+    maxTokenLength: options.maxTokenLength ?? DEFAULT_MAX_TOKEN_LENGTH,
     verifiedTokens: { ...VERIFIED_TOKENS_LIMITS, ...options.verifiedTokens },
     realm: options.realm,
     extractors: options.extractors ?? [],

@@ -94,6 +94,15 @@ export interface GuardOptions {
   readonly maxTokenLifetimeSeconds?: number;
 
   /**
+   * Longest access token read, in characters, from 1,024 to 65,536; longer ones are refused as `token_too_long`. Default:
+   * 16,384.
+   *
+   * Tokens that list hundreds of groups may need more. Node.js reads at most 16 KiB of headers for each request
+   * (`--max-http-header-size`, or `maxHeaderSize` of the server), so raise that as well.
+   */
+  readonly maxTokenLength?: number;
+
+  /**
    * How many tokens are remembered whose signature was verified, and how many bytes they may take. Everything but the
    * signature is checked each time all the same. Default: 10,000 tokens, 67,108,864 bytes.
    */

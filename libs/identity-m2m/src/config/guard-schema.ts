@@ -9,6 +9,7 @@ import {
   textOrTexts,
 } from '../foundation/option-field.js';
 import { isScopeName } from '../foundation/scope-name.js';
+import { LONGEST_TOKEN } from '../verification/compact-jws.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
 import type { RevocationStore } from '../verification/revocation.js';
 import type { CredentialExtractor } from './credential-extractor.js';
@@ -57,6 +58,7 @@ export const guardSchema = z.strictObject({
   ).optional(),
   clockToleranceSeconds: quantity('seconds', 0, 120).optional(),
   maxTokenLifetimeSeconds: quantity('seconds', 1, 31_536_000).optional(),
+  maxTokenLength: quantity('characters', 1024, LONGEST_TOKEN).optional(),
   verifiedTokens: z
     .strictObject({
       maxEntries: quantity('tokens', 0, 10_000_000).optional(),

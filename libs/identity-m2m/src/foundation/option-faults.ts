@@ -35,7 +35,7 @@ function valueAt(options: unknown, path: readonly PropertyKey[]): unknown {
 
 /** Options whose content is shown. That of any other might be a secret, in its own place or in a wrong one. */
 const SHOWN =
-  /^(?:applicationId|clientAuthentication|clientSecretMethod|tokenRequestFormat|start|scope|audience|origins|algorithms|\w+(?:Ms|Seconds|Bytes))$/;
+  /^(?:applicationId|clientAuthentication|clientSecretMethod|tokenRequestFormat|start|scope|audience|origins|algorithms|maxTokenLength|\w+(?:Ms|Seconds|Bytes))$/;
 
 function found(value: unknown, option: string): string {
   if (value === '') return 'an empty text';

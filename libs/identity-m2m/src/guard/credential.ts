@@ -1,5 +1,5 @@
 import { isB64Token } from '../foundation/b64-token.js';
-import { MAX_TOKEN_LENGTH } from '../verification/compact-jws.js';
+import { LONGEST_TOKEN, tooLong } from '../verification/compact-jws.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 
 /** What a transport's reader found: the one credential of a call, or why there is none. */
@@ -41,7 +41,8 @@ export function bearerCredential(value: unknown): Credential {
   const scheme = blank < 0 ? value : value.slice(0, blank);
   if (scheme.toLowerCase() !== 'bearer') return refuse('credential_missing');
   const token = value.slice(scheme.length + 1);
-  if (token.length > MAX_TOKEN_LENGTH) return refuse('token_too_long');
+  // The verifier goes by the limit of the options, which is never above this one.
+  if (token.length > LONGEST_TOKEN) return tooLong(token.length, LONGEST_TOKEN);
   return isB64Token(token) ? { ok: true, token } : refuse('credential_malformed');
 }
 

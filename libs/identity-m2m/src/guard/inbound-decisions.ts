@@ -1,9 +1,10 @@
+import type { ExecutionContext } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import type { Verdict } from '../verification/access-token-verifier.js';
-import type { MachineCaller } from '../verification/machine-caller.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 import { routeRefusal, type RoutePolicy, type RouteSurroundings } from '../verification/route-policy.js';
+import { calledRoute } from './called-route.js';
 import type { Credential } from './credential.js';
 import { InboundCounters, type TransportCount } from './inbound-counters.js';
 import type { InboundEvent } from './inbound-events.js';
@@ -43,23 +44,29 @@ export class InboundDecisions {
   }
 
   /**
-   * @param transport Name of the way that the call came, for events.
+   * @param transport Name of the transport, for events.
+   * @param context Names the route in the event of a refusal.
    * @returns The verdict itself where nothing has to be waited for. Never throws and never rejects: what fails is
    * refused.
    */
-  decide(credential: Credential, policy: RoutePolicy, transport: string): Verdict | Promise<Verdict> {
-    if (!credential.ok) return this.#refused(credential, transport);
+  decide(
+    credential: Credential,
+    policy: RoutePolicy,
+    transport: string,
+    context?: ExecutionContext,
+  ): Verdict | Promise<Verdict> {
+    if (!credential.ok) return this.#refused(credential, transport, context);
     const { token } = credential;
-    if (!this.verifier) return this.#refused(refuse('issuer_unknown'), transport, token);
+    if (!this.verifier) return this.#refused(refuse('issuer_unknown'), transport, context, token);
     try {
       const verdict = this.verifier.verify(token, policy);
-      if (!(verdict instanceof Promise)) return this.#decided(verdict, policy, transport, token);
+      if (!(verdict instanceof Promise)) return this.#decided(verdict, policy, transport, context, token);
       return verdict.then(
-        (settled) => this.#decided(settled, policy, transport, token),
-        (error: unknown) => this.#failed(error, transport, token),
+        (settled) => this.#decided(settled, policy, transport, context, token),
+        (error: unknown) => this.#failed(error, transport, context, token),
       );
     } catch (error) {
-      return this.#failed(error, transport, token);
+      return this.#failed(error, transport, context, token);
     }
   }
 
@@ -68,21 +75,32 @@ export class InboundDecisions {
     this.#events.emit(event);
   }
 
-  #decided(verdict: Verdict, policy: RoutePolicy, transport: string, token: string): Verdict {
-    if (!verdict.ok) return this.#refused(verdict, transport, token, verdict.caller);
+  #decided(
+    verdict: Verdict,
+    policy: RoutePolicy,
+    transport: string,
+    context: ExecutionContext | undefined,
+    token: string,
+  ): Verdict {
+    if (!verdict.ok) return this.#refused(verdict, transport, context, token);
     const { caller } = verdict;
     const refusal = routeRefusal(caller, policy, this.surroundings);
-    if (refusal) return this.#refused(refusal, transport, token, caller);
+    if (refusal) return this.#refused(refusal, transport, context, token);
     const { clientId, issuer } = caller;
     this.#tell({ type: 'caller.accepted', transport, clientId, issuer, tokenFingerprint: caller.tokenFingerprint });
     return verdict;
   }
 
-  #refused(refusal: Refusal, transport: string, token?: string, caller?: MachineCaller): Refusal {
+  #refused(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token?: string): Refusal {
+    const { reason, claim, found, expected, caller } = refusal;
     this.#tell({
       type: 'caller.refused',
       transport,
-      reason: refusal.reason,
+      route: context && calledRoute(context),
+      reason,
+      claim,
+      found,
+      expected,
       clientId: caller?.clientId,
       issuer: caller?.issuer,
       tokenFingerprint: caller?.tokenFingerprint ?? (token === undefined ? undefined : tokenFingerprint(token)),
@@ -91,13 +109,13 @@ export class InboundDecisions {
   }
 
   /** Its message may hold anything; the name of its class is enough to find it. Told once for each. */
-  #failed(error: unknown, transport: string, token: string): Refusal {
+  #failed(error: unknown, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
     const name = error instanceof Error ? error.constructor.name : typeof error;
     if (!this.#failuresTold.has(name)) {
       this.#failuresTold.add(name);
       process.emitWarning(`an access token could not be verified: ${name}`, 'IdentityM2MWarning');
     }
-    return this.#refused(refuse('verification_failed'), transport, token);
+    return this.#refused(refuse('verification_failed'), transport, context, token);
   }
 
   #tell(event: InboundEvent): void {

@@ -12,10 +12,18 @@ export type InboundEvent =
     }
   | {
       readonly type: 'caller.refused';
-      /** `unknown` where nobody said how credentials are carried there. */
+      /** `unknown` where the guard has no reader for credentials of that kind. */
       readonly transport: string;
+      /** `GET /users/:id`, or `UsersController.create` for a message. */
+      readonly route: string | undefined;
       readonly reason: RefusalReason;
-      /** Who it was, where its token was good and only its rights were not. */
+      /** The claim or header parameter that the refusal is about: see {@link RefusalDetail}. */
+      readonly claim: string | undefined;
+      /** What the token has there, printable and short; undefined where it has no such claim. */
+      readonly found: string | undefined;
+      /** What the guard's options ask for. */
+      readonly expected: string | undefined;
+      /** The client, where its token is valid and only its rights are missing. */
       readonly clientId: string | undefined;
       readonly issuer: string | undefined;
       /** Names the token where there was one. */

@@ -48,10 +48,10 @@ export class M2MAuthGuard implements CanActivate {
     const slot = httpSlotOf(context);
     if (access === 'public' || letIn.has(context)) return true;
     const transport = this.transports.of(context);
-    if (!transport) return this.#refuseUnreadable();
+    if (!transport) return this.#refuseUnreadable(context);
     const policy = access === 'unknown' ? NO_POLICY : access;
     const credential = access === 'unknown' ? refuse('handler_unknown') : transport.read(context);
-    const verdict = this.decisions.decide(credential, policy, transport.name);
+    const verdict = this.decisions.decide(credential, policy, transport.name, context);
     if (verdict instanceof Promise) {
       return verdict.then((settled) => settle(settled, context, transport, policy, slot));
     }
@@ -59,8 +59,8 @@ export class M2MAuthGuard implements CanActivate {
   }
 
   /** In the form that Nest has for what comes that way. */
-  #refuseUnreadable(): false {
-    void this.decisions.decide(refuse('transport_unknown'), NO_POLICY, 'unknown');
+  #refuseUnreadable(context: ExecutionContext): false {
+    void this.decisions.decide(refuse('transport_unknown'), NO_POLICY, 'unknown', context);
     return false;
   }
 }

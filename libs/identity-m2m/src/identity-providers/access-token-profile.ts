@@ -18,6 +18,33 @@ export const SIGNATURE_ALGORITHMS = [
 
 export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
 
+/** A test of a token's claims. Only `true` accepts them; where it throws, they are refused. */
+export interface ClaimsTest {
+  (claims: Claims): boolean;
+  /** What the test consists of, so that a refusal can name the claim that was wrong. */
+  readonly conditions?: readonly ClaimCondition[] | undefined;
+}
+
+/** One condition of a {@link ClaimsTest}. */
+export interface ClaimCondition {
+  /** Name of the claim: `sub`. */
+  readonly claim: string;
+  /** What it should be, for events and logs: `equal to client_id`. */
+  readonly expected: string;
+  readonly holds: (claims: Claims) => boolean;
+}
+
+/** The test that several conditions make together. */
+export function allOf(...conditions: readonly ClaimCondition[]): ClaimsTest {
+  const test = (claims: Claims) => conditions.every(({ holds }) => holds(claims));
+  return Object.assign(test, { conditions });
+}
+
+/** The condition that a claim is absent. */
+export function no(claim: string): ClaimCondition {
+  return { claim, expected: 'none', holds: (claims) => !Object.hasOwn(claims, claim) };
+}
+
 /**
  * How one kind of identity provider writes its access tokens: what the guard must know to tell an access token of a
  * machine from everything else that the same keys sign.
@@ -41,13 +68,16 @@ export interface AccessTokenProfile {
   readonly requiredClaims: readonly string[];
   /** Claims that show some other kind of token, besides those that do so everywhere (`nonce`, `at_hash`, `events` …). */
   readonly foreignClaims: readonly string[];
-  /** Whether this is an access token, where the claims' values tell: `token_use`, say. Default: nothing more to ask. */
-  readonly isAccessToken?: ((claims: Claims) => boolean) | undefined;
   /**
-   * Whether a token belongs to a machine and not to a person. Left out where tokens of this provider do not tell: then
-   * only clients that were named are let in.
+   * Whether this is an access token, where the values of its claims tell: `token_use`, say. Default: no further
+   * condition.
    */
-  readonly isMachine?: ((claims: Claims) => boolean) | undefined;
+  readonly isAccessToken?: ClaimsTest | undefined;
+  /**
+   * Whether a token belongs to a machine and not to a person. Left out where tokens of this provider do not tell: then the
+   * guard accepts only clients that its options name.
+   */
+  readonly isMachine?: ClaimsTest | undefined;
   /**
    * Whether clients have to be named even so, because with this provider any client can get a token for any API.
    * Default: false.
@@ -74,6 +104,10 @@ export function rfc9068WithClientIn(clientIdClaims: readonly string[]): AccessTo
   return { ...RFC_9068, clientIdClaims, requiredClaims: ['sub', 'iat'], isMachine: isSubject(...clientIdClaims) };
 }
 
-function isSubject(...names: readonly string[]): (claims: Claims) => boolean {
-  return (claims) => typeof claims.sub === 'string' && names.some((name) => claims[name] === claims.sub);
+function isSubject(...names: readonly string[]): ClaimsTest {
+  return allOf({
+    claim: 'sub',
+    expected: `equal to ${names.join(' or ')}`,
+    holds: (claims) => typeof claims.sub === 'string' && names.some((name) => claims[name] === claims.sub),
+  });
 }

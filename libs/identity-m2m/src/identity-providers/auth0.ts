@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { AccessTokenProfile, Claims } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { hostName, inLowerCase, presetFaults } from './preset-options.js';
 
@@ -34,13 +34,20 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   clientIdClaims: ['azp', 'client_id'],
   requiredClaims: ['sub', 'iat'],
   foreignClaims: [],
-  isMachine,
+  isMachine: allOf(
+    {
+      claim: 'sub',
+      // A client's subject ends so; a person's begins with the name of a connection and a bar.
+      expected: '<client id>@clients',
+      holds: ({ sub, azp, client_id: clientId }) => {
+        const client = azp ?? clientId;
+        return typeof client === 'string' && sub === `${client}@clients`;
+      },
+    },
+    {
+      claim: 'gty',
+      expected: 'client-credentials, or none',
+      holds: ({ gty }) => gty === undefined || gty === 'client-credentials',
+    },
+  ),
 };
-
-/** A client's subject ends so; a person's begins with the name of a connection and a bar. */
-function isMachine({ sub, gty, azp, client_id: clientId }: Claims): boolean {
-  const client = azp ?? clientId;
-  return (
-    typeof client === 'string' && sub === `${client}@clients` && (gty === undefined || gty === 'client-credentials')
-  );
-}

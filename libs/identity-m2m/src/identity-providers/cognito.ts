@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { field } from '../foundation/option-field.js';
-import type { AccessTokenProfile } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf, no } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { hostName, inLowerCase, presetFaults } from './preset-options.js';
 
@@ -50,8 +50,12 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   clientIdClaims: ['client_id'],
   requiredClaims: ['token_use', 'client_id', 'iat'],
   foreignClaims: [],
-  isAccessToken: (claims) => claims.token_use === 'access',
-  isMachine: (claims) => claims.sub === claims.client_id && !Object.hasOwn(claims, 'username'),
+  isAccessToken: allOf({ claim: 'token_use', expected: 'access', holds: ({ token_use: use }) => use === 'access' }),
+  isMachine: allOf(no('username'), {
+    claim: 'sub',
+    expected: 'equal to client_id',
+    holds: (claims) => claims.sub === claims.client_id,
+  }),
   requiresNamedClients: true,
   hasNoAudience: true,
 };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AccessTokenProfile, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf, no, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { presetFaults, withoutTrailingSlash } from './preset-options.js';
 
@@ -34,5 +34,5 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   requiredClaims: ['client_id', 'iat'],
   foreignClaims: [],
   // Only a person makes a subject.
-  isMachine: (claims) => !Object.hasOwn(claims, 'sub'),
+  isMachine: allOf(no('sub')),
 };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { field, oneOf } from '../foundation/option-field.js';
-import type { AccessTokenProfile, Claims } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf, type ClaimCondition, type Claims } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { hostName, inLowerCase, presetFaults } from './preset-options.js';
 
@@ -50,6 +50,7 @@ function v1IssuerHost(host: string): string {
 }
 
 function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
+  const version = isV1 ? '1.0' : '2.0';
   return {
     algorithms: ['RS256'],
     tokenTypes: ['jwt', 'at+jwt'],
@@ -57,10 +58,11 @@ function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
     scopeClaims: ['roles'],
     requiredClaims: ['tid', 'ver', 'iat'],
     foreignClaims: [],
-    isAccessToken: ({ tid, ver }) => tid === tenantId && ver === (isV1 ? '1.0' : '2.0'),
-    isMachine: isV1
-      ? (claims) => isApplication(claims, claims.appidacr)
-      : (claims) => isApplication(claims, claims.azpacr),
+    isAccessToken: allOf(
+      { claim: 'tid', expected: tenantId, holds: ({ tid }) => tid === tenantId },
+      { claim: 'ver', expected: `${version} (see tokenVersion)`, holds: ({ ver }) => ver === version },
+    ),
+    isMachine: allOf(...isApplication(isV1 ? 'appidacr' : 'azpacr')),
     requiresNamedClients: true,
   };
 }
@@ -69,8 +71,20 @@ function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
  * The optional claim `idtyp` says it outright. Without it: a client that has proved itself (1: secret, 2: certificate),
  * for itself (one object), with no scopes lent by a person.
  */
-function isApplication({ idtyp, scp, oid, sub }: Claims, authenticated: unknown): boolean {
-  if (scp !== undefined) return false;
-  if (idtyp !== undefined) return idtyp === 'app';
-  return (authenticated === '1' || authenticated === '2') && typeof oid === 'string' && oid === sub;
+function isApplication(method: 'appidacr' | 'azpacr'): ClaimCondition[] {
+  const isSilent = ({ idtyp }: Claims) => idtyp === undefined;
+  return [
+    { claim: 'scp', expected: 'none', holds: ({ scp }) => scp === undefined },
+    { claim: 'idtyp', expected: 'app, or none', holds: ({ idtyp }) => idtyp === undefined || idtyp === 'app' },
+    {
+      claim: method,
+      expected: '1 or 2',
+      holds: (claims) => !isSilent(claims) || claims[method] === '1' || claims[method] === '2',
+    },
+    {
+      claim: 'sub',
+      expected: 'equal to oid',
+      holds: (claims) => !isSilent(claims) || (typeof claims.oid === 'string' && claims.oid === claims.sub),
+    },
+  ];
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AccessTokenProfile, type Claims, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf, type Claims, no, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
 
@@ -44,8 +44,17 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   requiredClaims: ['azp', 'iat'],
   foreignClaims: [],
   // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
-  isAccessToken: (claims) => claims.typ === 'Bearer',
-  isMachine,
+  isAccessToken: allOf({ claim: 'typ', expected: 'Bearer', holds: ({ typ }) => typ === 'Bearer' }),
+  isMachine: allOf(
+    no('sid'),
+    no('session_state'),
+    { claim: 'azp', expected: 'a client id', holds: ({ azp }) => typeof azp === 'string' },
+    {
+      claim: 'preferred_username',
+      expected: 'service-account-<azp>; or none, and client_id equal to azp',
+      holds: isServiceAccount,
+    },
+  ),
   requiresNamedClients: true,
 };
 
@@ -54,9 +63,7 @@ const ACCESS_TOKEN: AccessTokenProfile = {
  * user behind a client has a name that is made of the client's, in lower case; and only a token of its own repeats the
  * client beside `azp`.
  */
-function isMachine(claims: Claims): boolean {
-  if (Object.hasOwn(claims, 'sid') || Object.hasOwn(claims, 'session_state')) return false;
+function isServiceAccount(claims: Claims): boolean {
   const { preferred_username: userName, azp, client_id: client = claims.clientId } = claims;
-  if (typeof azp !== 'string') return false;
-  return userName === undefined ? client === azp : userName === `service-account-${azp.toLowerCase()}`;
+  return userName === undefined ? client === azp : userName === `service-account-${String(azp).toLowerCase()}`;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { text } from '../foundation/option-field.js';
-import type { AccessTokenProfile } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { presetFaults } from './preset-options.js';
 
@@ -45,6 +45,10 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   clientIdClaims: ['sub'],
   requiredClaims: ['sub', 'iat', 'kubernetes.io'],
   foreignClaims: [],
-  isMachine: ({ sub }) => typeof sub === 'string' && /^system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+$/.test(sub),
+  isMachine: allOf({
+    claim: 'sub',
+    expected: 'system:serviceaccount:<namespace>:<name>',
+    holds: ({ sub }) => typeof sub === 'string' && /^system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+$/.test(sub),
+  }),
   requiresNamedClients: true,
 };

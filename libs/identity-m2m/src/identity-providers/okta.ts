@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { AccessTokenProfile } from './access-token-profile.js';
+import { type AccessTokenProfile, allOf, no } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { hostName, inLowerCase, pathSegment, presetFaults } from './preset-options.js';
 
@@ -43,5 +43,5 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   scopeClaims: ['scp'],
   requiredClaims: ['sub', 'iat', 'cid'],
   foreignClaims: [],
-  isMachine: (claims) => claims.sub === claims.cid && !Object.hasOwn(claims, 'uid'),
+  isMachine: allOf(no('uid'), { claim: 'sub', expected: 'equal to cid', holds: ({ sub, cid }) => sub === cid }),
 };

@@ -69,7 +69,7 @@ const presets: Readonly<Record<string, Preset>> = {
     refused: [
       ['an ID token', { scope: undefined }, 'claim_missing'],
       ['an ID token with a nonce', { nonce: 'n' }, 'foreign_token'],
-      ['a person', { unique_name: 'jane@acme' }, 'not_a_machine'],
+      ['a client or person that is not named', { unique_name: 'jane@acme' }, 'client_not_allowed'],
     ],
   },
   Keycloak: {

@@ -3,6 +3,7 @@ import { ConsoleLogger, Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import type { InboundEvent } from '../guard/inbound-events.js';
 import type { RefusalReason } from '../verification/refusal.js';
+import type { RefusalDetail } from '../verification/refusal-detail.js';
 import { logInboundEvents } from './inbound-log.js';
 
 let lines: string[];
@@ -23,10 +24,14 @@ afterEach(() => Logger.overrideLogger(false));
 const caller = { clientId: 'billing', issuer: 'https://id.example', tokenFingerprint: 'abc' };
 const nobody = { clientId: undefined, issuer: undefined, tokenFingerprint: undefined };
 const accepted: InboundEvent = { type: 'caller.accepted', transport: 'http', ...caller };
-const refused = (reason: RefusalReason, who: typeof caller | typeof nobody = nobody): InboundEvent => ({
-  type: 'caller.refused',
+const refused = (reason: RefusalReason, who: typeof caller | typeof nobody = nobody, detail: RefusalDetail = {}) => ({
+  type: 'caller.refused' as const,
   transport: 'tcp',
+  route: 'UsersController.create',
   reason,
+  claim: detail.claim,
+  found: detail.found,
+  expected: detail.expected,
   ...who,
 });
 const loud = () => lines.filter((line) => !line.startsWith('debug: '));
@@ -44,10 +49,29 @@ describe('the log of the guard', () => {
     }
     expect(lines).toEqual([
       'debug: guard: billing let in by http with access token abc',
-      'debug: guard: no token by tcp refused: credential_missing',
-      'debug: guard: access token abc by tcp refused: token_expired',
-      'debug: guard: access token abc of billing by tcp refused: scope_insufficient',
+      'debug: guard refused TCP UsersController.create: credential_missing',
+      'debug: guard refused TCP UsersController.create: token_expired; token abc',
+      'debug: guard refused TCP UsersController.create: scope_insufficient; client billing, token abc',
       'debug: guard: message.skipped by kafka: token_expired',
+    ]);
+  });
+
+  it('says which claim was wrong, what it holds and what was expected', () => {
+    for (const detail of [
+      { claim: 'aud', found: '"a"', expected: '"b"' },
+      { claim: 'aud', expected: '"b"' },
+      { found: '20000 characters', expected: 'at most 16384' },
+      { expected: 'introspection of its issuer' },
+    ]) {
+      events.emit({ ...refused('audience_mismatch', nobody, detail), transport: 'http', route: 'GET /users' });
+    }
+    events.emit({ ...refused('transport_unknown'), transport: 'constructor', route: undefined });
+    expect(lines).toEqual([
+      'debug: guard refused HTTP GET /users: audience_mismatch (aud "a", expected "b")',
+      'debug: guard refused HTTP GET /users: audience_mismatch (no aud, expected "b")',
+      'debug: guard refused HTTP GET /users: audience_mismatch (20000 characters, expected at most 16384)',
+      'debug: guard refused HTTP GET /users: audience_mismatch (expected introspection of its issuer)',
+      'debug: guard refused constructor: transport_unknown',
     ]);
   });
 

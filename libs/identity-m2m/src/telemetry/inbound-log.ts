@@ -25,11 +25,7 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
         });
         return;
       case 'caller.refused':
-        debug(() => {
-          const token = event.tokenFingerprint === undefined ? 'no token' : `access token ${event.tokenFingerprint}`;
-          const client = event.clientId === undefined ? '' : ` of ${printableText(event.clientId)}`;
-          return `guard: ${token}${client} by ${event.transport} refused: ${event.reason}`;
-        });
+        debug(() => refusalLine(event));
         return;
       case 'message.unsettled':
         if (!isUnsettled) {
@@ -54,3 +50,26 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
     }
   });
 }
+
+/** `guard refused HTTP GET /users: audience_mismatch (aud "a", expected "b"); client billing, token 0a1b2c3d4e5f` */
+function refusalLine(event: Extract<InboundEvent, { readonly type: 'caller.refused' }>): string {
+  const { transport, route, reason, claim, found, expected, clientId, tokenFingerprint } = event;
+  const call = [TRANSPORTS.get(transport) ?? transport, ...(route === undefined ? [] : [route])].join(' ');
+  const has = claim === undefined ? found : found === undefined ? `no ${claim}` : `${claim} ${found}`;
+  const detail = [has, expected && `expected ${expected}`].filter(Boolean).join(', ');
+  const caller = [clientId && `client ${printableText(clientId)}`, tokenFingerprint && `token ${tokenFingerprint}`];
+  const tail = caller.filter(Boolean).join(', ');
+  return `guard refused ${call}: ${reason}${detail && ` (${detail})`}${tail && `; ${tail}`}`;
+}
+
+/** Names of the transports as they are usually written. */
+const TRANSPORTS: ReadonlyMap<string, string> = new Map([
+  ['http', 'HTTP'],
+  ['tcp', 'TCP'],
+  ['redis', 'Redis'],
+  ['nats', 'NATS'],
+  ['mqtt', 'MQTT'],
+  ['rabbitmq', 'RabbitMQ'],
+  ['grpc', 'gRPC'],
+  ['kafka', 'Kafka'],
+]);

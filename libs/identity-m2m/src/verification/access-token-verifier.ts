@@ -3,17 +3,18 @@ import { EventStream } from '../foundation/event-stream.js';
 import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
 import type { Claims } from '../identity-providers/access-token-profile.js';
-import { type ClaimsPolicy, claimsRefusal } from './claims-policy.js';
+import { type ClaimsPolicy, claimsRefusal, unwanted } from './claims-policy.js';
 import type { ClientRegistry } from './client-registry.js';
-import { MAX_TOKEN_LENGTH } from './compact-jws.js';
+import { tooLong } from './compact-jws.js';
 import type { IntrospectionResult } from './introspection.js';
 import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse } from './refusal.js';
+import { type RefusalDetail, shown, shownClaim } from './refusal-detail.js';
 import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
-import { type RoutePolicy, rightsFault } from './route-policy.js';
+import { type RoutePolicy, rightsRefusal } from './route-policy.js';
 import { readScopes } from './scope.js';
 import { verifySignature } from './signature.js';
-import { readSignedToken, type SignedToken } from './signed-token.js';
+import { issuerUnknown, readSignedToken, type SignedToken } from './signed-token.js';
 import { confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './token-holder.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationEvent } from './verification-events.js';
@@ -27,6 +28,8 @@ export interface AccessTokenVerifierOptions {
   /** The issuer that is asked about tokens which can't be read; undefined: these are refused. */
   readonly opaqueTokensOf: string | undefined;
   readonly revocations: RevocationStore | undefined;
+  /** Longest token read, in characters. */
+  readonly maxTokenLength: number;
   readonly verifiedTokens: BoundedMapLimits;
   readonly events: EventStream<VerificationEvent>;
   readonly clock: Clock;
@@ -73,8 +76,10 @@ export class AccessTokenVerifier {
     if (typeof token !== 'string') return refuse('token_malformed');
     const known = this.#verified.get(token);
     if (known) return this.#judgeSigned(known, route, known);
-    if (this.options.opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
-    const signed = readSignedToken(token, this.#issuers);
+    const { maxTokenLength, opaqueTokensOf } = this.options;
+    if (token.length > maxTokenLength) return tooLong(token.length, maxTokenLength);
+    if (opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
+    const signed = readSignedToken(token, this.#issuers, maxTokenLength);
     return signed.ok ? this.#judgeSigned(signed, route) : signed;
   }
 
@@ -132,14 +137,13 @@ export class AccessTokenVerifier {
   }
 
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
-    if (token.length > MAX_TOKEN_LENGTH) return refuse('token_too_long');
     if (!isB64Token(token)) return refuse('token_malformed');
     const issuer = this.#issuers.get(this.options.opaqueTokensOf!)!;
     const result = await issuer.introspection!.ask(token);
     if (result.active !== true) return inactive(result);
     const { claims } = result;
     // The one that was asked speaks for itself alone.
-    if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return refuse('issuer_unknown');
+    if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return issuerUnknown(claims, [issuer.issuer]);
     const { wallMs } = this.options.clock.now();
     const refusal = answerRefusal(claims, issuer.policy, wallMs / 1000);
     if (refusal) return refusal;
@@ -172,10 +176,10 @@ export class AccessTokenVerifier {
     route: RoutePolicy,
     token: string,
   ): Verdict | Promise<Verdict> {
-    const fault = rightsFault(caller, route, this.#surroundings);
-    if (fault) return { ...refuse(fault), caller };
+    const refusal = rightsRefusal(caller, route, this.#surroundings);
+    if (refusal) return refusal;
     if (!route.sensitive || caller.isIntrospected) return { ok: true, caller };
-    if (!issuer.confirmation) return refuse('introspection_unavailable');
+    if (!issuer.confirmation) return refuse('introspection_unavailable', NO_INTROSPECTION);
     const result = issuer.confirmation.ask(token);
     return result instanceof Promise
       ? result.then((late) => this.#confirm(caller, issuer, route, late))
@@ -186,16 +190,16 @@ export class AccessTokenVerifier {
   #confirm(caller: MachineCaller, { policy }: TrustedIssuer, route: RoutePolicy, result: IntrospectionResult): Verdict {
     if (result.active !== true) return inactive(result);
     const { claims } = result;
-    if (!isAbout(claims, caller)) return refuse('token_inactive');
+    const difference = differenceFrom(claims, caller);
+    if (difference) return refuse('token_inactive', difference);
     const { wallMs } = this.options.clock.now();
     const refusal = answerRefusal({ ...caller.claims, ...claims }, policy, wallMs / 1000);
     if (refusal) return { ...refusal, caller };
-    if (Object.hasOwn(claims, 'act')) return { ...refuse('delegated_token'), caller };
-    const scopes = Object.hasOwn(claims, 'scope') ? readScopes(claims, ['scope']) : caller.scopes;
-    if (!scopes) return { ...refuse('scope_malformed'), caller };
-    const confirmed = confirmedCaller(caller, scopes);
-    const fault = rightsFault(confirmed, route, this.#surroundings);
-    return fault ? { ...refuse(fault), caller: confirmed } : { ok: true, caller: confirmed };
+    if (Object.hasOwn(claims, 'act')) return { ...unwanted('delegated_token', claims, 'act'), caller };
+    const scopes = readScopes(claims, ['scope']);
+    if (!scopes.ok) return { ...scopes, caller };
+    const confirmed = confirmedCaller(caller, Object.hasOwn(claims, 'scope') ? scopes.granted : caller.scopes);
+    return rightsRefusal(confirmed, route, this.#surroundings) ?? { ok: true, caller: confirmed };
   }
 }
 
@@ -211,7 +215,9 @@ function isOpaque(token: string): boolean {
  * else tells it; but the latter by no profile that has it in no token either.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
-  if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) return refuse('foreign_token');
+  if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) {
+    return refuse('foreign_token', { claim: 'token_type', found: shown(claims.token_type), expected: '"Bearer"' });
+  }
   const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };
   return claimsRefusal(claims, { ...policy, profile }, nowSeconds);
 }
@@ -227,14 +233,16 @@ function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refus
     : refuse('token_inactive');
 }
 
-/** Whether an answer is about the same token, as far as it says. */
-function isAbout(answer: Claims, { claims, clientId }: MachineCaller): boolean {
-  const differs = ['iss', 'sub', 'jti'].some(
-    (name) => Object.hasOwn(answer, name) && Object.hasOwn(claims, name) && answer[name] !== claims[name],
-  );
-  const ofAnother = Object.hasOwn(answer, 'client_id') && answer.client_id !== (claims.client_id ?? clientId);
-  return !differs && !ofAnother;
+/** What shows that an answer is about another token; undefined where nothing does. */
+function differenceFrom(answer: Claims, { claims, clientId }: MachineCaller): RefusalDetail | undefined {
+  const differs = (name: string, own: unknown) => Object.hasOwn(answer, name) && answer[name] !== own;
+  const name = ['iss', 'sub', 'jti'].find((claim) => Object.hasOwn(claims, claim) && differs(claim, claims[claim]));
+  if (name !== undefined) return { ...shownClaim(answer, name), expected: 'the same as in the token' };
+  const own = claims.client_id ?? clientId;
+  return differs('client_id', own) ? { ...shownClaim(answer, 'client_id'), expected: shown(own) } : undefined;
 }
+
+const NO_INTROSPECTION: RefusalDetail = { expected: 'introspection of its issuer, for a route that is @Sensitive()' };
 
 function revocable({ issuer, clientId, subject, claims }: MachineCaller, keyId: string | undefined): RevocableToken {
   return {

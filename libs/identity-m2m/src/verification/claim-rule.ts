@@ -11,18 +11,19 @@ export interface ClaimRules {
 }
 
 /**
- * Whether claims are what they have to be.
+ * The name of the first claim that does not meet its rule; undefined where all do.
  *
- * Values are equal to the letter and of the same type. A claim that is a list passes where it has such a value among its
- * members; a text is not a list, so that `admin` is not found in `administrator`. Only a claim's own members count.
+ * Values must be equal and of the same type. A claim that is a list passes where it has such a value among its members; a
+ * string is not a list, so that `admin` is not found in `administrator`. Only a claim's own members count.
  */
-export function meetsRules(claims: Claims, rules: ClaimRules): boolean {
-  return Object.entries(rules).every(([name, rule]) => Object.hasOwn(claims, name) && meets(claims[name], rule));
+export function unmetRule(claims: Claims, rules: ClaimRules): string | undefined {
+  return Object.keys(rules).find((name) => !Object.hasOwn(claims, name) || !meets(claims[name], rules[name]!));
 }
 
 function meets(claim: unknown, rule: ClaimRule): boolean {
   if (isRules(rule)) {
-    return typeof claim === 'object' && claim !== null && !Array.isArray(claim) && meetsRules(claim as Claims, rule);
+    const isObject = typeof claim === 'object' && claim !== null && !Array.isArray(claim);
+    return isObject && unmetRule(claim as Claims, rule) === undefined;
   }
   const accepted: readonly unknown[] = Array.isArray(rule) ? rule : [rule];
   return Array.isArray(claim) ? claim.some((value) => accepted.includes(value)) : accepted.includes(claim);

@@ -1,5 +1,6 @@
-import type { AccessTokenProfile, Claims } from '../identity-providers/access-token-profile.js';
-import { type Refusal, refuse } from './refusal.js';
+import type { AccessTokenProfile, Claims, ClaimsTest } from '../identity-providers/access-token-profile.js';
+import { type Refusal, type RefusalReason, refuse } from './refusal.js';
+import { oneOf, type RefusalDetail, shown, shownClaim, shownTime } from './refusal-detail.js';
 
 /** What a token's claims are measured against. */
 export interface ClaimsPolicy {
@@ -26,26 +27,23 @@ export function claimsRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: 
   );
 }
 
-/** RFC 7519 §4.1.4 to §4.1.6. `exp` must be there: a token that never ends can't be taken back. */
+/** RFC 7519 §4.1.4 to §4.1.6. `exp` is required: a token that never ends cannot be taken back. */
 function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: number): Refusal | undefined {
-  if (
-    !isTime(exp) ||
-    !Number.isInteger(exp) ||
-    (nbf !== undefined && !isTime(nbf)) ||
-    (iat !== undefined && !isTime(iat))
-  ) {
-    return refuse('time_claim_malformed');
-  }
+  if (!isTime(exp) || !Number.isInteger(exp)) return malformed('exp', exp);
+  if (nbf !== undefined && !isTime(nbf)) return malformed('nbf', nbf);
+  if (iat !== undefined && !isTime(iat)) return malformed('iat', iat);
   const { clockToleranceSeconds: tolerance, maxTokenLifetimeSeconds: maxLifetime } = policy;
-  if (now >= exp + tolerance) return refuse('token_expired');
-  if (iat !== undefined && exp < iat) return refuse('time_claim_malformed');
+  if (now >= exp + tolerance) return refuse('token_expired', atTime('exp', exp, 'after', now - tolerance));
+  if (iat !== undefined && exp < iat) return refuse('time_claim_malformed', atTime('exp', exp, 'not before iat', iat));
   // A token from the future was made by a clock that nothing else about it can be believed from.
-  if (nbf !== undefined && now < nbf - tolerance) return refuse('token_not_yet_valid');
-  if (iat !== undefined && now < iat - tolerance) return refuse('token_not_yet_valid');
-  if (maxLifetime !== undefined && (iat === undefined || exp - iat > maxLifetime)) {
-    return refuse('token_lifetime_excessive');
-  }
-  return undefined;
+  const latest = now + tolerance;
+  if (nbf !== undefined && nbf > latest) return refuse('token_not_yet_valid', atTime('nbf', nbf, 'up to', latest));
+  if (iat !== undefined && iat > latest) return refuse('token_not_yet_valid', atTime('iat', iat, 'up to', latest));
+  if (maxLifetime === undefined) return undefined;
+  if (iat === undefined) return refuse('token_lifetime_excessive', { claim: 'iat', expected: 'a time' });
+  if (exp - iat <= maxLifetime) return undefined;
+  const expected = `at most ${maxLifetime} s after iat`;
+  return refuse('token_lifetime_excessive', { claim: 'exp', found: `${exp - iat} s after iat`, expected });
 }
 
 /** Far enough for any clock (the end of the year 9999), near enough for any arithmetic. */
@@ -55,30 +53,70 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value <= LATEST_TIME;
 }
 
-/** RFC 7519 §4.1.3: a text or a list of texts, one of which is a name of this API, to the letter. */
+function malformed(claim: string, value: unknown): Refusal {
+  const found = value === undefined ? undefined : { found: shown(value) };
+  return refuse('time_claim_malformed', { claim, ...found, expected: 'seconds since the epoch, as a number' });
+}
+
+function atTime(claim: string, found: number, relation: string, limit: number): RefusalDetail {
+  return { claim, found: shownTime(found), expected: `${relation} ${shownTime(limit)}` };
+}
+
+/** RFC 7519 §4.1.3: a string or a list of strings, one of which is exactly a name of this API. */
 function audienceRefusal(aud: unknown, { audiences, profile }: ClaimsPolicy): Refusal | undefined {
-  if (typeof aud === 'string') return audiences.includes(aud) ? undefined : refuse('audience_mismatch');
   if (aud === undefined && profile.hasNoAudience) return undefined;
   const isForUs =
-    Array.isArray(aud) && aud.every((name) => typeof name === 'string') && aud.some((name) => audiences.includes(name));
-  return isForUs ? undefined : refuse('audience_mismatch');
+    typeof aud === 'string'
+      ? audiences.includes(aud)
+      : Array.isArray(aud) &&
+        aud.every((name) => typeof name === 'string') &&
+        aud.some((name) => audiences.includes(name));
+  if (isForUs) return undefined;
+  const found = aud === undefined ? undefined : { found: shown(aud) };
+  return refuse('audience_mismatch', { claim: 'aud', ...found, expected: oneOf(audiences) });
 }
 
 /** Claims of ID tokens (OpenID Connect Core §2, §3.3.2.11), of security events and logout tokens (RFC 8417), of RFC 9701. */
 const FOREIGN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events', 'token_introspection'];
 
 function kindRefusal(claims: Claims, profile: AccessTokenProfile): Refusal | undefined {
-  for (const name of FOREIGN_CLAIMS) if (Object.hasOwn(claims, name)) return refuse('foreign_token');
-  for (const name of profile.foreignClaims) if (Object.hasOwn(claims, name)) return refuse('foreign_token');
-  for (const name of profile.requiredClaims) if (!Object.hasOwn(claims, name)) return refuse('claim_missing');
-  if (profile.isAccessToken && !saysYes(profile.isAccessToken, claims)) return refuse('foreign_token');
+  for (const name of FOREIGN_CLAIMS) if (Object.hasOwn(claims, name)) return unwanted('foreign_token', claims, name);
+  for (const name of profile.foreignClaims) {
+    if (Object.hasOwn(claims, name)) return unwanted('foreign_token', claims, name);
+  }
+  for (const name of profile.requiredClaims) {
+    if (!Object.hasOwn(claims, name)) {
+      return refuse('claim_missing', { ...shownClaim(claims, name), expected: 'a value' });
+    }
+  }
+  const fault = profile.isAccessToken && profileFault(profile.isAccessToken, claims, profile);
+  if (fault) return refuse('foreign_token', fault);
   // The token is bound to a key (RFC 7800) that nobody here asks the caller to prove: it must not pass as a plain one.
-  if (Object.hasOwn(claims, 'cnf')) return refuse('confirmation_unsupported');
+  if (Object.hasOwn(claims, 'cnf')) return unwanted('confirmation_unsupported', claims, 'cnf');
   return undefined;
 }
 
-/** The profile may be the user's own; where it fails, or answers anything but true, it has not said yes. */
-export function saysYes(test: (claims: Claims) => unknown, claims: Claims): boolean {
+/** A refusal because of a claim that must not be there. */
+export function unwanted(reason: RefusalReason, claims: Claims, name: string): Refusal {
+  return refuse(reason, { ...shownClaim(claims, name), expected: 'none' });
+}
+
+/**
+ * What a profile's test has against the claims; undefined where it has nothing. The test may be the user's own: where it
+ * throws, or returns anything but true, it has not accepted them.
+ */
+export function profileFault(
+  test: ClaimsTest,
+  claims: Claims,
+  { clientIdClaims, scopeClaims = [] }: AccessTokenProfile,
+): RefusalDetail | undefined {
+  if (saysYes(test, claims)) return undefined;
+  const unmet = test.conditions?.find(({ holds }) => !saysYes(holds, claims));
+  if (!unmet) return {};
+  return { ...shownClaim(claims, unmet.claim, [...clientIdClaims, ...scopeClaims]), expected: unmet.expected };
+}
+
+function saysYes(test: (claims: Claims) => unknown, claims: Claims): boolean {
   try {
     return test(claims) === true;
   } catch {

@@ -1,5 +1,6 @@
 import type { Claims } from '../identity-providers/access-token-profile.js';
 import { type Refusal, refuse } from './refusal.js';
+import { oneOf, shownClaim } from './refusal-detail.js';
 
 /**
  * Which client a token was issued to, by the claims that name it with this issuer.
@@ -10,10 +11,20 @@ export function resolveClientId(
   claims: Claims,
   names: readonly string[],
 ): { readonly ok: true; readonly clientId: string } | Refusal {
-  const present = names.filter((name) => Object.hasOwn(claims, name)).map((name) => claims[name]);
-  const [clientId] = present;
-  if (present.length === 0) return refuse('client_unknown');
-  if (present.some((value) => typeof value !== 'string' || value === '')) return refuse('client_unknown');
-  if (present.some((value) => value !== clientId)) return refuse('client_ambiguous');
-  return { ok: true, clientId: clientId as string };
+  const present = names.filter((name) => Object.hasOwn(claims, name));
+  const [first] = present;
+  if (first === undefined) return refuse('client_unknown', { claim: names.join(', '), expected: 'a client id' });
+  const odd = present.find((name) => typeof claims[name] !== 'string' || claims[name] === '');
+  if (odd !== undefined) {
+    return refuse('client_unknown', { ...shownClaim(claims, odd, names), expected: 'a client id' });
+  }
+  const clientId = claims[first] as string;
+  const other = present.find((name) => claims[name] !== clientId);
+  if (other !== undefined) {
+    return refuse('client_ambiguous', {
+      ...shownClaim(claims, other, names),
+      expected: `${oneOf([clientId])}, as in ${first}`,
+    });
+  }
+  return { ok: true, clientId };
 }

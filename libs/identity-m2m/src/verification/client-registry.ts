@@ -19,6 +19,11 @@ export class ClientRegistry {
     }
   }
 
+  /** The clients of an issuer, by their identifiers. */
+  clientIdsOf(issuer: string): readonly string[] {
+    return [...(this.#clients.get(issuer)?.keys() ?? [])];
+  }
+
   find(issuer: string, clientId: string): RegisteredClient | undefined {
     return this.#clients.get(issuer)?.get(clientId);
   }

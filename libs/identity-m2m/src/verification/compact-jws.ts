@@ -1,8 +1,11 @@
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import { type Refusal, refuse } from './refusal.js';
 
-/** Longest access token that is looked at, in characters. */
-export const MAX_TOKEN_LENGTH = 8192;
+/** Longest access token read where the options set no other limit, in characters. */
+export const DEFAULT_MAX_TOKEN_LENGTH = 16_384;
+
+/** Longest access token that the options may allow, in characters. */
+export const LONGEST_TOKEN = 65_536;
 
 /** A token that has the form of a signed JWT. Nothing in it has been verified. */
 export interface CompactJws {
@@ -18,15 +21,28 @@ export interface CompactJws {
  * without repeated members and half characters. There is then exactly one spelling of a token, and one reading of it. Runs before any
  * cryptography, in time linear in the token's length.
  */
-export function parseCompactJws(token: string, maxLength = MAX_TOKEN_LENGTH): CompactJws | Refusal {
-  if (token.length > maxLength) return refuse('token_too_long');
+export function parseCompactJws(token: string, maxLength: number): CompactJws | Refusal {
+  if (token.length > maxLength) return tooLong(token.length, maxLength);
   const firstDot = token.indexOf('.');
   const secondDot = token.indexOf('.', firstDot + 1);
-  if (firstDot < 1 || secondDot < 0 || token.includes('.', secondDot + 1)) return refuse('token_malformed');
+  if (firstDot < 1 || secondDot < 0 || token.includes('.', secondDot + 1)) {
+    return malformed(firstDot < 0 ? 'a token in one part' : 'parts of another number, or an empty one');
+  }
   const header = jsonPart(token.slice(0, firstDot));
+  if (!header) return malformed('a header that is no strict JSON object in base64url');
   const claims = jsonPart(token.slice(firstDot + 1, secondDot));
-  if (!header || !claims || !isCanonicalBase64Url(token.slice(secondDot + 1))) return refuse('token_malformed');
+  if (!claims) return malformed('claims that are no strict JSON object in base64url');
+  if (!isCanonicalBase64Url(token.slice(secondDot + 1)))
+    return malformed('a signature that is not canonical base64url');
   return { ok: true, header, claims };
+}
+
+export function tooLong(length: number, maxLength: number): Refusal {
+  return refuse('token_too_long', { found: `${length} characters`, expected: `at most ${maxLength}` });
+}
+
+function malformed(found: string): Refusal {
+  return refuse('token_malformed', { found, expected: 'a signed JWT: three parts in base64url' });
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

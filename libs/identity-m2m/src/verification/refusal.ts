@@ -1,64 +1,70 @@
 import type { MachineCaller } from './machine-caller.js';
+import type { RefusalDetail } from './refusal-detail.js';
 
 /**
- * Why a caller is not let in. The whole list: what is not on it can't happen.
+ * Every reason for which a caller is refused; no other exists. `docs/refusals.md` has the meaning, the usual cause and the
+ * remedy of each.
  *
- * For logs, events and metrics. What the caller is told is less: see the guard's challenges.
+ * For logs, events and metrics. The caller itself is told less: see the guard's challenges.
  */
-export type RefusalReason =
-  // The request carries no credential that could be looked at.
-  | 'credential_missing'
-  | 'credential_repeated'
-  | 'credential_malformed'
-  // It is not an access token of an issuer that is trusted.
-  | 'token_too_long'
-  | 'token_malformed'
-  | 'token_header_refused'
-  | 'token_type_refused'
-  | 'algorithm_refused'
-  | 'issuer_unknown'
-  | 'key_unknown'
-  | 'signature_invalid'
-  // It is not good now, or not here.
-  | 'token_expired'
-  | 'token_not_yet_valid'
-  | 'token_lifetime_excessive'
-  | 'time_claim_malformed'
-  | 'audience_mismatch'
-  | 'claim_missing'
-  | 'foreign_token'
-  | 'scope_malformed'
-  | 'confirmation_unsupported'
-  // It was taken back, or its issuer does not stand by it.
-  | 'token_inactive'
-  | 'token_revoked'
-  // It does not say, in one voice, which client it was issued to.
-  | 'client_unknown'
-  | 'client_ambiguous'
-  // It is good, and does not allow this.
-  | 'delegated_token'
-  | 'not_a_machine'
-  | 'client_not_allowed'
-  | 'client_expired'
-  | 'scope_insufficient'
-  | 'claims_insufficient'
-  // It can't be decided.
-  | 'issuer_unavailable'
-  | 'introspection_unavailable'
-  | 'revocation_unavailable'
-  | 'verification_failed'
-  | 'transport_unknown'
-  | 'handler_unknown';
+export const REFUSAL_REASONS = [
+  // The request carries no credential that can be read.
+  'credential_missing',
+  'credential_repeated',
+  'credential_malformed',
+  // It is not an access token of a trusted issuer.
+  'token_too_long',
+  'token_malformed',
+  'token_header_refused',
+  'token_type_refused',
+  'algorithm_refused',
+  'issuer_unknown',
+  'key_unknown',
+  'signature_invalid',
+  // It is not valid now, or not for this API.
+  'token_expired',
+  'token_not_yet_valid',
+  'token_lifetime_excessive',
+  'time_claim_malformed',
+  'audience_mismatch',
+  'claim_missing',
+  'foreign_token',
+  'scope_malformed',
+  'confirmation_unsupported',
+  // It was revoked, or its issuer calls it inactive.
+  'token_inactive',
+  'token_revoked',
+  // Its claims do not name exactly one client.
+  'client_unknown',
+  'client_ambiguous',
+  // It is valid, and does not allow this call.
+  'delegated_token',
+  'not_a_machine',
+  'client_not_allowed',
+  'client_expired',
+  'scope_insufficient',
+  'claims_insufficient',
+  // The guard cannot decide.
+  'issuer_unavailable',
+  'introspection_unavailable',
+  'revocation_unavailable',
+  'verification_failed',
+  'transport_unknown',
+  'handler_unknown',
+] as const;
 
-export interface Refusal {
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
+export interface Refusal extends RefusalDetail {
   readonly ok: false;
   readonly reason: RefusalReason;
-  /** For what can't be decided: when it is worth trying again, in seconds. */
+  /** When to try again, in seconds, where the guard could not decide. */
   readonly retryAfterSeconds?: number;
-  /** Who it was, where the token was good and only its rights were not. */
+  /** The caller, where its token is valid and only its rights are missing. */
   readonly caller?: MachineCaller;
 }
 
-export function refuse(reason: RefusalReason): Refusal {
-  return { ok: false, reason };
+/** @param detail Built by the functions of `refusal-detail.ts`, which keep it printable, short and free of secrets. */
+export function refuse(reason: RefusalReason, detail?: RefusalDetail): Refusal {
+  return { ok: false, reason, ...detail };
 }

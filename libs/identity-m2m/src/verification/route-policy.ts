@@ -1,6 +1,7 @@
-import { type ClaimRules, meetsRules } from './claim-rule.js';
+import { type ClaimRule, type ClaimRules, unmetRule } from './claim-rule.js';
 import type { MachineCaller } from './machine-caller.js';
-import { type Refusal, type RefusalReason, refuse } from './refusal.js';
+import { type Refusal, refuse } from './refusal.js';
+import { oneOf, shown, shownClaim } from './refusal-detail.js';
 
 /** What a route asks for besides a good token. */
 export interface RoutePolicy {
@@ -28,30 +29,44 @@ export function routeRefusal(
   policy: RoutePolicy,
   surroundings: RouteSurroundings,
 ): Refusal | undefined {
-  const reason = rightsFault(caller, policy, surroundings);
-  if (reason) return { ...refuse(reason), caller };
-  // Whoever forgets to ask the issuer does not get through.
+  const refusal = rightsRefusal(caller, policy, surroundings);
+  if (refusal) return refusal;
+  // A verifier that forgets to ask the issuer lets no caller through.
   if (policy.sensitive && !caller.isIntrospected) return { ...refuse('introspection_unavailable'), caller };
   return undefined;
 }
 
 /** The same without the question whether the issuer was asked. */
-export function rightsFault(
+export function rightsRefusal(
   caller: MachineCaller,
   policy: RoutePolicy,
   { hasSeveralIssuers }: RouteSurroundings,
-): RefusalReason | undefined {
+): Refusal | undefined {
+  const { clients, scopes = [], scopesMode, claims } = policy;
   // A client that the guard's options name was named together with its issuer.
   const isUnmistakable = caller.isNamed || !hasSeveralIssuers;
-  if (policy.clients && !(isUnmistakable && policy.clients.includes(caller.clientId))) return 'client_not_allowed';
-  if (policy.scopes && policy.scopes.length > 0 && !hasScopes(caller, policy.scopes, policy.scopesMode)) {
-    return 'scope_insufficient';
+  if (clients && !(isUnmistakable && clients.includes(caller.clientId))) {
+    const expected = isUnmistakable
+      ? oneOf(clients)
+      : 'a client that the guard names, because it trusts several issuers';
+    return { ...refuse('client_not_allowed', { claim: 'client id', found: shown(caller.clientId), expected }), caller };
   }
-  if (policy.claims && !meetsRules(caller.claims, policy.claims)) return 'claims_insufficient';
-  return undefined;
+  if (scopes.length > 0 && !hasScopes(caller, scopes, scopesMode)) {
+    const expected = oneOf(scopes, scopesMode === 'any' ? 'or' : 'and');
+    return { ...refuse('scope_insufficient', { claim: 'scope', found: shown(caller.scopes), expected }), caller };
+  }
+  const unmet = claims && unmetRule(caller.claims, claims);
+  if (unmet === undefined) return undefined;
+  const detail = { ...shownClaim(caller.claims, unmet), expected: shownRule(claims![unmet]!) };
+  return { ...refuse('claims_insufficient', detail), caller };
 }
 
 function hasScopes(caller: MachineCaller, scopes: readonly string[], mode: RoutePolicy['scopesMode']): boolean {
   const has = (scope: string) => caller.scopes.includes(scope);
   return mode === 'any' ? scopes.some(has) : scopes.every(has);
+}
+
+/** A rule is the application's own, and stands in its source. */
+function shownRule(rule: ClaimRule): string {
+  return typeof rule === 'object' && !Array.isArray(rule) ? 'an object with the members of the rule' : shown(rule);
 }

@@ -1,4 +1,7 @@
 import { isScopeName } from '../foundation/scope-name.js';
+import type { Claims } from '../identity-providers/access-token-profile.js';
+import { type Refusal, refuse } from './refusal.js';
+import { shownClaim } from './refusal-detail.js';
 
 const USUAL_CLAIMS: readonly string[] = ['scope', 'scp'];
 
@@ -7,17 +10,25 @@ const USUAL_CLAIMS: readonly string[] = ['scope', 'scp'];
  * some servers write it.
  *
  * @param names Claims that may hold them.
- * @returns undefined where a claim has any other form, or two do not say the same: half-understood rights are worse
- * than none.
+ * @returns A refusal where a claim has any other form, or two claims differ: half-understood rights are worse than none.
  */
 export function readScopes(
-  claims: Readonly<Record<string, unknown>>,
+  claims: Claims,
   names: readonly string[] = USUAL_CLAIMS,
-): readonly string[] | undefined {
-  const present = names.filter((name) => Object.hasOwn(claims, name)).map((name) => namesIn(claims[name]));
-  const [scopes = [], ...others] = present;
-  if (present.includes(undefined) || others.some((other) => !isSameSet(other ?? [], scopes))) return undefined;
-  return Object.freeze([...new Set(scopes)]);
+): { readonly ok: true; readonly granted: readonly string[] } | Refusal {
+  let granted: readonly string[] | undefined;
+  for (const name of names) {
+    if (!Object.hasOwn(claims, name)) continue;
+    const scopes = namesIn(claims[name]);
+    if (!scopes) return malformed(claims, name, names, 'scopes, separated by single blanks or as a list');
+    if (granted && !isSameSet(granted, scopes)) return malformed(claims, name, names, 'the scopes of the other claim');
+    granted ??= scopes;
+  }
+  return { ok: true, granted: Object.freeze([...new Set(granted)]) };
+}
+
+function malformed(claims: Claims, name: string, names: readonly string[], expected: string): Refusal {
+  return refuse('scope_malformed', { ...shownClaim(claims, name, names), expected });
 }
 
 function namesIn(claim: unknown): string[] | undefined {

@@ -1,6 +1,7 @@
 import { compactVerify } from 'jose';
 import type { KeySet, VerificationKeys } from './key-set.js';
 import { type Refusal, refuse } from './refusal.js';
+import { type RefusalDetail, shown } from './refusal-detail.js';
 import type { SignedToken } from './signed-token.js';
 import { VerifiedToken } from './verified-token.js';
 
@@ -20,7 +21,7 @@ export async function signerOf(
   let tried: VerificationKeys | undefined;
   for (;;) {
     const lookup = await keys.find(kid, algorithm, tried);
-    if (lookup.kind === 'unknown') return refuse(tried && kid === undefined ? 'signature_invalid' : 'key_unknown');
+    if (lookup.kind === 'unknown') return tried && kid === undefined ? invalid(kid) : unknown(kid, algorithm);
     if (lookup.kind === 'unavailable') {
       return { ...refuse('issuer_unavailable'), retryAfterSeconds: lookup.retryAfterSeconds };
     }
@@ -32,8 +33,20 @@ export async function signerOf(
         // Not with this key; perhaps with the next of the same name.
       }
     }
-    if (lookup.areNamed || tried) return refuse('signature_invalid');
+    if (lookup.areNamed || tried) return invalid(kid);
     // Perhaps with a key that the issuer has published since: it is asked, as for a kid that is not held.
     tried = lookup.set;
   }
+}
+
+function invalid(kid: string | undefined): Refusal {
+  return refuse('signature_invalid', { ...aboutKey(kid), expected: 'a signature by a key of the issuer' });
+}
+
+function unknown(kid: string | undefined, algorithm: string): Refusal {
+  return refuse('key_unknown', { ...aboutKey(kid), expected: `a key of the issuer for ${algorithm}` });
+}
+
+function aboutKey(kid: string | undefined): RefusalDetail {
+  return { claim: 'kid', ...(kid !== undefined && { found: shown(kid) }) };
 }

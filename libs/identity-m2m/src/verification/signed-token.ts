@@ -1,6 +1,7 @@
 import type { Claims } from '../identity-providers/access-token-profile.js';
 import { parseCompactJws } from './compact-jws.js';
 import { type Refusal, refuse } from './refusal.js';
+import { oneOf, shownClaim } from './refusal-detail.js';
 import { readTokenHeader, type TokenHeader } from './token-header.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 
@@ -13,12 +14,24 @@ export interface SignedToken {
   readonly claims: Claims;
 }
 
-/** @param issuers By their identifiers, which are compared to the letter. */
-export function readSignedToken(token: string, issuers: ReadonlyMap<string, TrustedIssuer>): SignedToken | Refusal {
-  const jws = parseCompactJws(token);
+/**
+ * @param issuers By their identifiers, which are compared to the letter.
+ * @param maxLength Longest token read, in characters.
+ */
+export function readSignedToken(
+  token: string,
+  issuers: ReadonlyMap<string, TrustedIssuer>,
+  maxLength: number,
+): SignedToken | Refusal {
+  const jws = parseCompactJws(token, maxLength);
   if (!jws.ok) return jws;
   const issuer = typeof jws.claims.iss === 'string' ? issuers.get(jws.claims.iss) : undefined;
-  if (!issuer) return refuse('issuer_unknown');
+  if (!issuer) return issuerUnknown(jws.claims, [...issuers.keys()]);
   const header = readTokenHeader(jws.header, issuer.policy.profile);
   return header.ok ? { ok: true, token, issuer, header, claims: jws.claims } : header;
+}
+
+/** @param trusted Identifiers of the issuers that the guard trusts. */
+export function issuerUnknown(claims: Claims, trusted: readonly string[]): Refusal {
+  return refuse('issuer_unknown', { ...shownClaim(claims, 'iss'), expected: oneOf(trusted) });
 }

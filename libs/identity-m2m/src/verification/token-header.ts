@@ -1,6 +1,7 @@
 import type { AccessTokenProfile } from '../identity-providers/access-token-profile.js';
 import { isForeignTokenType } from '../identity-providers/foreign-token-types.js';
 import { type Refusal, refuse } from './refusal.js';
+import { NOT_SHOWN, oneOf, shown } from './refusal-detail.js';
 import { MAX_KID_LENGTH } from './verification-key.js';
 
 /** What a token's header says, as far as it has a say: where keys come from is never for the token to decide. */
@@ -24,18 +25,28 @@ export function readTokenHeader(
   header: Readonly<Record<string, unknown>>,
   profile: AccessTokenProfile,
 ): TokenHeader | Refusal {
-  if (REFUSED_MEMBERS.some((name) => Object.hasOwn(header, name))) return refuse('token_header_refused');
+  const refused = REFUSED_MEMBERS.find((name) => Object.hasOwn(header, name));
+  if (refused !== undefined) {
+    return refuse('token_header_refused', { claim: refused, found: NOT_SHOWN, expected: 'none' });
+  }
   const { alg, kid, typ } = header;
   if (typeof alg !== 'string' || !profile.algorithms.some((accepted) => accepted === alg)) {
-    return refuse('algorithm_refused');
+    return refuse('algorithm_refused', { claim: 'alg', ...found(alg), expected: oneOf(profile.algorithms) });
   }
   const type = mediaType(typ);
   if (!profile.tokenTypes.includes(type) || (type !== undefined && isForeignTokenType(type))) {
-    return refuse('token_type_refused');
+    return refuse('token_type_refused', { claim: 'typ', ...found(typ), expected: oneOf(profile.tokenTypes) });
   }
   if (kid === undefined) return { ok: true, algorithm: alg, kid };
-  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH) return refuse('token_header_refused');
+  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH) {
+    const expected = `a string of 1 to ${MAX_KID_LENGTH} characters`;
+    return refuse('token_header_refused', { claim: 'kid', ...found(kid), expected });
+  }
   return { ok: true, algorithm: alg, kid };
+}
+
+function found(value: unknown): { readonly found?: string } {
+  return value === undefined ? {} : { found: shown(value) };
 }
 
 /** RFC 7515 §4.1.9: compared without regard to case, and `application/` may be left out. */

@@ -1,10 +1,11 @@
 import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import type { AccessTokenProfile, Claims } from '../identity-providers/access-token-profile.js';
-import { saysYes } from './claims-policy.js';
+import { profileFault, unwanted } from './claims-policy.js';
 import { resolveClientId } from './client-identity.js';
 import type { ClientRegistry, RegisteredClient } from './client-registry.js';
 import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse } from './refusal.js';
+import { oneOf, type RefusalDetail, shown } from './refusal-detail.js';
 import { readScopes } from './scope.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 
@@ -37,8 +38,9 @@ export function tokenHolder(
   const names = source === 'signed' ? profile.clientIdClaims : [...new Set([...profile.clientIdClaims, 'client_id'])];
   const client = resolveClientId(claims, names);
   if (!client.ok) return client;
-  const granted = readScopes(claims, source === 'signed' ? profile.scopeClaims : undefined);
-  if (!granted) return refuse('scope_malformed');
+  const scopes = readScopes(claims, source === 'signed' ? profile.scopeClaims : undefined);
+  if (!scopes.ok) return scopes;
+  const { granted } = scopes;
   const registered = clients?.find(issuer, client.clientId);
   const counted = registered?.scopes;
   const endsAtMs = (claims.exp as number) * 1000;
@@ -74,7 +76,7 @@ export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]
   return Object.freeze(Object.defineProperties({}, members)) as MachineCaller;
 }
 
-/** What stands against the holder of a good token at a moment; undefined where nothing does. */
+/** What stands against the holder of a valid token at a moment; undefined where nothing does. */
 export function holderRefusal(
   holder: TokenHolder,
   { policy }: TrustedIssuer,
@@ -82,26 +84,40 @@ export function holderRefusal(
   nowMs: number,
 ): Refusal | undefined {
   const { caller, registered } = holder;
-  // RFC 8693 §4.1: somebody acts for somebody else, and which of the two is the caller is not settled.
-  if (Object.hasOwn(caller.claims, 'act')) return { ...refuse('delegated_token'), caller };
-  if (!isMachine(holder, policy.profile)) return { ...refuse('not_a_machine'), caller };
-  if (clients && !registered) return { ...refuse('client_not_allowed'), caller };
-  if (registered?.endsAtMs !== undefined && nowMs >= registered.endsAtMs) {
-    return { ...refuse('client_expired'), caller };
+  const { clientId } = caller;
+  // RFC 8693 §4.1: one party acts for another, and which of the two is the caller is not settled.
+  if (Object.hasOwn(caller.claims, 'act')) return { ...unwanted('delegated_token', caller.claims, 'act'), caller };
+  const fault = machineFault(holder, policy.profile);
+  // With profiles that cannot tell machines from people, only the options can: a client that they do not name may be either.
+  if (fault && !(fault === 'unnamed' && clients)) {
+    return { ...refuse('not_a_machine', fault === 'unnamed' ? NAMED_CLIENT : fault), caller };
+  }
+  if (clients && !registered) {
+    const expected = oneOf(clients.clientIdsOf(caller.issuer));
+    return { ...refuse('client_not_allowed', { claim: 'client id', found: shown(clientId), expected }), caller };
+  }
+  const endsAtMs = registered?.endsAtMs;
+  if (endsAtMs !== undefined && nowMs >= endsAtMs) {
+    const expected = `before ${new Date(endsAtMs).toISOString()}`;
+    return { ...refuse('client_expired', { claim: 'client id', found: shown(clientId), expected }), caller };
   }
   return undefined;
 }
 
-function isMachine(
+const NAMED_CLIENT: RefusalDetail = { expected: 'a client that the guard names, because its token does not tell' };
+
+/** What shows that a caller is not a machine, or `unnamed` where its token does not tell and the options do not name it. */
+function machineFault(
   { caller, registered, source }: TokenHolder,
-  { clientIdClaims, isMachine }: AccessTokenProfile,
-): boolean {
-  const isNamed = registered !== undefined;
-  if (!isMachine) return isNamed;
-  if (source === 'signed') return saysYes(isMachine, caller.claims);
-  // Introspection may leave out whom a token is about (RFC 7662 §2.2): then it speaks of the client, or tells nothing.
-  if (!Object.hasOwn(caller.claims, 'sub') && !Object.hasOwn(caller.claims, 'username')) return isNamed;
-  // It has a name of its own for the client, which the profile need not know.
+  profile: AccessTokenProfile,
+): RefusalDetail | 'unnamed' | undefined {
+  const { clientIdClaims, isMachine } = profile;
+  const byName = registered ? undefined : 'unnamed';
+  if (!isMachine) return byName;
+  if (source === 'signed') return profileFault(isMachine, caller.claims, profile);
+  // Introspection may leave out whom a token is about (RFC 7662 §2.2): then it is about the client, or does not tell.
+  if (!Object.hasOwn(caller.claims, 'sub') && !Object.hasOwn(caller.claims, 'username')) return byName;
+  // Introspection has a name of its own for the client, which the profile need not know.
   const named = Object.fromEntries(clientIdClaims.map((name) => [name, caller.clientId]));
-  return saysYes(isMachine, { ...named, ...caller.claims });
+  return profileFault(isMachine, { ...named, ...caller.claims }, profile);
 }
