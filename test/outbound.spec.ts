@@ -456,15 +456,18 @@ describe('a call that is answered with 401', () => {
 
   it('passes the 401 on, with its body, where the body of the call is used up or too long', async () => {
     const { http, api, tokens } = await setUp({ maxReplayBytes: 100 });
-    api.answer = rejecting('token-1');
+    api.answer = rejecting('token-1', 'token-2');
     const rejected = { response: { status: 401, data: { ok: false } } };
     await expect(http.axiosRef.post('/', Readable.from(['x']))).rejects.toMatchObject(rejected);
     await expect(http.axiosRef.post('/', 'x'.repeat(101))).rejects.toMatchObject(rejected);
     const form = new FormData();
     form.append('a', 'b');
     await expect(http.axiosRef.post('/', form)).rejects.toMatchObject(rejected);
-    expect(tokens.requests).toHaveLength(1);
+    expect(api.requests).toHaveLength(3);
+    // The token was renewed all the same, once.
+    api.answer = rejecting('token-1');
     await expect(http.axiosRef.post('/', 'x'.repeat(100))).resolves.toMatchObject({ status: 200 });
+    expect(tokens.requests).toHaveLength(2);
   });
 
   test.each([

@@ -52,6 +52,7 @@ export {
 } from './token/token-errors.js';
 export type { TokenParameters } from './token/token-parameters.js';
 export { type GetTokenOptions, TokenProvider } from './token/token-provider.js';
+export type { ResourceServerAnswer, TokenRejectedPredicate, TokenRejection } from './token/token-rejection.js';
 export type { TokenEndpointAnswer, TokenErrorClassifier } from './token/token-response.js';
 
 export type { ClientAuthentication, ClientCredential } from './credentials/client-authentication.js';
@@ -73,6 +74,7 @@ export type { TlsIdentity } from './foundation/tls-identity.js';
 
 export { bearerFetch, type BearerFetchOptions } from './carriers/bearer-fetch.js';
 export { authorizationFor } from './carriers/authorization-for.js';
+export { CallAddressError } from './carriers/call-address-error.js';
 export { type M2MClient, M2MClients } from './carriers/m2m-clients.js';
 export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios-request-options.js';
 export {

@@ -1,5 +1,4 @@
 import type { Agent } from 'node:https';
-import { Readable } from 'node:stream';
 import axios, {
   type AxiosAdapter,
   AxiosHeaders,
@@ -10,14 +9,16 @@ import axios, {
 } from 'axios';
 import { MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
 import { untilAborted } from '../foundation/until-aborted.js';
+import { AxiosAnswer, type AxiosWay } from './axios-answer.js';
 import { AxiosCancellation } from './axios-cancellation.js';
 import { proxyChoice } from './axios-proxy.js';
 import { type CallTokenOptions, isWithoutToken, wantedToken } from './axios-request-options.js';
-import { ClientCertificateAgent } from './client-certificate-agent.js';
 import { refusalTransport } from './axios-refusal-transport.js';
+import { callAddressError } from './call-address-error.js';
+import { ClientCertificateAgent } from './client-certificate-agent.js';
 import { isReplayableBody } from './replayable-body.js';
-import { hideConnections, hideConnectionsOfAgents, redactRequest } from './request-redaction.js';
-import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from './token-carrier.js';
+import { hideConnections, hideConnectionsOfAgents } from './request-redaction.js';
+import type { CallAuthorization, TokenCarrier } from './token-carrier.js';
 
 /** A client that may put its token on a call. */
 export interface CarrierChoice {
@@ -111,14 +112,15 @@ interface Call {
 
 async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellation }: Call): Promise<AxiosResponse> {
   const url = finalUrl(config);
-  if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return send(config);
+  if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return sendBare(carrier, config, send);
   const isBound = (address: string) => carrier.isBound(address);
   const proxy = proxyChoice(config, url, isBound);
   if (proxy === 'refused') return send(config);
-  const isReplayable = () => isReplayableBody(config.data, carrier.replay.maxBytes);
-  const mayBeMended = (status: number | undefined) => carrier.isRefusal(status) && isReplayable();
-  const result = await carrier.call<Result>({
-    method: (config.method ?? 'get').toUpperCase(),
+  const method = (config.method ?? 'get').toUpperCase();
+  const isReplayable = () => isReplayableBody(config.data, carrier.maxReplayBytes);
+  const mayBeMended = (status: number | undefined) => carrier.rejection.isLikelyRejection(status) && isReplayable();
+  const answer = await carrier.call<AxiosAnswer>({
+    method,
     url,
     token: wanted,
     signal: () => cancellation.signal(),
@@ -126,12 +128,32 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
       cancellation.throwIfEnded();
       return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct', mayBeMended });
     },
-    about: ({ response }) => response && aboutToken(response),
-    isReplayable,
-    discard: ({ response }) => discard(response),
+    status: (answer) => answer.status(),
+    headers: (answer) => answer.headers(),
+    bodyStart: (answer) => answer.bodyStart(),
+    // The places on the way did what the call asked for before they led on.
+    isReplayable: (answer) => isReplayable() && (!answer.isRedirected || SAFE_METHODS.includes(method)),
+    discard: (answer) => answer.discard(),
   });
-  if (!result.ok) throw result.error;
-  return result.response;
+  return answer.unwrap();
+}
+
+/** Of RFC 9110 §9.2.1. */
+const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
+
+/** Without the token. An adapter for tests may take an address that the network does not. */
+async function sendBare(
+  carrier: TokenCarrier,
+  config: InternalAxiosRequestConfig,
+  send: AxiosAdapter,
+): Promise<AxiosResponse> {
+  try {
+    return await send(config);
+  } catch (cause) {
+    const { client } = carrier;
+    const advice = `Give the whole address, or set http: { baseURL: 'https://…' } in the options of client "${client}".`;
+    throw callAddressError({ client, method: config.method ?? 'get', url: finalUrl(config), advice, cause }) ?? cause;
+  }
 }
 
 /**
@@ -150,19 +172,6 @@ function asIfOf(
   return adapted;
 }
 
-function aboutToken({ status, headers }: AxiosResponse): AnswerAboutToken {
-  return {
-    status,
-    challenges: headerText(headers['www-authenticate']),
-    dpopNonce: headerText(headers['dpop-nonce']),
-  };
-}
-
-/** How axios settles a call: an answer may arrive as a response or inside an error, as `validateStatus` has it. */
-type Result =
-  | { readonly ok: true; readonly response: AxiosResponse }
-  | { readonly ok: false; readonly response: AxiosResponse | undefined; readonly error: unknown };
-
 interface Sending {
   readonly config: InternalAxiosRequestConfig;
   readonly send: AxiosAdapter;
@@ -180,7 +189,7 @@ interface Sending {
 async function sendWith(
   call: CallAuthorization,
   { config, send, isBound, isDirect, mayBeMended }: Sending,
-): Promise<Result> {
+): Promise<AxiosAnswer> {
   const { authorization, dpop } = call;
   // Set directly: axios would examine a text again that was examined when the token arrived.
   const headers = Object.assign(new AxiosHeaders(), config.headers);
@@ -193,20 +202,11 @@ async function sendWith(
   if (sent.timeout && sent.timeout > MAX_TIMER_DELAY_MS) sent.timeout = MAX_TIMER_DELAY_MS;
   const transport = refusalTransport(sent, mayBeMended);
   if (transport) sent.transport = transport;
-  if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound);
+  const way: AxiosWay = { isRedirected: false, carriesToken: true };
+  if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound, way);
   // The fetch adapter asks nobody before it follows a redirect, and not each version heeds maxRedirects.
   if (config.fetchOptions?.redirect !== 'error') sent.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
-  try {
-    const response = await send(sent);
-    withoutToken(response, config, call);
-    return { ok: true, response };
-  } catch (error) {
-    if (!isAxiosError(error)) return { ok: false, response: undefined, error };
-    error.config = config;
-    redactRequest(error.request, call);
-    if (error.response) withoutToken(error.response, config, call);
-    return { ok: false, response: error.response, error };
-  }
+  return AxiosAnswer.to(send(sent), { config, call, way });
 }
 
 /**
@@ -218,11 +218,6 @@ function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig 
   for (const key of Object.keys(config)) copy[key] = config[key as keyof typeof config];
   for (const key of Object.getOwnPropertySymbols(config)) copy[key] = config[key as unknown as keyof typeof config];
   return copy as unknown as InternalAxiosRequestConfig;
-}
-
-function withoutToken(response: AxiosResponse, config: InternalAxiosRequestConfig, call: CallAuthorization): void {
-  response.config = config;
-  redactRequest(response.request, call);
 }
 
 /** The address that axios will call: an absolute `url` wins over `baseURL`, unless that was turned off. */
@@ -254,25 +249,15 @@ function redirectByBinding(
   { beforeRedirect, proxy }: InternalAxiosRequestConfig,
   { authorization, dpop }: CallAuthorization,
   isBound: (url: string) => boolean,
+  way: AxiosWay,
 ): NonNullable<InternalAxiosRequestConfig['beforeRedirect']> {
-  let isOnBoundWay = dpop === undefined;
   return (options, ...details) => {
     const headers = options.headers as Record<string, unknown>;
     for (const name of Object.keys(headers)) if (/^(?:authorization|dpop)$/i.test(name)) delete headers[name];
     const url = String(options.href);
-    isOnBoundWay &&= isBound(url) && proxyChoice({ proxy }, url, isBound) === 'as it is';
-    if (isOnBoundWay) headers.Authorization = authorization;
+    way.isRedirected = true;
+    way.carriesToken &&= dpop === undefined && isBound(url) && proxyChoice({ proxy }, url, isBound) === 'as it is';
+    if (way.carriesToken) headers.Authorization = authorization;
     beforeRedirect?.(options, ...details);
   };
-}
-
-function discard(response: AxiosResponse | undefined): void {
-  const data: unknown = response?.data;
-  if (data instanceof ReadableStream) data.cancel().catch(() => {});
-  else if (data instanceof Readable) data.destroy();
-}
-
-function headerText(value: unknown): string | undefined {
-  if (Array.isArray(value)) return value.join(', ');
-  return typeof value === 'string' ? value : undefined;
 }

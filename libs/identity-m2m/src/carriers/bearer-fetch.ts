@@ -1,9 +1,12 @@
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
+import { startOfWebStream } from './body-start.js';
 import { brokenBodySignal } from './broken-body.js';
+import { callAddressError } from './call-address-error.js';
 import { carrierOf } from './carrier-of.js';
 import { firstHop, followable, type Hop, initOf, nextHop } from './fetch-redirect.js';
+import { headerRecord } from './header-record.js';
 import { isReplayableBody } from './replayable-body.js';
-import type { AnswerAboutToken, BoundCall, CallAuthorization, TokenCarrier } from './token-carrier.js';
+import type { BoundCall, CallAuthorization, TokenCarrier } from './token-carrier.js';
 
 type Fetch = typeof globalThis.fetch;
 
@@ -28,14 +31,17 @@ export interface BearerFetchOptions {
  * const fetch = bearerFetch(provider);
  * const answer = await fetch('https://api.example/users', { signal: AbortSignal.timeout(2000) });
  *
- * @throws `TokenUnavailableError` or one of its subclasses, and nothing was sent; whatever `fetch` throws.
+ * @throws `TokenUnavailableError` or one of its subclasses, and nothing was sent; `CallAddressError` where the address is
+ * not an absolute http or https URL and `fetch` does not take it; whatever `fetch` throws.
  */
 export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions = {}): Fetch {
   const carrier = carrierOf(provider);
   return async (input, init) => {
     const fetch = options.fetch ?? globalThis.fetch;
     let hop = firstHop(input, init);
-    if (hop.headers.has('authorization') || !isBound(carrier, hop)) return fetch(input, init);
+    if (hop.headers.has('authorization') || !isBound(carrier, hop)) {
+      return fetch(input, init).catch((cause: unknown) => Promise.reject(addressError(carrier, hop, cause) ?? cause));
+    }
     const brokenBody = brokenBodySignal(hop.body);
     for (let redirects = 0; ; redirects++) {
       const response = await carrier.call(boundCall(carrier, hop, { token: options.token, fetch, brokenBody }));
@@ -51,13 +57,17 @@ function isBound(carrier: TokenCarrier, { url, headers }: Hop): boolean {
   return carrier.isBound(url, headers.get('host'));
 }
 
+function addressError({ client }: TokenCarrier, { method, url }: Hop, cause: unknown): Error | undefined {
+  return callAddressError({ client, method, url, advice: 'Give the whole address: fetch knows no base URL.', cause });
+}
+
 interface HopDetails {
   readonly token: GetTokenOptions | undefined;
   readonly fetch: Fetch;
   readonly brokenBody: AbortSignal | undefined;
 }
 
-function boundCall({ replay }: TokenCarrier, hop: Hop, { token, fetch, brokenBody }: HopDetails): BoundCall<Response> {
+function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }: HopDetails): BoundCall<Response> {
   return {
     method: hop.method,
     url: hop.url,
@@ -66,8 +76,11 @@ function boundCall({ replay }: TokenCarrier, hop: Hop, { token, fetch, brokenBod
       brokenBody?.throwIfAborted();
       return send(hop, authorization, fetch);
     },
-    about: aboutToken,
-    isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, replay.maxBytes),
+    // A `fetch` of the application's that follows redirects by itself may not have taken the token along.
+    status: ({ status, redirected }) => (redirected ? undefined : status),
+    headers: ({ headers }) => headerRecord(headers),
+    bodyStart,
+    isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, carrier.maxReplayBytes),
     discard: ({ body }) => void body?.cancel().catch(() => {}),
     signal: () => AbortSignal.any([hop.signal, brokenBody].filter((signal) => signal !== undefined)),
   };
@@ -81,12 +94,11 @@ function send(hop: Hop, { authorization, dpop }: CallAuthorization, fetch: Fetch
   return fetch(hop.target, initOf(hop, headers, hop.redirect === 'follow' ? 'manual' : hop.redirect));
 }
 
-function aboutToken({ status, headers }: Response): AnswerAboutToken {
-  return {
-    status,
-    challenges: headers.get('www-authenticate') ?? undefined,
-    dpopNonce: headers.get('dpop-nonce') ?? undefined,
-  };
+/** A `fetch` of the application's may answer with less than a whole `Response`. */
+async function bodyStart(response: Response): Promise<string> {
+  if (typeof response.clone !== 'function' || response.bodyUsed) return '';
+  const { body } = response.clone();
+  return body ? startOfWebStream(body as ReadableStream<Uint8Array>) : '';
 }
 
 /** As `fetch` marks a response that it followed redirects for. */

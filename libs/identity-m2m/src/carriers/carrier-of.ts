@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from '../foundation/clock.js';
 import type { TokenProvider } from '../token/token-provider.js';
-import { DEFAULT_REPLAY_POLICY, type ReplayPolicy } from './replay-policy.js';
-import { TokenCarrier } from './token-carrier.js';
+import { DEFAULT_REPLAY_POLICY, type ReplayPolicy, TokenCarrier } from './token-carrier.js';
 
 const carriers = new WeakMap<TokenProvider, TokenCarrier>();
 

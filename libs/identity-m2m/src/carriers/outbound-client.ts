@@ -63,7 +63,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     this.provider = tokenProvider(configuration, { acquisition, dpop, server }, surroundings);
     this.carrier = carrierOf(this.provider, clock, {
       maxBytes: configuration.maxReplayBytes,
-      statuses: configuration.replayStatuses,
+      isTokenRejected: configuration.isTokenRejected,
     });
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {

@@ -1,24 +1,16 @@
 import type { Clock } from '../foundation/clock.js';
-import type { AccessToken } from '../token/access-token.js';
-import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { tokenKey } from '../token/token-parameters.js';
-import type { ReplayPolicy } from './replay-policy.js';
-import { ReceiverBrake, receiverKey } from './receiver-brake.js';
 import { parseUrl } from '../foundation/parse-url.js';
+import type { AccessToken } from '../token/access-token.js';
+import { tokenKey } from '../token/token-parameters.js';
+import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
+import { DEFAULT_TOKEN_REJECTION, type TokenRejection, TokenRejectionRule } from '../token/token-rejection.js';
+import { ReceiverBrake, receiverKey } from './receiver-brake.js';
 
-/** The headers by which a call is authorised: `Authorization`, and for a token bound to a key its proof. */
+/** What goes onto a call: the token, the header text that presents it, and for a token bound to a key its proof. */
 export interface CallAuthorization {
+  readonly token: AccessToken;
   readonly authorization: string;
   readonly dpop?: string | undefined;
-}
-
-/** What a resource server's answer has to say about the authorization. */
-export interface AnswerAboutToken {
-  readonly status: number;
-  /** `WWW-Authenticate`, all of it (RFC 9110 §11.6.1). */
-  readonly challenges: string | undefined;
-  /** `DPoP-Nonce` (RFC 9449 §9). */
-  readonly dpopNonce: string | undefined;
 }
 
 /** A call to a resource server, as every kind of HTTP client can describe it. */
@@ -30,39 +22,69 @@ export interface BoundCall<Response> {
   readonly token: GetTokenOptions | undefined;
   /** Sends the call with these headers on it. Called at most four times: twice, and each time once more for the nonce of a proof. */
   send(authorization: CallAuthorization): Promise<Response>;
-  /** undefined where no answer came. */
-  about(response: Response): AnswerAboutToken | undefined;
-  /** Whether the call can be sent a second time: its body is still there, and not too long. */
-  isReplayable(): boolean;
+  /** undefined where no answer came, or one from a place that the token was not sent to. */
+  status(response: Response): number | undefined;
+  /** By their names in lower case. Asked for only where the status says that the answer may be about the token. */
+  headers(response: Response): Readonly<Record<string, string>>;
+  /**
+   * The beginning of the answer's body, which stays whole for the caller; empty where it cannot be read in time. Asked for
+   * only if a predicate judges the answer.
+   */
+  bodyStart(response: Response): string | Promise<string>;
+  /** Whether the call can be sent a second time after this answer: its body is still there, and not too long. */
+  isReplayable(response: Response): boolean;
   /** Lets go of a response that nobody will read, with its socket. */
   discard(response: Response): void;
   /** Ends the wait for a token. Asked for only if there is a wait. */
   signal(): AbortSignal;
 }
 
+/** Which calls are sent a second time, and which renew the token. */
+export interface ReplayPolicy {
+  /** Longest body that is sent a second time, in bytes. */
+  readonly maxBytes: number;
+  /** What an answer looks like that rejects the token. */
+  readonly isTokenRejected: TokenRejection;
+}
+
+export const DEFAULT_REPLAY_POLICY: ReplayPolicy = { maxBytes: 1_048_576, isTokenRejected: DEFAULT_TOKEN_REJECTION };
+
 /** Most origins that a refusal is told of. */
 const MAX_REFUSED_ORIGINS = 100;
 
 /**
- * Puts a client's token on calls: to the places it is bound to and no others, always a usable one, and once more with a
- * new one where the receiver says that the first is good no longer.
+ * Puts a client's token on calls: to the places it is bound to and no others, always a usable one, and once more with
+ * another one where the receiver rejects the first.
+ *
+ * A rejected token is renewed whether or not its call can be sent again, so that the next call has a good one.
  *
  * All carriers of a client share one, so that what one of them learns of a receiver holds for the others.
  */
 export class TokenCarrier {
+  readonly rejection: TokenRejectionRule;
+  /** Longest body that is sent a second time, in bytes. */
+  readonly maxReplayBytes: number;
   readonly #brake: ReceiverBrake;
   /** Renewals under way, by the token that was rejected: all calls share one whose token was rejected meanwhile. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
   readonly #refusedOrigins = new Set<string>();
+  #hasPredicateFailed = false;
   #callsUnderWay = 0;
   #tellIdle: (() => void)[] = [];
 
   constructor(
     private readonly provider: TokenProvider,
     clock: Clock,
-    readonly replay: ReplayPolicy,
+    { maxBytes, isTokenRejected }: ReplayPolicy,
   ) {
     this.#brake = new ReceiverBrake(clock);
+    this.maxReplayBytes = maxBytes;
+    this.rejection = new TokenRejectionRule(isTokenRejected, (error) => this.#tellPredicateFailure(error));
+  }
+
+  /** Name of the client in the module's configuration. */
+  get client(): string {
+    return this.provider.client;
   }
 
   /**
@@ -80,11 +102,6 @@ export class TokenCarrier {
     return this.isBound(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
   }
 
-  /** Whether an answer may mean that the token is good no longer: 401, if the policy does not say otherwise. */
-  isRefusal(status: number | undefined): boolean {
-    return status !== undefined && this.replay.statuses.includes(status);
-  }
-
   /** The token where it can go on a call at once and without a proof, which is nearly always. */
   peekBearer(wanted: GetTokenOptions | undefined): AccessToken | undefined {
     const token = this.provider.peek(wanted);
@@ -92,8 +109,8 @@ export class TokenCarrier {
   }
 
   /**
-   * Sends a call to a bound address with the token on it, a second time if a 401, or what is taken for one, was answered
-   * that a newer token may mend.
+   * Sends a call to a bound address with the token on it, a second time if the token was rejected and another one may be
+   * accepted.
    *
    * @throws `TokenUnavailableError`, and nothing has been sent; the reason of the call's signal while it waits; whatever
    * `send` throws.
@@ -103,7 +120,7 @@ export class TokenCarrier {
     try {
       const token = this.provider.peek(call.token) ?? (await this.#wait(call));
       const response = await this.#send(call, token);
-      return this.#isMendable(call, response) ? await this.#mend(call, token, response) : response;
+      return this.rejection.mayReject(call.status(response)) ? await this.finish(call, token, response) : response;
     } finally {
       this.callEnds();
     }
@@ -126,31 +143,34 @@ export class TokenCarrier {
   }
 
   /**
-   * The second half of {@link call}: what is left to do when the call was sent with the token and answered.
+   * The second half of {@link call}, once the call was sent with the token and answered: renews a token that was rejected,
+   * and sends the call again where that is possible.
    *
+   * @returns The answer for the caller: the first one, or that to the second sending.
    * @throws Whatever `send` throws.
    */
   async finish<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
-    return this.#isMendable(call, response) ? this.#mend(call, token, response) : response;
-  }
-
-  #isMendable<Response>(call: BoundCall<Response>, response: Response): boolean {
-    const about = call.about(response);
-    return about !== undefined && this.isRefusal(about.status) && isAboutToken(about.challenges) && call.isReplayable();
-  }
-
-  /** Sends it again with another token; what it was answered already, where there is none. */
-  async #mend<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
-    const origin = originOf(call.url);
-    const receiver = receiverKey(tokenKey(call.token ?? {}), origin);
-    const renewed = await this.#replacementFor(token, call, receiver);
-    if (!renewed || call.signal().aborted) return response;
+    if (!(await this.#isRejection(call, response))) return response;
+    const receiver = this.#receiverOf(call);
+    const replacement = this.#replacementFor(token, call.token, receiver);
+    if (!replacement) return response;
+    // Also where this call cannot be sent again: its caller may make the next one at once.
+    const other = await untilAborted(replacement, call.signal());
+    if (!other || call.signal().aborted || !call.isReplayable(response)) return response;
     call.discard(response);
     const { client, events } = this.provider;
-    events.emit({ type: 'call.replayed', client, origin, fingerprint: renewed.fingerprint });
-    const second = await this.#send(call, renewed);
-    this.#brake.renewalEnded(receiver, this.isRefusal(call.about(second)?.status) ? 'did not help' : 'helped');
+    events.emit({ type: 'call.replayed', client, origin: originOf(call.url), fingerprint: other.fingerprint });
+    const second = await this.#send(call, other);
+    const isRejectedAgain = await this.#isRejection(call, second);
+    this.#brake.renewalEnded(receiver, isRejectedAgain ? 'did not help' : 'helped');
     return second;
+  }
+
+  async #isRejection<Response>(call: BoundCall<Response>, response: Response): Promise<boolean> {
+    const status = call.status(response);
+    if (status === undefined || !this.rejection.mayReject(status)) return false;
+    const body = this.rejection.readsBody ? await call.bodyStart(response) : '';
+    return this.rejection.isRejection({ status, headers: call.headers(response), body });
   }
 
   #wait<Response>(call: BoundCall<Response>): Promise<AccessToken> {
@@ -160,7 +180,7 @@ export class TokenCarrier {
   #send<Response>(call: BoundCall<Response>, token: AccessToken): Promise<Response> {
     const authorization = token.revealAuthorizationHeader();
     return token.tokenType === 'Bearer'
-      ? call.send({ authorization })
+      ? call.send({ token, authorization })
       : this.#sendWithProof(call, token, authorization);
   }
 
@@ -171,29 +191,39 @@ export class TokenCarrier {
     authorization: string,
   ): Promise<Response> {
     const { method, url } = call;
-    const send = async () => call.send({ authorization, dpop: await this.provider.proof(token, method, url) });
+    const send = async () => call.send({ token, authorization, dpop: await this.provider.proof(token, method, url) });
+    const learnNonce = (response: Response) =>
+      call.status(response) !== undefined && this.provider.learnNonce(url, call.headers(response)['dpop-nonce']);
     const response = await send();
-    const about = call.about(response);
-    const isNewNonce = this.provider.learnNonce(url, about?.dpopNonce);
-    const isWanted = about?.status === 401 && /use_dpop_nonce/.test(about.challenges ?? '');
-    if (!isWanted || !isNewNonce || !call.isReplayable()) return response;
+    const isNewNonce = learnNonce(response);
+    const isWanted = isNewNonce && call.status(response) === 401;
+    if (!isWanted || !/use_dpop_nonce/.test(call.headers(response)['www-authenticate'] ?? '')) return response;
+    if (!call.isReplayable(response)) return response;
     call.discard(response);
     const second = await send();
-    this.provider.learnNonce(url, call.about(second)?.dpopNonce);
+    learnNonce(second);
     return second;
   }
 
-  /** Another token than the one that was rejected; undefined where the 401 has to be passed on. */
-  async #replacementFor<Response>(
+  #receiverOf({ token, url }: Pick<BoundCall<unknown>, 'url' | 'token'>): string {
+    return receiverKey(tokenKey(token ?? {}), originOf(url));
+  }
+
+  /**
+   * Another token than the one that was rejected, now or when it is there; undefined where there is none to wait for.
+   *
+   * Begins to renew the token, if the brake allows it. The promise never rejects.
+   */
+  #replacementFor(
     rejected: AccessToken,
-    call: BoundCall<Response>,
+    wanted: GetTokenOptions | undefined,
     receiver: string,
-  ): Promise<AccessToken | undefined> {
-    const current = this.provider.peek(call.token);
+  ): AccessToken | Promise<AccessToken | undefined> | undefined {
+    const current = this.provider.peek(wanted);
     if (current && !current.equals(rejected)) return current;
     const shared = this.#renewals.get(rejected);
-    if (!shared && !this.#brake.mayForceRenewal(receiver)) return undefined;
-    return untilAborted(shared ?? this.#renew(rejected, call.token, receiver), call.signal());
+    if (shared) return shared;
+    return this.#brake.mayForceRenewal(receiver) ? this.#renew(rejected, wanted, receiver) : undefined;
   }
 
   /** Never rejects: the caller learns more from the 401 than from a failed attempt to mend it, which has an event. */
@@ -221,6 +251,14 @@ export class TokenCarrier {
     const { client, events } = this.provider;
     events.emit({ type: 'call.refused_origin', client, origin, reason });
   }
+
+  /** Once: it is the same function for each call. Without the error's text, which may repeat the answer's. */
+  #tellPredicateFailure(error: unknown): void {
+    if (this.#hasPredicateFailed) return;
+    this.#hasPredicateFailed = true;
+    const { client, events } = this.provider;
+    events.emit({ type: 'option.failed', client, option: 'isTokenRejected', error: kindOf(error) });
+  }
 }
 
 /** The URL standard knows origins only of the web; of what is none, the address itself names the receiver. */
@@ -229,20 +267,19 @@ function originOf(url: string): string {
   return origin === 'null' ? url : origin;
 }
 
+function kindOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
 /** What a promise resolves to, or undefined as soon as the signal aborts. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+async function untilAborted<T>(value: T | Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   if (signal.aborted) return undefined;
   let stop!: () => void;
   const aborted = new Promise<undefined>((resolve) => (stop = () => resolve(undefined)));
   signal.addEventListener('abort', stop, { once: true });
   try {
-    return await Promise.race([promise, aborted]);
+    return await Promise.race([value, aborted]);
   } finally {
     signal.removeEventListener('abort', stop);
   }
-}
-
-/** A missing scope is not mended by the next token; a DPoP nonce has been dealt with by then (RFC 9449 §9). */
-function isAboutToken(challenges: string | undefined): boolean {
-  return !/(?:^|[\s,])error\s*=\s*"?(?:insufficient_scope|use_dpop_nonce)\b/i.test(challenges ?? '');
 }

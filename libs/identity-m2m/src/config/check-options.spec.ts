@@ -46,7 +46,7 @@ describe('options that are right', () => {
       tokenRequestTimeoutMs: 10_000,
       refreshPolicy: { skewMs: 30_000, outageBudgetMs: 300_000 },
       maxReplayBytes: 1_048_576,
-      replayStatuses: [401],
+      isTokenRejected: [401],
       unsafeExpiredTokenGraceMs: 0,
     });
   });
@@ -86,7 +86,7 @@ describe('options that are right', () => {
           tokenRequestTimeoutMs: 1,
           refresh: { skewSeconds: 0, outageBudgetSeconds: 0 },
           maxReplayBytes: 0,
-          replayStatuses: [401, 403],
+          isTokenRejected: [401, 403],
           unsafeAllowHttp: false,
           unsafeExpiredTokenGraceSeconds: 600,
         },

@@ -14,6 +14,7 @@ import { bindingRuleFault } from '../token/origin-binding.js';
 import type { RefreshPolicy } from '../token/refresh-policy.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
+import { DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
 import type { TokenErrorClassifier } from '../token/token-response.js';
 import type { ClientOptions } from './client-options.js';
 import { isAuthentication } from './client-schema.js';
@@ -48,7 +49,7 @@ export interface ClientConfiguration {
   readonly classifyError: TokenErrorClassifier | undefined;
   readonly maxTokens: number;
   readonly maxReplayBytes: number;
-  readonly replayStatuses: readonly number[];
+  readonly isTokenRejected: TokenRejection;
   readonly revokeOnShutdown: boolean;
   readonly http: HttpAllowance;
   readonly unsafeExpiredTokenGraceMs: number;
@@ -88,7 +89,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     classifyError: options.classifyError,
     maxTokens: options.maxTokens ?? 100,
     maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
-    replayStatuses: options.replayStatuses ?? [401],
+    isTokenRejected: options.isTokenRejected ?? DEFAULT_TOKEN_REJECTION,
     revokeOnShutdown: options.revokeOnShutdown ?? false,
     http: httpAllowance(options.unsafeAllowHttp, production),
     unsafeExpiredTokenGraceMs: (options.unsafeExpiredTokenGraceSeconds ?? 0) * 1000,

@@ -9,6 +9,7 @@ import type { IdentityProvider } from '../identity-providers/identity-provider.j
 import type { StartMode } from '../token/managed-token-provider.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
+import type { TokenRejection } from '../token/token-rejection.js';
 import type { TokenErrorClassifier } from '../token/token-response.js';
 
 /** A client of an identity provider: whose tokens go onto outgoing calls, and onto which. */
@@ -122,14 +123,20 @@ export interface ClientOptions extends TokenParameters {
   /** Most tokens, of different parameters, that are kept at once. The least used ones give way. Default: 100. */
   readonly maxTokens?: number;
 
-  /** Longest body of a call that is sent again after a 401, in bytes. Default: 1,048,576. 0 turns it off. */
+  /** Longest body of a call that is sent again after a 401, in bytes. Default: 1,048,576. 0: no call is sent again. */
   readonly maxReplayBytes?: number;
 
   /**
-   * Answers upon which a call is sent again with a newer token. Default: [401]. Add 403 for an API that refuses tokens
-   * which are good no longer in that way. One that says `insufficient_scope` is passed on all the same.
+   * What an answer looks like that rejects the token: a list of 401 and 403, or a predicate on the answer for APIs that
+   * answer 400 or another status with a code in the body. A rejected token is renewed, and the call is sent again once where
+   * its body allows that. An answer that says `insufficient_scope` never counts. Default: [401].
+   *
+   * A predicate takes the place of the list, so it has to accept 401 itself. Asked for answers from 400 on, with the
+   * beginning of the body; one that throws counts as false.
+   *
+   * @example isTokenRejected: ({ status, body }) => status === 401 || body.includes('INVALID_SESSION_ID')
    */
-  readonly replayStatuses?: readonly (401 | 403)[];
+  readonly isTokenRejected?: TokenRejection;
 
   /** Tells the identity provider at shutdown that the tokens are not needed any more (RFC 7009). Default: false. */
   readonly revokeOnShutdown?: boolean;

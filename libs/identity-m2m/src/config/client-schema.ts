@@ -18,6 +18,7 @@ import {
 } from '../foundation/option-field.js';
 import { isScopeName } from '../foundation/scope-name.js';
 import { parametersFault } from '../token/token-parameters.js';
+import type { TokenRejection } from '../token/token-rejection.js';
 import { identityProvider } from './identity-provider-field.js';
 import { parseUrl } from '../foundation/parse-url.js';
 
@@ -91,14 +92,18 @@ export const clientSchema = z.strictObject({
   classifyError: aFunction('a function of the answer').optional(),
   maxTokens: quantity('tokens', 2, 100_000).optional(),
   maxReplayBytes: quantity('bytes', 0, Number.MAX_SAFE_INTEGER).optional(),
-  replayStatuses: field<readonly (401 | 403)[]>(
-    'a list of 401, 403 or both',
-    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => one === 401 || one === 403),
+  isTokenRejected: field<TokenRejection>(
+    'a list of 401, 403 or both, or a function of the answer',
+    (value) => typeof value === 'function' || isRejectionStatuses(value),
   ).optional(),
   revokeOnShutdown: flag.optional(),
   unsafeAllowHttp: flag.optional(),
   unsafeExpiredTokenGraceSeconds: quantity('seconds', 0, 600).optional(),
 });
+
+function isRejectionStatuses(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((one) => one === 401 || one === 403);
+}
 
 /** Whether a value names a way to prove the client that needs nothing but a secret, or nothing. */
 function isMethodName(value: unknown): value is ClientSecretMethod | 'none' {

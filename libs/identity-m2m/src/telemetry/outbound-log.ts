@@ -60,6 +60,11 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
           `${client}: calls to ${event.origin} go out without a token (${event.reason}); list it in origins if that is not meant`,
         );
         return;
+      case 'option.failed':
+        logger.warn(
+          `${client}: ${event.option} threw a ${event.error} and is ignored for such answers; mend the function`,
+        );
+        return;
       case 'token.dormant':
       case 'call.replayed':
         logger.debug(`${client}: ${event.type}`);

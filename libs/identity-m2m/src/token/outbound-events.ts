@@ -79,4 +79,12 @@ export type OutboundEvent =
       readonly type: 'call.refused_origin';
       readonly origin: string;
       readonly reason: BindingDecision['reason'];
+    })
+  /** A function among the client's options threw, and was not heeded. Once for each option. */
+  | (OfClient & {
+      readonly type: 'option.failed';
+      /** Name of the option. */
+      readonly option: string;
+      /** Name of the error. Its text may repeat what the function was given. */
+      readonly error: string;
     });

@@ -1,8 +1,8 @@
 import { Observable, Subscription } from 'rxjs';
 import { TokenNotBearerError } from '../../token/token-errors.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
-import type { AnswerAboutToken, CallAuthorization, TokenCarrier } from '../token-carrier.js';
-import { refusalIn } from './message-refusal.js';
+import type { BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import { MessageRefusal } from './message-refusal.js';
 import { withoutText } from './without-text.js';
 
 /** What all calls of one client proxy share. */
@@ -44,6 +44,7 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
     const exchanges = new Subscription();
     let wait: AbortController | undefined;
     let hasWaited = false;
+    let isAnswered = false;
 
     const signal = () => {
       wait ??= new AbortController();
@@ -53,22 +54,21 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
 
     const endWait = () => wait && client.waits.delete(wait);
 
-    const send = ({ authorization }: CallAuthorization) =>
+    const send = ({ token, authorization }: CallAuthorization) =>
       new Promise<FirstAnswer>((resolve) => {
-        const [scheme, token] = authorization.split(' ');
-        if (scheme !== 'Bearer') throw new TokenNotBearerError(client.tokenClient);
+        if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(client.tokenClient);
         if (subscriber.closed) return resolve({});
-        let isAnswered = false;
         const answered = () => {
           if (isAnswered) return;
           isAnswered = true;
           resolve({});
         };
         const fail = (thrown: unknown) => {
-          const error = withoutText(thrown, token!);
-          // What comes after an answer was no judgement of the token, and goes straight on.
-          if (isAnswered) subscriber.error(error);
-          else resolve({ failure: { error }, about: refusalIn(error) });
+          const refusal = new MessageRefusal(withoutText(thrown, token.reveal()));
+          if (!isAnswered) return resolve({ refusal });
+          // The caller has some of the answers, so this may renew the token, and does not make the call again.
+          client.carrier.finish(boundCall, token, { refusal }).catch(() => {});
+          subscriber.error(refusal.error);
         };
         exchanges.add(
           call.exchange(authorization, hasWaited).subscribe({
@@ -85,19 +85,22 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
         );
       });
 
+    const boundCall: BoundCall<FirstAnswer> = {
+      method: 'POST',
+      url: client.receiver,
+      token: client.token,
+      signal,
+      send,
+      status: ({ refusal }) => refusal?.status,
+      headers: ({ refusal }) => refusal?.headers() ?? {},
+      bodyStart: ({ refusal }) => refusal?.bodyStart() ?? '',
+      isReplayable: () => client.replay && call.isReplayable && !isAnswered && !subscriber.closed,
+      discard: () => {},
+    };
     client.carrier
-      .call<FirstAnswer>({
-        method: 'POST',
-        url: client.receiver,
-        token: client.token,
-        signal,
-        send,
-        about: ({ about }) => about,
-        isReplayable: () => client.replay && call.isReplayable && !subscriber.closed,
-        discard: () => {},
-      })
+      .call(boundCall)
       .then(
-        ({ failure }) => failure && subscriber.error(failure.error),
+        ({ refusal }) => refusal && subscriber.error(refusal.error),
         (error: unknown) => subscriber.error(error),
       )
       .finally(endWait);
@@ -111,8 +114,7 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
   });
 }
 
-/** How a call began: with an answer, or the end; or with a failure, which may be about the token. */
+/** How a call began: with an answer, or the end; or with an error, which may be about the token. */
 interface FirstAnswer {
-  readonly failure?: { readonly error: unknown };
-  readonly about?: AnswerAboutToken | undefined;
+  readonly refusal?: MessageRefusal;
 }

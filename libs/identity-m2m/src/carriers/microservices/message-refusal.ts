@@ -1,23 +1,40 @@
-import type { AnswerAboutToken } from '../token-carrier.js';
+import { startOfValue } from '../body-start.js';
 
 /** gRPC's status for a call without valid credentials, and the name that receivers on other transports use for it. */
 const UNAUTHENTICATED: readonly unknown[] = [16, 'UNAUTHENTICATED'];
 
-/**
- * What an error of a message call has to say about the token, in the terms of HTTP; undefined where it is about something
- * else.
- *
- * Why it was refused is told in the trailing metadata `www-authenticate` of gRPC, or as `error` of RFC 6750 §3.1 beside
- * the code.
- */
-export function refusalIn(error: unknown): AnswerAboutToken | undefined {
-  if (typeof error !== 'object' || error === null) return undefined;
-  const { code, error: reason, metadata } = error as { code?: unknown; error?: unknown; metadata?: TrailingMetadata };
-  if (!UNAUTHENTICATED.includes(code)) return undefined;
-  const challenges = typeof reason === 'string' ? [`error="${reason}"`] : metadata?.get?.('www-authenticate');
-  return { status: 401, challenges: challenges?.join(', '), dpopNonce: undefined };
+/** An error that a message call ended with, in the terms of HTTP. */
+export class MessageRefusal {
+  constructor(readonly error: unknown) {}
+
+  /** 401 for `UNAUTHENTICATED`, 500 for what is about something else. */
+  get status(): number {
+    return UNAUTHENTICATED.includes(this.#members().code) ? 401 : 500;
+  }
+
+  /**
+   * Why it was refused is told in the trailing metadata `www-authenticate` of gRPC, or as `error` of RFC 6750 §3.1 beside
+   * the code.
+   */
+  headers(): Readonly<Record<string, string>> {
+    const { error: reason, metadata } = this.#members();
+    const challenges = typeof reason === 'string' ? [`error="${reason}"`] : metadata?.get?.('www-authenticate');
+    return challenges ? { 'www-authenticate': challenges.join(', ') } : {};
+  }
+
+  bodyStart(): string {
+    const { error } = this;
+    // Of an error's own members JSON leaves out the text.
+    return startOfValue(error instanceof Error ? Object.assign({}, error, { message: error.message }) : error);
+  }
+
+  #members(): ErrorMembers {
+    return typeof this.error === 'object' && this.error !== null ? this.error : {};
+  }
 }
 
-interface TrailingMetadata {
-  get?(key: string): unknown[];
+interface ErrorMembers {
+  readonly code?: unknown;
+  readonly error?: unknown;
+  readonly metadata?: { get?(key: string): unknown[] };
 }

@@ -2,11 +2,14 @@ import type { Dispatcher } from 'undici';
 import { IdentityM2MConfigurationError } from '../../config/configuration-error.js';
 import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.js';
+import { parseUrl } from '../../foundation/parse-url.js';
+import { describeAddress } from '../../identity-providers/address-fault.js';
+import { callAddressError } from '../call-address-error.js';
 import { carrierOf } from '../carrier-of.js';
 import type { TokenCarrier } from '../token-carrier.js';
 import { inspectHeaders } from './dispatch-headers.js';
 import { DispatchedCall, withAuthorization } from './dispatched-call.js';
-import { toRawHandler } from './raw-handler.js';
+import { failCall } from './raw-handler.js';
 
 export interface BearerInterceptorOptions {
   /** Which token the calls carry. What is not said is as in the client's options. */
@@ -34,14 +37,17 @@ export interface BearerInterceptorOptions {
  * const { body } = await request('https://api.example/users', { dispatcher });
  *
  * Calls fail with `TokenUnavailableError` or one of its subclasses, and nothing was sent; with
- * {@link IdentityM2MConfigurationError} where a call names no origin and the options do not either.
+ * {@link IdentityM2MConfigurationError} where a call names no origin and the options do not either; with
+ * `CallAddressError` where the origin is not an http or https URL.
+ *
+ * @throws {@link IdentityM2MConfigurationError} where the option `origin` is not an http or https URL.
  */
 export function bearerInterceptor(
   provider: TokenProvider,
   { token: wanted, origin }: BearerInterceptorOptions = {},
 ): Dispatcher.DispatcherComposeInterceptor {
   const carrier = carrierOf(provider);
-  const fixedOrigin = origin === undefined ? undefined : new URL(origin).origin;
+  const fixedOrigin = origin === undefined ? undefined : checkedOrigin(origin);
   return (dispatch) => (options, handler) => {
     let url: string | undefined;
     let token: AccessToken | undefined;
@@ -50,10 +56,11 @@ export function bearerInterceptor(
       if (url === undefined) return dispatch(options, handler);
       token = carrier.peekBearer(wanted);
     } catch (error) {
-      toRawHandler(handler).onError(error as Error);
-      return false;
+      failCall(handler, error as Error);
+      // Nothing waits for this dispatcher to have room again.
+      return true;
     }
-    const call = new DispatchedCall(dispatch, options, toRawHandler(handler), { url, wanted, carrier });
+    const call = new DispatchedCall(dispatch, options, handler, { url, wanted, carrier });
     if (!token) {
       call.waitAndSend();
       return true;
@@ -63,7 +70,7 @@ export function bearerInterceptor(
 }
 
 function authorized(options: Dispatcher.DispatchOptions, token: AccessToken): Dispatcher.DispatchOptions {
-  return withAuthorization(options, { authorization: token.revealAuthorizationHeader() });
+  return withAuthorization(options, { token, authorization: token.revealAuthorizationHeader() });
 }
 
 /** Where the call goes, if the token is to go there with it. */
@@ -79,14 +86,19 @@ function addressForToken(
   const place = placeOf(origin, fixedOrigin);
   if (place === undefined) return undefined;
   const url = place + path;
-  if (!carrier.isBound(url, host)) return undefined;
+  if (!carrier.isBound(url, host)) {
+    const { client } = carrier;
+    const error = callAddressError({ client, method, url: place, noun: 'origin', advice: ORIGIN_ADVICE });
+    if (error) throw error;
+    return undefined;
+  }
   return isReadInOneWay(path) || carrier.isBound(`${place}/`, host) ? url : undefined;
 }
 
-/** @throws {@link IdentityM2MConfigurationError} where nobody says where the call goes. */
+/** Where the call goes: its own origin, which has to be that of the options where they name one. */
 function placeOf(origin: string | URL | undefined, fixedOrigin: string | undefined): string | undefined {
   if (fixedOrigin !== undefined) {
-    return origin === undefined || new URL(origin).origin === fixedOrigin ? fixedOrigin : undefined;
+    return origin === undefined || parseUrl(String(origin))?.origin === fixedOrigin ? fixedOrigin : undefined;
   }
   if (origin === undefined) {
     const expected = 'the origin of the Client or Pool, as an option of bearerInterceptor, for calls that name none';
@@ -94,6 +106,15 @@ function placeOf(origin: string | URL | undefined, fixedOrigin: string | undefin
   }
   const text = typeof origin === 'string' ? origin : origin.href;
   return text.endsWith('/') ? text.slice(0, -1) : text;
+}
+
+const ORIGIN_ADVICE = 'Write it with its scheme, such as https://api.example.';
+
+function checkedOrigin(origin: string | URL): string {
+  const url = parseUrl(String(origin));
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url.origin;
+  const expected = 'the origin of the Client or Pool, such as https://api.example';
+  throw new IdentityM2MConfigurationError([{ path: 'origin', expected, found: describeAddress(String(origin)) }]);
 }
 
 /**

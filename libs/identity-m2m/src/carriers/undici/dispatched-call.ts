@@ -3,10 +3,10 @@ import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
 import { brokenBodySignal } from '../broken-body.js';
 import { isReplayableBody } from '../replayable-body.js';
-import type { AnswerAboutToken, BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
-import { Attempt } from './attempt.js';
+import type { BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import { type Attempt, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';
 import { authorizedHeaders } from './dispatch-headers.js';
-import type { Abort, RawHandler } from './raw-handler.js';
+import { type Abort, CallController, isRawHandler, type RawHandler } from './raw-handler.js';
 
 export interface CallDetails {
   readonly url: string;
@@ -22,6 +22,7 @@ export class DispatchedCall implements BoundCall<Attempt> {
   readonly method: string;
   readonly url: string;
   readonly token: GetTokenOptions | undefined;
+  readonly #caller: Caller;
   readonly #carrier: TokenCarrier;
   /** Ends the attempt that is under way. */
   #abortAttempt: Abort | undefined;
@@ -35,25 +36,26 @@ export class DispatchedCall implements BoundCall<Attempt> {
   constructor(
     private readonly dispatch: Dispatcher.Dispatch,
     private readonly options: Dispatcher.DispatchOptions,
-    readonly handler: RawHandler,
+    handler: Dispatcher.DispatchHandler,
     { url, wanted, carrier }: CallDetails,
   ) {
     this.method = options.method;
     this.url = url;
     this.token = wanted;
     this.#carrier = carrier;
+    this.#caller = isRawHandler(handler) ? new RawCaller(handler) : new ControlledCaller(handler);
   }
 
   /** The handler for a dispatch that is made at once, with a token that was there. */
-  firstAttempt(token: AccessToken): RawHandler {
+  firstAttempt(token: AccessToken): Dispatcher.DispatchHandler {
     this.#carrier.callBegins();
     this.#isCounted = true;
-    return new Attempt(
-      this,
-      'refusals',
-      (answered) => this.#settle(this.#carrier.finish(this, token, answered)),
-      (error) => this.fail(error),
-    );
+    return this.#caller.attempt({
+      call: this,
+      holds: 'rejections',
+      onAnswer: (answered) => this.#settle(this.#carrier.finish(this, token, answered)),
+      onFailure: (error) => this.fail(error),
+    });
   }
 
   /** Dispatches the call when there is a token, and a proof of it if that is needed. */
@@ -67,21 +69,31 @@ export class DispatchedCall implements BoundCall<Attempt> {
   send(authorization: CallAuthorization): Promise<Attempt> {
     return new Promise((resolve, reject) => {
       if (this.#isOver) return reject(new errors.RequestAbortedError());
-      this.dispatch(withAuthorization(this.options, authorization), new Attempt(this, 'all', resolve, reject));
+      const owner: AttemptOwner = { call: this, holds: 'all', onAnswer: resolve, onFailure: reject };
+      this.dispatch(withAuthorization(this.options, authorization), this.#caller.attempt(owner));
     });
   }
 
-  about(attempt: Attempt): AnswerAboutToken | undefined {
-    return attempt.about();
+  status({ status }: Attempt): number | undefined {
+    return status;
   }
 
-  isRefusal(status: number): boolean {
-    return this.#carrier.isRefusal(status);
+  headers(attempt: Attempt): Readonly<Record<string, string>> {
+    return attempt.headers();
+  }
+
+  bodyStart(attempt: Attempt): Promise<string> {
+    return attempt.bodyStart();
+  }
+
+  /** Whether an answer of this status may be one that rejects the token. */
+  mayReject(status: number): boolean {
+    return this.#carrier.rejection.mayReject(status);
   }
 
   isReplayable(): boolean {
     const { upgrade, body } = this.options;
-    return !upgrade && isReplayableBody(body, this.#carrier.replay.maxBytes);
+    return !upgrade && isReplayableBody(body, this.#carrier.maxReplayBytes);
   }
 
   discard(attempt: Attempt): void {
@@ -98,7 +110,7 @@ export class DispatchedCall implements BoundCall<Attempt> {
   connected(abort: Abort, context: unknown): void {
     if (this.#isOver) return abort();
     this.#abortAttempt = abort;
-    this.handler.onConnect(this.#abortCall ?? abort, context);
+    this.#caller.start(this.#abortCall ?? abort, context);
   }
 
   /** From now on there may be times with nothing under way, in which the caller can still end the call. */
@@ -108,7 +120,7 @@ export class DispatchedCall implements BoundCall<Attempt> {
       this.#abortAttempt?.(reason);
       this.fail(reason);
     };
-    this.handler.onConnect(this.#abortCall);
+    this.#caller.takeOver(this.#abortCall);
   }
 
   /** An attempt has nothing more that could be aborted. */
@@ -126,7 +138,7 @@ export class DispatchedCall implements BoundCall<Attempt> {
     if (this.#isOver) return;
     this.complete();
     this.#waiting?.abort();
-    this.handler.onError(error);
+    this.#caller.fail(error);
   }
 
   #settle(answered: Promise<Attempt>): void {
@@ -134,6 +146,64 @@ export class DispatchedCall implements BoundCall<Attempt> {
       (attempt) => (this.#isOver ? attempt.letGo() : attempt.passOn()),
       (error: Error) => this.fail(error),
     );
+  }
+}
+
+/** The handler that the caller gave undici, in either of its forms. */
+interface Caller {
+  /** A request begins, which the caller can end by this. */
+  start(abort: Abort, context: unknown): void;
+  /** The caller can end the call by this from now on. */
+  takeOver(abort: Abort): void;
+  fail(error: Error): void;
+  /** A handler of the same form, for a request that is made for the caller. */
+  attempt(owner: AttemptOwner): Attempt & Dispatcher.DispatchHandler;
+}
+
+class RawCaller implements Caller {
+  constructor(private readonly handler: RawHandler) {}
+
+  start(abort: Abort, context: unknown): void {
+    this.handler.onConnect(abort, context);
+  }
+
+  takeOver(abort: Abort): void {
+    this.handler.onConnect(abort);
+  }
+
+  fail(error: Error): void {
+    this.handler.onError(error);
+  }
+
+  attempt(owner: AttemptOwner): Attempt & Dispatcher.DispatchHandler {
+    return new RawAttempt(owner, this.handler);
+  }
+}
+
+class ControlledCaller implements Caller {
+  /** One for the whole call: the caller keeps it. */
+  readonly #controller = new CallController();
+  #isStarted = false;
+
+  constructor(private readonly handler: Dispatcher.DispatchHandler) {}
+
+  start(abort: Abort, context: unknown): void {
+    this.#controller.abortRequest = abort;
+    this.#isStarted = true;
+    this.handler.onRequestStart?.(this.#controller, context);
+  }
+
+  takeOver(abort: Abort): void {
+    if (this.#isStarted) this.#controller.abortRequest = abort;
+    else this.start(abort, {});
+  }
+
+  fail(error: Error): void {
+    this.handler.onResponseError?.(this.#controller, error);
+  }
+
+  attempt(owner: AttemptOwner): Attempt & Dispatcher.DispatchHandler {
+    return new ControlledAttempt(owner, this.handler, this.#controller);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Dispatcher, util } from 'undici';
+import type { Dispatcher } from 'undici';
 
 /** What ends a request, as undici hands it out when the request begins. */
 export type Abort = (reason?: Error) => void;
@@ -6,12 +6,14 @@ export type RawHeaders = Buffer[];
 export type RawTrailers = string[] | null;
 
 /**
- * The form in which undici's clients themselves call a handler. In between, undici turns it into the newer form and back
- * for each interceptor, which takes the headers apart and puts them together again each time, and costs more than all
- * that is done here.
+ * The older of undici's two forms of a handler. Version 7 calls its own handlers by it, and would turn it into the newer
+ * form and back for each interceptor, which takes the headers apart and puts them together again each time. Version 8 knows
+ * the newer form alone, `Dispatcher.DispatchHandler`.
  */
 export interface RawHandler {
   onConnect(abort: Abort, context?: unknown): void;
+  onBodySent?(...args: unknown[]): void;
+  onRequestSent?(): void;
   onResponseStarted?(): void;
   onUpgrade(status: number, headers: RawHeaders, socket: unknown): unknown;
   /** @returns false: no more until `resume` is called. Nothing is as good as true. */
@@ -22,89 +24,59 @@ export interface RawHandler {
   onError(error: Error): void;
 }
 
-/** The handler in its raw form, which those of undici's own calls have, and those that came with older versions. */
-export function toRawHandler(handler: Dispatcher.DispatchHandler): RawHandler {
-  return typeof handler.onHeaders === 'function' ? (handler as unknown as RawHandler) : new AdaptedHandler(handler);
+/** Handlers that speak both forms, as undici 7 puts them around those of its interceptors, are called by the older one. */
+export function isRawHandler(handler: Dispatcher.DispatchHandler | RawHandler): handler is RawHandler {
+  return typeof handler.onHeaders === 'function';
 }
 
-/** A handler of the newer form only, as interceptors that redirect or retry put in between. */
-class AdaptedHandler implements RawHandler {
-  #controller: Controller | undefined;
-
-  constructor(private readonly handler: Dispatcher.DispatchHandler) {}
-
-  onConnect(abort: Abort, context?: unknown): void {
-    this.#controller = new Controller(abort);
-    this.handler.onRequestStart?.(this.#controller, context);
-  }
-
-  onResponseStarted(): void {
-    this.handler.onResponseStarted?.();
-  }
-
-  onUpgrade(status: number, headers: RawHeaders, socket: unknown): void {
-    const controller = this.#started();
-    controller.rawHeaders = headers;
-    this.handler.onRequestUpgrade?.(controller, status, util.parseHeaders(headers), socket as never);
-  }
-
-  onHeaders(status: number, headers: RawHeaders, resume: () => void, statusText: string): boolean {
-    const controller = this.#started();
-    controller.rawHeaders = headers;
-    controller.whenResumed = resume;
-    this.handler.onResponseStart?.(controller, status, util.parseHeaders(headers), statusText);
-    return !controller.paused;
-  }
-
-  onData(chunk: Buffer): boolean {
-    const controller = this.#started();
-    this.handler.onResponseData?.(controller, chunk);
-    return !controller.paused;
-  }
-
-  onComplete(trailers: RawTrailers): void {
-    const controller = this.#started();
-    controller.rawTrailers = trailers;
-    this.handler.onResponseEnd?.(controller, util.parseHeaders(trailers ?? []));
-  }
-
-  onError(error: Error): void {
-    this.handler.onResponseError?.(this.#started(), error);
-  }
-
-  /** An error may come before a request has begun. */
-  #started(): Controller {
-    return (this.#controller ??= new Controller(() => {}));
-  }
+/** Fails a call that was not dispatched. */
+export function failCall(handler: Dispatcher.DispatchHandler, error: Error): void {
+  if (isRawHandler(handler)) handler.onError(error);
+  else handler.onResponseError?.(new CallController(), error);
 }
 
-class Controller implements Dispatcher.DispatchController {
-  aborted = false;
+/**
+ * What a handler of the newer form steers its call by: one for the whole call, however many requests it takes. Only the one
+ * whose answer is passed on is paused.
+ */
+export class CallController implements Dispatcher.DispatchController {
   paused = false;
   reason: Error | null = null;
-  rawHeaders: RawHeaders | null = null;
-  rawTrailers: RawTrailers = null;
-  whenResumed: (() => void) | undefined;
-  readonly #abort: Abort;
+  /** Ends the request that is under way, or the wait for the next. */
+  abortRequest: Abort = () => {};
+  /** That of the request under way. */
+  request: Dispatcher.DispatchController | undefined;
+  /** Called when the caller wants more after a pause, before the request is. */
+  onResume: (() => void) | undefined;
 
-  constructor(abort: Abort) {
-    this.#abort = abort;
+  get aborted(): boolean {
+    return this.reason !== null;
+  }
+
+  get rawHeaders(): Dispatcher.DispatchController['rawHeaders'] {
+    return this.request?.rawHeaders;
+  }
+
+  get rawTrailers(): Dispatcher.DispatchController['rawTrailers'] {
+    return this.request?.rawTrailers;
   }
 
   abort(reason: Error): void {
     if (this.aborted) return;
-    this.aborted = true;
     this.reason = reason;
-    this.#abort(reason);
+    this.abortRequest(reason);
   }
 
   pause(): void {
     this.paused = true;
+    this.request?.pause();
   }
 
   resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    this.whenResumed?.();
+    this.onResume?.();
+    // The caller may have paused again with what was kept for it.
+    if (!this.paused) this.request?.resume();
   }
 }

@@ -1,0 +1,132 @@
+import { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { type AxiosResponse, type InternalAxiosRequestConfig, isAxiosError } from 'axios';
+import { MAX_JUDGED_BODY_BYTES } from '../token/token-rejection.js';
+import { startOfNodeStream, startOfValue, startOfWebStream } from './body-start.js';
+import { headerRecord } from './header-record.js';
+import { redactRequest } from './request-redaction.js';
+import type { CallAuthorization } from './token-carrier.js';
+
+/** What became of a call on its way, as far as redirects were followed. */
+export interface AxiosWay {
+  isRedirected: boolean;
+  /** Whether the token went to each place, the last one too. */
+  carriesToken: boolean;
+}
+
+/** A response as an adapter may leave it that is not axios' own: any member can be missing. */
+type LooseResponse = Partial<AxiosResponse<unknown>>;
+
+interface Sent {
+  /** The application's config, without the token. */
+  readonly config: InternalAxiosRequestConfig;
+  readonly call: CallAuthorization;
+  readonly way: AxiosWay;
+}
+
+/**
+ * What axios, or an adapter in its place, made of one sending of a call: an answer arrives as a response or inside an error,
+ * as `validateStatus` has it. The token is on none of it.
+ */
+export class AxiosAnswer {
+  private constructor(
+    private readonly settled: { readonly response: AxiosResponse } | { readonly error: unknown },
+    private readonly response: LooseResponse | undefined,
+    private readonly sent: Sent,
+  ) {}
+
+  /** Never rejects. */
+  static async to(sending: Promise<AxiosResponse>, sent: Sent): Promise<AxiosAnswer> {
+    const { config, call } = sent;
+    try {
+      const response = await sending;
+      if (isObject(response)) withoutToken(response, sent);
+      return new AxiosAnswer({ response }, isObject(response) ? response : undefined, sent);
+    } catch (error) {
+      const response = responseOf(error);
+      if (isAxiosError(error)) {
+        error.config = config;
+        redactRequest(error.request, call);
+      }
+      if (response) withoutToken(response, sent);
+      return new AxiosAnswer({ error }, response, sent);
+    }
+  }
+
+  get isRedirected(): boolean {
+    return this.sent.way.isRedirected;
+  }
+
+  /** undefined where no answer came, or none of a place that the token was sent to. */
+  status(): number | undefined {
+    const status: unknown = this.response?.status;
+    if (typeof status !== 'number' || !this.sent.way.carriesToken) return undefined;
+    return status >= 400 && this.#isOfProxy() ? undefined : status;
+  }
+
+  headers(): Readonly<Record<string, string>> {
+    return headerRecord(this.response?.headers);
+  }
+
+  async bodyStart(): Promise<string> {
+    const { response } = this;
+    if (response?.data instanceof Readable) {
+      const { start, whole } = await startOfNodeStream(response.data);
+      response.data = whole;
+      return start;
+    }
+    if (response?.data instanceof ReadableStream) {
+      const [judged, whole] = (response.data as ReadableStream<Uint8Array>).tee();
+      response.data = whole;
+      return startOfWebStream(judged);
+    }
+    if (response?.data instanceof Blob) return response.data.slice(0, MAX_JUDGED_BODY_BYTES).text();
+    return startOfValue(response?.data);
+  }
+
+  discard(): void {
+    const data: unknown = this.response?.data;
+    if (data instanceof ReadableStream) data.cancel().catch(() => {});
+    else if (data instanceof Readable) data.destroy();
+  }
+
+  /** @throws What the call failed with. */
+  unwrap(): AxiosResponse {
+    if ('error' in this.settled) throw this.settled.error;
+    return this.settled.response;
+  }
+
+  /**
+   * Whether a proxy refused to open a tunnel: its answer then arrives as that to the call, on a connection without TLS, and
+   * the call was not sent.
+   */
+  #isOfProxy(): boolean {
+    const socket = socketOf(this.response?.request);
+    return socket instanceof Socket && !('encrypted' in socket) && isHttps(this.response?.request);
+  }
+}
+
+function withoutToken(response: LooseResponse, { config, call }: Sent): void {
+  response.config = config;
+  redactRequest(response.request, call);
+}
+
+/** Of axios' own errors and of those that an adapter makes after their pattern. */
+function responseOf(error: unknown): LooseResponse | undefined {
+  if (!isObject(error)) return undefined;
+  const { response } = error as { response?: unknown };
+  return isObject(response) ? response : undefined;
+}
+
+function socketOf(request: unknown): unknown {
+  return isObject(request) ? (request as { socket?: unknown }).socket : undefined;
+}
+
+/** By the request itself: redirects may have led to another scheme than the call began with. */
+function isHttps(request: unknown): boolean {
+  return isObject(request) && (request as { protocol?: unknown }).protocol === 'https:';
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,88 @@
+import { Readable } from 'node:stream';
+import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../token/token-rejection.js';
+
+/** Returns the beginning of a body that is there already; empty for a value that is none. */
+export function startOfValue(body: unknown): string {
+  if (typeof body === 'string') return body.slice(0, MAX_JUDGED_BODY_BYTES);
+  if (body instanceof ArrayBuffer) return startOfBytes(new Uint8Array(body));
+  if (ArrayBuffer.isView(body)) return startOfBytes(new Uint8Array(body.buffer, body.byteOffset, body.byteLength));
+  if (typeof body !== 'object' || body === null) return '';
+  try {
+    // An adapter for tests answers with what the body would have been parsed to.
+    return JSON.stringify(body).slice(0, MAX_JUDGED_BODY_BYTES);
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * Reads the beginning of a stream of Node's, as far as it comes in time.
+ *
+ * @returns That, and the stream that takes the place of the one that was read from: whole, from its first byte.
+ */
+export async function startOfNodeStream(
+  stream: Readable,
+): Promise<{ readonly start: string; readonly whole: Readable }> {
+  const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string, unknown>;
+  const { chunks, start, next } = await readStart(() => iterator.next());
+  const whole = Readable.from(chained(chunks, next, iterator), { objectMode: false });
+  // A reader who leaves before the first byte ends the generator without running any of it.
+  whole.once('close', () => stream.destroy());
+  return { start, whole };
+}
+
+async function* chained(
+  chunks: readonly Buffer[],
+  next: ReadStart['next'],
+  rest: AsyncIterator<Uint8Array | string, unknown>,
+): AsyncGenerator<Uint8Array | string> {
+  yield* chunks;
+  for (let result = await next(); !result.done; result = await rest.next()) yield result.value;
+}
+
+/** Reads the beginning of a web stream that has no other reader, as far as it comes in time, and cancels the rest. */
+export async function startOfWebStream(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const reader = stream.getReader();
+  const { start } = await readStart(() => reader.read());
+  // Not awaited: of two branches of one body, the other may never be cancelled.
+  void reader.cancel().catch(() => {});
+  return start;
+}
+
+interface ReadStart {
+  readonly chunks: readonly Buffer[];
+  readonly start: string;
+  /** The read that follows the last of these chunks. */
+  readonly next: () => Promise<IteratorResult<Uint8Array | string, unknown>>;
+}
+
+/** Collects chunks until there are enough, the time is over, or the stream has ended or failed. */
+async function readStart(read: () => Promise<IteratorResult<Uint8Array | string, unknown>>): Promise<ReadStart> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let next = read();
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), JUDGED_BODY_TIMEOUT_MS);
+  });
+  try {
+    for (let result = await Promise.race([next, timeout]); result && !result.done;) {
+      const chunk = Buffer.from(result.value as Uint8Array);
+      chunks.push(chunk);
+      bytes += chunk.length;
+      next = read();
+      if (bytes >= MAX_JUDGED_BODY_BYTES) break;
+      result = await Promise.race([next, timeout]);
+    }
+  } catch {
+    // Of the body, so it is for the reader of the whole.
+  } finally {
+    clearTimeout(timer);
+  }
+  next.catch(() => {});
+  return { chunks, start: startOfBytes(Buffer.concat(chunks)), next: () => next };
+}
+
+function startOfBytes(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.subarray(0, MAX_JUDGED_BODY_BYTES));
+}

@@ -1,0 +1,54 @@
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { parseUrl } from '../foundation/parse-url.js';
+import { printableText } from '../foundation/printable-text.js';
+
+/** A call was not sent, because its address is not an absolute http or https URL. `cause`: what the HTTP library threw. */
+export class CallAddressError extends IdentityM2MError {
+  readonly code = 'M2M_CALL_ADDRESS_INVALID';
+
+  constructor(
+    /** Name of the client in the module's configuration. */
+    readonly client: string,
+    message: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+export interface FailedCall {
+  /** Name of the client in the module's configuration. */
+  readonly client: string;
+  readonly method: string;
+  readonly url: string;
+  /** What the URL is called. Default: the address. */
+  readonly noun?: 'address' | 'origin';
+  /** What to do about one that is relative or missing. */
+  readonly advice: string;
+  /** What the HTTP library threw. */
+  readonly cause?: unknown;
+}
+
+/** Returns the error for a call that failed because of its address; undefined where the address is not at fault. */
+export function callAddressError(failed: FailedCall): CallAddressError | undefined {
+  const fault = addressFault(failed);
+  if (fault === undefined) return undefined;
+  const { client, method, cause } = failed;
+  const call = `${printableText(method.toUpperCase(), 20)} call of client "${client}"`;
+  return new CallAddressError(client, `Cannot send a ${call}: ${fault}`, { cause });
+}
+
+function addressFault({ url, noun = 'address', advice }: FailedCall): string | undefined {
+  const { protocol } = parseUrl(url) ?? {};
+  if (protocol === 'http:' || protocol === 'https:') return undefined;
+  if (url === '') return `its ${noun} is empty. ${advice}`;
+  if (protocol) return `its ${noun} begins with "${printableText(protocol, 40)}". Use an https URL.`;
+  if (/^[a-z][a-z\d+.-]*:/i.test(url)) return `its ${noun} ${shown(url)} is not a URL. Correct it.`;
+  return `its ${noun} ${shown(url)} is not an absolute URL. ${advice}`;
+}
+
+/** Without query and user name, which may hold secrets. */
+function shown(url: string): string {
+  const [path = ''] = url.split(/[?#]/);
+  return JSON.stringify(printableText(path.replace(/^([^/]*\/\/)?[^/]*@/, '$1'), 80));
+}
