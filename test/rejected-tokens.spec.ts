@@ -27,7 +27,7 @@ import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { concat, lastValueFrom, of, throwError, toArray } from 'rxjs';
 import { Agent, FormData as UndiciFormData, interceptors, request } from 'undici';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { type Answer, json, TestServer } from './support/http-server.js';
+import { json } from './support/http-server.js';
 import {
   type Call,
   CARRIERS,
@@ -430,7 +430,7 @@ class Receiver {
 }
 
 function authorizationOf(context: TcpContext): string | undefined {
-  const authorization = context.getMetadata()?.authorization as string | undefined;
+  const authorization = context.getMetadata()?.authorization;
   Receiver.received.push(authorization);
   return authorization;
 }
