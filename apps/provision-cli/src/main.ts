@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import 'reflect-metadata';
+import { systemClock } from './clock.js';
 import { run } from './program.js';
 
 const { stdin, stdout, stderr, env } = process;
@@ -8,4 +9,4 @@ const { stdin, stdout, stderr, env } = process;
 stdout.on('error', () => {});
 stderr.on('error', () => {});
 
-process.exitCode = await run(process.argv.slice(2), { stdin, stdout, stderr, environment: env });
+process.exitCode = await run(process.argv.slice(2), { stdin, stdout, stderr, environment: env, clock: systemClock });

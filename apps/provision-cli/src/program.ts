@@ -21,7 +21,7 @@ import type { Surroundings } from './surroundings.js';
  */
 export async function run(args: readonly string[], surroundings: Surroundings): Promise<number> {
   let exitCode: number = EXIT.done;
-  const program = commandLine(surroundings, (code) => (exitCode = code));
+  const program = commandLine(args, surroundings, (code) => (exitCode = code));
   try {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
@@ -34,7 +34,7 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   }
 }
 
-function commandLine(surroundings: Surroundings, end: (exitCode: number) => void): Command {
+function commandLine(args: readonly string[], surroundings: Surroundings, end: (exitCode: number) => void): Command {
   const { stdout, stderr } = surroundings;
   const program = new Command('provision-cli')
     .description('Imports users into the user-provisioning service, as a machine with an identity of its own.')
@@ -43,7 +43,7 @@ function commandLine(surroundings: Surroundings, end: (exitCode: number) => void
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       // It repeats what was typed, or what a script has put there.
-      writeErr: (text) => stderr.write(printableLines(text)),
+      writeErr: (text) => stderr.write(printableLines(withoutOptionValues(text, args))),
       getOutHelpWidth: () => 100,
       getErrHelpWidth: () => 100,
       getOutHasColors: () => false,
@@ -63,6 +63,7 @@ function commandLine(surroundings: Surroundings, end: (exitCode: number) => void
     .argument('<file>', 'CSV with a header, or NDJSON; - for standard input')
     .option('--journal <path>', 'where to write down what is done (default: <file>.journal)')
     .option('--dry-run', 'check all lines, send nothing')
+    .option('--retry-rejected', 'send rejected lines once more, after you have mended them in the file')
     .option('--concurrency <number>', 'most batches of 100 users at once (default: 4)')
     .option('--give-up-after <seconds>', 'how long nothing may get done (default: 300)')
     .option('--json', 'tell all that happens as lines of JSON on standard output')
@@ -128,6 +129,14 @@ function messageOf(error: unknown, exitCode: number): string {
   const isSaid = error instanceof ServiceError || error instanceof OutputError || 'syscall' in error;
   const isFault = exitCode === EXIT.failure && !isSaid;
   return printableLines(isFault ? (error.stack ?? error.message) : `provision-cli: ${error.message}`);
+}
+
+/** A mistaken option may hold a password: `--password=…`, or `-p…` as other programs have it. */
+function withoutOptionValues(text: string, args: readonly string[]): string {
+  return args.reduce((shown, arg) => {
+    const [option = ''] = /^(?:--[a-z-]*=?|-.)/i.exec(arg) ?? [];
+    return option.length < 2 || option === arg ? shown : shown.replaceAll(arg, `${option}…`);
+  }, text);
 }
 
 function printableLines(text: string): string {

@@ -1,6 +1,6 @@
 import { EXIT } from '../exit-code.js';
 import type { ImportEvent } from '../import/import-event.js';
-import { isBad } from '../input/input-record.js';
+import { isBad, linesOf } from '../input/input-record.js';
 import { inputRecords } from '../input/input-records.js';
 import { openInput } from '../input/open-input.js';
 import { eventText } from '../output/event-text.js';
@@ -17,21 +17,22 @@ export async function checkUsers(path: string, isJson: boolean, surroundings: Su
   const output = new OutputStream(surroundings.stdout);
   const tell = (event: ImportEvent) => output.write(isJson ? jsonLine(event) : `${eventText(event) ?? ''}\n`);
   const input = await openInput(path, surroundings.stdin);
-  let [right, wrong] = [0, 0];
+  let [right, wrong, maybeGood] = [0, 0, 0];
   for await (const records of inputRecords(input.read(), input.format)) {
     output.requireWritten();
     if (output.isBroken) return EXIT.brokenPipe;
     for (const record of records) {
       if (!isBad(record)) right++;
       else {
-        wrong++;
+        wrong += linesOf(record);
+        maybeGood += record.maybeGood ?? 0;
         const { line, lastLine, fault } = record;
         tell({ event: 'rejected', line, lastLine, code: 'invalid', reason: fault });
       }
     }
     await output.drained();
   }
-  tell({ event: 'checked', right, wrong });
+  tell({ event: 'checked', right, wrong, maybeGood });
   await output.flushed();
   output.requireWritten();
   return wrong > 0 ? EXIT.rejected : EXIT.done;

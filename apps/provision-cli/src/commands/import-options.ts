@@ -9,6 +9,7 @@ export interface ImportOptions {
   readonly concurrency?: string;
   readonly giveUpAfter?: string;
   readonly dryRun?: true;
+  readonly retryRejected?: true;
   readonly json?: true;
 }
 

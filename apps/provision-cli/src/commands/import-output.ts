@@ -5,21 +5,29 @@ import { TerminalReporter } from '../output/terminal-reporter.js';
 import { TextReporter } from '../output/text-reporter.js';
 import type { Surroundings } from '../surroundings.js';
 
+/** Narrowest terminal that a bar and its percentage fit in, in columns. */
+const MIN_COLUMNS = 20;
+
+/** Not where the terminal cannot move its cursor, or no person looks at it: a log of a build, a recorded session. */
+function canShowBar(stderr: Surroundings['stderr'], { TERM, CI }: Surroundings['environment']): boolean {
+  const isCi = Boolean(CI) && CI !== 'false' && CI !== '0';
+  return stderr.isTTY === true && TERM !== 'dumb' && !isCi && (stderr.columns ?? 0) >= MIN_COLUMNS;
+}
+
 /** Where an import tells what happens, in the way that suits who is there. */
 export class ImportOutput {
   readonly reporter: Reporter;
   readonly #stdout: OutputStream;
   readonly #stderr: OutputStream;
 
-  constructor({ stdout, stderr, environment }: Surroundings, isJson: boolean) {
+  constructor({ stdout, stderr, environment, clock }: Surroundings, isJson: boolean) {
     this.#stdout = new OutputStream(stdout);
     this.#stderr = new OutputStream(stderr);
-    const hasTerminal = stderr.isTTY === true && environment.TERM !== 'dumb';
-    if (isJson) this.reporter = new JsonReporter(this.#stdout);
-    else if (!hasTerminal) this.reporter = new TextReporter(this.#stdout, this.#stderr);
+    if (isJson) this.reporter = new JsonReporter(this.#stdout, clock);
+    else if (!canShowBar(stderr, environment)) this.reporter = new TextReporter(this.#stdout, this.#stderr, clock);
     else {
-      this.reporter = new TerminalReporter(this.#stdout, this.#stderr, {
-        columns: () => stderr.columns ?? 80,
+      this.reporter = new TerminalReporter(this.#stdout, this.#stderr, clock, {
+        columns: () => stderr.columns ?? MIN_COLUMNS,
         colors: !environment.NO_COLOR,
       });
     }

@@ -1,14 +1,17 @@
+import type { Clock } from '../clock.js';
 import { EXIT } from '../exit-code.js';
 import type { ImportSummary } from '../import/import-event.js';
 import { ImportRun } from '../import/import-run.js';
 import { inputRecords } from '../input/input-records.js';
 import { type Input, openInput } from '../input/open-input.js';
+import type { DoneLines } from '../journal/done-lines.js';
 import { Journal } from '../journal/journal.js';
+import { requireUnchanged } from '../journal/line-mark.js';
 import { RejectsFile } from '../journal/rejects-file.js';
 import { BatchEndpoint } from '../service/batch-endpoint.js';
 import { connected } from '../service/connect.js';
 import { readBoth } from '../settings/settings-error.js';
-import { type ConnectionOptions, readSettings, type Settings } from '../settings/settings.js';
+import { type ConnectionOptions, partiesOf, readSettings, type Settings } from '../settings/settings.js';
 import type { Surroundings } from '../surroundings.js';
 import { ImportOutput } from './import-output.js';
 import { type ImportOptions, type ImportPlan, planImport } from './import-options.js';
@@ -28,19 +31,23 @@ export async function importUsers(
     () => readSettings(surroundings.environment, options),
     () => planImport(path, options),
   );
+  const { clock } = surroundings;
+  const retriesRejected = options.retryRejected ?? false;
   const input = await openInput(path, surroundings.stdin);
   if (input.content) await requireHeader(input);
   RejectsFile.requireFree(plan.rejectsPath, plan.journalPath);
   const output = new ImportOutput(surroundings, options.json ?? false);
   const importInto = async (service: BatchEndpoint): Promise<number> => {
     const { serviceUrl, clientId } = settings;
-    const journal = await Journal.open(plan.journalPath, { content: input.content, service: serviceUrl, clientId });
+    const subject = { content: input.content, service: serviceUrl, clientId };
+    const journal = await Journal.open(plan.journalPath, subject, retriesRejected);
     try {
+      if (input.content && retriesRejected) await requireDoneLines(input, journal.done);
       const rejects = await RejectsFile.open(plan.rejectsPath, journal.done);
       try {
-        return await runImport({ input, settings, plan, journal, rejects, service, output });
+        return await runImport({ input, settings, plan, journal, rejects, service, retriesRejected, clock, output });
       } finally {
-        await rejects.close();
+        await rejects.close(retriesRejected ? journal.done : undefined);
       }
     } finally {
       await journal.close();
@@ -60,6 +67,16 @@ async function requireHeader(input: Input): Promise<void> {
   source.destroy();
 }
 
+/** Before anything is sent: an input whose lines have moved would be imported once more. */
+async function requireDoneLines(input: Input, done: DoneLines): Promise<void> {
+  for await (const records of inputRecords(input.read(), input.format)) {
+    for (const record of records) {
+      const outcome = done.outcomeOf(record.line);
+      if (outcome !== undefined && outcome !== 'rejected') requireUnchanged(record, done);
+    }
+  }
+}
+
 interface Prepared {
   readonly input: Input;
   readonly settings: Settings;
@@ -67,10 +84,13 @@ interface Prepared {
   readonly journal: Journal;
   readonly rejects: RejectsFile;
   readonly service: BatchEndpoint;
+  readonly retriesRejected: boolean;
+  readonly clock: Clock;
   readonly output: ImportOutput;
 }
 
-async function runImport({ input, settings, plan, journal, rejects, service, output }: Prepared): Promise<number> {
+async function runImport(prepared: Prepared): Promise<number> {
+  const { input, settings, plan, journal, rejects, service, retriesRejected, clock, output } = prepared;
   const { reporter } = output;
   const source = input.read();
   const run = new ImportRun({
@@ -78,7 +98,9 @@ async function runImport({ input, settings, plan, journal, rejects, service, out
     journal,
     rejects,
     service,
+    retriesRejected,
     limits: plan.limits,
+    clock,
     emit: (event) => reporter.emit(event),
     drained: () => output.drained(),
   });
@@ -94,7 +116,7 @@ async function runImport({ input, settings, plan, journal, rejects, service, out
   reporter.emit({
     event: 'started',
     input: input.name,
-    service: settings.serviceUrl,
+    ...partiesOf(settings),
     journal: plan.journalPath,
     doneBefore: journal.done.size,
   });

@@ -20,7 +20,11 @@ export async function readPassword(stdin: Readable): Promise<string> {
     if (length > MAX_BYTES) throw new SettingsError([`password: is longer than ${MAX_BYTES} bytes`]);
   }
   const bytes = Buffer.concat(chunks);
-  const [line = ''] = bytes.toString('utf8').split(/\r?\n/, 1);
+  // Editors on Windows put a byte order mark first, and some tools double the carriage return.
+  const [line = ''] = bytes
+    .toString('utf8')
+    .replace(/^\uFEFF/, '')
+    .split(/\r*\n|\r+$/, 1);
   if (!isUtf8(bytes) || line === '') throw new SettingsError(['password: standard input has no line of UTF-8 text']);
   return line;
 }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../clock.js';
 import { ServiceUnreachableError } from '../service/service-errors.js';
 
 const ATTEMPTS = 3;
@@ -7,7 +7,7 @@ const PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
 
 /** Makes a call that is safe to repeat; again after a while, where the service cannot be reached or asks for that. */
-export async function repeated<Result>(call: () => Promise<Result>): Promise<Result> {
+export async function repeated<Result>(clock: Clock, call: () => Promise<Result>): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call();
@@ -15,7 +15,7 @@ export async function repeated<Result>(call: () => Promise<Result>): Promise<Res
       if (!(error instanceof ServiceUnreachableError) || attempt === ATTEMPTS) throw error;
       const pauseMs = error.retryAfterMs ?? PAUSE_MS;
       if (pauseMs > LONGEST_PAUSE_MS) throw error;
-      await sleep(pauseMs);
+      await new Promise<void>((resolve) => clock.setTimer(pauseMs, resolve));
     }
   }
 }

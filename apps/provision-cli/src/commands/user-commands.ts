@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { EXIT } from '../exit-code.js';
 import { checkUser, loginName, type UserFields } from '../input/user-fields.js';
-import { connected } from '../service/connect.js';
+import { connectedForOneCall } from '../service/connect.js';
 import { type User, UserService } from '../service/user-service.js';
 import { readBoth, SettingsError } from '../settings/settings-error.js';
 import { type ConnectionOptions, readSettings } from '../settings/settings.js';
@@ -28,8 +28,8 @@ export async function createUser(options: CreateOptions, surroundings: Surroundi
   );
   // One key for all attempts: the user is made once.
   const key = randomUUID();
-  return connected(settings, async (app) => {
-    const created = await repeated(() => app.get(UserService).create(user, key));
+  return connectedForOneCall(settings, surroundings, async (app) => {
+    const created = await repeated(surroundings.clock, () => app.get(UserService).create(user, key));
     await show(shown(created), options, surroundings);
     return EXIT.done;
   });
@@ -38,8 +38,8 @@ export async function createUser(options: CreateOptions, surroundings: Surroundi
 /** Shows a user. */
 export async function getUser(name: string, options: OutputOptions, surroundings: Surroundings): Promise<number> {
   const settings = settingsForName(name, options, surroundings);
-  return connected(settings, async (app) => {
-    const user = await repeated(() => app.get(UserService).get(name));
+  return connectedForOneCall(settings, surroundings, async (app) => {
+    const user = await repeated(surroundings.clock, () => app.get(UserService).get(name));
     await show(shown(user), options, surroundings);
     return EXIT.done;
   });
@@ -48,7 +48,7 @@ export async function getUser(name: string, options: OutputOptions, surroundings
 /** Deletes a user. */
 export async function deleteUser(name: string, options: OutputOptions, surroundings: Surroundings): Promise<number> {
   const settings = settingsForName(name, options, surroundings);
-  return connected(settings, async (app) => {
+  return connectedForOneCall(settings, surroundings, async (app) => {
     // Not repeated: after a first attempt that got through, a second one would say that there is no such user.
     await app.get(UserService).delete(name);
     await show({ name, deleted: true }, options, surroundings);

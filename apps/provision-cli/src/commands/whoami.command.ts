@@ -1,6 +1,6 @@
 import { TokenProvider } from 'nestjs-identity-m2m';
 import { EXIT } from '../exit-code.js';
-import { connected } from '../service/connect.js';
+import { connectedForOneCall } from '../service/connect.js';
 import { errorOfFailure } from '../service/failed-call.js';
 import { ServiceRefusalError } from '../service/service-errors.js';
 import { UserService } from '../service/user-service.js';
@@ -13,7 +13,7 @@ import type { OutputOptions } from './user-commands.js';
 export async function whoAmI(options: OutputOptions, surroundings: Surroundings): Promise<number> {
   const settings = readSettings(surroundings.environment, options);
   const { clientId, applicationId, tenantUrl, serviceUrl } = settings;
-  return connected(settings, async (app) => {
+  return connectedForOneCall(settings, surroundings, async (app) => {
     const tokens = app.get(TokenProvider);
     const token = await tokens.getToken().catch((error: unknown) => {
       throw errorOfFailure(error);

@@ -1,5 +1,6 @@
 import type { LineAnswer } from '../service/batch-answer.js';
 import type { BatchReply } from '../service/batch-endpoint.js';
+import { maskOf } from '../output/mask.js';
 import { printable } from '../output/printable.js';
 import type { ImportLimits } from './import-limits.js';
 import type { PendingLine } from './pending-lines.js';
@@ -86,13 +87,11 @@ export function batchResult(
   }
 }
 
-/** The service's words, unless they repeat the password of the line. */
+/** The service's words, without the values of the line. */
 function reasonOf(
   { error }: Extract<LineAnswer, { readonly error: unknown }>,
   { record }: PendingLine,
 ): { code: string; reason: string } {
-  const { password } = record.user;
-  const texts = { code: printable(error.code, 64), reason: printable(error.message) };
-  if (password === undefined || !`${error.code} ${error.message}`.includes(password)) return texts;
-  return { code: 'rejected', reason: 'refused by the service, in words that repeat the password' };
+  const mask = maskOf([record.user]);
+  return { code: printable(mask(error.code), 64), reason: printable(mask(error.message)) };
 }

@@ -247,8 +247,8 @@ describe('the reply to a batch', () => {
   });
 
   it('is kept from repeating a password', () => {
-    const [rejected] = decide([line(1)], [refused(1, 'S3cret is too weak')], complete).rejected;
-    expect(rejected).toMatchObject({ code: 'rejected', reason: expect.not.stringContaining('S3cret') });
+    const [rejected] = decide([line(1)], [refused(1, 'user-1 with "S3cret" is too weak')], complete).rejected;
+    expect(rejected).toMatchObject({ code: 'duplicate', reason: '<name> with "<password>" is too weak' });
   });
 
   it('leaves no line out, and no line in two lists', () => {
@@ -315,6 +315,14 @@ describe('an idempotency key', () => {
     ];
     expect(new Set(keys).size).toBe(5);
     expect(idempotencyKey({ ...header }, 1)).toBe(keys[0]);
+    const user = { name: 'a', mail: 'a@example.org' };
+    const retries = [
+      idempotencyKey(header, 1, { rejections: 1, user }),
+      idempotencyKey(header, 1, { rejections: 2, user }),
+      idempotencyKey(header, 1, { rejections: 1, user: { ...user, password: 'S3cret' } }),
+    ];
+    expect(new Set([...keys, ...retries]).size).toBe(8);
+    expect(idempotencyKey(header, 1, { rejections: 1, user: { ...user } })).toBe(retries[0]);
     // What the service takes for a key.
     expect(keys.every((key) => /^[\w-]{43}$/.test(key))).toBe(true);
   });

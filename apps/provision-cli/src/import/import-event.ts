@@ -1,15 +1,15 @@
 import type { LineOutcome } from '../journal/done-lines.js';
+import type { Parties } from '../settings/settings.js';
 
 /** What happens in an import. With `--json`, each is a line of the output. */
 export type ImportEvent =
-  | {
+  | ({
       readonly event: 'started';
       readonly input: string;
-      readonly service: string;
       readonly journal: string;
       /** Lines that an earlier run was done with. */
       readonly doneBefore: number;
-    }
+    } & Parties)
   | { readonly event: 'created'; readonly line: number; readonly id: string; readonly replayed: boolean }
   | {
       readonly event: 'rejected';
@@ -25,9 +25,10 @@ export type ImportEvent =
   | { readonly event: 'note'; readonly text: string }
   | ({ readonly event: 'progress' } & ImportProgress)
   | ({ readonly event: 'summary' } & ImportSummary)
-  /** What came of a dry run. */
-  | { readonly event: 'checked'; readonly right: number; readonly wrong: number };
+  /** What came of a dry run: users that can be created, and lines that would be rejected. */
+  | { readonly event: 'checked'; readonly right: number; readonly wrong: number; readonly maybeGood: number };
 
+/** Users that were created, and lines that were rejected: a rejected record counts with all of its lines. */
 export type LineCounts = Readonly<Record<LineOutcome, number>>;
 
 /** How far an import is. */
@@ -46,6 +47,8 @@ export interface ImportProgress extends LineCounts {
 export interface ImportSummary extends LineCounts {
   /** Lines that were tried until the limit, and are not done. */
   readonly failed: number;
+  /** Of the rejected lines, those behind a quote that is not closed: they may be good. */
+  readonly maybeGood: number;
   /** Whether every line of the input is done. */
   readonly complete: boolean;
   /** Of the rejected lines; undefined where there are none. */

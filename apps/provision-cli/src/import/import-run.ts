@@ -1,9 +1,9 @@
-import { type InputRecord, isBad } from '../input/input-record.js';
-import type { DoneLine, Journal } from '../journal/journal.js';
-import { JournalError } from '../journal/journal-error.js';
-import { lineMark } from '../journal/line-mark.js';
+import type { Clock } from '../clock.js';
+import { type InputRecord, isBad, linesOf, type UserRecord } from '../input/input-record.js';
+import type { DoneLine, LineOutcome } from '../journal/done-lines.js';
+import type { Journal } from '../journal/journal.js';
+import { lineMark, requireUnchanged } from '../journal/line-mark.js';
 import type { Reject, RejectsFile } from '../journal/rejects-file.js';
-import { withoutPassword } from '../input/user-fields.js';
 import type { BatchEndpoint } from '../service/batch-endpoint.js';
 import { ServiceUnreachableError } from '../service/service-errors.js';
 import { type BatchResult, batchResult } from './batch-result.js';
@@ -22,7 +22,10 @@ export interface ImportParts {
   readonly journal: Journal;
   readonly rejects: RejectsFile;
   readonly service: Pick<BatchEndpoint, 'send'>;
+  /** Whether lines that were rejected earlier are sent once more. */
+  readonly retriesRejected: boolean;
   readonly limits: ImportLimits;
+  readonly clock: Clock;
   readonly emit: (event: ImportEvent) => void;
   /** Resolves when whoever reads the events has caught up. */
   readonly drained: () => Promise<void>;
@@ -33,37 +36,42 @@ export class ImportRun {
   #window: SendingWindow = FIRST_WINDOW;
   readonly #pending = new PendingLines();
   readonly #inFlight = new Set<Promise<void>>();
-  readonly #wakeUp = new WakeUp();
+  readonly #wakeUp: WakeUp;
   readonly #intake: Intake;
   readonly #log: OutcomeLog;
-  readonly #tally: ImportTally;
+  readonly #tally = new ImportTally();
+  /** Whether the input as a whole was compared with what it was. */
+  readonly #isSameInput: boolean;
   /** Since when the service has pushed back and nothing got done. */
   #troubleSinceMs: number | undefined;
   #isInterrupted = false;
   #error: unknown;
 
   constructor(private readonly parts: ImportParts) {
+    this.#wakeUp = new WakeUp(parts.clock);
     this.#intake = new Intake(parts.records, () => this.#wakeUp.call());
     this.#log = new OutcomeLog(parts.journal, parts.rejects);
-    this.#tally = new ImportTally(parts.journal.done.counts);
+    this.#isSameInput = parts.journal.header.content !== null && !parts.retriesRejected;
   }
 
   get progress(): ImportProgress {
     const { opensAtMs } = this.#window;
     return {
-      ...this.#tally.counts,
+      ...this.parts.journal.done.counts,
       waiting: this.#pending.size,
       inFlight: this.#inFlight.size,
       bytesDone: this.#tally.bytesDone,
-      pausedUntilMs: opensAtMs > Date.now() ? opensAtMs : undefined,
+      pausedUntilMs: opensAtMs > this.parts.clock.nowMs() ? opensAtMs : undefined,
     };
   }
 
   get summary(): ImportSummary {
-    const { counts, failed } = this.#tally;
+    const { failed, maybeGood } = this.#tally;
+    const { counts } = this.parts.journal.done;
     return {
       ...counts,
       failed,
+      maybeGood,
       complete: this.#isAtEnd && failed === 0 && this.#error === undefined,
       rejectsFile: counts.rejected > 0 ? this.parts.rejects.path : undefined,
     };
@@ -84,7 +92,7 @@ export class ImportRun {
       while (!this.#isInterrupted && this.#error === undefined && !this.#isAtEnd) {
         await this.parts.drained();
         // One time for the whole step: what was not due a moment ago must not be taken for due when going to sleep.
-        const now = Date.now();
+        const now = this.parts.clock.nowMs();
         const batch = this.#maySend(now) ? await this.#nextBatch(now) : [];
         if (batch.length > 0) this.#start(batch);
         else if (!this.#isAtEnd) await this.#wakeUp.wait(this.#sleepMs(now));
@@ -116,9 +124,9 @@ export class ImportRun {
   #checkPatience(nextMs: number): void {
     const { patienceMs } = this.parts.limits;
     if (this.#troubleSinceMs === undefined || nextMs - this.#troubleSinceMs <= patienceMs) return;
-    const waitSeconds = Math.ceil((nextMs - Date.now()) / 1000);
+    const waitSeconds = Math.ceil((nextMs - this.parts.clock.nowMs()) / 1000);
     throw new ServiceUnreachableError(
-      `Given up: nothing got done for ${Math.floor((Date.now() - this.#troubleSinceMs) / 1000)} s, and the next attempt would be in ${waitSeconds} s.`,
+      `Given up: nothing got done for ${Math.floor((this.parts.clock.nowMs() - this.#troubleSinceMs) / 1000)} s, and the next attempt would be in ${waitSeconds} s.`,
     );
   }
 
@@ -136,27 +144,34 @@ export class ImportRun {
 
   /** Puts aside what is done already, and what cannot be done. */
   async #begin(records: readonly InputRecord[]): Promise<PendingLine[]> {
-    const { journal } = this.parts;
+    const { journal, retriesRejected } = this.parts;
     const lines: PendingLine[] = [];
     const done: DoneLine[] = [];
     const rejects: Reject[] = [];
     for (const record of records) {
       const { line } = record;
       const mark = lineMark(record);
-      if (journal.done.outcomeOf(line) !== undefined) {
-        if (!journal.done.isMarked(line, mark)) throw inputChanged(line);
-        this.#tally.addDoneBefore(record);
+      const outcome = journal.done.outcomeOf(line);
+      if (outcome !== undefined && !(outcome === 'rejected' && retriesRejected)) {
+        if (!this.#isSameInput) requireUnchanged(record, journal.done);
+        this.#tally.addDone(record);
       } else if (isBad(record)) {
-        done.push({ line, outcome: 'rejected', mark });
-        rejects.push({ line, lastLine: record.lastLine, code: 'invalid', reason: record.fault, user: record.shown });
-        this.#tally.addDone(record, 'rejected');
+        done.push({ line, outcome: 'rejected', mark, lines: linesOf(record) });
+        rejects.push({ line, lastLine: record.lastLine, code: 'invalid', reason: record.fault });
+        this.#tally.addDone(record);
       } else {
-        lines.push({ record, mark, key: idempotencyKey(journal.header, line), attempts: 0, splits: 0, dueMs: 0 });
+        lines.push({ record, mark, key: this.#keyOf(record), attempts: 0, splits: 0, dueMs: 0 });
       }
     }
     if (done.length > 0) await this.#log.add(done, rejects);
     for (const reject of rejects) this.#emitRejected(reject);
     return lines;
+  }
+
+  #keyOf({ line, user }: UserRecord): string {
+    const { header, done } = this.parts.journal;
+    const rejections = done.rejectionsOf(line);
+    return idempotencyKey(header, line, rejections > 0 ? { rejections, user } : undefined);
   }
 
   #start(batch: readonly PendingLine[]): void {
@@ -176,7 +191,7 @@ export class ImportRun {
     const { limits, service } = this.parts;
     const { generation } = this.#window;
     const reply = await service.send(batch.map(({ key, record }) => ({ key, user: record.user })));
-    const result = batchResult(batch, reply, limits, Date.now(), Math.random);
+    const result = batchResult(batch, reply, limits, this.parts.clock.nowMs(), Math.random);
     await this.#writeDown(result);
     for (const line of result.again) this.#pending.add(line);
     this.#adapt(generation, result);
@@ -184,19 +199,17 @@ export class ImportRun {
 
   async #writeDown({ created, rejected, failed }: BatchResult): Promise<void> {
     const done: DoneLine[] = [];
-    for (const { line, replayed } of created) {
-      done.push({ line: line.record.line, outcome: replayed ? 'replayed' : 'created', mark: line.mark });
-    }
-    const rejects = rejected.map(({ line: { record, mark }, code, reason }) => {
-      done.push({ line: record.line, outcome: 'rejected', mark });
-      return { line: record.line, lastLine: record.lastLine, code, reason, user: withoutPassword(record.user) };
+    for (const { line, replayed } of created) done.push(doneLine(line, replayed ? 'replayed' : 'created'));
+    const rejects = rejected.map(({ line, code, reason }) => {
+      done.push(doneLine(line, 'rejected'));
+      return { line: line.record.line, lastLine: line.record.lastLine, code, reason };
     });
     if (done.length > 0) await this.#log.add(done, rejects);
     for (const { line, id, replayed } of created) {
-      this.#tally.addDone(line.record, replayed ? 'replayed' : 'created');
+      this.#tally.addDone(line.record);
       this.parts.emit({ event: 'created', line: line.record.line, id, replayed });
     }
-    for (const { line } of rejected) this.#tally.addDone(line.record, 'rejected');
+    for (const { line } of rejected) this.#tally.addDone(line.record);
     for (const reject of rejects) this.#emitRejected(reject);
     for (const { line, code, reason } of failed) {
       this.#tally.addFailed(line.record);
@@ -205,7 +218,7 @@ export class ImportRun {
   }
 
   #adapt(generation: number, { created, rejected, pushedBack }: BatchResult): void {
-    const now = Date.now();
+    const now = this.parts.clock.nowMs();
     if (created.length + rejected.length > 0) this.#troubleSinceMs = undefined;
     if (pushedBack) this.#troubleSinceMs ??= now;
     const before = this.#window;
@@ -222,8 +235,6 @@ export class ImportRun {
   }
 }
 
-function inputChanged(line: number): JournalError {
-  return new JournalError(
-    `Line ${line} is done, and is not what it was then: the input has changed. To begin a new import, name another journal (--journal).`,
-  );
+function doneLine({ record, mark }: PendingLine, outcome: LineOutcome): DoneLine {
+  return { line: record.line, outcome, mark, lines: linesOf(record) };
 }

@@ -1,22 +1,12 @@
-import type { RecordPlace } from '../input/input-record.js';
-import type { LineOutcome } from '../journal/done-lines.js';
-import type { LineCounts } from './import-event.js';
+import { type InputRecord, isBad, type RecordPlace } from '../input/input-record.js';
 
-/** Counts what is done of an import. */
+/** Counts how far an import is in its input. What is done, the journal counts. */
 export class ImportTally {
-  readonly #counts: Record<LineOutcome, number>;
   #failed = 0;
   #bytesDone = 0;
+  #maybeGood = 0;
 
-  /** @param before What earlier runs have done. */
-  constructor(before: LineCounts) {
-    this.#counts = { ...before };
-  }
-
-  get counts(): LineCounts {
-    return this.#counts;
-  }
-
+  /** Lines that were tried until the limit. */
   get failed(): number {
     return this.#failed;
   }
@@ -25,13 +15,14 @@ export class ImportTally {
     return this.#bytesDone;
   }
 
-  addDone({ bytes }: RecordPlace, outcome: LineOutcome): void {
-    this.#counts[outcome]++;
-    this.#bytesDone += bytes;
+  /** Lines behind quotes that are not closed. */
+  get maybeGood(): number {
+    return this.#maybeGood;
   }
 
-  addDoneBefore({ bytes }: RecordPlace): void {
-    this.#bytesDone += bytes;
+  addDone(record: InputRecord): void {
+    this.#bytesDone += record.bytes;
+    if (isBad(record)) this.#maybeGood += record.maybeGood ?? 0;
   }
 
   addFailed({ bytes }: RecordPlace): void {

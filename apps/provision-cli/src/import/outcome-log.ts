@@ -1,4 +1,5 @@
-import type { DoneLine, Journal } from '../journal/journal.js';
+import type { DoneLine } from '../journal/done-lines.js';
+import type { Journal } from '../journal/journal.js';
 import type { Reject, RejectsFile } from '../journal/rejects-file.js';
 
 /**

@@ -1,7 +1,11 @@
+import type { Clock } from '../clock.js';
+
 /** Lets one waiter sleep until something happens. */
 export class WakeUp {
   #wake: (() => void) | undefined;
   #isDue = false;
+
+  constructor(private readonly clock: Clock) {}
 
   /** Ends the sleep, or the next one where nobody sleeps. */
   call(): void {
@@ -11,13 +15,13 @@ export class WakeUp {
 
   /** @param maxMs Undefined: until called. */
   async wait(maxMs: number | undefined): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
     if (!this.#isDue) {
+      let cancel = () => {};
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        if (maxMs !== undefined) timer = setTimeout(resolve, Math.min(maxMs, 2 ** 31 - 1));
+        if (maxMs !== undefined) cancel = this.clock.setTimer(maxMs, resolve);
       });
-      clearTimeout(timer);
+      cancel();
     }
     this.#wake = undefined;
     this.#isDue = false;

@@ -1,67 +1,86 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { printable } from '../output/printable.js';
 import type { CsvRow } from './csv-rows.js';
 import { InputError } from './input-error.js';
-import { FIELD_NAMES } from './user-fields.js';
+import { FIELD_NAMES, nearestField, REQUIRED_FIELDS } from './user-fields.js';
 
 export interface CsvHeader {
   /** As the header has it: a comma, or what spreadsheets write in its place. */
   readonly delimiter: string;
-  /** A field of a user for each column. */
-  readonly columns: readonly string[];
+  /** A field of a user for each column; undefined for a column without a name, as spreadsheets leave them at the end. */
+  readonly columns: readonly (string | undefined)[];
 }
 
-const DELIMITERS = [',', ';', '\t'];
-const REQUIRED = ['name', 'mail'];
+const DELIMITERS = [',', ';', '\t', '|'];
 const KNOWN = `A header names fields of a user, in any order and letter case: ${FIELD_NAMES.join(', ')}.`;
+
+/** Most faults of a header that are listed. */
+const MAX_FAULTS = 10;
+
+/** Characters, a tab apart, that some systems end lines with and CSV does not: U+0085 (NEL), U+2028 … */
+const OTHER_LINE_ENDS = /[^\P{Cc}\t]|[\p{Zl}\p{Zp}]/u;
+
+/**
+ * Reads the line `sep=;` with which a file tells spreadsheets its delimiter.
+ *
+ * @returns Undefined for any other line.
+ * @throws InputError for a delimiter that is not supported.
+ */
+export function readSeparatorLine({ text }: CsvRow): string | undefined {
+  const [, separator] = /^"?sep=(.?)"?$/i.exec(text?.toString('utf8') ?? '') ?? [];
+  if (separator === undefined || DELIMITERS.includes(separator)) return separator;
+  throw new InputError('The line "sep=" names no supported delimiter: expected a comma, semicolon, tab or pipe (|).');
+}
 
 /**
  * Understands the row that names the columns.
  *
- * Its words are shown only where it is a header for sure, one that names a column that is needed: where the header is
- * missing, this is the first user, with the password.
+ * Errors repeat no word of it: where the header is missing, or the line ends are not understood, it holds a password.
  *
+ * @param separator What the file says about its delimiter, where it does.
  * @throws InputError
  */
-export function readCsvHeader({ text }: CsvRow): CsvHeader {
+export function readCsvHeader({ text }: CsvRow, separator: string | undefined): CsvHeader {
   if (!text || !isUtf8(text)) throw new InputError(`The header is not a line of UTF-8 text. ${KNOWN}`);
-  const readings = DELIMITERS.map((delimiter) => ({ delimiter, cells: cellsOf(text, delimiter) }));
-  const { delimiter, cells } = readings.find(({ cells }) => cells.some((cell) => fieldOf(cell) === 'name')) ?? {
-    delimiter: ',',
-    cells: readings[0]!.cells,
-  };
-  const columns = cells.map(fieldOf);
-  const isHeader = REQUIRED.some((name) => columns.includes(name));
+  const readings = (separator === undefined ? DELIMITERS : [separator]).map((delimiter) => {
+    const cells = cellsOf(text, delimiter);
+    return { delimiter, cells, columns: cells.map(fieldOf) };
+  });
+  const { delimiter, cells, columns } = readings.find(({ columns }) => columns.includes('name')) ?? readings[0]!;
   const faults = [
-    ...columns.flatMap((column, i) =>
-      column === undefined
-        ? [`column ${i + 1} is not a field of a user${isHeader ? ` (${shown(cells[i]!)})` : ''}`]
-        : [],
-    ),
-    ...columns.flatMap((column, i) =>
-      column !== undefined && columns.indexOf(column) < i ? [`column ${i + 1} is ${column} once more`] : [],
-    ),
-    ...REQUIRED.filter((name) => !columns.includes(name)).map((name) => `there is no column ${name}`),
+    ...REQUIRED_FIELDS.filter((name) => !columns.includes(name)).map((name) => `there is no column ${name}`),
+    ...cells.flatMap((cell, i) => (columns[i] === undefined && !isBlank(cell) ? [unknownColumn(cell, i)] : [])),
+    ...columns.flatMap((column, i) => {
+      const first = columns.indexOf(column);
+      return column !== undefined && first < i ? [`column ${i + 1} has the same name as column ${first + 1}`] : [];
+    }),
   ];
-  if (faults.length > 0) {
-    const found = isHeader ? ` Found: ${cells.map(shown).join(', ')}.` : '';
-    throw new InputError(`The header is not right: ${faults.join('; ')}.${found} ${KNOWN}`);
-  }
-  return { delimiter, columns: columns as string[] };
+  if (faults.length === 0) return { delimiter, columns };
+  const lineEnds = OTHER_LINE_ENDS.test(text.toString('utf8'))
+    ? ' It has a control character or a line separator in it; end lines with a line feed (LF), or CR LF.'
+    : '';
+  const more = faults.length > MAX_FAULTS ? `; and ${faults.length - MAX_FAULTS} more` : '';
+  throw new InputError(
+    `The header is not valid: ${faults.slice(0, MAX_FAULTS).join('; ')}${more}.${lineEnds} ${KNOWN}`,
+  );
+}
+
+function unknownColumn(cell: string, index: number): string {
+  const nearest = nearestField(cell.trim());
+  return `column ${index + 1} is not a field of a user${nearest === undefined ? '' : ` (did you mean ${nearest}?)`}`;
 }
 
 function cellsOf(text: Buffer, delimiter: string): string[] {
   try {
-    const rows: string[][] = parse(text, { delimiter, record_delimiter: ['\r\n', '\n'] });
+    const rows: string[][] = parse(text, { delimiter, record_delimiter: '\n' });
     return rows[0] ?? [];
   } catch {
     return [];
   }
 }
 
-function shown(cell: string): string {
-  return printable(cell.trim(), 40) || 'no name';
+export function isBlank(cell: string): boolean {
+  return cell.trim() === '';
 }
 
 function fieldOf(cell: string): string | undefined {

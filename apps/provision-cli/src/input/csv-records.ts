@@ -1,72 +1,152 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { type CsvHeader, readCsvHeader } from './csv-header.js';
+import { type CsvHeader, isBlank, readCsvHeader, readSeparatorLine } from './csv-header.js';
 import { csvRowsOf, type CsvRow } from './csv-rows.js';
-import type { BadRecord, RawRecord } from './input-record.js';
-import { FLAG_NAMES } from './user-fields.js';
+import { InputError } from './input-error.js';
+import type { BadRecord, RawRecord, RecordPlace } from './input-record.js';
 import type { Line } from './lines.js';
+import { FLAG_NAMES } from './user-fields.js';
 
 /**
- * Reads CSV (RFC 4180) whose first row names the columns. Line breaks may stand inside quotes; blank lines are passed
- * over. A row that cannot be read takes no other one with it.
+ * Reads CSV (RFC 4180) whose first row names the columns. Line breaks may stand inside quotes; blank lines, and rows
+ * whose cells are all blank, are passed over. A row that cannot be read takes no other one with it.
  *
- * @throws InputError for a header that cannot be understood.
+ * @throws InputError for a header that is missing or not valid.
  */
 export async function* csvRecords(
   groups: AsyncIterable<readonly Line[]>,
 ): AsyncGenerator<readonly (RawRecord | BadRecord)[]> {
   let header: CsvHeader | undefined;
+  let separator: string | undefined;
+  const seams = new Seams();
   for await (const rows of csvRowsOf(groups, () => header?.delimiter)) {
-    let toRead = rows;
-    if (!header && rows.length > 0) {
-      header = readCsvHeader(rows[0]!);
-      toRead = rows.slice(1);
+    if (header) yield seams.check(cellsOfRows(rows, header));
+    else {
+      const [row] = rows as [CsvRow];
+      const told = separator === undefined ? readSeparatorLine(row) : undefined;
+      if (told === undefined) header = readCsvHeader(row, separator);
+      else separator = told;
     }
-    if (header) yield recordsOf(toRead, header);
+  }
+  if (!header) throw new InputError('The input is empty: there is no header.');
+  yield seams.end();
+}
+
+/** A row as it was read. */
+interface ReadRow {
+  readonly row: CsvRow;
+  /** Undefined for a row whose cells are all blank. */
+  readonly record: RawRecord | BadRecord | undefined;
+  /** Whether it has a cell for each column. */
+  readonly isComplete: boolean;
+}
+
+/**
+ * Checks rows that are separated by a line break of another kind than the header's, such as a carriage return alone in a
+ * file of line feeds. Where both rows are complete, it is the end of a row. Where one is not, the line break belongs to a
+ * cell: the rows are pieces of one, and a piece that looks complete would be a user with half a password.
+ */
+class Seams {
+  /** The last row, while what follows decides about it. */
+  #held: ReadRow | undefined;
+
+  check(rows: readonly ReadRow[]): (RawRecord | BadRecord)[] {
+    const records: (RawRecord | BadRecord)[] = [];
+    for (let row of rows) {
+      if (this.#held) {
+        const isTorn = row.row.beginsOddly && !(row.isComplete && this.#held.isComplete);
+        if (isTorn) row = torn(row);
+        const { record } = isTorn ? torn(this.#held) : this.#held;
+        if (record) records.push(record);
+        this.#held = undefined;
+      }
+      if (row.row.endsOddly) this.#held = row;
+      else if (row.record) records.push(row.record);
+    }
+    return records;
+  }
+
+  end(): (RawRecord | BadRecord)[] {
+    return this.#held?.record ? [this.#held.record] : [];
   }
 }
 
-function recordsOf(rows: readonly CsvRow[], header: CsvHeader): (RawRecord | BadRecord)[] {
+function torn({ row }: ReadRow): ReadRow {
+  const fault =
+    "is not complete, or the row beside it is not, and the line break between them is not of the header's kind; put a cell with a line break in quotes";
+  return { row, record: { ...placeOf(row), fault }, isComplete: false };
+}
+
+function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
   // One call for many rows costs a tenth of a call for each. Where one of them is bad, each is read by itself.
-  const texts = rows.flatMap(({ text }) => (text && isUtf8(text) ? [text] : []));
-  const cells = texts.length === rows.length ? parseRows(Buffer.concat(texts), header) : undefined;
-  if (cells?.length === rows.length) return rows.map((row, i) => recordOf(row, cells[i]!, header));
+  const texts = rows.flatMap(({ text }) => (text && isUtf8(text) ? [text, LINE_FEED] : []));
+  const cells = texts.length === 2 * rows.length ? parseRows(Buffer.concat(texts), header) : undefined;
+  if (cells?.length === rows.length) return rows.map((row, i) => readRow(row, cells[i]!, header));
   return rows.map((row) => {
-    const { text, fault, ...place } = row;
-    if (!text) return { ...place, fault: fault ?? 'is not CSV' };
-    if (!isUtf8(text)) return { ...place, fault: 'is not UTF-8 text' };
-    const own = parseRows(text, header);
-    return own?.length === 1 ? recordOf(row, own[0]!, header) : { ...place, fault: 'has a quote where none can be' };
+    const bad = (fault: string) => ({
+      row,
+      record: { ...placeOf(row), fault, ...(row.maybeGood !== undefined && { maybeGood: row.maybeGood }) },
+      isComplete: false,
+    });
+    if (!row.text) return bad(row.fault ?? 'is not CSV');
+    if (!isUtf8(row.text)) return bad('is not UTF-8 text');
+    const own = parseRows(row.text, header);
+    return own?.length === 1 ? readRow(row, own[0]!, header) : bad('has a quote where none can be');
   });
 }
+
+const LINE_FEED = Buffer.from('\n');
 
 /** The cells of rows; undefined where they are not all CSV. */
 function parseRows(text: Buffer, { delimiter }: CsvHeader): string[][] | undefined {
   try {
-    return parse(text, { delimiter, record_delimiter: ['\r\n', '\n'], relax_column_count: true });
+    return parse(text, { delimiter, record_delimiter: '\n', relax_column_count: true });
   } catch {
     return undefined;
   }
 }
 
-function recordOf(
-  { text: _text, fault: _fault, ...place }: CsvRow,
-  cells: string[],
-  { columns }: CsvHeader,
-): RawRecord | BadRecord {
-  if (cells.length !== columns.length) {
-    // Nobody can tell which of these cells is the password.
-    return { ...place, fault: `has ${cells.length} columns; the header has ${columns.length}` };
-  }
-  const fields: Record<string, unknown> = {};
-  columns.forEach((column, i) => {
-    const cell = cells[i]!;
-    if (cell !== '') fields[column] = FLAG_NAMES.includes(column) ? flagOf(cell) : cell;
-  });
-  return { ...place, fields };
+function readRow(row: CsvRow, cells: string[], { columns }: CsvHeader): ReadRow {
+  const isComplete = cells.length === columns.length;
+  return {
+    row,
+    record: cells.every(isBlank) ? undefined : { ...placeOf(row), ...contentOf(cells, columns) },
+    isComplete,
+  };
 }
 
+/** Nobody can tell which cell of a bad row is the password, so the fault repeats none. */
+function contentOf(
+  cells: readonly string[],
+  columns: CsvHeader['columns'],
+): Pick<RawRecord, 'fields'> | Pick<BadRecord, 'fault'> {
+  if (cells.length !== columns.length) {
+    return {
+      fault: `has ${cells.length === 1 ? '1 column' : `${cells.length} columns`}; the header has ${columns.length}`,
+    };
+  }
+  const fields: Record<string, unknown> = {};
+  for (const [i, cell] of cells.entries()) {
+    const column = columns[i];
+    if (column === undefined && !isBlank(cell)) return { fault: `has a cell in column ${i + 1}, which has no name` };
+    if (column !== undefined && !isBlank(cell)) fields[column] = FLAG_NAMES.includes(column) ? flagOf(cell) : cell;
+  }
+  return { fields };
+}
+
+function placeOf({ line, lastLine, bytes }: CsvRow): RecordPlace {
+  return lastLine === undefined ? { line, bytes } : { line, lastLine, bytes };
+}
+
+/** What spreadsheets write for true and false, in the languages that have words of their own for them. */
+const TRUE_WORDS =
+  'TRUE WAHR VRAI VERO VERDADERO VERDADEIRO WAAR PRAWDA SANT SAND SANN TOSI PRAVDA IGAZ ADEVĂRAT ИСТИНА DOĞRU 1';
+const FALSE_WORDS = 'FALSE FALSCH FAUX FALSO ONWAAR FAŁSZ FALSKT FALSK USANN EPÄTOSI NEPRAVDA HAMIS FALS ЛОЖЬ YANLIŞ 0';
+const FLAGS = new Map([
+  ...TRUE_WORDS.split(' ').map((word) => [word, true] as const),
+  ...FALSE_WORDS.split(' ').map((word) => [word, false] as const),
+]);
+
 function flagOf(cell: string): unknown {
-  if (/^true$/i.test(cell)) return true;
-  return /^false$/i.test(cell) ? false : cell;
+  return FLAGS.get(cell.trim().normalize('NFC').toUpperCase()) ?? cell;
 }

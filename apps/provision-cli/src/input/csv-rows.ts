@@ -1,43 +1,51 @@
 import type { RecordPlace } from './input-record.js';
-import { type Line, MAX_LINE_BYTES } from './lines.js';
+import { type Line, type LineBreak, MAX_LINE_BYTES } from './lines.js';
 
 /** The lines that make up a row of CSV: several, where a line break stands inside quotes. */
 export interface CsvRow extends RecordPlace {
-  /** Undefined where it could not be put together, for the reason in `fault`. */
+  /** Without the line break at its end; undefined for a row that could not be put together, for the reason in `fault`. */
   readonly text?: Buffer;
   readonly fault?: string;
+  /** Lines behind a quote that is not closed: they may be rows of their own. */
+  readonly maybeGood?: number;
+  /** Whether it ends in a line break of another kind than the header does. */
+  readonly endsOddly: boolean;
+  /** Whether nothing but such a line break separates it from the row before. */
+  readonly beginsOddly: boolean;
 }
 
 const QUOTE = 0x22;
 
 /**
- * Puts lines together to rows.
+ * Puts lines together to rows, and leaves out blank ones.
  *
  * A quote that is never closed would take the rest of the input with it. It takes what is within the limit of a row, as
  * one bad row: what stands behind a quote may be a text, and no user is made of a text.
  *
- * @param delimiter Known once the header has been read; the header itself is one line.
+ * @param delimiter Undefined until the header has been read. Up to there each row is one line, in a group of its own.
  */
 export async function* csvRowsOf(
   groups: AsyncIterable<readonly Line[]>,
   delimiter: () => string | undefined,
 ): AsyncGenerator<readonly CsvRow[]> {
   const row = new UnfinishedRow();
-  let isHeader = true;
   for await (const lines of groups) {
     let rows: CsvRow[] = [];
     for (const line of lines) {
-      if (row.isEmpty && line.bytes && isBlank(line.bytes)) continue;
+      if (row.isEmpty && isBlank(line)) {
+        row.separate();
+        continue;
+      }
       const isContinuation = !row.isEmpty;
       row.add(line);
+      const separator = delimiter();
       if (row.isTooLong) rows.push(row.finishBad(tooLong(isContinuation)));
-      else if (!isHeader && endsInQuotes(line.bytes!, delimiter() ?? ',', isContinuation)) continue;
+      else if (separator !== undefined && endsInQuotes(line.bytes!, separator, isContinuation)) continue;
       else rows.push(row.finish());
-      if (isHeader) {
-        // Handed over by itself, so that the delimiter is known for the rows that follow.
+      if (separator === undefined) {
         yield rows;
         rows = [];
-        isHeader = false;
+        if (delimiter() !== undefined) row.expectLineBreak(line.lineBreak);
       }
     }
     if (rows.length > 0) yield rows;
@@ -48,6 +56,8 @@ export async function* csvRowsOf(
 class UnfinishedRow {
   #lines: Line[] = [];
   #length = 0;
+  #expected: LineBreak | undefined;
+  #beginsOddly = false;
 
   get isEmpty(): boolean {
     return this.#lines.length === 0;
@@ -57,26 +67,67 @@ class UnfinishedRow {
     return this.#length > MAX_LINE_BYTES;
   }
 
+  /** @param lineBreak That of the header: the one that is trusted to end a row. */
+  expectLineBreak(lineBreak: LineBreak): void {
+    this.#expected = lineBreak;
+    this.#beginsOddly = false;
+  }
+
+  /** A blank line stands between the rows. */
+  separate(): void {
+    this.#beginsOddly = false;
+  }
+
   add(line: Line): void {
     this.#lines.push(line);
     this.#length += line.length;
   }
 
   finish(): CsvRow {
-    const text = this.#lines.length === 1 ? this.#lines[0]!.bytes! : Buffer.concat(this.#lines.map((l) => l.bytes!));
+    const text = this.#text();
     return { ...this.#end(), text };
   }
 
   finishBad(fault: string): CsvRow {
-    return { ...this.#end(), fault };
+    const maybeGood = this.#lines.length - 1;
+    const { line, ...place } = this.#end();
+    if (maybeGood === 0) return { line, ...place, fault };
+    const behind =
+      maybeGood === 1 ? `line ${line + 1}, which stands` : `lines ${line + 1} to ${line + maybeGood}, which stand`;
+    return { line, ...place, fault: `${fault}; ${behind} behind it, may be good`, maybeGood };
   }
 
-  #end(): RecordPlace {
-    const [line, lastLine] = [this.#lines[0]!.number, this.#lines.at(-1)!.number];
-    const place = { line, ...(lastLine !== line && { lastLine }), bytes: this.#length };
+  #text(): Buffer {
+    const last = this.#lines.at(-1)!;
+    if (this.#lines.length === 1) return last.bytes!;
+    return Buffer.concat(
+      this.#lines.flatMap((line) => (line === last ? [line.bytes!] : [line.bytes!, Buffer.from(line.lineBreak)])),
+    );
+  }
+
+  #end() {
+    const [first, last] = [this.#lines[0]!, this.#lines.at(-1)!];
+    const endsOddly = this.#isOdd(last.lineBreak);
+    const place = {
+      line: first.number,
+      ...(last !== first && { lastLine: last.number }),
+      bytes: this.#length,
+      beginsOddly: this.#beginsOddly,
+      endsOddly,
+    };
     this.#lines = [];
     this.#length = 0;
+    this.#beginsOddly = endsOddly;
     return place;
+  }
+
+  /**
+   * A carriage return alone in a file of line feeds may be the end of a line, or a part of a cell. `\r\n` is no part of a
+   * cell that is not in quotes.
+   */
+  #isOdd(lineBreak: LineBreak): boolean {
+    const isSure = this.#expected === undefined || lineBreak === '' || lineBreak.length > 1;
+    return !isSure && lineBreak !== this.#expected;
   }
 }
 
@@ -107,6 +158,7 @@ function tooLong(isContinuation: boolean): string {
     : `is longer than ${MAX_LINE_BYTES} bytes`;
 }
 
-function isBlank(bytes: Buffer): boolean {
-  return bytes.length <= 2 && bytes.toString('latin1').trim() === '';
+/** Whether there is nothing but blanks in it. */
+function isBlank({ bytes }: Line): boolean {
+  return bytes !== undefined && bytes.every((byte) => byte === 0x20 || byte === 0x09);
 }

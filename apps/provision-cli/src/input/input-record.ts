@@ -17,10 +17,10 @@ export interface RawRecord extends RecordPlace {
 
 /** A record that cannot become a user. */
 export interface BadRecord extends RecordPlace {
-  /** Why, for people. Never holds a value of the record: it may be a password. */
+  /** Why, for people. Repeats nothing of the record: it may be a password. */
   readonly fault: string;
-  /** What may be shown of it. */
-  readonly shown?: Partial<UserFields>;
+  /** How many of its lines stand behind a quote that is not closed: they may be good. */
+  readonly maybeGood?: number;
 }
 
 /** A record that the service can be asked to make a user of. */
@@ -29,6 +29,11 @@ export interface UserRecord extends RecordPlace {
 }
 
 export type InputRecord = UserRecord | BadRecord;
+
+/** How many lines of the input a record takes. */
+export function linesOf({ line, lastLine = line }: RecordPlace): number {
+  return lastLine - line + 1;
+}
 
 export function isBad(record: RawRecord | InputRecord): record is BadRecord {
   return 'fault' in record;

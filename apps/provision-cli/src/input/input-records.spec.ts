@@ -75,12 +75,11 @@ describe('CSV', () => {
       'name,mail\nmary,mary@example.org\n"john,john@example.org\nevil,evil@example.org\n',
       [
         [2, mary],
-        [3, 'has a quote that is not closed'],
+        [3, 'has a quote that is not closed; line 4, which stands behind it, may be good'],
       ],
     ],
-    ['too few columns', 'name,mail\nmary\n', [[2, 'has 1 columns; the header has 2']]],
+    ['too few columns', 'name,mail\nmary\n', [[2, 'has 1 column; the header has 2']]],
     ['too many columns', 'name,mail\nmary,mary@example.org,x\n', [[2, 'has 3 columns; the header has 2']]],
-    ['nothing at all', '', []],
     ['a header alone', 'name,mail\n', []],
   ])('%s', async (_name, content, expected) => {
     expect(await inShort(content)).toEqual(expected);
@@ -99,7 +98,9 @@ describe('CSV', () => {
     const line = 'mary,mary@example.org\n';
     const records = await read(`name,mail\n"${line.repeat(10_000)}`, 'csv', 65_536);
     expect(records[0]).toMatchObject({ line: 2, lastLine: 2 + Math.floor(MAX_LINE_BYTES / line.length) });
-    expect(records[0]).toMatchObject({ fault: 'has a quote that is not closed within 65536 bytes' });
+    expect(records[0]).toMatchObject({
+      fault: expect.stringContaining('has a quote that is not closed within 65536 bytes'),
+    });
     expect(records.slice(1).every((record) => !isBad(record))).toBe(true);
     expect(records.at(-1)?.line).toBe(10_001);
   });
@@ -115,8 +116,7 @@ describe('CSV', () => {
   test.each([
     ['no name', 'mail,displayName\n', 'there is no column name'],
     ['a column that is not known', 'name,mail,passwort\n', 'column 3 is not a field of a user'],
-    ['a column twice', 'name,mail,Name\n', 'column 3 is name once more'],
-    ['UTF-16', Buffer.from('\ufeffname,mail\n', 'utf16le'), 'UTF-8'],
+    ['a column twice', 'name,mail,Name\n', 'column 3 has the same name as column 1'],
     ['a line without an end', 'x'.repeat(100_000), 'UTF-8'],
   ])('a header with %s cannot be imported', async (_name, content, words) => {
     await expect(read(content)).rejects.toThrow(words);
@@ -146,13 +146,15 @@ describe('CSV', () => {
 
   it('loses no good row to a bad one', async () => {
     const good = (i: number) => `user-${i},user-${i}@example.org,"a ""b"" c"`;
-    const bad = fc.constantFrom('x"y,z', '"x"y,z,a', 'x', 'a,b,c,d', 'user,no mail,', ',,');
+    const bad = fc.constantFrom('x"y,z', '"x"y,z,a', 'x', 'a,b,c,d', 'user,no mail,');
     const lines = fc.array(fc.option(bad, { nil: undefined }), { maxLength: 40 });
+    const lineBreak = fc.constantFrom('\n', '\r', '\r\n', '\r\r\n', '\n\n', '\n,,\n');
     await fc.assert(
-      fc.asyncProperty(lines, async (faults) => {
+      fc.asyncProperty(lines, lineBreak, fc.integer({ min: 1, max: 9 }), async (faults, end, chunkSize) => {
         const rows = faults.map((fault, i) => fault ?? good(i));
-        const records = await read(['name,mail,description', ...rows].join('\n'));
-        expect(records.map(({ line }) => line)).toEqual(rows.map((_, i) => i + 2));
+        const records = await read(['name,mail,description', ...rows].join(end), 'csv', chunkSize);
+        const step = end.startsWith('\n') ? end.split('\n').length - 1 : 1;
+        expect(records.map(({ line }) => line)).toEqual(rows.map((_, i) => (i + 1) * step + 1));
         expect(records.map((record) => isBad(record))).toEqual(faults.map((fault) => fault !== undefined));
       }),
     );
@@ -187,7 +189,7 @@ describe('NDJSON', () => {
     [
       'a member that is not known',
       '{"name":"mary","mail":"mary@example.org","isAdmin":true}',
-      [[1, expect.stringContaining('isAdmin')]],
+      [[1, 'has a member that is not a field of a user']],
     ],
   ])('%s', async (_name, content, expected) => {
     expect(await inShort(content)).toEqual(expected);
@@ -228,15 +230,17 @@ describe('a user', () => {
     );
   });
 
-  it('that is wrong shows what is known and not secret, and nothing else', () => {
-    const checked = checkUser({
-      name: 'a b',
-      password: 'S3cret',
-      Password: 'S3cret',
-      displayName: { text: 'S3cret' },
-      mail: 1,
+  it('that is wrong has a fault for each member, and no value or unknown name in it', () => {
+    const user = { mail: 's3cret one', displayName: { text: 's3cret' }, 's3cret!': 1, Password: 's3cret\r' };
+    expect(checkUser({ ...user, password: 's3cret\r', sendInvitation: 's3cret' })).toEqual({
+      fault: [
+        'name is missing',
+        'mail: must be a mail address',
+        'displayName: must be text',
+        'password: must have no line break or control character in it',
+        'sendInvitation: must be true or false',
+        'has 2 members that are not fields of a user (did you mean password?)',
+      ].join('; '),
     });
-    expect(checked).toMatchObject({ shown: { name: 'a b' } });
-    expect(JSON.stringify(checked)).not.toContain('S3cret');
   });
 });

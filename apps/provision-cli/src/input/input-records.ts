@@ -2,6 +2,7 @@ import { csvRecords } from './csv-records.js';
 import { type InputFormat, sniffFormat } from './input-format.js';
 import { type InputRecord, isBad, type RawRecord } from './input-record.js';
 import { readLines } from './lines.js';
+import { NameForms } from './name-forms.js';
 import { ndjsonRecords } from './ndjson-records.js';
 import { checkUser } from './user-fields.js';
 
@@ -15,13 +16,17 @@ export async function* inputRecords(
   source: AsyncIterable<Buffer>,
   format: InputFormat | undefined,
 ): AsyncGenerator<readonly InputRecord[]> {
-  const input = await sniffFormat(readLines(source));
-  const read = (format ?? input.format) === 'ndjson' ? ndjsonRecords : csvRecords;
+  const input = await sniffFormat(readLines(source), format);
+  const read = input.format === 'ndjson' ? ndjsonRecords : csvRecords;
+  const names = new NameForms();
   for await (const group of read(input.lines)) {
-    yield group.map((record) => (isBad(record) ? record : checked(record)));
+    yield group.map((record) => (isBad(record) ? record : checked(record, names)));
   }
 }
 
-function checked({ fields, ...place }: RawRecord): InputRecord {
-  return { ...place, ...checkUser(fields) };
+function checked({ fields, ...place }: RawRecord, names: NameForms): InputRecord {
+  const user = checkUser(fields);
+  const twin = names.add(fields, place.line);
+  if ('fault' in user || twin === undefined) return { ...place, ...user };
+  return { ...place, fault: `name is that of line ${twin} in another Unicode form (NFC, NFD): it is the same user` };
 }

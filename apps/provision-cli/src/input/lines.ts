@@ -1,41 +1,75 @@
-/** A line of the input, as it stands there. */
+/** A line of the input. */
 export interface Line {
-  /** Of this line, the first one being 1. */
+  /** The first line is 1. */
   readonly number: number;
-  /** With its line break; undefined for a line that is longer than lines may be, which is read and not kept. */
+  /** Without its line break; undefined for a line over the length limit, which is read and not kept. */
   readonly bytes: Buffer | undefined;
-  /** How much of the input it takes. */
+  readonly lineBreak: LineBreak;
+  /** How much of the input it takes, in bytes, with its line break. */
   readonly length: number;
 }
+
+/**
+ * What ends a line. Empty at the end of the input.
+ *
+ * `\r\r\n` is what Windows line breaks become when a tool converts them a second time.
+ */
+export type LineBreak = '\n' | '\r' | '\r\n' | '\r\r\n' | '';
 
 /** Longest line, and longest record, in bytes. A user with every field filled to its limit takes a tenth of it. */
 export const MAX_LINE_BYTES = 65_536;
 
 const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /**
- * Cuts bytes into lines, and holds no more than one unfinished line meanwhile, up to its limit.
+ * Cuts bytes into lines, whatever ends them, and holds no more than one unfinished line, up to its limit.
  *
- * Lines come in groups, as they come in: a step for each would cost more than the cutting.
+ * Lines come in groups, as they arrive: a step for each would cost more than the cutting.
  */
 export async function* readLines(
   source: AsyncIterable<Buffer>,
   maxBytes = MAX_LINE_BYTES,
 ): AsyncGenerator<readonly Line[]> {
   const line = new UnfinishedLine(maxBytes);
+  let held: Buffer = Buffer.alloc(0);
   for await (const chunk of source) {
-    const lines: Line[] = [];
-    let start = 0;
-    for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
-      line.add(chunk.subarray(start, end + 1));
-      lines.push(line.finish());
-      start = end + 1;
-    }
-    if (start < chunk.length) line.add(chunk.subarray(start));
+    const bytes = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
+    const { lines, rest } = cut(bytes, line);
+    held = rest;
     if (lines.length > 0) yield lines;
   }
-  if (line.length > 0) yield [line.finish()];
+  const lines = [...held].map(() => line.finish('\r'));
+  if (line.length > 0) lines.push(line.finish(''));
+  if (lines.length > 0) yield lines;
+}
+
+/** @returns The lines that end in these bytes, and the carriage returns at the end that more bytes may add to. */
+function cut(bytes: Buffer, line: UnfinishedLine): { lines: Line[]; rest: Buffer } {
+  const lines: Line[] = [];
+  let start = 0;
+  let [feed, carriage] = [bytes.indexOf(LINE_FEED), bytes.indexOf(CARRIAGE_RETURN)];
+  while (feed >= 0 || carriage >= 0) {
+    const end = feed < 0 || (carriage >= 0 && carriage < feed) ? carriage : feed;
+    const lineBreak = end === feed ? '\n' : lineBreakAt(bytes, end);
+    line.add(bytes.subarray(start, end));
+    if (lineBreak === undefined) return { lines, rest: bytes.subarray(end) };
+    lines.push(line.finish(lineBreak));
+    start = end + lineBreak.length;
+    if (feed >= 0 && feed < start) feed = bytes.indexOf(LINE_FEED, start);
+    if (carriage >= 0 && carriage < start) carriage = bytes.indexOf(CARRIAGE_RETURN, start);
+  }
+  line.add(bytes.subarray(start));
+  return { lines, rest: bytes.subarray(bytes.length) };
+}
+
+/** @returns Undefined where the bytes end before it can be told. */
+function lineBreakAt(bytes: Buffer, carriageReturn: number): LineBreak | undefined {
+  const [second, third] = bytes.subarray(carriageReturn + 1, carriageReturn + 3);
+  if (second === LINE_FEED) return '\r\n';
+  if (second === CARRIAGE_RETURN && third === LINE_FEED) return '\r\r\n';
+  return second === undefined || (second === CARRIAGE_RETURN && third === undefined) ? undefined : '\r';
 }
 
 class UnfinishedLine {
@@ -46,14 +80,20 @@ class UnfinishedLine {
   constructor(private readonly maxBytes: number) {}
 
   add(piece: Buffer): void {
+    if (piece.length === 0) return;
     this.length += piece.length;
     if (this.length <= this.maxBytes) this.#pieces.push(piece);
     else this.#pieces = [];
   }
 
-  finish(): Line {
+  finish(lineBreak: LineBreak): Line {
     const isKept = this.length <= this.maxBytes;
-    const line = { number: this.#number, bytes: isKept ? this.#bytes() : undefined, length: this.length };
+    const line = {
+      number: this.#number,
+      bytes: isKept ? this.#bytes() : undefined,
+      lineBreak,
+      length: this.length + lineBreak.length,
+    };
     this.#pieces = [];
     this.#number++;
     this.length = 0;

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { BadRecord, RawRecord } from './input-record.js';
 import { type Line, MAX_LINE_BYTES } from './lines.js';
 
-/** Reads lines that are a JSON object each (NDJSON). Blank lines are passed over. */
+/** Reads lines that are a JSON object each (NDJSON). Blank lines are passed over; a member that is null is left out. */
 export async function* ndjsonRecords(
   groups: AsyncIterable<readonly Line[]>,
 ): AsyncGenerator<readonly (RawRecord | BadRecord)[]> {
@@ -18,9 +18,11 @@ function recordOf({ number, bytes, length }: Line): RawRecord | BadRecord | unde
   const text = bytes.toString('utf8').trim();
   if (text === '') return undefined;
   try {
-    const fields: unknown = JSON.parse(text);
-    if (typeof fields === 'object' && fields !== null && !Array.isArray(fields)) return { ...place, fields };
-    return { ...place, fault: 'is not a JSON object' };
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      return { ...place, fault: 'is not a JSON object' };
+    }
+    return { ...place, fields: Object.fromEntries(Object.entries(value).filter(([, member]) => member !== null)) };
   } catch {
     // What JSON.parse says quotes the line.
     return { ...place, fault: 'is not JSON' };

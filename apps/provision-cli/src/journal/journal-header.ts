@@ -43,12 +43,20 @@ export function readHeader(entry: unknown): JournalHeader | undefined {
   return schema.safeParse(entry).data;
 }
 
-/** Why a journal is not that of an import; undefined where it is. */
-export async function subjectFault(header: JournalHeader, subject: ImportSubject): Promise<string | undefined> {
+/**
+ * Why a journal is not that of an import; undefined where it is.
+ *
+ * @param isEdited Whether the input may be another one than it was.
+ */
+export async function subjectFault(
+  header: JournalHeader,
+  subject: ImportSubject,
+  isEdited: boolean,
+): Promise<string | undefined> {
   const wanted = await makeHeader(header.runId, subject);
   if (header.service !== wanted.service) return `it is of an import into ${header.service}`;
   if (header.clientId !== wanted.clientId) return `it is of an import as ${header.clientId}`;
-  if (header.content === null && wanted.content === null) return undefined;
+  if (isEdited || (header.content === null && wanted.content === null)) return undefined;
   const isSame = header.content?.size === wanted.content?.size && header.content?.digest === wanted.content?.digest;
   return isSame ? undefined : 'the input is not what it was when the import was begun';
 }

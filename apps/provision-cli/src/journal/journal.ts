@@ -1,28 +1,30 @@
 import { randomBytes } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { truncate } from 'node:fs/promises';
 import { z } from 'zod';
 import { readLines } from '../input/lines.js';
-import { DoneLines, LINE_OUTCOMES, type LineOutcome } from './done-lines.js';
+import { type DoneLine, DoneLines, LINE_OUTCOMES, type LineOutcome } from './done-lines.js';
 import { DurableFile, replaceFile } from './durable-file.js';
 import { type ImportSubject, type JournalHeader, makeHeader, readHeader, subjectFault } from './journal-header.js';
 import { decodeJournalLine, encodeJournalLine } from './journal-line.js';
 import { errorOfPath, JournalError } from './journal-error.js';
 import { lockJournal } from './journal-lock.js';
 
-/** A line that is done, and the mark of what it said. */
-export interface DoneLine {
-  readonly line: number;
-  readonly outcome: LineOutcome;
-  readonly mark: number;
-}
-
-const lineAndMark = z.tuple([z.int().positive().max(1e9), z.int().min(0).max(0xffff_ffff)]);
+const lineNumber = z.int().positive().max(1e9);
+/** The line, its mark, and how many lines it takes where these are several. */
+const doneLine = z.tuple([lineNumber, z.int().min(0).max(0xffff_ffff), lineNumber.optional()]);
 const doneEntry = z.strictObject({
-  created: z.array(lineAndMark).optional(),
-  replayed: z.array(lineAndMark).optional(),
-  rejected: z.array(lineAndMark).optional(),
+  created: z.array(doneLine).optional(),
+  replayed: z.array(doneLine).optional(),
+  rejected: z.array(doneLine).optional(),
 });
+
+/** Whether there is a journal: an empty file, as `mktemp` makes it, is none yet. */
+export function isBegun(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const status = statSync(path);
+  return !status.isFile() || status.size > 0;
+}
 
 /** Longest line of a journal that is read, in bytes: far above what is written. */
 const MAX_JOURNAL_LINE_BYTES = 1_048_576;
@@ -45,20 +47,26 @@ export class Journal {
   /**
    * Opens the journal of an import, and begins one where there is none.
    *
+   * @param retriesRejected Whether the input may have been edited: its rejected lines were mended.
    * @throws {@link JournalError} where it is the journal of another import, is in use, is none, or cannot be written.
    */
-  static async open(path: string, subject: ImportSubject): Promise<Journal> {
+  static async open(path: string, subject: ImportSubject, retriesRejected: boolean): Promise<Journal> {
     const unlock = await lockJournal(path);
     try {
-      if (!existsSync(path)) {
+      if (!isBegun(path)) {
+        if (retriesRejected) {
+          throw new JournalError(`There is no journal ${path}: nothing was imported, and nothing rejected.`);
+        }
         const header = await makeHeader(randomBytes(16).toString('hex'), subject);
         await replaceFile(path, one(encodeJournalLine(header)));
       }
       const { header, done, goodBytes } = await readJournal(path);
-      const fault = await subjectFault(header, subject);
+      const fault = await subjectFault(header, subject, retriesRejected);
       if (fault !== undefined) {
+        const mended =
+          done.counts.rejected > 0 ? ' If you have mended rejected lines in it, add --retry-rejected.' : '';
         throw new JournalError(
-          `The journal ${path} does not go with this import: ${fault}. To begin a new import, name another journal (--journal) or delete this one; users that were made already will then be rejected as duplicates.`,
+          `The journal ${path} does not go with this import: ${fault}.${mended} To begin a new import, name another journal (--journal) or delete this one; users that were made already will then be rejected as duplicates.`,
         );
       }
       await truncate(path, goodBytes);
@@ -70,12 +78,14 @@ export class Journal {
   }
 
   /** Takes note of lines, durably. They count as done only when that has succeeded. */
-  async add(lines: readonly DoneLine[]): Promise<void> {
-    if (lines.length === 0) return;
-    const entry: Partial<Record<LineOutcome, [number, number][]>> = {};
-    for (const { line, outcome, mark } of lines) (entry[outcome] ??= []).push([line, mark]);
+  async add(done: readonly DoneLine[]): Promise<void> {
+    if (done.length === 0) return;
+    const entry: Partial<Record<LineOutcome, number[][]>> = {};
+    for (const { line, outcome, mark, lines } of done) {
+      (entry[outcome] ??= []).push([line, mark, ...(lines > 1 ? [lines] : [])]);
+    }
     await this.file.append(encodeJournalLine(entry));
-    for (const { line, outcome, mark } of lines) this.done.add(line, outcome, mark);
+    for (const line of done) this.done.add(line);
   }
 
   async close(): Promise<void> {
@@ -89,8 +99,8 @@ async function readJournal(path: string): Promise<{ header: JournalHeader; done:
   let header: JournalHeader | undefined;
   let goodBytes = 0;
   reading: for await (const lines of readLines(createReadStream(path), MAX_JOURNAL_LINE_BYTES)) {
-    for (const { bytes, length } of lines) {
-      const entry = bytes && decodeJournalLine(bytes.toString('utf8'));
+    for (const { bytes, lineBreak, length } of lines) {
+      const entry = bytes && decodeJournalLine(bytes.toString('utf8') + lineBreak);
       if (!header) {
         header = readHeader(entry);
         if (!header) break reading;
@@ -98,7 +108,7 @@ async function readJournal(path: string): Promise<{ header: JournalHeader; done:
         const parsed = doneEntry.safeParse(entry);
         if (!parsed.success) break reading;
         for (const outcome of LINE_OUTCOMES) {
-          for (const [line, mark] of parsed.data[outcome] ?? []) done.add(line, outcome, mark);
+          for (const [line, mark, lines = 1] of parsed.data[outcome] ?? []) done.add({ line, outcome, mark, lines });
         }
       }
       goodBytes += length;

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import type { ImportEvent } from '../import/import-event.js';
 import type { OutputStream } from './output-stream.js';
 import { jsonLine } from './printable.js';
@@ -6,8 +7,11 @@ import { Reporter } from './reporter.js';
 
 /** For machines: each event is a line of JSON on standard output. */
 export class JsonReporter extends Reporter {
-  constructor(private readonly output: OutputStream) {
-    super(1000);
+  constructor(
+    private readonly output: OutputStream,
+    clock: Clock,
+  ) {
+    super(clock, 1000);
   }
 
   emit(event: ImportEvent): void {

@@ -21,10 +21,7 @@ export class OutputStream {
   constructor(private readonly stream: Writable) {
     stream.on('drain', () => this.#release());
     // What is written from now on is for nobody.
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') this.#error ??= error;
-      this.#break();
-    });
+    stream.on('error', (error) => this.#fail(error));
     stream.on('close', () => this.#break());
   }
 
@@ -48,13 +45,22 @@ export class OutputStream {
     if (this.#isBroken) return;
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve);
-      this.stream.write('', () => resolve());
+      // An error comes here before it is an event of the stream.
+      this.stream.write('', (error) => {
+        if (error) this.#fail(error);
+        resolve();
+      });
     });
   }
 
   /** @throws {@link OutputError} where something could not be written, unless its reader has gone. */
   requireWritten(): void {
     if (this.#error) throw new OutputError(this.#error);
+  }
+
+  #fail(error: NodeJS.ErrnoException): void {
+    if (error.code !== 'EPIPE') this.#error ??= error;
+    this.#break();
   }
 
   #break(): void {

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import type { ImportEvent, ImportProgress } from '../import/import-event.js';
 import { ProgressMeter } from './progress-meter.js';
 import type { ProgressView } from './progress-text.js';
@@ -15,14 +16,17 @@ export abstract class Reporter {
   protected clear(): void {}
 
   /** @param intervalMs How often the progress is shown. */
-  constructor(private readonly intervalMs: number) {}
+  constructor(
+    private readonly clock: Clock,
+    private readonly intervalMs: number,
+  ) {}
 
   /** Shows the progress from now on, until {@link stop}. */
   follow(progress: () => ImportProgress, totalBytes: number | undefined): void {
     const meter = new ProgressMeter(totalBytes);
     const view = (): ProgressView => {
       const now = progress();
-      const nowMs = Date.now();
+      const nowMs = this.clock.nowMs();
       const lines = now.created + now.replayed + now.rejected;
       return { progress: now, pace: meter.measure(nowMs, lines, now.bytesDone), totalBytes, nowMs };
     };

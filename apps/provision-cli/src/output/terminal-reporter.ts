@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import type { OutputStream } from './output-stream.js';
 import { progressBar, type ProgressView } from './progress-text.js';
 import { TextReporter } from './text-reporter.js';
@@ -12,9 +13,10 @@ export class TerminalReporter extends TextReporter {
   constructor(
     output: OutputStream,
     log: OutputStream,
+    clock: Clock,
     private readonly terminal: { readonly columns: () => number; readonly colors: boolean },
   ) {
-    super(output, log, 100);
+    super(output, log, clock, 100);
   }
 
   protected override show(view: ProgressView): void {

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import type { ImportEvent } from '../import/import-event.js';
 import { eventText } from './event-text.js';
 import type { OutputStream } from './output-stream.js';
@@ -14,9 +15,10 @@ export class TextReporter extends Reporter {
   constructor(
     private readonly output: OutputStream,
     protected readonly log: OutputStream,
+    clock: Clock,
     intervalMs = 5000,
   ) {
-    super(intervalMs);
+    super(clock, intervalMs);
   }
 
   emit(event: ImportEvent): void {

@@ -4,6 +4,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { AxiosResponse } from 'axios';
 import { TokenUnavailableError } from 'nestjs-identity-m2m';
 import { readLines } from '../input/lines.js';
+import { type Mask, maskOf } from '../output/mask.js';
 import { printable } from '../output/printable.js';
 import type { UserFields } from '../input/user-fields.js';
 import { SETTINGS, type Settings } from '../settings/settings.js';
@@ -61,7 +62,7 @@ export class BatchEndpoint {
     try {
       const response = await this.#post(lines, silence.signal);
       silence.restart();
-      if (response.status !== 200) return await endOfRefusal(response);
+      if (response.status !== 200) return await endOfRefusal(response, maskOf(lines.map(({ user }) => user)));
       if (!isNdjson(response)) {
         throw new UnsuitableServiceError('The service answers a batch with something else. Check its address.');
       }
@@ -104,7 +105,7 @@ async function readAnswers(
     for (const { bytes } of lines) {
       const answer = readBatchAnswer(bytes?.toString('utf8') ?? '');
       if (!answer) return { kind: 'broken', reason: 'an answer that is cut or garbled', retryAfterMs: undefined };
-      if ('isLast' in answer) return endOf(answer);
+      if ('isLast' in answer) return endOf(answer, maskOf(sent.map(({ user }) => user)));
       const key = answer.key ?? sent[answer.line - 1]?.key;
       if (key !== undefined) answers.set(key, answer);
     }
@@ -112,20 +113,20 @@ async function readAnswers(
   return { kind: 'broken', reason: 'an answer without its end', retryAfterMs: undefined };
 }
 
-function endOf({ stopped }: LastLine): BatchEnd {
+function endOf({ stopped }: LastLine, mask: Mask): BatchEnd {
   if (!stopped) return { kind: 'complete' };
   const { message, retryAfterSeconds } = stopped;
   return {
     kind: 'later',
-    reason: `The service has stopped: ${printable(message)}`,
+    reason: `The service has stopped: ${printable(mask(message))}`,
     retryAfterMs: retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1000,
   };
 }
 
-async function endOfRefusal({ status, headers, data }: AxiosResponse<Readable>): Promise<BatchEnd> {
+async function endOfRefusal({ status, headers, data }: AxiosResponse<Readable>, mask: Mask): Promise<BatchEnd> {
   const body = await readError(data);
   if (status === 413) return { kind: 'too large' };
-  const error = errorOfAnswer(status, headers, body);
+  const error = errorOfAnswer(status, headers, body, mask);
   if (!(error instanceof ServiceUnreachableError)) throw error;
   const kind = SUSPICIOUS.has(status) ? 'broken' : 'later';
   return { kind, reason: error.message, retryAfterMs: error.retryAfterMs };

@@ -1,6 +1,8 @@
 import type { INestApplicationContext, LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { Settings } from '../settings/settings.js';
+import { partiesText } from '../output/event-text.js';
+import { partiesOf, type Settings } from '../settings/settings.js';
+import type { Surroundings } from '../surroundings.js';
 import { ClientModule } from './client.module.js';
 
 /**
@@ -23,6 +25,16 @@ export async function connected<Result>(
   } finally {
     await app.close();
   }
+}
+
+/** Does something in one call, after a line on standard error about who is called, and as whom. */
+export function connectedForOneCall<Result>(
+  settings: Settings,
+  { stderr }: Surroundings,
+  action: (app: INestApplicationContext) => Promise<Result>,
+): Promise<Result> {
+  stderr.write(`Calling ${partiesText(partiesOf(settings))}.\n`);
+  return connected(settings, action);
 }
 
 class WarningsOnly implements LoggerService {

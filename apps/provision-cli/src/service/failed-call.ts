@@ -1,6 +1,7 @@
 import { type AxiosResponseHeaders, isAxiosError, type RawAxiosResponseHeaders } from 'axios';
 import { ClientRejectedError, TokenRequestRejectedError, TokenUnavailableError } from 'nestjs-identity-m2m';
 import { z } from 'zod';
+import type { Mask } from '../output/mask.js';
 import { printable } from '../output/printable.js';
 import {
   NotAuthorisedError,
@@ -16,13 +17,19 @@ const problem = z.object({
   message: z.union([z.string(), z.array(z.string())]).optional(),
 });
 
+const asIs: Mask = (text) => text;
+
 /** Statuses that say nothing about the request itself: the same one may succeed later. */
 const PASSING = new Set([408, 429, 500, 502, 503, 504]);
 
-/** What an answer means that is no success. */
-export function errorOfAnswer(status: number, headers: Headers, body: unknown): Error {
+/**
+ * What an answer means that is no success.
+ *
+ * @param mask Takes values of the request out of the service's words.
+ */
+export function errorOfAnswer(status: number, headers: Headers, body: unknown, mask: Mask = asIs): Error {
   const { error, message } = problem.safeParse(body).data ?? {};
-  const words = message === undefined ? '' : `: ${printable([message].flat().join('; '))}`;
+  const words = message === undefined ? '' : `: ${printable(mask([message].flat().join('; ')))}`;
   if (status === 401 || status === 403) {
     return new NotAuthorisedError(
       `The service does not let this client do that (HTTP ${status}${challenge(headers)})${words}`,
@@ -39,14 +46,19 @@ export function errorOfAnswer(status: number, headers: Headers, body: unknown): 
       `What answers is not the user-provisioning service (HTTP ${status}). Check its address.`,
     );
   }
-  return new ServiceRefusalError(error ?? 'invalid', `The service refuses that (HTTP ${status})${words}`);
+  return new ServiceRefusalError(
+    printable(mask(error ?? 'invalid'), 64),
+    `The service refuses that (HTTP ${status})${words}`,
+  );
 }
 
 /**
  * What it means that there is no answer. The axios error itself goes no further: it holds the body of the call, and with
  * it passwords.
+ *
+ * @param mask Takes values of the request out of the service's words.
  */
-export function errorOfFailure(error: unknown): unknown {
+export function errorOfFailure(error: unknown, mask: Mask = asIs): unknown {
   if (error instanceof ClientRejectedError || error instanceof TokenRequestRejectedError) {
     return new NotAuthorisedError(error.message, { cause: error });
   }
@@ -55,7 +67,10 @@ export function errorOfFailure(error: unknown): unknown {
     return new ServiceUnreachableError(error.message, waitMs);
   }
   if (!isAxiosError(error)) return error;
-  if (error.response) return errorOfAnswer(error.response.status, error.response.headers, error.response.data);
+  if (error.response) {
+    const { status, headers, data } = error.response;
+    return errorOfAnswer(status, headers, data, mask);
+  }
   return new ServiceUnreachableError(`The service does not answer (${error.code ?? 'no connection'})`);
 }
 

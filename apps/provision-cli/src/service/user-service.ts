@@ -4,6 +4,7 @@ import { firstValueFrom, type Observable } from 'rxjs';
 import type { AxiosResponse } from 'axios';
 import { z } from 'zod';
 import type { UserFields } from '../input/user-fields.js';
+import { type Mask, maskOf } from '../output/mask.js';
 import { errorOfFailure } from './failed-call.js';
 import { UnsuitableServiceError } from './service-errors.js';
 
@@ -29,7 +30,8 @@ export class UserService {
 
   /** @param key Makes it safe to call this again with the same user. */
   async create(fields: UserFields, key: string): Promise<User> {
-    return userOf(await answerTo(this.http.post('/users', fields, { headers: { 'idempotency-key': key } })));
+    const call = this.http.post('/users', fields, { headers: { 'idempotency-key': key } });
+    return userOf(await answerTo(call, maskOf([{ password: fields.password }])));
   }
 
   async get(name: string): Promise<User> {
@@ -45,11 +47,11 @@ function pathOf(name: string): string {
   return `/users/${encodeURIComponent(name)}`;
 }
 
-async function answerTo(call: Observable<AxiosResponse<unknown>>): Promise<unknown> {
+async function answerTo(call: Observable<AxiosResponse<unknown>>, mask?: Mask): Promise<unknown> {
   try {
     return (await firstValueFrom(call)).data;
   } catch (error) {
-    throw errorOfFailure(error);
+    throw errorOfFailure(error, mask);
   }
 }
 

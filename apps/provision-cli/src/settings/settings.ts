@@ -1,5 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
+import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
+import { printable } from '../output/printable.js';
 import { SettingsError } from './settings-error.js';
 
 /** As whom the service is called, and where it is. */
@@ -7,6 +9,8 @@ export interface Settings {
   /** Address of the user-provisioning service, without a slash at its end. */
   readonly serviceUrl: string;
   readonly tenantUrl: string;
+  /** Whether no tenant is set, so that the sample system on this machine is called. */
+  readonly isSample: boolean;
   /** The application that issues tokens for the service. */
   readonly applicationId: string;
   readonly clientId: string;
@@ -14,6 +18,22 @@ export interface Settings {
   readonly scope: string;
   /** Longest silence of the service within a call, in milliseconds. */
   readonly timeoutMs: number;
+}
+
+/** Who is called, and as whom. */
+export interface Parties {
+  /** Address of the service. */
+  readonly service: string;
+  /** Address of the tenant that issues the tokens. */
+  readonly tenant: string;
+  /** Login name of the service user. */
+  readonly client: string;
+  /** Whether no tenant is set, so that the sample system on this machine is called. */
+  readonly sample: boolean;
+}
+
+export function partiesOf({ serviceUrl, tenantUrl, clientId, isSample }: Settings): Parties {
+  return { service: serviceUrl, tenant: tenantUrl, client: clientId, sample: isSample };
 }
 
 /** Under which the settings are injected. */
@@ -59,6 +79,7 @@ export function readSettings(environment: Environment, options: ConnectionOption
   const given = settingsFrom(environment, options);
   const result = schema.safeParse(given);
   const faults = [
+    ...unknownVariables(environment),
     ...(result.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
     ...secretFaults(given),
   ];
@@ -67,6 +88,7 @@ export function readSettings(environment: Environment, options: ConnectionOption
   return {
     serviceUrl: settings.PROVISION_SERVICE_URL.replace(/\/+$/, ''),
     tenantUrl: settings.PROVISION_TENANT_URL,
+    isSample: !environment.PROVISION_TENANT_URL && !options.tenantUrl,
     applicationId: settings.PROVISION_APPLICATION_ID,
     clientId: settings.PROVISION_CLIENT_ID,
     clientSecret:
@@ -92,6 +114,28 @@ function settingsFrom(environment: Environment, options: ConnectionOptions): Env
   const { PROVISION_CLIENT_SECRET, ...development } = DEVELOPMENT;
   const needsSecret = given.PROVISION_CLIENT_SECRET_FILE === undefined;
   return { ...development, ...(needsSecret && { PROVISION_CLIENT_SECRET }), ...given };
+}
+
+const VARIABLES: readonly string[] = [
+  ...Object.keys(schema.shape),
+  'PROVISION_CLIENT_SECRET',
+  'PROVISION_CLIENT_SECRET_FILE',
+];
+
+/** What Kubernetes sets in each container for a service that is named `provision`, or `provision-` something. */
+const KUBERNETES = /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
+
+/** A variable that is misspelt would leave its default in force. */
+function unknownVariables(environment: Environment): string[] {
+  return Object.keys(notBlank(environment)).flatMap((name) => {
+    if (VARIABLES.includes(name) || KUBERNETES.test(name)) return [];
+    const capitals = name.toUpperCase();
+    const nearest = closest(capitals, [...VARIABLES]);
+    const edits = distance(capitals, nearest);
+    if (edits > 2 && !/^PROVISION(?:ING)?_/.test(capitals)) return [];
+    const meant = edits <= 4 ? `did you mean ${nearest}?` : `known are ${VARIABLES.join(', ')}`;
+    return [`${printable(name, 64)}: unknown variable; ${meant}`];
+  });
 }
 
 /** An empty variable, as a line left blank in an .env file makes it, is one that is not set. */

@@ -11,12 +11,17 @@ export class CommandProcess {
   /** The exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
+  /** @param stdout Where standard output goes; by default it is kept. */
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    stdout: 'pipe' | number = 'pipe',
+  ) {
     this.process = spawn(process.execPath, [MAIN, ...args], {
       env: { PATH: process.env.PATH, ...environment },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', stdout, 'pipe'],
     });
-    this.process.stdout!.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    this.process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
     this.process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     this.ended = new Promise((resolve) => {
       this.process.once('close', (code, signal) => resolve(code ?? signal!));

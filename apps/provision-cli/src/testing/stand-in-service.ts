@@ -17,11 +17,15 @@ interface Problem {
 /** What goes wrong at the stand-in. Each function is asked anew each time. */
 export interface StandInFaults {
   /** Answers a whole batch with this status, before anything of it is done. */
-  status?: (batch: number) => { readonly status: number; readonly retryAfter?: string } | undefined;
+  status?: (
+    batch: number,
+  ) => { readonly status: number; readonly retryAfter?: string; readonly message?: string } | undefined;
   /** Answers no more than so many lines of a batch, and ends the connection in the middle of the next. */
   cutAfter?: (batch: number) => number | undefined;
   /** Ends an answer in good order, but without its last line. */
   withoutSummary?: (batch: number) => boolean;
+  /** Does all that a batch asks for, and breaks off without a word of answer. */
+  withoutAnswers?: (batch: number) => boolean;
   /** Stops in good order after so many lines. */
   stopAfter?: (batch: number) => number | undefined;
   reject?: (user: StandInUser) => Problem | undefined;
@@ -46,6 +50,8 @@ export class StandInService {
   faults: StandInFaults = {};
   /** How many times each name was made. */
   readonly made = new Map<string, number>();
+  /** Every user that it was asked for, as often as it was. */
+  asked: StandInUser[] = [];
   batches = 0;
   /** Most batches that were under way at once. */
   mostAtOnce = 0;
@@ -96,7 +102,7 @@ export class StandInService {
     if (this.faults.hang) return;
     if (request.method === 'POST' && request.url === '/users/batch') return this.#answerBatch(request, response);
     const fault = this.faults.status?.(0);
-    if (fault) return refuse(response, fault.status, fault.retryAfter);
+    if (fault) return refuse(response, fault);
     if (request.method === 'POST' && request.url === '/users') return this.#createOne(request, response);
     if (name !== undefined && this.made.has(name)) {
       if (request.method === 'DELETE') {
@@ -104,7 +110,7 @@ export class StandInService {
         response.writeHead(204).end();
         return;
       }
-      return json(response, 200, { id: `id-${name}`, name, mail: null, displayName: null, state: 'None' });
+      return json(response, 200, { id: 'id-0', name, mail: null, displayName: null, state: 'None' });
     }
     json(response, 404, { statusCode: 404, error: 'not_found', message: `There is no user named ${name}.` });
   }
@@ -113,6 +119,7 @@ export class StandInService {
     let text = '';
     for await (const chunk of request) text += String(chunk);
     const user = JSON.parse(text) as StandInUser;
+    this.asked.push(user);
     const problem = this.faults.reject?.(user);
     if (problem) return json(response, 409, { statusCode: 409, error: problem.code, message: problem.message });
     const { id } = this.#make(String(request.headers['idempotency-key']), user);
@@ -125,11 +132,11 @@ export class StandInService {
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#atOnce);
     response.once('close', () => this.#atOnce--);
     const fault = this.faults.status?.(batch);
-    if (fault) return refuse(response, fault.status, fault.retryAfter);
+    if (fault) return refuse(response, fault);
 
     const lines: { key: string; user: StandInUser }[] = [];
     for await (const line of createInterface({ input: request })) lines.push(JSON.parse(line));
-    if (lines.length > (this.faults.maxLines ?? Infinity)) return refuse(response, 413);
+    if (lines.length > (this.faults.maxLines ?? Infinity)) return refuse(response, { status: 413 });
 
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     const cutAfter = this.faults.cutAfter?.(batch);
@@ -153,14 +160,17 @@ export class StandInService {
       const answer = this.#outcome(key, user);
       summary.lines++;
       summary[answer.status]++;
+      if (this.faults.withoutAnswers?.(batch)) continue;
       response.write(`${JSON.stringify({ key, line: lines.length - summary.lines + 1, ...answer })}\n`);
     }
+    if (this.faults.withoutAnswers?.(batch)) return void response.destroy();
     if (this.faults.withoutSummary?.(batch)) return void response.end();
     const stopped = summary.lines < lines.length && { code: 'shutting_down', message: 'This service is ending.' };
     response.end(`${JSON.stringify({ summary, ...(stopped && { stopped }) })}\n`);
   }
 
   #outcome(key: string, user: StandInUser) {
+    this.asked.push(user);
     const rejected = this.faults.reject?.(user);
     if (rejected) return { status: 'rejected' as const, error: rejected };
     const failed = this.faults.fail?.(user);
@@ -178,7 +188,7 @@ export class StandInService {
       this.replays++;
       return { id: known, replayed: true };
     }
-    const id = `id-${name}`;
+    const id = `id-${this.#keys.size + 1}`;
     this.#keys.set(key, id);
     this.made.set(name, (this.made.get(name) ?? 0) + 1);
     return { id, replayed: false };
@@ -189,8 +199,11 @@ function json(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
 
-function refuse(response: ServerResponse, status: number, retryAfter?: string): void {
+function refuse(
+  response: ServerResponse,
+  { status, retryAfter, message = 'Come again later.' }: NonNullable<ReturnType<NonNullable<StandInFaults['status']>>>,
+): void {
   response
     .writeHead(status, { 'content-type': 'application/json', ...(retryAfter && { 'retry-after': retryAfter }) })
-    .end(JSON.stringify({ statusCode: status, error: 'busy', message: 'Come again later.' }));
+    .end(JSON.stringify({ statusCode: status, error: 'busy', message }));
 }
