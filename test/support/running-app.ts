@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
@@ -7,6 +7,11 @@ const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.met
 /** For the environment of an app: what makes it tell its live memory. */
 export const TELLS_LIVE_MEMORY = {
   NODE_OPTIONS: `--import=${new URL('child/tells-live-memory.mjs', import.meta.url).href}`,
+};
+
+/** For the environment of an app: what lets its clock be set. */
+export const SETTABLE_CLOCK = {
+  NODE_OPTIONS: `--import=${new URL('child/settable-clock.mjs', import.meta.url).href}`,
 };
 
 /** Root without what exempts it from permissions, by a program that Linux comes with. */
@@ -67,6 +72,33 @@ export class RunningApp {
     this.child.send('live-memory');
     const [{ bytes }] = (await once(this.child, 'message')) as [{ bytes: number }];
     return bytes;
+  }
+
+  /**
+   * Sets the clock of an app that was started with `SETTABLE_CLOCK` in its environment.
+   *
+   * @param differenceMs To the clock of this machine.
+   */
+  async setClock(differenceMs: number): Promise<void> {
+    this.child.send({ setClockMs: differenceMs });
+    await once(this.child, 'message');
+  }
+
+  /**
+   * Lets no file of the app grow beyond this size, as a full disk would, by a program that Linux comes with; undefined ends
+   * that.
+   */
+  limitFiles(bytes: number | undefined): void {
+    execFileSync('prlimit', ['--pid', `${this.child.pid}`, `--fsize=${bytes ?? 'unlimited'}:unlimited`]);
+  }
+
+  /** Stops all that the app does, until {@link thaw}. */
+  freeze(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child.kill('SIGCONT');
   }
 
   /** Ends it without giving it a chance to do anything about it. */

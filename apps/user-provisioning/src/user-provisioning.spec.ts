@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, get, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +9,16 @@ import { Controller, Get, type INestApplication } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
-import { ClassicLevel } from 'classic-level';
 import { type Clock, M2M_CLOCK, TokenProvider } from 'nestjs-identity-m2m';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
+import { serveApiDocumentation } from './api-documentation.js';
 import { AppModule } from './app.module.js';
 import { TenantRefusalError } from './directory/tenant-errors.js';
 import { ProblemFilter } from './errors/problem.filter.js';
+import { EmbeddedStore } from './idempotency/embedded-store.js';
+import { IdempotencyLedger } from './idempotency/idempotency-ledger.js';
 import { readSettings } from './settings/settings.js';
+import { newUser as newUserSchema, userName } from './users/user.schema.js';
 
 const PROVISIONING = {
   TENANT_CLIENT_ID: 'svc-provisioning@acme.example',
@@ -80,6 +83,7 @@ async function start(environment: Record<string, string> = {}, beforeBoot = () =
     .compile();
   const app: INestApplication = module.createNestApplication();
   app.useLogger(false);
+  serveApiDocumentation(app, 'curl …');
   await app.listen(0, '127.0.0.1');
   closing.push(() => app.close());
   const url = await app.getUrl();
@@ -113,7 +117,7 @@ describe('users', () => {
     const created = await call('POST', '/users', body);
     expect(created).toMatchObject({
       status: 201,
-      body: { name: body.name, mail: body.mail, displayName: body.displayName },
+      body: { name: `${body.name}@acme.example`, mail: body.mail, displayName: body.displayName },
     });
     const shown = await call('GET', `/users/${body.name}`);
     expect(shown).toMatchObject({
@@ -124,6 +128,37 @@ describe('users', () => {
     expect(changed).toMatchObject({ status: 200, body: { displayName: 'Another', mail: body.mail } });
     expect((await call('DELETE', `/users/${body.name}`)).status).toBe(204);
     expect((await call('GET', `/users/${body.name}`)).status).toBe(404);
+  });
+
+  it('app-8: have one name in every answer: the one that the tenant keeps, with its suffix', async () => {
+    const { call } = await start();
+    const plain = newUser();
+    const capital = newUser({ name: `Mary.${plain.name}` });
+    const full = newUser({ name: `${plain.name}-x@acme.example` });
+    const keyed = newUser();
+    const headers = { 'idempotency-key': `key-${keyed.name}` };
+    for (const [body, more] of [[plain], [capital], [full], [keyed, headers], [keyed, headers]] as const) {
+      const created = await call('POST', '/users', body, more);
+      expect(created.status).toBe(201);
+      const shown = await call('GET', `/users/${body.name}`);
+      expect(shown.body).toEqual(created.body);
+      expect(shown.body.name).toMatch(/^[^A-Z]+@acme\.example$/);
+      const changed = await call('PATCH', `/users/${body.name}`, { displayName: body.displayName });
+      expect(changed.body).toEqual(created.body);
+    }
+  });
+
+  it('app-8: are named as they were asked for where the tenant cannot be asked for its suffix', async () => {
+    const { call } = await start();
+    const body = newUser();
+    tenant.switches.change({ faults: { api: { slowMs: 30 } } });
+    const pending = call('POST', '/users', body);
+    while (usersNamed(body.name).length === 0) await new Promise(setImmediate);
+    tenant.switches.change({ faults: { api: { outage: 'refuse' } } });
+    expect(await pending).toMatchObject({ status: 201, body: { name: body.name } });
+    tenant.switches.reset();
+    const next = newUser();
+    expect((await call('POST', '/users', next)).body.name).toBe(`${next.name}@acme.example`);
   });
 
   it('are made without a surprise: nothing is left to the tenant’s defaults', async () => {
@@ -419,30 +454,201 @@ describe('a user whose making is in doubt', () => {
   });
 });
 
+describe('the header Idempotency-Key', () => {
+  it.each<[string, string, number]>([
+    ['in quotes', '"8e03978e-40d5-43dd-bc93-6894a57f9324"', 201],
+    ['with blanks around', '  "8e03978e-40d5-43dd-bc93-6894a57f9324"\t', 201],
+    ['of one quote', '"8e03978e', 400],
+    ['of quotes within quotes', '"8e0"3978"', 400],
+    ['of a blank within quotes', '"a b"', 400],
+    ['of two keys', '"a", "b"', 400],
+    ['of quotes alone', '""', 400],
+    ['that is empty', '', 400],
+    ['that is too long within quotes', `"${'k'.repeat(129)}"`, 400],
+    ['that is as long as it may be', `"${'k'.repeat(128)}"`, 201],
+  ])('in-S5: %s', async (_name, header, status) => {
+    const { call } = await start({ DATA_DIR: mkdtempSync(join(dataDir, 'key-')) });
+    const body = newUser();
+    const first = await call('POST', '/users', body, { 'idempotency-key': header });
+    expect(first.status).toBe(status);
+    if (status !== 201) return;
+    // The same key without its quotes is the same.
+    const again = await call('POST', '/users', body, { 'idempotency-key': header.trim().slice(1, -1) });
+    expect(again).toMatchObject({ status: 201, body: { id: first.body.id } });
+    expect(usersNamed(body.name)).toHaveLength(1);
+  });
+});
+
 describe('a store of requests', () => {
-  it.each(['no JSON', '{"digest":1}', 'an outcome that is none'])(
-    'that is damaged gives 503 with Retry-After, and nobody is made: %s',
-    async (damage) => {
-      const DATA_DIR = mkdtempSync(join(dataDir, 'damaged-'));
-      const first = await start({ DATA_DIR });
-      const [body, key] = [newUser(), { 'idempotency-key': 'damaged' }];
-      expect((await first.call('POST', '/users', body, key)).status).toBe(201);
-      await first.app.close();
-      const db = new ClassicLevel(DATA_DIR);
-      const range = { gt: 'request!', lt: 'request!~' };
-      for await (const [name, value] of db.iterator(range)) {
-        const other = JSON.stringify({ ...(JSON.parse(value) as object), outcome: { id: 7 } });
-        await db.put(name, damage === 'an outcome that is none' ? other : damage);
-      }
-      await db.close();
-      const { call } = await start({ DATA_DIR });
-      tenant.resetStatistics();
-      const response = await call('POST', '/users', body, key);
-      expect(response).toMatchObject({ status: 503, body: { error: 'store_unavailable' } });
-      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
-      expect(tenant.statistics().apiCalls).toEqual({});
-    },
-  );
+  it('app-2: of one flipped bit is refused at the start, with what to do', async () => {
+    const DATA_DIR = mkdtempSync(join(dataDir, 'flipped-'));
+    const first = await start({ DATA_DIR });
+    const [body, key] = [newUser(), { 'idempotency-key': 'flipped' }];
+    expect((await first.call('POST', '/users', body, key)).status).toBe(201);
+    await first.app.close();
+    const file = join(
+      DATA_DIR,
+      readdirSync(DATA_DIR).find((name) => name.endsWith('.sqlite'))!,
+    );
+    const bytes = readFileSync(file);
+    const id = Buffer.from(usersNamed(body.name)[0]!.uuid);
+    bytes[bytes.indexOf(id) + 3]! ^= 1;
+    writeFileSync(file, bytes);
+    const starting = start({ DATA_DIR });
+    await expect(starting).rejects.toThrow(
+      /flipped-\w+ are damaged \(wrong checksum of note 1\)\. Put back a backup.*move it away/,
+    );
+    expect(bytes.indexOf(id)).toBe(-1);
+  });
+
+  it('with an outcome that this version does not know gives 503 with Retry-After, and nobody is made', async () => {
+    const DATA_DIR = mkdtempSync(join(dataDir, 'foreign-'));
+    const body = newUser();
+    const store = await EmbeddedStore.open(DATA_DIR, { keepMs: 1e9, maxKeys: 1e6 });
+    await new IdempotencyLedger(store, tenant.url).outcomeOf({
+      clientId: 'svc-cli@acme.example',
+      key: 'foreign',
+      content: { open: newUserSchema.parse(body), secret: undefined },
+      startedAt: 1,
+      carryOut: async () => ({ id: 7 }),
+      isInDoubt: () => true,
+    });
+    await store.close();
+    const { call } = await start({ DATA_DIR });
+    tenant.resetStatistics();
+    const response = await call('POST', '/users', body, { 'idempotency-key': 'foreign' });
+    expect(response).toMatchObject({ status: 503, body: { error: 'store_unavailable' } });
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(tenant.statistics().apiCalls).toEqual({});
+  });
+
+  it('of version 0.1.0 is refused at the start: its notes would be forgotten without a word', async () => {
+    const DATA_DIR = mkdtempSync(join(dataDir, 'old-'));
+    for (const file of ['CURRENT', 'LOCK', '000005.log']) writeFileSync(join(DATA_DIR, file), '');
+    await expect(start({ DATA_DIR })).rejects.toThrow(
+      /old-\w+ has notes of version 0\.1\.0.*Set DATA_DIR to another folder/,
+    );
+  });
+});
+
+describe('a request with a time of its own', () => {
+  const at = (ms: number) => new Date(ms).toISOString();
+  const createdAt = (name: string) => usersNamed(name)[0]!.createdAt;
+
+  it('app-3: deletes nobody who was made after it', async () => {
+    const { call } = await start();
+    const { name } = newUser();
+    await call('POST', '/users', { name, mail: 'a@example.org' });
+    const late = await call('DELETE', `/users/${name}`, undefined, { 'request-time': at(createdAt(name) - 1) });
+    expect(late).toMatchObject({ status: 412, body: { error: 'request_time' } });
+    expect(usersNamed(name)).toHaveLength(1);
+    // The answer has the time that this request would have to have.
+    const again = await call('DELETE', `/users/${name}`, undefined, { 'request-time': String(late.body.tenantTime) });
+    expect(again.status).toBe(204);
+    expect(usersNamed(name)).toEqual([]);
+  });
+
+  it('app-3: is refused after it has expired, and from a clock that is ahead, with the right time', async () => {
+    const { call } = await start();
+    const body = newUser();
+    await call('GET', '/users/svc-cli');
+    const expired = { 'request-expires': at(Date.now() - 3000) };
+    expect(await call('POST', '/users', body, expired)).toMatchObject({ status: 412, body: { error: 'request_time' } });
+    const keyed = { ...expired, 'idempotency-key': `key-${body.name}` };
+    expect((await call('POST', '/users', body, keyed)).status).toBe(412);
+    expect(usersNamed(body.name)).toEqual([]);
+    // Nothing was carried out, and that is known: the key may be used again.
+    expect((await call('POST', '/users', body, { 'idempotency-key': `key-${body.name}` })).status).toBe(201);
+    for (const headers of [expired, { 'request-time': at(Date.now() + 60_000) }]) {
+      const { status, body: problem } = await call('DELETE', `/users/${body.name}`, undefined, headers);
+      expect(status).toBe(412);
+      expect(Math.abs(Date.parse(String(problem.tenantTime)) - Date.now())).toBeLessThan(5000);
+    }
+    expect(usersNamed(body.name)).toHaveLength(1);
+  });
+
+  it('app-3: that is no time is refused with 400', async () => {
+    const { call } = await start();
+    expect((await call('DELETE', '/users/a', undefined, { 'request-time': 'soon' })).status).toBe(400);
+    expect((await call('POST', '/users', newUser(), { 'request-expires': '2026' })).status).toBe(400);
+  });
+});
+
+describe('the API documentation', () => {
+  interface Operation {
+    readonly responses: Readonly<Record<string, unknown>>;
+    readonly security?: unknown;
+  }
+  interface Document {
+    readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  }
+  const document = async () => {
+    const { url } = await start();
+    return (await (await fetch(`${url}/docs-json`)).json()) as Document;
+  };
+
+  it('app-8: has the errors of every operation, 401 and 403 among them', async () => {
+    const { paths } = await document();
+    const statuses = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(
+        ([method, { responses }]) => `${method} ${path} ${Object.keys(responses).join(' ')}`,
+      ),
+    );
+    expect(statuses.toSorted()).toEqual([
+      'delete /users/{name} 204 400 401 403 404 412 422 502 503',
+      'get /status 200',
+      'get /users/{name} 200 400 401 403 404 502 503',
+      'patch /users/{name} 200 400 401 403 404 415 422 502 503',
+      'post /users 201 400 401 403 409 412 415 422 502 503',
+      'post /users/batch 200 401 403 413 415 429 502 503',
+    ]);
+  });
+
+  it('app-6: has patterns that mean the same with the flag u and without it, as Swagger UI compiles them', async () => {
+    const patterns = [...JSON.stringify(await document()).matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)].map(
+      ([, text]) => JSON.parse(text!) as string,
+    );
+    expect(patterns.length).toBeGreaterThan(3);
+    const names = [
+      'p',
+      'C',
+      'peter',
+      'Claire.Cole',
+      '{brace}',
+      'p{C}',
+      'jörg',
+      '吉野',
+      '\u{20bb7}野',
+      '\u{1f600}',
+      'a@b',
+      'a@b@c',
+    ];
+    const unfit = [
+      '',
+      '.',
+      '..',
+      'a b',
+      'a/b',
+      'a"b',
+      'a\u0000',
+      'a\u200b',
+      'a\u202eb',
+      '\ue000',
+      '\ud800',
+      '\udc00',
+      'a\u{e0041}',
+    ];
+    const everyCharacter = Array.from({ length: 0x11_0000 / 7 }, (_, i) => `x${String.fromCodePoint(i * 7)}`);
+    const samples = [...names, ...unfit, '+49 30 1234', 'mary@example.org', ...everyCharacter];
+    for (const pattern of new Set(patterns)) {
+      const [bare, unicode] = [new RegExp(pattern), new RegExp(pattern, 'u')];
+      expect(samples.filter((text) => bare.test(text) !== unicode.test(text))).toEqual([]);
+    }
+    const { pattern } = userName.toJSONSchema() as { pattern: string };
+    expect(patterns).toContain(pattern);
+    expect(names.filter((name) => new RegExp(pattern).test(name))).toEqual(names.filter((name) => name !== 'a@b@c'));
+    expect(unfit.filter((name) => new RegExp(pattern).test(name) || userName.safeParse(name).success)).toEqual([]);
+  });
 });
 
 describe('a caller', () => {

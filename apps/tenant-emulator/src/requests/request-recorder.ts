@@ -31,6 +31,8 @@ export class RequestRecorder {
     request.record = record;
     this.statistics.countArrival(part, path);
     response.setHeader('X-CFY-TX-ID', record.transactionId);
+    // Node.js would take the time from the clock of this machine.
+    response.setHeader('Date', new Date(at).toUTCString());
     response.once('close', () => {
       const answered = response.writableFinished && !request.errored;
       record.finish(answered ? response.statusCode : undefined);

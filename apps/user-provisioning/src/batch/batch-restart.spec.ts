@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
-import { RunningApp, TELLS_LIVE_MEMORY } from '../../../../test/support/running-app.js';
+import { RunningApp, SETTABLE_CLOCK, TELLS_LIVE_MEMORY } from '../../../../test/support/running-app.js';
 import { type AskedUser, BatchClient, sendBatch } from '../testing/batch-client.js';
 import { redisForTests } from '../testing/redis-for-tests.js';
 import { callerToken, serviceEnvironment, usersByName } from '../testing/sample-tenant.js';
@@ -126,6 +126,83 @@ describe('a restart in the middle of a batch', () => {
     const rest = await sendBatch(second.url, token, asked.slice(nextLine - 1));
     expect(rest.summary).toMatchObject({ created: 300 - (nextLine - 1), replayed: 0 });
     expectEachMadeOnce(asked, [...stopped.answers, ...rest.answers]);
+  });
+});
+
+/** The service in a process of its own, and requests with a key. */
+async function startWithKeys(environment: Record<string, string>) {
+  const { service, url } = await start(environment);
+  const call = async (method: string, path: string, more: { body?: unknown; key?: string } = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/json',
+        ...(more.key !== undefined && { 'idempotency-key': more.key }),
+      },
+      ...(more.body !== undefined && { body: JSON.stringify(more.body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (text && JSON.parse(text)) as Record<string, unknown>,
+    };
+  };
+  const create = ({ key, user }: AskedUser) => call('POST', '/users', { body: user, key });
+  return { service, call, create };
+}
+
+describe('a clock that is set back', () => {
+  it('app-4: while the making of a user is in doubt: the service finds its own user, before and after a restart', async () => {
+    const environment = { DATA_DIR: join(folder, 'clock'), TENANT_TIMEOUT_MS: '300', ...SETTABLE_CLOCK };
+    const [atFirst, later, restarted] = askedUsers(3) as [AskedUser, AskedUser, AskedUser];
+    const first = await startWithKeys(environment);
+    const leaveInDoubt = async (asked: AskedUser) => {
+      tenant.switches.change({ faults: { api: { outage: 'lose-answer' } } });
+      expect((await first.create(asked)).status).toBe(503);
+      tenant.switches.reset();
+    };
+    await leaveInDoubt(atFirst);
+    await first.call('GET', '/users/svc-cli');
+    await leaveInDoubt(later);
+    await leaveInDoubt(restarted);
+    await first.service.setClock(-10_000);
+    const answers = [await first.create(atFirst), await first.create(later)];
+    await first.service.kill();
+    const second = await startWithKeys({ ...environment, CLOCK_DIFFERENCE_MS: '-10000' });
+    answers.push(await second.create(restarted));
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+    for (const asked of [atFirst, later, restarted]) expect(usersByName(tenant).get(nameOf(asked))).toHaveLength(1);
+  });
+});
+
+(process.platform === 'linux' ? describe : describe.skip)('a full disk', () => {
+  it('app-1: is answered with 503 until there is room, loses no note, and ends by itself', async () => {
+    const environment = { DATA_DIR: join(folder, 'full') };
+    const asked = askedUsers(40);
+    const first = await startWithKeys(environment);
+    const made = await Promise.all(asked.slice(0, 10).map(first.create));
+    expect(made.map(({ status }) => status)).toEqual(made.map(() => 201));
+    first.service.limitFiles(0);
+    const refused = await Promise.all(asked.slice(10, 20).map(first.create));
+    for (const { status, headers, body } of refused) {
+      expect(status).toBe(503);
+      expect(body).toMatchObject({ error: 'store_unavailable', hint: expect.stringContaining('disk has room') });
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    }
+    // What needs no note goes on, and nobody was made.
+    expect((await first.call('GET', `/users/${nameOf(asked[0]!)}`)).status).toBe(200);
+    expect((await first.call('GET', `/users/${nameOf(asked[10]!)}`)).status).toBe(404);
+    first.service.limitFiles(undefined);
+    made.push(...(await Promise.all(asked.slice(10, 30).map(first.create))));
+    expect(made.map(({ status }) => status)).toEqual(made.map(() => 201));
+    await first.service.kill();
+    tenant.resetStatistics();
+    const second = await startWithKeys(environment);
+    const again = await Promise.all(asked.slice(0, 30).map(second.create));
+    expect(again.map(({ body }) => body)).toEqual(made.map(({ body }) => body));
+    expect(createCalls()).toBe(0);
   });
 });
 

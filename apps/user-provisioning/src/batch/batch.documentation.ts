@@ -6,14 +6,11 @@ import {
   ApiExtraModels,
   ApiOkResponse,
   ApiOperation,
-  ApiPayloadTooLargeResponse,
   ApiProduces,
   ApiProperty,
-  ApiServiceUnavailableResponse,
-  ApiTooManyRequestsResponse,
-  ApiUnsupportedMediaTypeResponse,
   getSchemaPath,
 } from '@nestjs/swagger';
+import { ApiProblems } from '../errors/problem.documentation.js';
 
 class BatchUser {
   @ApiProperty({ type: String, maxLength: 256, description: 'Login name: user, or user@suffix' })
@@ -161,9 +158,11 @@ export function ApiBatch(): MethodDecorator {
       description: 'One line for each line of the request that is not blank, and the summary',
       schema: { oneOf: [{ $ref: getSchemaPath(BatchAnswerLine) }, { $ref: getSchemaPath(BatchLastLine) }] },
     }),
-    ApiPayloadTooLargeResponse({ description: 'The batch is too large' }),
-    ApiUnsupportedMediaTypeResponse({ description: `The batch is not ${NDJSON}, or is compressed` }),
-    ApiTooManyRequestsResponse({ description: 'The client has too many batches running; see Retry-After' }),
-    ApiServiceUnavailableResponse({ description: 'Too many batches are running; see Retry-After' }),
+    ApiProblems({
+      413: 'The batch is too large',
+      415: `The batch is not ${NDJSON}, or is compressed`,
+      429: 'The client has too many batches running; see Retry-After',
+      503: 'Too many batches are running, or the service ends; see Retry-After',
+    }),
   );
 }

@@ -109,7 +109,7 @@ describe('a batch', () => {
         status: 'created',
         user: {
           id: users.get(nameOf(line))![0],
-          name: nameOf(line),
+          name: `${nameOf(line)}@acme.example`,
           mail: line.user.mail,
           displayName: 'Übung',
           state: 'None',
@@ -177,7 +177,7 @@ describe('a batch', () => {
     const single = await post(one!);
     const { answers } = await send([one!, two!]);
     expect(answers.find(({ line }) => line === 1)).toMatchObject({ replayed: true, user: { id: single.body.id } });
-    expect(await post(two!)).toMatchObject({ status: 201, body: { name: nameOf(two!) } });
+    expect(await post(two!)).toMatchObject({ status: 201, body: { name: `${nameOf(two!)}@acme.example` } });
     expect(made([one!, two!])).toEqual([1, 1]);
     expect(await post({ ...two!, user: { ...two!.user, displayName: 'Other' } })).toMatchObject({ status: 422 });
   });

@@ -44,34 +44,58 @@ const directoryUser = z.object({
 /** A user as the tenant's API shows it. */
 export type DirectoryUser = z.infer<typeof directoryUser>;
 
-/** A user that was found, and how long it has been there by the tenant's own clock, where that can be told. */
+/** A user that was found, and when it was made by the tenant's own clock, where the tenant says so. */
 export interface FoundUser {
   readonly user: DirectoryUser;
-  readonly ageMs: number | undefined;
+  readonly createdAt: number | undefined;
 }
 
 /** The users of the tenant, through its REST API. The token is on the calls already. */
 @Injectable()
 export class UserDirectory {
+  /** The tenant's time of its last answer, beside that of a clock that is never set. */
+  #clock: { readonly tenantMs: number; readonly monotonicMs: number } | undefined;
+  #defaultSuffix: string | undefined;
+  #lookupOfSuffix: Promise<unknown> | undefined;
+
   constructor(private readonly http: HttpService) {}
+
+  /**
+   * The tenant's time in milliseconds since the epoch, or a little before it; 0 as long as the tenant has not answered.
+   *
+   * The clock of this machine has no part in it: that one may be set while a call is under way.
+   */
+  time(): number {
+    return this.#clock ? this.#clock.tenantMs + performance.now() - this.#clock.monotonicMs : 0;
+  }
+
+  /**
+   * A name as the tenant keeps it: in lower case, with the tenant's default suffix where it is given without one. The
+   * first name without a suffix is looked up for that; where the tenant cannot be asked, the suffix is left out.
+   */
+  async fullName(name: string): Promise<string> {
+    const lower = name.toLowerCase();
+    if (lower.includes('@')) return lower;
+    if (this.#defaultSuffix === undefined) {
+      this.#lookupOfSuffix ??= this.findByName(name).finally(() => (this.#lookupOfSuffix = undefined));
+      await this.#lookupOfSuffix.catch(() => {});
+    }
+    return lower + (this.#defaultSuffix ?? '');
+  }
 
   /** @returns The new user's id. Not safe to be called again after an error whose outcome is unknown. */
   async create(user: NewDirectoryUser): Promise<string> {
-    return (await this.#call('/CDirectoryService/CreateUser', user, z.string())).result;
+    return this.#call('/CDirectoryService/CreateUser', user, z.string());
   }
 
   /** The user of a name, or undefined where there is none. */
   async findByName(name: string): Promise<FoundUser | undefined> {
     try {
-      const { result, tenantTimeMs } = await this.#call(
-        '/CDirectoryService/GetUserByName',
-        { username: name },
-        directoryUser,
-      );
-      if (!isCalled(name, result.Name)) return undefined;
-      const createdMs = Number(/^\/Date\((\d+)\)\/$/.exec(result.CreateDate ?? '')?.[1] ?? NaN);
-      const ageMs = tenantTimeMs - createdMs;
-      return { user: result, ageMs: Number.isNaN(ageMs) ? undefined : ageMs };
+      const user = await this.#call('/CDirectoryService/GetUserByName', { username: name }, directoryUser);
+      if (!isCalled(name, user.Name)) return undefined;
+      if (!name.includes('@')) this.#defaultSuffix = user.Name.toLowerCase().slice(name.toLowerCase().length);
+      const [, createdMs] = /^\/Date\((\d+)\)\/$/.exec(user.CreateDate ?? '') ?? [];
+      return { user, createdAt: createdMs === undefined ? undefined : Number(createdMs) };
     } catch (error) {
       if (error instanceof TenantRefusalError && error.kind === 'not_found') return undefined;
       throw error;
@@ -86,14 +110,12 @@ export class UserDirectory {
     await this.#call('/CDirectoryService/DeleteUser', { ID: id }, z.unknown());
   }
 
-  async #call<Result>(
-    path: string,
-    body: object,
-    schema: z.ZodType<Result>,
-  ): Promise<{ result: Result; tenantTimeMs: number }> {
+  async #call<Result>(path: string, body: object, schema: z.ZodType<Result>): Promise<Result> {
     const { data, headers } = await this.#post(path, body);
+    const answeredAt = Date.parse(String(headers['date']));
+    if (!Number.isNaN(answeredAt)) this.#clock = { tenantMs: answeredAt, monotonicMs: performance.now() };
     const result = schema.safeParse(resultOf(data));
-    if (result.success) return { result: result.data, tenantTimeMs: Date.parse(String(headers['date'])) };
+    if (result.success) return result.data;
     throw new TenantUnreachableError(`The tenant answered ${path} with a result of unknown form.`, {
       outcomeUnknown: true,
     });

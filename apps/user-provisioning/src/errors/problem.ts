@@ -7,17 +7,20 @@ import {
   IdempotencyKeyReusedError,
   IdempotencyStoreUnavailableError,
 } from '../idempotency/idempotency-errors.js';
+import { RequestTimeError } from '../users/request-timing.js';
 import { ServiceUserError } from '../users/service-user-error.js';
 
 /** What a caller is told of an error. */
 export interface Problem {
-  readonly statusCode: 400 | 404 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
+  readonly statusCode: 400 | 404 | 409 | 412 | 413 | 415 | 422 | 429 | 502 | 503;
   readonly error: string;
   readonly message: string;
   /** What the operator of this service can do about it. */
   readonly hint?: string;
   /** What the tenant's support can find the error by. */
   readonly tenantErrorId?: string;
+  /** The time by the tenant's clock, where the caller's own is wrong. */
+  readonly tenantTime?: string;
   readonly retryAfterSeconds?: number;
 }
 
@@ -59,8 +62,12 @@ export function problemOf(error: unknown, now = Date.now()): Problem | undefined
     return { statusCode: 409, error: 'idempotency_key_in_use', message, retryAfterSeconds };
   }
   if (error instanceof IdempotencyStoreUnavailableError) {
-    const { message, retryAfterSeconds } = error;
-    return { statusCode: 503, error: 'store_unavailable', message, retryAfterSeconds };
+    const { message, hint, retryAfterSeconds } = error;
+    return { statusCode: 503, error: 'store_unavailable', message, hint, retryAfterSeconds };
+  }
+  if (error instanceof RequestTimeError) {
+    const { message, tenantTime } = error;
+    return { statusCode: 412, error: 'request_time', message, tenantTime: new Date(tenantTime).toISOString() };
   }
   if (error instanceof ServiceUserError) {
     return { statusCode: 422, error: 'service_user', message: error.message };

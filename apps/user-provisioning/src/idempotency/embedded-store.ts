@@ -1,40 +1,30 @@
-import { mkdir } from 'node:fs/promises';
-import { ClassicLevel } from 'classic-level';
-import { z } from 'zod';
-import { ClientHistory, HISTORY_PREFIX } from './client-history.js';
-import { IdempotencyStoreOpenError, IdempotencyStoreUnavailableError } from './idempotency-errors.js';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  DamagedNotesError,
+  IdempotencyStoreOpenError,
+  IdempotencyStoreUnavailableError,
+} from './idempotency-errors.js';
 import type { Beginning, Execution, IdempotencyStore, RequestId, Retention } from './idempotency-store.js';
+import { type Note, NoteFile } from './note-file.js';
 
-const storedRequest = z.strictObject({
-  /** Of the content. */
-  digest: z.string(),
-  /** When the key was first used, in milliseconds since the epoch. */
-  firstUsedAt: z.number(),
-  /** Place in the client's history. */
-  place: z.number(),
-  /** Of the first attempt that is not known to have come to nothing. */
-  startedAt: z.number().optional(),
-  outcome: z.unknown().optional(),
-});
-
-type StoredRequest = z.infer<typeof storedRequest>;
-
-/** How often what is too old is removed, in milliseconds. */
+/** Interval between removals of notes that are too old, in milliseconds. */
 const SWEEP_MS = 3600_000;
 
 /**
- * Keeps requests in a folder of this machine, for one instance of the service.
+ * Keeps notes of requests in a folder of this machine, for one instance of the service.
  *
- * The folder is locked while the store is open, and the ledger before it lets one request of a name through at a time:
- * a request that was begun and not completed was left behind by a process that is gone.
+ * The folder is locked while the store is open, and the ledger before it lets one request of a name through at a time.
+ * So a request that was begun and not completed was left behind by a process that is gone.
  */
 export class EmbeddedStore implements IdempotencyStore {
-  readonly #histories = new Map<string, ClientHistory>();
+  /** Keys of requests that this process works on: their notes are not removed. */
+  readonly #inHand = new Set<string>();
   readonly #sweeper: NodeJS.Timeout;
   #sweeping: Promise<void> | undefined;
 
   private constructor(
-    private readonly db: ClassicLevel,
+    private readonly notes: NoteFile,
     private readonly retention: Retention,
     private readonly now: () => number,
   ) {
@@ -42,124 +32,124 @@ export class EmbeddedStore implements IdempotencyStore {
   }
 
   /**
-   * @param now Milliseconds since the epoch.
+   * Opens the store, and verifies every note in it.
+   *
+   * @param now What keys become old by, in milliseconds since the epoch.
    * @throws {@link IdempotencyStoreOpenError}
    */
   static async open(directory: string, retention: Retention, now: () => number = Date.now): Promise<EmbeddedStore> {
-    const db = new ClassicLevel(directory);
+    if (holdsOldNotes(directory)) {
+      throw new IdempotencyStoreOpenError(
+        `The data folder ${directory} has notes of version 0.1.0, which this version cannot read. Set DATA_DIR to another folder. Requests sent again then count as new ones, and are refused as duplicates where their users exist.`,
+      );
+    }
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      await db.open();
+      const notes = await NoteFile.open(directory);
+      const store = new EmbeddedStore(notes, retention, now);
+      store.#sweepInBackground();
+      return store;
     } catch (error) {
       throw openError(directory, error);
     }
-    const store = new EmbeddedStore(db, retention, now);
-    store.#sweepInBackground();
-    return store;
   }
 
-  async begin(id: RequestId, contentDigest: string): Promise<Beginning> {
+  async begin(id: RequestId, contentDigest: string, startedAt: number): Promise<Beginning> {
     try {
-      return await this.#begin(id, contentDigest);
+      return await this.notes.transact(() => this.#begin(id, contentDigest, startedAt));
     } catch (error) {
-      throw new IdempotencyStoreUnavailableError('The store of requests cannot be read or written.', { cause: error });
+      this.#inHand.delete(id.key);
+      throw unavailableError(error);
     }
   }
 
   async close(): Promise<void> {
     clearInterval(this.#sweeper);
     await this.#sweeping;
-    await this.db.close();
+    await this.notes.close();
   }
 
-  async #begin(id: RequestId, contentDigest: string): Promise<Beginning> {
-    const history = await this.#historyOf(id.client);
+  #begin({ client, key }: RequestId, digest: string, startedAt: number): Beginning {
     const now = this.now();
-    let request = await this.#read(id);
-    if (request && now - request.firstUsedAt >= this.retention.keepMs) {
-      await history.forgetUpTo(request.place);
-      request = undefined;
+    let note = this.notes.find(key);
+    if (note && now - note.firstUsedAt >= this.retention.keepMs) {
+      this.notes.remove(note);
+      note = undefined;
     }
-    if (request && request.digest !== contentDigest) return { kind: 'other content' };
-    if (request?.outcome !== undefined) return { kind: 'completed', outcome: request.outcome };
+    if (note && note.digest !== digest) return { kind: 'other content' };
+    if (note?.outcome !== undefined) return { kind: 'completed', outcome: note.outcome };
 
-    const begun = request ?? { digest: contentDigest, firstUsedAt: now, place: history.nextPlace() };
-    const started: StoredRequest = { ...begun, startedAt: begun.startedAt ?? now };
-    const leaveHistory = history.hold(started.place);
-    await this.db
-      .batch(
-        [
-          { type: 'put', key: recordKey(id), value: JSON.stringify(started) },
-          { type: 'put', key: history.key(started.place), value: `${started.firstUsedAt} ${id.key}` },
-        ],
-        { sync: true },
-      )
-      .catch((error: unknown) => {
-        leaveHistory();
-        throw error;
-      });
-    const end = async (request: StoredRequest) => {
-      await this.db.put(recordKey(id), JSON.stringify(request), { sync: true }).finally(leaveHistory);
-      await history.forgetExcess(this.retention.maxKeys);
-    };
-    const execution: Execution = {
-      complete: (outcome) => end({ ...started, outcome }),
-      giveUp: (wasCarriedOut) => end(wasCarriedOut === 'perhaps' ? started : { ...started, startedAt: undefined }),
-    };
-    return { kind: 'begun', execution, inDoubtSince: begun.startedAt };
+    const started: Note = note
+      ? { ...note, startedAt: note.startedAt ?? startedAt }
+      : { client, key, digest, firstUsedAt: now, startedAt };
+    if (note) this.notes.update(started);
+    else this.notes.add(started);
+    this.#inHand.add(key);
+    return { kind: 'begun', execution: this.#execution(started), inDoubtSince: note?.startedAt };
   }
 
-  async #read(id: RequestId): Promise<StoredRequest | undefined> {
-    const text = await this.db.get(recordKey(id));
-    return text === undefined ? undefined : storedRequest.parse(JSON.parse(text));
-  }
-
-  async #historyOf(client: string): Promise<ClientHistory> {
-    const known = this.#histories.get(client);
-    if (known) return known;
-    const loaded = await ClientHistory.load(this.db, client, (key) => recordKey({ client, key }));
-    const history = this.#histories.get(client) ?? loaded;
-    this.#histories.set(client, history);
-    return history;
+  #execution(note: Note): Execution {
+    const end = async (ended: Note) => {
+      const { client, key } = note;
+      try {
+        await this.notes.transact(() => {
+          this.notes.update(ended);
+          this.notes.removeExcess(client, this.retention.maxKeys, this.#inHand);
+        });
+      } catch (error) {
+        throw unavailableError(error);
+      } finally {
+        this.#inHand.delete(key);
+      }
+    };
+    return {
+      // The lock of the folder keeps other processes out.
+      confirm: () => Promise.resolve(),
+      complete: (outcome) => end({ ...note, outcome }),
+      giveUp: (wasCarriedOut) => end(wasCarriedOut === 'perhaps' ? note : { ...note, startedAt: undefined }),
+    };
   }
 
   #sweepInBackground(): void {
     this.#sweeping ??= this.#sweep()
-      // What was not removed now is removed the next time; meanwhile it is too old to be found.
+      // Notes that stay now are removed the next time; meanwhile they are too old to be found.
       .catch(() => {})
       .finally(() => (this.#sweeping = undefined));
   }
 
   async #sweep(): Promise<void> {
-    for await (const client of clientsIn(this.db)) {
-      const history = await this.#historyOf(client);
-      await history.forgetBefore(this.now() - this.retention.keepMs);
-    }
+    const before = this.now() - this.retention.keepMs;
+    while (await this.notes.transact(() => this.notes.removeUntil(before, this.#inHand)));
   }
 }
 
-function recordKey({ client, key }: RequestId): string {
-  return `request!${client}!${key}`;
+/** Version 0.1.0 kept its notes in LevelDB, which has a file of this name. */
+function holdsOldNotes(directory: string): boolean {
+  return existsSync(join(directory, 'CURRENT'));
 }
 
-/** Every client that has a history, without reading the histories. */
-async function* clientsIn(db: ClassicLevel): AsyncGenerator<string> {
-  for (let after = HISTORY_PREFIX; ;) {
-    const [key] = await db.keys({ gt: after, lt: `${HISTORY_PREFIX}~`, limit: 1 }).all();
-    if (key === undefined) return;
-    const client = key.slice(HISTORY_PREFIX.length, key.lastIndexOf('!'));
-    yield client;
-    after = `${HISTORY_PREFIX}${client}!~`;
-  }
-}
+/** What to do about damaged notes. */
+const MEND =
+  'Put back a backup of the folder; or move it away, so that the service starts with an empty one. Requests sent again then count as new ones, and are refused as duplicates where their users exist.';
 
 function openError(directory: string, error: unknown): IdempotencyStoreOpenError {
-  const { cause = error } = error as { cause?: unknown };
-  const { code, message } = cause as NodeJS.ErrnoException;
-  return new IdempotencyStoreOpenError(
-    code === 'LEVEL_LOCKED'
-      ? `The data folder ${directory} is in use by another process. Give each instance of this service a DATA_DIR of its own, or have them share a Redis (REDIS_URL).`
-      : `The data folder ${directory} cannot be opened (${code ?? message}). See that DATA_DIR names a folder that this process may write to, or that can be made.`,
-    { cause: error },
-  );
+  const { code = '', message } = error as { readonly code?: string; readonly message: string };
+  const text =
+    error instanceof DamagedNotesError
+      ? `The notes in the data folder ${directory} are damaged (${message}). ${MEND}`
+      : code.startsWith('SQLITE_BUSY')
+        ? `The data folder ${directory} is in use by another process. Give each instance of this service a DATA_DIR of its own, or have them share a Redis (REDIS_URL).`
+        : `The data folder ${directory} cannot be opened (${code || message}). See that DATA_DIR names a folder that this process may write to, or that can be made, on a disk with room.`;
+  return new IdempotencyStoreOpenError(text, { cause: error });
+}
+
+function unavailableError(error: unknown): IdempotencyStoreUnavailableError {
+  const { code, message } = error as { readonly code?: string; readonly message: string };
+  const hint =
+    error instanceof DamagedNotesError
+      ? `The notes in DATA_DIR are damaged (${message}). End the service. ${MEND}`
+      : `The notes in DATA_DIR cannot be read or written (${code ?? message}). See that the disk has room and works; the service then goes on by itself.`;
+  return new IdempotencyStoreUnavailableError('The store of requests cannot be read or written.', {
+    cause: error,
+    hint,
+  });
 }

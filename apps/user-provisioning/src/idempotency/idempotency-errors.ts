@@ -23,11 +23,19 @@ export class IdempotencyKeyInUseError extends Error {
 export class IdempotencyStoreUnavailableError extends Error {
   readonly code = 'IDEMPOTENCY_STORE_UNAVAILABLE';
   readonly retryAfterSeconds = 5;
+  /** What the operator of this service can do about it. */
+  readonly hint: string;
 
-  constructor(message: string, options: { readonly cause: unknown }) {
+  constructor(message: string, options: { readonly cause: unknown; readonly hint: string }) {
     super(message, options);
     this.name = 'IdempotencyStoreUnavailableError';
+    this.hint = options.hint;
   }
+}
+
+/** What stands on disk is not what was written. The message says what was found. */
+export class DamagedNotesError extends Error {
+  override readonly name = 'DamagedNotesError';
 }
 
 /** The store cannot be opened when the service starts. */

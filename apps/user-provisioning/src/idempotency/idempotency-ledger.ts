@@ -11,13 +11,16 @@ export interface RepeatableRequest<Outcome> {
   readonly key: string;
   /** What the caller asks for, to tell a repetition from another request under the same key. */
   readonly content: RequestContent;
+  /** Time of this attempt, by the clock of whoever carries it out. */
+  readonly startedAt: number;
   /**
    * Carries the request out. An error means that there is no outcome yet; a refusal for good is an outcome.
    *
-   * @param inDoubtSince Since when it may have been carried out, in milliseconds since the epoch; undefined where it
+   * @param inDoubtSince Since when it may have been carried out, by the same clock as `startedAt`; undefined where it
    * surely was not.
+   * @param confirm To be called before each step that must not be taken twice; rejects where it is too late for that.
    */
-  readonly carryOut: (inDoubtSince: number | undefined) => Promise<Outcome>;
+  readonly carryOut: (inDoubtSince: number | undefined, confirm: () => Promise<void>) => Promise<Outcome>;
   /** Whether the request may have been carried out although `carryOut` threw this. */
   readonly isInDoubt: (error: unknown) => boolean;
 }
@@ -62,7 +65,7 @@ export class IdempotencyLedger {
       if (other.contentDigest !== contentDigest) throw new IdempotencyKeyReusedError();
       return { outcome: (await other.settlement).outcome as Outcome, replayed: true };
     }
-    const settlement = this.#settle(() => this.store.begin(id, contentDigest), request).finally(() =>
+    const settlement = this.#settle(() => this.store.begin(id, contentDigest, request.startedAt), request).finally(() =>
       this.#underWay.delete(name),
     );
     this.#underWay.set(name, { contentDigest, settlement });
@@ -100,7 +103,7 @@ export class IdempotencyLedger {
   ): Promise<Outcome> {
     let outcome: Outcome;
     try {
-      outcome = await request.carryOut(inDoubtSince);
+      outcome = await request.carryOut(inDoubtSince, () => execution.confirm());
     } catch (error) {
       // Nothing that comes after a doubt began ends it, but an outcome.
       const wasCarriedOut = inDoubtSince !== undefined || request.isInDoubt(error) ? 'perhaps' : 'no';

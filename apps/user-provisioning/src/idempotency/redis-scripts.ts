@@ -14,12 +14,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)`;
 
 const IS_OWNER = `if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end`;
 
-/** Replies with a kind, and with the outcome or the age of the doubt in milliseconds. */
+/** Replies with a kind, and with the outcome or the start of the doubt. */
 const begin = defineScript({
   NUMBER_OF_KEYS: 2,
   SCRIPT: `${NOW}
 local digest, owner, leaseMs, keepMs, maxKeys = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local member, prefix = ARGV[6], ARGV[7]
+local member, prefix, startedAt = ARGV[6], ARGV[7], ARGV[8]
 local request = redis.call('HMGET', KEYS[1], 'digest', 'outcome', 'startedAt', 'leasedUntil')
 if request[1] then
   if request[1] ~= digest then return {'other content'} end
@@ -38,8 +38,8 @@ else
   end
 end
 redis.call('HSET', KEYS[1], 'owner', owner, 'leasedUntil', now + leaseMs)
-if request[3] then return {'begun', tostring(now - tonumber(request[3]))} end
-redis.call('HSET', KEYS[1], 'startedAt', now)
+if request[3] then return {'begun', request[3]} end
+redis.call('HSET', KEYS[1], 'startedAt', startedAt)
 return {'begun'}`,
   parseCommand(parser, { request, history }: RedisKeys, args: readonly string[]) {
     parser.pushKey(request);
@@ -49,10 +49,12 @@ return {'begun'}`,
   transformReply: (reply: unknown) => reply as [kind: string, detail?: string],
 });
 
+/** Replies with 0 where another instance has taken the request over. */
 const renew = defineScript({
   NUMBER_OF_KEYS: 1,
   SCRIPT: `${IS_OWNER}${NOW}
-return redis.call('HSET', KEYS[1], 'leasedUntil', now + tonumber(ARGV[2]))`,
+redis.call('HSET', KEYS[1], 'leasedUntil', now + tonumber(ARGV[2]))
+return 1`,
   parseCommand(parser, { request }: RedisKeys, owner: string, leaseMs: number) {
     parser.pushKey(request);
     parser.push(owner, String(leaseMs));

@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { createClient } from 'redis';
-import { IdempotencyStoreOpenError, IdempotencyStoreUnavailableError } from './idempotency-errors.js';
+import { createClient, ErrorReply } from 'redis';
+import {
+  IdempotencyKeyInUseError,
+  IdempotencyStoreOpenError,
+  IdempotencyStoreUnavailableError,
+} from './idempotency-errors.js';
 import type { Beginning, Execution, IdempotencyStore, RequestId, Retention } from './idempotency-store.js';
 import { type RedisKeys, scripts } from './redis-scripts.js';
 
@@ -22,8 +26,9 @@ const TIMEOUT_MS = 5000;
 /**
  * Keeps requests in Redis (6 or later), for several instances of the service.
  *
- * An instance that has a request in hand holds a lease on it. Should the lease run out although the instance still
- * works on it, the request is carried out twice at most: that makes one user, because names are unique at the tenant.
+ * An instance that has a request in hand holds a lease on it, and confirms that before it calls the tenant. An instance
+ * that stands still between the two for longer than its lease carries the request out a second time: that makes one user
+ * at most, because names are unique at the tenant.
  */
 export class RedisStore implements IdempotencyStore {
   private constructor(
@@ -48,13 +53,11 @@ export class RedisStore implements IdempotencyStore {
     return new RedisStore(client, retention, options);
   }
 
-  async begin(id: RequestId, contentDigest: string): Promise<Beginning> {
+  async begin(id: RequestId, contentDigest: string, startedAt: number): Promise<Beginning> {
     const keys = this.#keysOf(id);
     const owner = randomUUID();
     const { leaseMs, keyPrefix } = this.options;
     const { keepMs, maxKeys } = this.retention;
-    // Before the call, not after: a doubt that seems older than it is does no harm, one that seems younger would.
-    const now = Date.now();
     const [kind, detail] = await this.#do(() =>
       this.client.begin(keys, [
         contentDigest,
@@ -64,6 +67,7 @@ export class RedisStore implements IdempotencyStore {
         String(maxKeys),
         id.key,
         requestKey(keyPrefix, { ...id, key: '' }),
+        String(startedAt),
       ]),
     );
     switch (kind) {
@@ -73,7 +77,7 @@ export class RedisStore implements IdempotencyStore {
       case 'under way':
         return { kind };
       default: {
-        const inDoubtSince = detail === undefined ? undefined : now - Number(detail);
+        const inDoubtSince = detail === undefined ? undefined : Number(detail);
         return { kind: 'begun', execution: this.#execution(keys, owner), inDoubtSince };
       }
     }
@@ -85,15 +89,27 @@ export class RedisStore implements IdempotencyStore {
 
   #execution(keys: RedisKeys, owner: string): Execution {
     const { leaseMs } = this.options;
+    let renewedAt = performance.now();
+    const renew = async () => {
+      const askedAt = performance.now();
+      const isOurs = (await this.client.renew(keys, owner, leaseMs)) !== 0;
+      if (isOurs) renewedAt = askedAt;
+      return isOurs;
+    };
     const renewal = setInterval(() => {
       // A lease that cannot be renewed runs out.
-      this.client.renew(keys, owner, leaseMs).catch(() => {});
+      renew().catch(() => {});
     }, leaseMs / 3).unref();
     const end = async (command: () => Promise<unknown>) => {
       clearInterval(renewal);
       await this.#do(command);
     };
     return {
+      confirm: async () => {
+        // This process may have stood still for longer than its lease lasted.
+        if (performance.now() - renewedAt < leaseMs / 2) return;
+        if (!(await this.#do(renew))) throw new IdempotencyKeyInUseError();
+      },
       complete: (outcome) => end(() => this.client.complete(keys, owner, JSON.stringify(outcome))),
       giveUp: (wasCarriedOut) => end(() => this.client.giveUp(keys, owner, wasCarriedOut)),
     };
@@ -108,9 +124,19 @@ export class RedisStore implements IdempotencyStore {
     try {
       return await command();
     } catch (cause) {
-      throw new IdempotencyStoreUnavailableError('Redis, which remembers requests, does not answer.', { cause });
+      throw new IdempotencyStoreUnavailableError('Redis, which remembers requests, does not answer.', {
+        cause,
+        hint: `Redis cannot be used (${reasonOf(cause)}). See that it runs, takes writes and has room; the service then goes on by itself.`,
+      });
     }
   }
+}
+
+/** The server's own words, or the code of an error on the way to it. */
+function reasonOf(error: unknown): string {
+  if (error instanceof ErrorReply) return error.message;
+  const { code, name } = error as NodeJS.ErrnoException;
+  return code ?? name;
 }
 
 /** Something that is no JSON is no outcome either, and is not taken for one. */

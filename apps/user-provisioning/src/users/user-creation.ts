@@ -5,10 +5,20 @@ import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } fr
 import { IdempotencyStoreUnavailableError } from '../idempotency/idempotency-errors.js';
 import { IdempotencyLedger } from '../idempotency/idempotency-ledger.js';
 import type { NewUser, User } from './user.schema.js';
-import { made, UserProvisioningService } from './user-provisioning.service.js';
+import { ANY_TIME, RequestTimeError, type RequestTiming } from './request-timing.js';
+import { type CreationOptions, UserProvisioningService } from './user-provisioning.service.js';
 
-/** RFC 9110 token characters, and no more of them than anybody needs. */
+/** RFC 9110 token characters, and no more of them than a client needs. */
 export const IDEMPOTENCY_KEY = /^[\w!#$%&'*+.^`|~-]{1,128}$/;
+
+/**
+ * The key in an `Idempotency-Key` header: bare, or in quotes as a string of a structured field (RFC 9651 §3.3.3), which
+ * is the same key. Undefined where it is neither.
+ */
+export function idempotencyKeyIn(header: string): string | undefined {
+  const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
+  return IDEMPOTENCY_KEY.test(key) ? key : undefined;
+}
 
 /** Refusals that the same request would meet again; what the tenant says otherwise may pass. */
 const FINAL_REFUSALS: readonly TenantRefusalKind[] = ['duplicate', 'weak_password', 'invalid'];
@@ -39,16 +49,24 @@ export class UserCreation {
 
   /**
    * @param key Matches {@link IDEMPOTENCY_KEY}.
-   * @throws What `UserProvisioningService.create` and `IdempotencyLedger.outcomeOf` throw; a refusal for good is thrown
-   * to every repetition.
+   * @throws What `UserProvisioningService.create`, `IdempotencyLedger.outcomeOf` and `RequestTiming.check` throw; a refusal
+   * for good is thrown to every repetition.
    */
-  async once(clientId: string, key: string, newUser: NewUser): Promise<CreatedUser> {
+  async once(clientId: string, key: string, newUser: NewUser, timing = ANY_TIME): Promise<CreatedUser> {
     const { password, ...open } = newUser;
     const { outcome, replayed } = await this.ledger.outcomeOf<Creation>({
       clientId,
       key,
       content: { open, secret: password },
-      carryOut: (inDoubtSince) => this.#create(newUser, inDoubtSince),
+      startedAt: this.provisioning.now(),
+      carryOut: (inDoubtSince, confirm) =>
+        this.#create(newUser, {
+          inDoubtSince,
+          confirm: async () => {
+            await confirm();
+            timing.check(this.provisioning.now());
+          },
+        }),
       isInDoubt,
     });
     const { data: known, error } = creation.safeParse(outcome);
@@ -56,17 +74,23 @@ export class UserCreation {
       // Carried out anew it could be done twice, and so it is not carried out.
       throw new IdempotencyStoreUnavailableError('What is remembered of this request cannot be read.', {
         cause: error,
+        hint: 'An outcome in the store of requests has another form than this version writes. See that no other version uses the same store.',
       });
     }
-    if ('id' in known) return { user: made(newUser, known.id), replayed };
+    if ('id' in known) return { user: await this.provisioning.made(newUser, known.id), replayed };
     const { kind, message, errorId } = known.refusal;
     throw new TenantRefusalError(kind, message, errorId);
   }
 
-  async #create(newUser: NewUser, inDoubtSince: number | undefined): Promise<Creation> {
+  /** Without a key: sent again, the same request is refused as a duplicate. */
+  async unkeyed(newUser: NewUser, timing: RequestTiming): Promise<User> {
+    const confirm = async () => timing.check(this.provisioning.now());
+    return this.provisioning.made(newUser, await this.provisioning.create(newUser, { confirm }));
+  }
+
+  async #create(newUser: NewUser, options: CreationOptions): Promise<Creation> {
     try {
-      const { id } = await this.provisioning.create(newUser, inDoubtSince);
-      return { id };
+      return { id: await this.provisioning.create(newUser, options) };
     } catch (error) {
       if (!isFinalRefusal(error)) throw error;
       const { kind, message, errorId } = error;
@@ -82,5 +106,9 @@ export function isFinalRefusal(error: unknown): error is TenantRefusalError {
 /** Only what is known to have stopped the call leaves no doubt. */
 function isInDoubt(error: unknown): boolean {
   if (error instanceof TenantUnreachableError) return error.outcomeUnknown;
-  return !(error instanceof TenantRefusalError || error instanceof TokenUnavailableError);
+  return !(
+    error instanceof TenantRefusalError ||
+    error instanceof TokenUnavailableError ||
+    error instanceof RequestTimeError
+  );
 }

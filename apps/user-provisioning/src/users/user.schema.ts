@@ -3,6 +3,30 @@ import { z } from 'zod';
 const text = (max: number) => z.string().trim().min(1).max(max);
 const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
 
+/** Characters that no login name has: blanks, separators, and those that act on a terminal or on the order of a text. */
+const UNFIT = [
+  String.raw`\s@/\\"'`,
+  // Control characters.
+  String.raw`\u0000-\u001f\u007f-\u009f`,
+  // Format characters.
+  String.raw`\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb`,
+  // Private use, and what is no character at all.
+  String.raw`\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff`,
+].join('');
+
+/**
+ * One character of a login name. Tools compile the patterns of an OpenAPI document with the flag `u` (JSON Schema says so)
+ * or without it (Swagger UI), and this one is the same either way.
+ *
+ * Beyond U+FFFF, where planes 1 to 13 are accepted, the second alternative matches with the flag and never without it, the
+ * third only without it.
+ */
+const CHARACTER = [
+  String.raw`(?![${UNFIT}])[\u0000-\ud7ff\ue000-\uffff]`,
+  `(?![\\u{e0000}-\u{10ffff}])[^\\u0000-\\uffff]`,
+  String.raw`[\ud800-\udb3f][\udc00-\udfff]`,
+].join('|');
+
 /**
  * A login name, with or without the suffix behind the @; the tenant's default suffix is taken where there is none.
  *
@@ -11,7 +35,10 @@ const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number'
 export const userName = z
   .string()
   .max(256)
-  .regex(/^(?!\.{1,2}$)[^\s\p{C}@/\\"']+(?:@[^\s\p{C}@/\\"']+)?$/u, 'must be a login name: user or user@suffix');
+  .regex(
+    new RegExp(String.raw`^(?!\.{1,2}$)(?:${CHARACTER})+(?:@(?:${CHARACTER})+)?$`, 'u'),
+    'must be a login name: user or user@suffix',
+  );
 
 const fields = {
   displayName: text(256).describe('Name as people see it'),
