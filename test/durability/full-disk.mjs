@@ -64,7 +64,9 @@ const ids = new Map();
 const counts = {};
 let next = 0;
 
-/** Sends so many new users, eight at a time, and counts the answers. */
+const WAVE = 8;
+
+/** Sends so many new users, some at a time, and counts the answers. */
 async function send(phase, count) {
   const tally = (counts[phase] = {});
   for (const end = next + count; next < end;) {
