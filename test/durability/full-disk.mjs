@@ -69,8 +69,8 @@ const WAVE = 8;
 /** Sends so many new users, some at a time, and counts the answers. */
 async function send(phase, count) {
   const tally = (counts[phase] = {});
-  for (const end = next + count; next < end;) {
-    const wave = Array.from({ length: Math.min(8, end - next) }, () => next++);
+  for (let sent = 0; sent < count; sent += WAVE) {
+    const wave = Array.from({ length: WAVE }, () => next++);
     const answers = await Promise.all(wave.map(create));
     for (const [i, { status, error, id }] of answers.entries()) {
       const outcome = `${status}${error ? ` ${error}` : ''}`;
