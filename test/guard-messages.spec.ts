@@ -192,7 +192,15 @@ describe('message handlers under a global guard', () => {
 
   it('N1: stop the application from starting where Nest does not take the guard', () => {
     const modules = new Map([
-      ['a', { controllers: new Map([['b', { metatype: Messages }]]), injectables: new Map(), addInjectable() {} }],
+      [
+        'a',
+        {
+          controllers: new Map([['b', { metatype: Messages }]]),
+          providers: new Map(),
+          injectables: new Map(),
+          addInjectable() {},
+        },
+      ],
     ]) as unknown as ModulesContainer;
     expect(() => guardMessageHandlers(modules, { canActivate: () => true })).toThrow(UnguardedMessageHandlersError);
   });

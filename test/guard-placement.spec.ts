@@ -1,20 +1,28 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
+  type CanActivate,
   ConsoleLogger,
   Controller,
   type DynamicModule,
+  type ExecutionContext,
   Get,
   type INestApplication,
+  Inject,
+  Injectable,
   Logger,
   Module,
+  Scope,
+  SetMetadata,
   type Type,
   UseGuards,
 } from '@nestjs/common';
 import { APP_GUARD, NestFactory } from '@nestjs/core';
 import { MessagePattern, Server } from '@nestjs/microservices';
+import { Test } from '@nestjs/testing';
 import {
   AllowClients,
   genericOAuth2,
+  IdentityM2MConfigurationError,
   IdentityM2MModule,
   M2MAuthGuard,
   Public,
@@ -167,20 +175,255 @@ describe('a guard that is made global by hand', () => {
   });
 });
 
-describe('access rules that no guard reads', () => {
-  const unread = () => warnings.filter((line) => line.includes('nobody reads'));
+/** What `@RabbitSubscribe()` and its like leave on a method of a provider. */
+const OnEvent = SetMetadata('a library', 'its options');
 
-  it('are named in one warning at the start', async () => {
+@Injectable()
+class Subscribers {
+  @OnEvent
+  @RequireScopes('admin')
+  onMessage() {}
+
+  @OnEvent
+  plain() {}
+}
+
+@Injectable()
+class Throttler implements CanActivate {
+  canActivate() {
+    return true;
+  }
+}
+
+/** A guard that has `M2MAuthGuard` decide, as one for two kinds of callers does. */
+@Injectable()
+class EitherGuard implements CanActivate {
+  constructor(private readonly machines: M2MAuthGuard) {}
+  canActivate(context: ExecutionContext) {
+    return this.machines.canActivate(context);
+  }
+}
+
+@Injectable()
+class Authentication {
+  constructor(readonly machines: M2MAuthGuard) {}
+}
+
+@Injectable()
+class IndirectGuard extends Throttler {
+  @Inject(Authentication) readonly authentication!: Authentication;
+}
+
+@Injectable()
+class StricterGuard extends M2MAuthGuard {}
+
+@Controller('by-either')
+@UseGuards(EitherGuard)
+class ByEither {
+  @Get()
+  @RequireScopes('admin')
+  get() {
+    return 'either';
+  }
+}
+
+describe('access rules that no guard reads', () => {
+  const named = (lines: readonly string[]) =>
+    lines.flatMap((line) => /does not check the access rules on (.*), because/.exec(line)?.[1] ?? []);
+
+  it('host-3: are named in one warning at the start', async () => {
     await (await application([Routes, RuledRoutes])).init();
-    expect(unread()).toEqual([
-      expect.stringContaining('RuledRoutes.admin, RuledRoutes.overridden, RuledRoutes.inherited;'),
+    expect(named(warnings)).toEqual(['RuledRoutes.admin, RuledRoutes.overridden, RuledRoutes.inherited']);
+  });
+
+  it.each([
+    ['an object', { provide: APP_GUARD, useValue: { canActivate: () => true } }],
+    ['a class', { provide: APP_GUARD, useClass: Throttler }],
+    ['one made for each request', { provide: APP_GUARD, useClass: Throttler, scope: Scope.REQUEST }],
+  ])('host-3: are named beside a global guard of another kind: %s', async (_name, provider) => {
+    await (await application([RuledRoutes], [provider])).init();
+    expect(named(warnings)).toEqual(['RuledRoutes.admin, RuledRoutes.overridden, RuledRoutes.inherited']);
+  });
+
+  it('host-3: are named beside a guard of another kind on the route', async () => {
+    @Controller()
+    @UseGuards(Throttler)
+    class Throttled {
+      @Get()
+      @UseGuards(new Throttler())
+      @AllowClients('billing')
+      get() {}
+    }
+    await (await application([Throttled])).init();
+    expect(named(warnings)).toEqual(['Throttled.get']);
+  });
+
+  it('host-3: are named on handlers of libraries, which are methods of providers', async () => {
+    await (await application([], [Subscribers])).init();
+    expect(named(warnings)).toEqual(['Subscribers.onMessage']);
+  });
+
+  it('host-3: are named up to a number', async () => {
+    const controllers = Array.from({ length: 25 }, (_, index) => {
+      @Controller(String(index))
+      class Many {
+        @Get()
+        @RequireScopes('admin')
+        get() {}
+      }
+      return Object.defineProperty(Many, 'name', { value: `Many${index}` });
+    });
+    await (await application(controllers)).init();
+    expect(named(warnings)[0]).toMatch(/^Many0\.get, .*Many19\.get and 5 more$/);
+  });
+
+  it.each<[string, NonNullable<DynamicModule['providers']>, boolean]>([
+    ['globalGuard', [], true],
+    ['APP_GUARD', [BY_HAND], false],
+    ['a class derived from it', [{ provide: APP_GUARD, useClass: StricterGuard }], false],
+    ['a guard that has it injected', [{ provide: APP_GUARD, useClass: EitherGuard }], false],
+    ['one made for each request', [{ provide: APP_GUARD, useClass: EitherGuard, scope: Scope.REQUEST }], false],
+    [
+      'a factory that has it injected',
+      [
+        {
+          provide: APP_GUARD,
+          inject: [M2MAuthGuard],
+          useFactory: (machines: M2MAuthGuard) => ({ canActivate: (context: never) => machines.canActivate(context) }),
+        },
+      ],
+      false,
+    ],
+    [
+      'a guard that has it injected by another provider',
+      [Authentication, { provide: APP_GUARD, useClass: IndirectGuard }],
+      false,
+    ],
+  ])('host-3: are not named behind %s', async (_name, providers, globalGuard) => {
+    await (await application([RuledRoutes], [Subscribers, ...providers], globalGuard)).init();
+    expect(warnings).toEqual([]);
+  });
+
+  it('host-3: are not named behind a guard made by hand of it, nor on a route, nor where there are no rules', async () => {
+    const byHand = await application([RuledRoutes]);
+    byHand.useGlobalGuards(new EitherGuard(byHand.get(M2MAuthGuard)));
+    await byHand.init();
+    await (await application([ByEither, Routes, GuardedMessages])).init();
+    expect(warnings).toEqual([]);
+  });
+
+  it('host-3: are not named where a test has put another guard in its place', async () => {
+    const module = await Test.createTestingModule({ imports: [root([RuledRoutes], [BY_HAND], true)] })
+      .overrideProvider(M2MAuthGuard)
+      .useValue({ canActivate: () => true })
+      .compile();
+    const app = module.createNestApplication({ logger });
+    opened.push(app);
+    await app.init();
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe('a guard that was not told whom to let in', () => {
+  const client = {
+    identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
+    clientId: 'billing',
+    clientSecret: 'a secret',
+    origins: ['https://api.example'],
+  };
+  const boot = async (
+    module: Pick<DynamicModule, 'controllers' | 'providers'>,
+    prepare: (app: INestApplication) => void = () => {},
+  ) => {
+    @Module({})
+    class Unconfigured {}
+    const imports = [IdentityM2MModule.forRoot({ client })];
+    const app = await NestFactory.create({ module: Unconfigured, imports, ...module }, { logger, abortOnError: false });
+    opened.push(app);
+    prepare(app);
+    await app.init();
+  };
+  const GATEWAY = SetMetadata('websockets:is_gateway', true);
+
+  it.each<[string, Pick<DynamicModule, 'controllers' | 'providers'>, string]>([
+    ['on a route', { controllers: [RuledRoutes] }, 'stands before RuledRoutes.guarded'],
+    ['on a message handler', { controllers: [GuardedMessages] }, 'stands before GuardedMessages.guarded'],
+    ['as a derived class on a controller', { controllers: [derivedGuardOn(Routes)] }, 'stands before OfRoutes.plain'],
+    ['as the global one', { providers: [BY_HAND] }, 'is a global guard'],
+    ['as the global one, by its class', { providers: [{ provide: APP_GUARD, useClass: M2MAuthGuard }] }, 'is a global'],
+    ['on a gateway', { providers: [guardOnGateway(GATEWAY)] }, 'stands before Gateway.say'],
+  ])('host-4: stops the application from starting: %s', async (_name, module, because) => {
+    await expect(boot(module)).rejects.toMatchObject({
+      code: 'M2M_CONFIGURATION_INVALID',
+      faults: [{ path: 'guard', expected: expect.stringContaining(because) as never, found: 'nothing' }],
+    });
+  });
+
+  it('host-4: stops it where it is made global by useGlobalGuards()', async () => {
+    const prepare = (app: INestApplication) => void app.useGlobalGuards(app.get(M2MAuthGuard));
+    await expect(boot({}, prepare)).rejects.toThrow(IdentityM2MConfigurationError);
+  });
+
+  it('host-4: stops nothing where it stands nowhere', async () => {
+    await expect(boot({ controllers: [Routes], providers: [Throttler] })).resolves.toBeUndefined();
+  });
+});
+
+function derivedGuardOn(base: Type<object>): Type<object> {
+  @Controller('of')
+  @UseGuards(StricterGuard)
+  class OfRoutes extends base {}
+  return OfRoutes;
+}
+
+function guardOnGateway(gateway: ClassDecorator): Type<object> {
+  @gateway
+  @Injectable()
+  class Gateway {
+    @UseGuards(M2MAuthGuard)
+    @SetMetadata('websockets:message_mapping', true)
+    say() {}
+  }
+  return Gateway;
+}
+
+describe('handlers whose credentials the guard cannot read', () => {
+  @SetMetadata('websockets:is_gateway', true)
+  @Injectable()
+  class ChatGateway {
+    @SetMetadata('websockets:message_mapping', true)
+    say() {}
+
+    @SetMetadata('websockets:message_mapping', true)
+    @Public()
+    ping() {}
+
+    handleConnection() {}
+  }
+
+  @Injectable()
+  class UsersResolver {
+    @SetMetadata('graphql:resolver_type', 'Query')
+    users() {}
+
+    @SetMetadata('graphql:resolver_type', 'User')
+    friends() {}
+  }
+
+  it.each<[string, NonNullable<DynamicModule['providers']>, boolean]>([
+    ['globalGuard', [], true],
+    ['APP_GUARD', [BY_HAND], false],
+  ])('host-8: are named in one warning at the start, behind %s', async (_name, providers, globalGuard) => {
+    await (await application([Routes], [ChatGateway, UsersResolver, ...providers], globalGuard)).init();
+    expect(warnings).toEqual([
+      expect.stringContaining('guard refuses every call of ChatGateway.say, UsersResolver.users:'),
     ]);
   });
 
-  it('are those before which there is no guard at all', async () => {
-    await (await application([RuledRoutes], [], true)).init();
-    await (await application([RuledRoutes], [{ provide: APP_GUARD, useValue: { canActivate: () => true } }])).init();
-    await (await application([Routes, GuardedMessages])).init();
-    expect(unread()).toEqual([]);
+  it('host-8: are not named where the guard does not stand before them', async () => {
+    const other = { provide: APP_GUARD, useClass: EitherGuard };
+    await (await application([Routes], [ChatGateway, UsersResolver])).init();
+    await (await application([Routes], [ChatGateway, UsersResolver, other])).init();
+    expect(warnings).toEqual([]);
   });
 });

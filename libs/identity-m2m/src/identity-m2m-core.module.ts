@@ -18,8 +18,8 @@ import { accessTokenVerifier } from './create-access-token-verifier.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { CallerFollowing, CurrentCaller } from './guard/current-caller.js';
 import { InboundDecisions } from './guard/inbound-decisions.js';
-import { checkGuardPlacement } from './guard/guard-placement.js';
-import { GLOBAL_MESSAGE_GUARD, prepareMessageHandlers } from './guard/message-handlers.js';
+import { guardPlacement, guardUses, isGlobalGuard } from './guard/guard-placement.js';
+import { GLOBAL_MESSAGE_GUARD, prepareHandlers } from './guard/message-handlers.js';
 import { loadMicroservices } from './guard/microservices-package.js';
 import { InboundTransports } from './guard/transports/inbound-transports.js';
 import type { HttpClientOptions, IdentityM2MOptions } from './identity-m2m.options.js';
@@ -83,6 +83,7 @@ const providers: Provider[] = [
         adapterHost,
         microservices: await loadMicroservices(),
         extractors: guard?.extractors ?? [],
+        tokenHeader: guard?.tokenHeader,
       }),
   },
 ];
@@ -96,6 +97,7 @@ export class IdentityM2MCoreModule
 {
   readonly #endings: (() => void)[];
   // They lead to the module's options, secrets and all, and must not be seen by whoever prints what has this module in it.
+  readonly #inbound: InboundDecisions;
   readonly #modules: ModulesContainer;
   readonly #adapterHost: HttpAdapterHost;
 
@@ -109,7 +111,10 @@ export class IdentityM2MCoreModule
   ) {
     super();
     requireOneRoot(modules);
-    prepareMessageHandlers(modules);
+    const [use] = inbound.isConfigured ? [] : guardUses(modules);
+    if (use !== undefined) throw guardOptionsMissing(`M2MAuthGuard stands before ${use}`);
+    prepareHandlers(modules);
+    this.#inbound = inbound;
     this.#modules = modules;
     this.#adapterHost = adapterHost;
     this.#endings = [
@@ -125,16 +130,25 @@ export class IdentityM2MCoreModule
   }
 
   #checkGuards(): void {
-    const handlers = checkGuardPlacement(this.#modules, {
+    if (!this.#inbound.isConfigured && isGlobalGuard(this.#modules)) {
+      throw guardOptionsMissing('M2MAuthGuard is a global guard');
+    }
+    const { unchecked, unreadable } = guardPlacement(this.#modules, {
       // A microservice by itself has no adapter.
       servesHttp: Boolean(this.#adapterHost.httpAdapter),
       hasMessageGuard: this.messageGuard !== undefined,
     });
-    if (handlers.length === 0) return;
-    const names = handlers.join(', ');
-    new Logger('IdentityM2M').warn(
-      `guard: nobody reads the access rules on ${names}; put M2MAuthGuard before them, by globalGuard: true or @UseGuards()`,
-    );
+    const logger = new Logger('IdentityM2M');
+    if (unchecked.length > 0) {
+      logger.warn(
+        `guard does not check the access rules on ${listed(unchecked)}, because no M2MAuthGuard stands before them: anybody may call them. Set globalGuard: true, or put @UseGuards(M2MAuthGuard) on them`,
+      );
+    }
+    if (unreadable.length > 0) {
+      logger.warn(
+        `guard refuses every call of ${listed(unreadable)}: it cannot read the credentials of WebSocket messages and GraphQL operations. Mark them @Public() and authenticate their callers with a guard of your own`,
+      );
+    }
   }
 
   /** Requests that came before the shutdown are still being served, and may need tokens. */
@@ -147,6 +161,21 @@ export class IdentityM2MCoreModule
     await this.outbound.shutDown();
     for (const end of this.#endings) end();
   }
+}
+
+/** Without them the guard would tell every caller that its token is not valid. */
+export function guardOptionsMissing(because: string): IdentityM2MConfigurationError {
+  return new IdentityM2MConfigurationError([
+    { path: 'guard', expected: `whom the guard lets in, because ${because}`, found: 'nothing' },
+  ]);
+}
+
+/** Most handlers that one line of the log names. */
+const MAX_LISTED = 20;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - MAX_LISTED;
+  return `${names.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /** With two, which of them a `forFeature` or a message handler means would be a matter of chance. */

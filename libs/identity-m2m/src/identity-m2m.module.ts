@@ -7,11 +7,15 @@ import type { OutboundClient } from './carriers/outbound-client.js';
 import { DEFAULT_CLIENT, OutboundClients } from './carriers/outbound-clients.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './carriers/unconfigured-client.js';
 import { isTenantsOptions } from './config/tenants-configuration.js';
-import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { InboundDecisions } from './guard/inbound-decisions.js';
 import { M2MAuthGuard } from './guard/m2m-auth.guard.js';
 import { GLOBAL_MESSAGE_GUARD, guardMessageHandlers } from './guard/message-handlers.js';
-import { type ASYNC_OPTIONS_TYPE, IdentityM2MCoreModule, type OPTIONS_TYPE } from './identity-m2m-core.module.js';
+import {
+  type ASYNC_OPTIONS_TYPE,
+  guardOptionsMissing,
+  IdentityM2MCoreModule,
+  type OPTIONS_TYPE,
+} from './identity-m2m-core.module.js';
 import type { HttpClientOptions } from './identity-m2m.options.js';
 import { TokenProvider } from './token/token-provider.js';
 
@@ -129,7 +133,7 @@ function withMessageGuard(core: DynamicModule): DynamicModule {
         provide: GLOBAL_MESSAGE_GUARD,
         inject: [M2MAuthGuard, InboundDecisions, ModulesContainer],
         useFactory(guard: M2MAuthGuard, decisions: InboundDecisions, modules: ModulesContainer) {
-          requireGuardOptions(decisions);
+          if (!decisions.isConfigured) throw guardOptionsMissing('globalGuard is on');
           guardMessageHandlers(modules, guard);
           return guard;
         },
@@ -137,13 +141,6 @@ function withMessageGuard(core: DynamicModule): DynamicModule {
     ],
     exports: [GLOBAL_MESSAGE_GUARD],
   };
-}
-
-/** Without them it would answer everybody that a token is wrong which is not. */
-function requireGuardOptions({ isConfigured }: InboundDecisions): void {
-  if (isConfigured) return;
-  const expected = 'whom the guard lets in, because globalGuard is on';
-  throw new IdentityM2MConfigurationError([{ path: 'guard', expected, found: 'nothing' }]);
 }
 
 function clientProviders(

@@ -43,6 +43,8 @@ export interface GuardConfiguration {
   readonly maxTokenLength: number;
   readonly verifiedTokens: { readonly maxEntries: number; readonly maxBytes: number };
   readonly realm: string | undefined;
+  /** undefined: `Authorization: Bearer`. */
+  readonly tokenHeader: { readonly name: string; readonly scheme: string } | undefined;
   readonly extractors: readonly CredentialExtractor[];
   readonly http: HttpAllowance;
 }
@@ -69,6 +71,10 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
     maxTokenLength: options.maxTokenLength ?? DEFAULT_MAX_TOKEN_LENGTH,
     verifiedTokens: { ...VERIFIED_TOKENS_LIMITS, ...options.verifiedTokens },
     realm: options.realm,
+    tokenHeader: options.tokenHeader && {
+      name: options.tokenHeader.name.toLowerCase(),
+      scheme: options.tokenHeader.scheme ?? 'Bearer',
+    },
     extractors: options.extractors ?? [],
     http: httpAllowance(options.unsafeAllowHttp, production),
   };

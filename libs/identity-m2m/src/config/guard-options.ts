@@ -111,7 +111,17 @@ export interface GuardOptions {
   /** Name of the protection space in challenges (RFC 9110 §11.5). Default: none. */
   readonly realm?: string;
 
-  /** How the application's own transport strategies carry credentials. Default: calls by any of those are refused. */
+  /**
+   * The one header of HTTP requests that carries the access token, for services behind a proxy that moves it, and the
+   * scheme before the token; an empty scheme where the whole value is the token. The guard then ignores `Authorization`.
+   * Messages keep theirs. Default: `{ name: 'authorization', scheme: 'Bearer' }`.
+   */
+  readonly tokenHeader?: { readonly name: string; readonly scheme?: string };
+
+  /**
+   * How calls carry credentials that come by a transport strategy of the application's own, or through
+   * `ExternalContextCreator`. Default: such calls are refused.
+   */
   readonly extractors?: readonly CredentialExtractor[];
 
   /** Allows key sets to be read over plain http from any host. Default: loopback outside production. */

@@ -71,6 +71,12 @@ export const guardSchema = z.strictObject({
       'printable ASCII text without quotes and backslashes',
     )
     .optional(),
+  tokenHeader: z
+    .strictObject({
+      name: field<string>('the name of a header that may carry a token', isTokenHeaderName),
+      scheme: field<string>("a scheme such as 'Bearer', or an empty text for none", isTokenScheme).optional(),
+    })
+    .optional(),
   extractors: z
     .array(
       field<CredentialExtractor>(
@@ -82,11 +88,28 @@ export const guardSchema = z.strictObject({
   unsafeAllowHttp: flag.optional(),
 });
 
+/** `token` of RFC 9110 §5.6.2. */
+const HTTP_TOKEN = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/;
+
+/** Headers that mean something else, or that a browser sends unasked. */
+const NO_TOKEN_HEADERS = ['cookie', 'proxy-authorization', 'host', 'content-type', 'content-length'];
+
+function isTokenHeaderName(value: unknown): boolean {
+  return typeof value === 'string' && HTTP_TOKEN.test(value) && !NO_TOKEN_HEADERS.includes(value.toLowerCase());
+}
+
+/** What follows the schemes `Basic` and `DPoP` is no bearer token. */
+function isTokenScheme(value: unknown): boolean {
+  return value === '' || (typeof value === 'string' && HTTP_TOKEN.test(value) && !/^(?:basic|dpop)$/i.test(value));
+}
+
+/** Classes of what may come over a wire, so that no payload is taken for a context. */
+const DATA_CLASSES: readonly unknown[] = [Object, Array, Uint8Array, Buffer, Map, Set, Date];
+
 function isExtractor(value: unknown): boolean {
   const { transport, context, authorization } = (value ?? {}) as Partial<CredentialExtractor>;
   const isName = typeof transport === 'string' && /^[a-z0-9][a-z0-9_-]{0,63}$/.test(transport);
-  // Every object is one of class Object, and what comes over a wire is no class of anybody's.
-  const isContext = typeof context === 'function' && context !== Object;
+  const isContext = typeof context === 'function' && !DATA_CLASSES.includes(context);
   return isName && isContext && typeof authorization === 'function';
 }
 

@@ -21,6 +21,14 @@ export function calledRoute(context: ExecutionContext): string {
   const route =
     typeof request?.method === 'string' && typeof path === 'string'
       ? `${request.method} ${request.baseUrl ?? ''}${path}`
-      : `${context.getClass().name}.${context.getHandler().name}`;
+      : handlerName(context);
   return printableText(route);
+}
+
+/** Names the class and the function of a handler, as far as a made-up context has them. */
+export function handlerName(context: Pick<ExecutionContext, 'getClass' | 'getHandler'>): string {
+  const [ofClass, handler] = [context.getClass(), context.getHandler()] as readonly ({
+    readonly name: string;
+  } | null)[];
+  return `${ofClass?.name}.${handler?.name}`;
 }

@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { ExecutionContext } from '@nestjs/common';
 import type { MachineCaller } from '../verification/machine-caller.js';
+import { type HandlerRules, handlerRulesOf } from './handler-access.js';
 import { type HttpRequest, messageOf } from './http-credential.js';
 
 /**
@@ -28,9 +29,16 @@ export function currentCaller(): MachineCaller | undefined {
   return slots.getStore()?.caller;
 }
 
+/** Returns who sent the call that a handler is given; undefined where the handler is public. */
 export function callerOf(context: ExecutionContext): MachineCaller | undefined {
-  const carrier = carrierOf(context);
-  return carrier && callers.get(carrier);
+  const ofRequest = context.getType() === 'http' && callers.get(messageOf(context.getArgByIndex<HttpRequest>(0)));
+  if (ofRequest) return ofRequest;
+  // One event may have several handlers, and then all get the same context.
+  if (handlerRulesOf(context).access === 'public') return undefined;
+  // The context of a call stands beside the payload, but for streams of gRPC that are handed over as they are.
+  const [first, second, third] = context.getArgs<unknown[]>();
+  const carrier = [third, second, first].find((each) => callers.has(each as object));
+  return callers.get(carrier as object);
 }
 
 export function rememberCaller(carrier: object, caller: MachineCaller): void {
@@ -54,8 +62,8 @@ export function listenWithCaller(caller: MachineCaller | undefined, emitter: Eve
 }
 
 /** The slot of an HTTP request that is being handled, to be filled when it is known who sent it. */
-export function httpSlotOf(context: ExecutionContext): CallerSlot | undefined {
-  if (followers === 0 || context.getType() !== 'http') return undefined;
+export function httpSlotOf(context: ExecutionContext, { isRoute }: HandlerRules): CallerSlot | undefined {
+  if (followers === 0 || !isRoute || context.getType() !== 'http') return undefined;
   const request = messageOf(context.getArgByIndex<HttpRequest>(0));
   const current = slots.getStore();
   if (current?.request === request) return current;
@@ -63,16 +71,6 @@ export function httpSlotOf(context: ExecutionContext): CallerSlot | undefined {
   const slot = { request, caller: undefined };
   slots.enterWith(slot);
   return slot;
-}
-
-function carrierOf(context: ExecutionContext): object | undefined {
-  const type: string = context.getType();
-  if (type === 'http') return messageOf(context.getArgByIndex<HttpRequest>(0));
-  if (type !== 'rpc') return undefined;
-  // Contexts are always beside the payload, but for streams of gRPC that are handed to the handler as they are.
-  const [first, second, third] = context.getArgs<unknown[]>();
-  return [third, second, first].find((each) => typeof each === 'object' && each !== null && callers.has(each)) as
-    object | undefined;
 }
 
 /**

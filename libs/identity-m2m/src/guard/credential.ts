@@ -10,8 +10,8 @@ export type Credential = { readonly ok: true; readonly token: string } | Refusal
  *
  * Two are one too many, were they the same: different readers might take different ones.
  */
-export function soleCredential(values: readonly unknown[]): Credential {
-  return values.length > 1 ? refuse('credential_repeated') : bearerCredential(values[0]);
+export function soleCredential(values: readonly unknown[], scheme?: string): Credential {
+  return values.length > 1 ? refuse('credential_repeated') : bearerCredential(values[0], scheme);
 }
 
 /**
@@ -31,23 +31,30 @@ export function credentialIn(fields: Iterable<readonly [string, unknown]>): Cred
 }
 
 /**
- * The access token in one value of `Authorization` (RFC 6750 §2.1, RFC 9110 §11.4), behind exactly one blank. Its time is
- * linear in the length.
+ * Reads the access token in one value of `Authorization` (RFC 6750 §2.1), behind one blank or several (RFC 9110 §11.4:
+ * `1*SP`). Takes time linear in the length.
+ *
+ * @param scheme The scheme before the token; empty where the whole value is the token.
  */
-export function bearerCredential(value: unknown): Credential {
+export function bearerCredential(value: unknown, scheme = 'Bearer'): Credential {
   if (value === undefined) return refuse('credential_missing');
   if (typeof value !== 'string') return refuse('credential_malformed');
   const blank = value.indexOf(' ');
-  const scheme = blank < 0 ? value : value.slice(0, blank);
-  if (scheme.toLowerCase() !== 'bearer') return refuse('credential_missing');
-  const token = value.slice(scheme.length + 1);
+  const found = scheme === '' ? '' : blank < 0 ? value : value.slice(0, blank);
+  if (found.toLowerCase() !== scheme.toLowerCase()) return refuse('credential_missing');
+  let start = found.length;
+  while (value[start] === ' ') start++;
+  const token = value.slice(start);
   // The verifier goes by the limit of the options, which is never above this one.
   if (token.length > LONGEST_TOKEN) return tooLong(token.length, LONGEST_TOKEN);
   return isB64Token(token) ? { ok: true, token } : refuse('credential_malformed');
 }
 
-const NAME = 'authorization';
+function isAuthorization(name: string): boolean {
+  return isNamed(name, 'authorization');
+}
 
-export function isAuthorization(name: string): boolean {
-  return name.length === NAME.length && name.toLowerCase() === NAME;
+/** Compares names of fields without regard to case. @param wanted In lower case. */
+export function isNamed(name: string, wanted: string): boolean {
+  return name.length === wanted.length && name.toLowerCase() === wanted;
 }

@@ -1,38 +1,63 @@
-import type { CanActivate, Type } from '@nestjs/common';
+import type { CanActivate } from '@nestjs/common';
 import type { ApplicationConfig, ModulesContainer } from '@nestjs/core';
-import { accessMetadata } from './access-metadata.js';
-import { M2MAuthGuard } from './m2m-auth.guard.js';
-import { isMessageHandler } from './message-handler.js';
+import { type ApplicationHandler, applicationHandlers } from './application-handlers.js';
 import { GUARDS, MessageHandlerGuard } from './message-handlers.js';
-import { isRestricted, routeAccess } from './route-access.js';
+import { isM2MAuthGuard, RuleReaders } from './rule-readers.js';
 import { UnguardedMessageHandlersError } from './unguarded-message-handlers-error.js';
 
-/** Key that Nest's decorators of routes leave their metadata under. */
-const PATH = 'path';
+/** What is odd about where an application's guards stand. Handlers are named by class and method. */
+export interface GuardPlacement {
+  /** Handlers with access rules that no guard checks: everybody may call them. */
+  readonly unchecked: readonly string[];
+  /** Handlers behind `M2MAuthGuard` whose calls it cannot read: nobody may call them. */
+  readonly unreadable: readonly string[];
+  /** Message handlers behind `M2MAuthGuard`. */
+  readonly guardedMessages: readonly string[];
+}
 
 /**
- * Looks for handlers that seem to be guarded and are not, before anybody can call them. To be called when global guards
- * are known: while modules are initialised.
+ * Looks for handlers that seem to be guarded and are not, and for guarded ones that nobody can reach. To be called when
+ * global guards are known and before anybody can call: while modules are initialised.
  *
  * @param application.servesHttp Whether it is one: what is connected to it has no guards of its own then.
- * @returns Names of handlers with access rules that no guard reads, because none of any kind stands before them.
+ * @param application.hasMessageGuard Whether `globalGuard` is on.
  * @throws {@link UnguardedMessageHandlersError} where the guard was made the global one in Nest's way, and there are
  * message handlers, which that way does not reach.
  */
-export function checkGuardPlacement(
+export function guardPlacement(
   modules: ModulesContainer,
   application: { readonly servesHttp: boolean; readonly hasMessageGuard: boolean },
-): readonly string[] {
+): GuardPlacement {
   const globalGuards = globalGuardsOf(modules);
   // Nobody can tell.
-  if (!globalGuards) return [];
-  const unguarded = [...handlersOf(modules)].filter(hasNoGuard);
-  const isByHand = !application.hasMessageGuard && globalGuards.some((guard) => guard instanceof M2MAuthGuard);
-  const open = unguarded.find((handler) => isMessageHandler(handler.method) && !isPublic(handler));
-  if (open && isByHand && application.servesHttp)
-    throw UnguardedMessageHandlersError.beyondGlobalGuard(open.controller.name);
-  if (globalGuards.length > 0) return [];
-  return unguarded.filter(isRuled).map(({ controller, name }) => `${controller.name}.${String(name)}`);
+  if (!globalGuards) return { unchecked: [], unreadable: [], guardedMessages: [] };
+  const { hasMessageGuard, servesHttp } = application;
+  const readers = new RuleReaders(modules);
+  const isGlobal = hasMessageGuard || globalGuards.some((guard) => readers.include(guard));
+  const handlers = [...applicationHandlers(modules)];
+  const isChecked = (handler: ApplicationHandler) =>
+    isGlobal || guardsOn(handler).some((guard) => readers.include(guard));
+  const isByHand = !hasMessageGuard && globalGuards.some(isM2MAuthGuard);
+  const isOpen = (handler: ApplicationHandler) => guardsOn(handler).length === 0 && handler.access !== 'public';
+  const open = handlers.find((handler) => handler.kind === 'message' && isOpen(handler));
+  if (open && isByHand && servesHttp) throw UnguardedMessageHandlersError.beyondGlobalGuard(open.ofClass.name);
+  const guarded = handlers.filter((handler) => handler.access !== 'public' && isBehindGuard(handler, globalGuards));
+  return {
+    unchecked: namesOf(handlers.filter((handler) => handler.isRuled && !isChecked(handler))),
+    unreadable: namesOf(guarded.filter(({ kind }) => kind === 'websocket' || kind === 'graphql')),
+    guardedMessages: namesOf(guarded.filter(({ kind }) => kind === 'message')),
+  };
+}
+
+/** Names the uses of `M2MAuthGuard` that can be seen while providers are still being made. */
+export function guardUses(modules: ModulesContainer): readonly string[] {
+  const handlers = [...applicationHandlers(modules)];
+  return namesOf(handlers.filter((handler) => handler.isHandler && guardsOn(handler).some(isM2MAuthGuard)));
+}
+
+/** Whether `M2MAuthGuard` is a global guard, in whatever way. To be called while modules are initialised. */
+export function isGlobalGuard(modules: ModulesContainer): boolean {
+  return globalGuardsOf(modules)?.some(isM2MAuthGuard) === true;
 }
 
 /** Nest gives its configuration to nobody but its own parts, which every module leads to. */
@@ -42,46 +67,18 @@ function globalGuardsOf(modules: ModulesContainer): readonly (CanActivate | obje
   return config && [...config.getGlobalGuards(), ...config.getGlobalRequestGuards()];
 }
 
-interface Handler {
-  readonly controller: Type<object>;
-  readonly prototype: object;
-  readonly name: string | symbol;
-  readonly method: object;
+/** Returns the application's own guards that stand on a handler or its class. */
+function guardsOn({ ofClass, method }: ApplicationHandler): unknown[] {
+  return [ofClass, method]
+    .flatMap((target) => (Reflect.getMetadata(GUARDS, target) ?? []) as unknown[])
+    .filter((guard) => guard !== MessageHandlerGuard);
 }
 
-function* handlersOf(modules: ModulesContainer): Iterable<Handler> {
-  for (const module of modules.values()) {
-    for (const { metatype } of module.controllers.values()) {
-      if (typeof metatype === 'function') yield* handlersIn(metatype as Type<object>);
-    }
-  }
+function isBehindGuard(handler: ApplicationHandler, globalGuards: readonly unknown[]): boolean {
+  return [...globalGuards, ...guardsOn(handler)].some(isM2MAuthGuard);
 }
 
-/** Its own, and those of its bases that it does not override. */
-function* handlersIn(controller: Type<object>): Iterable<Handler> {
-  const seen = new Set<string | symbol>();
-  let prototype = controller.prototype as object | null;
-  while (prototype && prototype !== Object.prototype) {
-    for (const name of Reflect.ownKeys(prototype)) {
-      const method: unknown = Object.getOwnPropertyDescriptor(prototype, name)?.value;
-      if (typeof method !== 'function' || seen.has(name)) continue;
-      seen.add(name);
-      if (Reflect.hasMetadata(PATH, method) || isMessageHandler(method)) yield { controller, prototype, name, method };
-    }
-    prototype = Object.getPrototypeOf(prototype) as object | null;
-  }
-}
-
-function hasNoGuard({ controller, method }: Handler): boolean {
-  return ![controller, method].some((target) =>
-    ((Reflect.getMetadata(GUARDS, target) ?? []) as unknown[]).some((guard) => guard !== MessageHandlerGuard),
-  );
-}
-
-function isPublic({ controller, prototype, name }: Handler): boolean {
-  return routeAccess(accessMetadata(prototype, name), accessMetadata(controller)) === 'public';
-}
-
-function isRuled({ controller, prototype, name }: Handler): boolean {
-  return isRestricted(accessMetadata(prototype, name)) || isRestricted(accessMetadata(controller));
+/** Once each: a class may be provided by several modules. */
+function namesOf(handlers: readonly ApplicationHandler[]): string[] {
+  return [...new Set(handlers.map(({ name }) => name))];
 }

@@ -2,50 +2,98 @@ import type { ExecutionContext, Type } from '@nestjs/common';
 import { accessMetadata } from './access-metadata.js';
 import { type RouteAccess, routeAccess } from './route-access.js';
 
-/** `unknown`: nobody can tell what its decorators say, because it is not a method of its class. */
-export type HandlerAccess = RouteAccess | 'unknown';
+/** What the guard knows of a handler. */
+export interface HandlerRules {
+  /** `unknown`: the handler is not a method of its class, and names none. */
+  readonly access: RouteAccess | 'unknown';
+  /** Whether Nest's router calls it. Everything else of type `http` comes from another caller, with other arguments. */
+  readonly isRoute: boolean;
+}
 
 type Handler = ReturnType<ExecutionContext['getHandler']>;
 
-/** Who may call each handler. Decorators do not change while an application runs, so each is read once. */
-export class HandlerAccessRules {
-  readonly #known = new WeakMap<Type, WeakMap<Handler, HandlerAccess>>();
+const UNKNOWN: HandlerRules = { access: 'unknown', isRoute: true };
 
-  of(context: ExecutionContext): HandlerAccess {
-    const ofClass = context.getClass();
-    let known = this.#known.get(ofClass);
-    if (!known) this.#known.set(ofClass, (known = new WeakMap()));
-    const handler = context.getHandler();
-    let access = known.get(handler);
-    if (access === undefined) known.set(handler, (access = handlerAccess(ofClass, handler)));
-    return access;
-  }
+const known = new WeakMap<Type, WeakMap<Handler, HandlerRules>>();
+
+/** Returns the rules of a handler. Decorators do not change while an application runs, so they are read once. */
+export function handlerRulesOf(context: ExecutionContext): HandlerRules {
+  const ofClass = context.getClass() as Type | null;
+  if (!ofClass) return UNKNOWN;
+  let ofHandlers = known.get(ofClass);
+  if (!ofHandlers) known.set(ofClass, (ofHandlers = new WeakMap()));
+  const handler = context.getHandler();
+  let rules = ofHandlers.get(handler);
+  if (!rules) ofHandlers.set(handler, (rules = handlerRules(ofClass, handler)));
+  return rules;
 }
 
-function handlerAccess(ofClass: Type, handler: Handler): HandlerAccess {
-  const place = placeOf(ofClass, handler);
-  return place ? routeAccess(accessMetadata(place.prototype, place.name), accessMetadata(ofClass)) : 'unknown';
-}
+/** Key under which a method says in its metadata where it is defined. */
+const PLACES = 'nestjs-identity-m2m:places';
+/** Key that Nest's decorators of routes leave their metadata under. */
+const PATH = 'path';
 
-interface MethodPlace {
+export interface MethodPlace {
   readonly prototype: object;
   readonly name: string | symbol;
 }
 
-/** Where a handler is defined, among the class and its bases. */
+/**
+ * Writes into a method's metadata where it is defined.
+ *
+ * Instrumentations, those of OpenTelemetry and Sentry among them, call a handler through a function of their own, which
+ * gets a copy of the handler's metadata. The copy leads back to the method, and so to its rules.
+ */
+export function recordPlace({ prototype, name }: MethodPlace, method: object): void {
+  const places = placesIn(method);
+  if (places.some((place) => place.prototype === prototype && place.name === name)) return;
+  Reflect.defineMetadata(PLACES, [...places, { prototype, name }], method);
+}
+
+export function isRoute(method: object): boolean {
+  return Reflect.hasMetadata(PATH, method);
+}
+
+function handlerRules(ofClass: Type, handler: Handler): HandlerRules {
+  const place = placeOf(ofClass, handler);
+  if (!place) return UNKNOWN;
+  const { prototype, name } = place;
+  return {
+    access: routeAccess(accessMetadata(prototype, name), accessMetadata(ofClass)),
+    isRoute: isRoute(handler) || isRoute(methodAt(prototype, name) ?? handler),
+  };
+}
+
+/** Finds where a handler is defined, among its class and the bases of that. */
 function placeOf(ofClass: Type, handler: Handler): MethodPlace | undefined {
-  for (const prototype of prototypesOf(ofClass)) {
+  const prototypes = prototypesOf(ofClass);
+  for (const prototype of prototypes) {
     const name = Reflect.ownKeys(prototype).find((key) => methodAt(prototype, key) === handler);
     if (name !== undefined) return { prototype, name };
   }
-  // Bound to its instance by the constructor: the same method, as another function.
+  return recordedPlace(prototypes, handler) ?? boundPlace(prototypes, handler);
+}
+
+/** A function that took the method's place carries its metadata. */
+function recordedPlace(prototypes: readonly object[], handler: Handler): MethodPlace | undefined {
+  const places = placesIn(handler);
+  const prototype = prototypes.find((each) => places.some((place) => place.prototype === each));
+  return places.find((place) => place.prototype === prototype);
+}
+
+function placesIn(method: object): readonly MethodPlace[] {
+  return (Reflect.getMetadata(PLACES, method) ?? []) as readonly MethodPlace[];
+}
+
+/** Bound to its instance, by the constructor or by a caller of handlers: the same method, as another function. */
+function boundPlace(prototypes: readonly object[], handler: Handler): MethodPlace | undefined {
   const name = /^bound (.+)$/.exec(handler.name)?.[1];
-  const prototype = name !== undefined && prototypesOf(ofClass).find((each) => methodAt(each, name));
+  const prototype = name !== undefined && prototypes.find((each) => methodAt(each, name));
   return prototype ? { prototype, name } : undefined;
 }
 
-/** From the class's own to that of the last base that is somebody's. */
-function prototypesOf(ofClass: Type): object[] {
+/** Lists the prototypes of a class from its own to that of its last base. */
+export function prototypesOf(ofClass: Type): object[] {
   const prototypes: object[] = [];
   let prototype = ofClass.prototype as object | null;
   while (prototype && prototype !== Object.prototype) {
@@ -55,7 +103,7 @@ function prototypesOf(ofClass: Type): object[] {
   return prototypes;
 }
 
-function methodAt(prototype: object, name: string | symbol): unknown {
+export function methodAt(prototype: object, name: string | symbol): object | undefined {
   const value: unknown = Object.getOwnPropertyDescriptor(prototype, name)?.value;
   return typeof value === 'function' && name !== 'constructor' ? value : undefined;
 }

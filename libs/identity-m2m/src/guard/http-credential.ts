@@ -1,43 +1,87 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { refuse } from '../verification/refusal.js';
-import { type Credential, isAuthorization, soleCredential } from './credential.js';
+import { type Credential, isNamed, soleCredential } from './credential.js';
 
-/** A request as Express hands it out (the message itself) or Fastify (with the message inside). */
-export type HttpRequest = (IncomingMessage | { readonly raw: IncomingMessage }) & { readonly body?: unknown };
+/** Where an HTTP request carries its access token. */
+export interface TokenHeader {
+  /** In lower case. */
+  readonly name: string;
+  /** The scheme before the token; empty where the whole value is the token. */
+  readonly scheme: string;
+}
 
-/** Express applications keep things of their own under `raw`, so it has to be looked at. */
-export function messageOf(request: HttpRequest): IncomingMessage {
-  return 'raw' in request && Array.isArray(request.raw?.rawHeaders) ? request.raw : (request as IncomingMessage);
+export const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
+
+/**
+ * Node's request, as far as it is there. Serverless adapters and tests make requests up, without what Node's parser
+ * leaves on one.
+ */
+export type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
+
+/** A request as Express hands it over (the message itself) or Fastify (with the message inside). */
+export type HttpRequest = HttpMessage & { readonly raw?: HttpMessage; readonly body?: unknown };
+
+/** Returns Node's request. Express applications keep things of their own under `raw`, so it has to be looked at. */
+export function messageOf(request: HttpRequest | undefined): HttpMessage {
+  if (typeof request !== 'object' || request === null) return {};
+  if (!('raw' in request)) return request;
+  const { raw } = request;
+  const isMessage =
+    Array.isArray(raw?.rawHeaders) || (request.rawHeaders === undefined && typeof raw?.headers === 'object');
+  return isMessage ? raw : request;
 }
 
 /**
- * The one access token of a request: from its `Authorization` header, and from nowhere else (RFC 6750 §2.1, RFC 9700
- * §4.3.2). A second one makes two, wherever it stands.
+ * Reads the one access token of a request: from its `Authorization` header, or from the one that is named in its place,
+ * and from nowhere else (RFC 6750 §2.1, RFC 9700 §4.3.2). A second one makes two, wherever it stands.
  */
-export function readHttpCredential(request: HttpRequest): Credential {
+export function readHttpCredential(request: HttpRequest, { name, scheme }: TokenHeader = AUTHORIZATION): Credential {
   const message = messageOf(request);
-  const credential = soleCredential(authorizationValues(message));
+  const { rawHeaders } = message;
+  const credential = rawHeaders?.length
+    ? soleCredential(valuesAsSent(rawHeaders, name), scheme)
+    : madeUpCredential(message.headers, name, scheme);
   if (!credential.ok) return credential;
-  if (hasTokenInQuery(message.url ?? '') || hasTokenInForm(message, request.body)) return refuse('credential_repeated');
+  if (hasTokenInQuery(message.url) || hasTokenInForm(message, request.body)) return refuse('credential_repeated');
   return credential;
 }
 
-/** Every value as it came: Node keeps only the first of a repeated `Authorization` in `headers`. */
-function authorizationValues({ rawHeaders }: IncomingMessage): string[] {
+/** Returns every value as it came: Node keeps only the first of a repeated `Authorization` in `headers`. */
+function valuesAsSent(rawHeaders: readonly string[], wanted: string): string[] {
   const values: string[] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    if (isAuthorization(rawHeaders[at]!)) values.push(rawHeaders[at + 1]!);
+    if (isNamed(rawHeaders[at]!, wanted)) values.push(rawHeaders[at + 1]!);
   }
   return values;
 }
 
-function hasTokenInQuery(url: string): boolean {
-  const query = url.indexOf('?');
-  return query >= 0 && new URLSearchParams(url.slice(query + 1)).has('access_token');
+/**
+ * Reads `headers` that are all there is of a request: an adapter has put them together from an event. One that got a
+ * header twice may have made a list of it, joined the values by a comma, or kept two spellings of the name.
+ */
+function madeUpCredential(headers: IncomingHttpHeaders | undefined, wanted: string, scheme: string): Credential {
+  const values = valuesOf(headers, wanted);
+  const [value] = values;
+  const isJoined = Array.isArray(value) || (typeof value === 'string' && value.includes(','));
+  return isJoined ? refuse('credential_repeated') : soleCredential(values, scheme);
+}
+
+function valuesOf(headers: IncomingHttpHeaders | undefined, wanted: string): unknown[] {
+  const entries = Object.entries<unknown>(headers ?? {});
+  return entries.flatMap(([name, value]) =>
+    isNamed(name, wanted) && value !== undefined && value !== null ? [value] : [],
+  );
+}
+
+function hasTokenInQuery(url: unknown): boolean {
+  const query = typeof url === 'string' ? url.indexOf('?') : -1;
+  return query >= 0 && new URLSearchParams((url as string).slice(query + 1)).has('access_token');
 }
 
 /** RFC 6750 §2.2. */
-function hasTokenInForm({ headers }: IncomingMessage, body: unknown): boolean {
+function hasTokenInForm({ headers }: HttpMessage, body: unknown): boolean {
   if (typeof body !== 'object' || body === null || !Object.hasOwn(body, 'access_token')) return false;
-  return headers['content-type']?.toLowerCase().startsWith('application/x-www-form-urlencoded') === true;
+  return valuesOf(headers, 'content-type').some((type) =>
+    String(type).toLowerCase().startsWith('application/x-www-form-urlencoded'),
+  );
 }

@@ -4,7 +4,7 @@ import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import type { Verdict } from '../verification/access-token-verifier.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 import { routeRefusal, type RoutePolicy, type RouteSurroundings } from '../verification/route-policy.js';
-import { calledRoute } from './called-route.js';
+import { calledRoute, handlerName } from './called-route.js';
 import type { Credential } from './credential.js';
 import { InboundCounters, type TransportCount } from './inbound-counters.js';
 import type { InboundEvent } from './inbound-events.js';
@@ -19,6 +19,7 @@ export class InboundDecisions {
   readonly #events = new EventStream<InboundEvent>();
   readonly #counters = new InboundCounters();
   readonly #failuresTold = new Set<string>();
+  readonly #unknownHandlers = new Set<string>();
 
   /** Each decision, as it is made. */
   readonly events: Pick<EventStream<InboundEvent>, 'subscribe'> = this.#events;
@@ -73,6 +74,15 @@ export class InboundDecisions {
   /** What became of a message that was refused. */
   settled(event: Extract<InboundEvent, { readonly type: `message.${string}` }>): void {
     this.#events.emit(event);
+  }
+
+  /** Reports a handler whose rules are unknown, once for each. */
+  unknownHandler(context: ExecutionContext): void {
+    // Nest makes controllers anew for each request where they are request-scoped, so functions are no keys.
+    const handler = handlerName(context);
+    if (this.#unknownHandlers.has(handler)) return;
+    this.#unknownHandlers.add(handler);
+    this.#events.emit({ type: 'handler.unknown', handler });
   }
 
   #decided(

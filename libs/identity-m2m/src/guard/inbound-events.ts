@@ -31,6 +31,15 @@ export type InboundEvent =
     }
   | {
       /**
+       * The guard refuses every call of a handler, because it cannot tell which access rules are the handler's: what
+       * Nest calls is not a method of its class, and carries no copy of a method's metadata. Once for each handler.
+       */
+      readonly type: 'handler.unknown';
+      /** Class and function, such as `UsersController.list`. */
+      readonly handler: string;
+    }
+  | {
+      /**
        * What became of a refused message that a broker would otherwise have delivered again: RabbitMQ took it out of the
        * queue, to its dead letter exchange where it has one; Kafka went on to the next one, or will deliver it again
        * because it could not be decided; or it stays with RabbitMQ, because nobody knows whether it waits for an

@@ -3,7 +3,7 @@ import type { Verdict } from '../verification/access-token-verifier.js';
 import { refuse } from '../verification/refusal.js';
 import type { RoutePolicy } from '../verification/route-policy.js';
 import { type CallerSlot, httpSlotOf, rememberCaller } from './caller-store.js';
-import { HandlerAccessRules } from './handler-access.js';
+import { handlerRulesOf } from './handler-access.js';
 import { InboundDecisions } from './inbound-decisions.js';
 import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
@@ -13,8 +13,6 @@ const NO_POLICY: RoutePolicy = {};
 
 /** Calls that were let in: one can meet the guard twice, as the global one and on its controller or handler. */
 const letIn = new WeakSet<ExecutionContext>();
-
-const accessRules = new HandlerAccessRules();
 
 /**
  * Lets in only the machines that were named: callers with a good access token of a trusted issuer, for this API, with
@@ -43,11 +41,13 @@ export class M2MAuthGuard implements CanActivate {
 
   /** Answers at once, without a promise, where nothing has to be waited for. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const access = accessRules.of(context);
+    const rules = handlerRulesOf(context);
+    const { access } = rules;
     // Has to be found before anything is waited for: what is entered after that is left again with the guard.
-    const slot = httpSlotOf(context);
+    const slot = httpSlotOf(context, rules);
     if (access === 'public' || letIn.has(context)) return true;
-    const transport = this.transports.of(context);
+    const transport = this.transports.of(context, rules);
+    if (access === 'unknown') this.decisions.unknownHandler(context);
     if (!transport) return this.#refuseUnreadable(context);
     const policy = access === 'unknown' ? NO_POLICY : access;
     const credential = access === 'unknown' ? refuse('handler_unknown') : transport.read(context);

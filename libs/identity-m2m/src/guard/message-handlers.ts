@@ -1,7 +1,8 @@
-import { type CanActivate, type ExecutionContext, Inject, Injectable, Optional, type Type } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Inject, Injectable, Optional } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
+import { applicationHandlers } from './application-handlers.js';
 import { CallerInterceptor } from './caller.interceptor.js';
-import { isMessageHandler } from './message-handler.js';
+import { recordPlace } from './handler-access.js';
 import { MessageRefusalFilter } from './message-refusal.js';
 import { UnguardedMessageHandlersError } from './unguarded-message-handlers-error.js';
 
@@ -32,18 +33,19 @@ export class MessageHandlerGuard implements CanActivate {
 }
 
 /**
- * Puts what each message handler of the application needs on it, whether it is guarded or not: the end of refused
- * messages, and the caller for what is below the handler.
+ * Prepares the handlers of an application, guarded or not. To be called while providers are made, before handlers are
+ * registered with routers and servers.
  *
- * To be called before handlers are registered with servers: while providers are made.
+ * Each gets what leads a function in its place back to it. Message handlers also get the end of refused messages, and the
+ * caller for what is below the handler.
  */
-export function prepareMessageHandlers(modules: ModulesContainer): void {
-  for (const { controller } of messageControllers(modules)) {
-    for (const method of messageMethods(controller)) {
-      // Nest asks the last filter first, and runs the first interceptor outermost.
-      extend(FILTERS, method, (present) => [...present, filter], filter);
-      extend(INTERCEPTORS, method, (present) => [interceptor, ...present], interceptor);
-    }
+export function prepareHandlers(modules: ModulesContainer): void {
+  for (const { isHandler, kind, key, prototype, method } of applicationHandlers(modules)) {
+    if (isHandler) recordPlace({ prototype, name: key }, method);
+    if (kind !== 'message') continue;
+    // Nest asks the last filter first, and runs the first interceptor outermost.
+    extend(FILTERS, method, (present) => [...present, filter], filter);
+    extend(INTERCEPTORS, method, (present) => [interceptor, ...present], interceptor);
   }
 }
 
@@ -56,37 +58,16 @@ export function prepareMessageHandlers(modules: ModulesContainer): void {
  * @throws {@link UnguardedMessageHandlersError} where it can't be done; the application must not start then.
  */
 export function guardMessageHandlers(modules: ModulesContainer, guard: CanActivate): void {
-  for (const { module, controller } of messageControllers(modules)) {
-    extend(GUARDS, controller, (present) => [MessageHandlerGuard, ...present], MessageHandlerGuard);
+  const handlers = [...applicationHandlers(modules)].filter(({ kind }) => kind === 'message');
+  for (const { ofClass } of handlers) {
+    extend(GUARDS, ofClass, (present) => [MessageHandlerGuard, ...present], MessageHandlerGuard);
+  }
+  for (const module of new Set(handlers.map(({ module }) => module))) {
     module.addInjectable({ provide: MessageHandlerGuard, useValue: new MessageHandlerGuard(guard) }, 'guard');
+    if (module.injectables.has(MessageHandlerGuard)) continue;
     // Nest passes over a guard that it can't find.
-    if (!module.injectables.has(MessageHandlerGuard)) throw UnguardedMessageHandlersError.notFound(controller.name);
+    throw UnguardedMessageHandlersError.notFound(handlers.find((handler) => handler.module === module)!.ofClass.name);
   }
-}
-
-type Module = ModulesContainer extends Map<string, infer Each> ? Each : never;
-
-function* messageControllers(modules: ModulesContainer): Iterable<{ module: Module; controller: Type<object> }> {
-  for (const module of modules.values()) {
-    for (const { metatype } of module.controllers.values()) {
-      if (typeof metatype !== 'function') continue;
-      const controller = metatype as Type<object>;
-      if (messageMethods(controller).length > 0) yield { module, controller };
-    }
-  }
-}
-
-/** Its own and those of its bases. */
-function messageMethods(controller: Type<object>): object[] {
-  const methods: object[] = [];
-  let prototype = controller.prototype as object | null;
-  while (prototype && prototype !== Object.prototype) {
-    for (const { value } of Object.values(Object.getOwnPropertyDescriptors(prototype))) {
-      if (typeof value === 'function' && isMessageHandler(value as object)) methods.push(value as object);
-    }
-    prototype = Object.getPrototypeOf(prototype) as object | null;
-  }
-  return methods;
 }
 
 /** Once for each target, however many applications use it. */

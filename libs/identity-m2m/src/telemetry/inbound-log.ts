@@ -27,6 +27,11 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
       case 'caller.refused':
         debug(() => refusalLine(event));
         return;
+      case 'handler.unknown':
+        logger.error(
+          `guard refuses every call of ${printableText(event.handler)}: the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)`,
+        );
+        return;
       case 'message.unsettled':
         if (!isUnsettled) {
           logger.warn(

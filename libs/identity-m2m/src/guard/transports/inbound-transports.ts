@@ -2,10 +2,13 @@ import type { ExecutionContext } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 import type { CredentialExtractor } from '../../config/credential-extractor.js';
 import { refuse } from '../../verification/refusal.js';
-import { soleCredential } from '../credential.js';
+import { type Credential, soleCredential } from '../credential.js';
+import type { HandlerRules } from '../handler-access.js';
+import type { TokenHeader } from '../http-credential.js';
 import type { InboundDecisions } from '../inbound-decisions.js';
 import type { MicroservicesPackage } from '../microservices-package.js';
 import { observeAcknowledgementModes } from '../rabbitmq-acknowledgement.js';
+import { ExternalTransport } from './external-transport.js';
 import { grpcCallOf, GrpcTransport } from './grpc-metadata.js';
 import { HttpTransport } from './http-transport.js';
 import type { InboundTransport } from './inbound-transport.js';
@@ -22,56 +25,72 @@ export interface InboundTransportsOptions {
   /** undefined where the application has no messages. */
   readonly microservices: MicroservicesPackage | undefined;
   readonly extractors: readonly CredentialExtractor[];
+  /** undefined: `Authorization: Bearer`. */
+  readonly tokenHeader: TokenHeader | undefined;
 }
 
 type ContextClass = abstract new (...args: never[]) => object;
 
+/** A transport for each class of what stands beside the payload. */
+type TransportsByContext = readonly (readonly [ContextClass, InboundTransport])[];
+
 /** Every way that calls can come into this application with a credential. */
 export class InboundTransports {
   readonly #http: InboundTransport;
+  readonly #external: TransportsByContext;
   readonly #grpc: InboundTransport | undefined;
   readonly #unknown: InboundTransport | undefined;
-  readonly #byContext: readonly (readonly [ContextClass, InboundTransport])[];
+  readonly #custom: TransportsByContext;
+  readonly #ofNest: TransportsByContext;
 
-  constructor({ decisions, adapterHost, microservices, extractors }: InboundTransportsOptions) {
-    this.#http = new HttpTransport(adapterHost, decisions.realm);
-    this.#grpc = microservices && new GrpcTransport(microservices, decisions.realm);
+  constructor({ decisions, adapterHost, microservices, extractors, tokenHeader }: InboundTransportsOptions) {
+    const { realm } = decisions;
+    this.#http = new HttpTransport(adapterHost, realm, tokenHeader);
+    this.#external = extractors.map((one) => [one.context, new ExternalTransport(one.transport, reader(one))]);
+    this.#grpc = microservices && new GrpcTransport(microservices, realm);
     this.#unknown = microservices && new MessageTransport('unknown', microservices, () => refuse('transport_unknown'));
-    this.#byContext = microservices
-      ? [...customTransports(microservices, extractors), ...nestTransports(microservices, decisions)]
+    this.#custom = microservices
+      ? extractors.map((one) => [one.context, new MessageTransport(one.transport, microservices, reader(one))])
       : [];
+    this.#ofNest = microservices ? nestTransports(microservices, decisions) : [];
   }
 
   /**
-   * The way that a call came; undefined where it is neither HTTP nor a message. A message that nobody said how to read
-   * comes by one that refuses it.
+   * Finds the way that a call came; undefined where nothing of it may be read. A message that no reader knows comes by a
+   * transport that refuses it.
    */
-  of(context: ExecutionContext): InboundTransport | undefined {
+  of(context: ExecutionContext, { isRoute }: HandlerRules): InboundTransport | undefined {
     const type: string = context.getType();
-    if (type === 'http') return this.#http;
-    if (type !== 'rpc') return undefined;
-    const carrier = context.getArgByIndex<unknown>(1);
-    const known = this.#byContext.find(([contextClass]) => carrier instanceof contextClass);
-    return known?.[1] ?? (grpcCallOf(context) ? this.#grpc : this.#unknown);
+    if (type === 'http' && isRoute) return this.#http;
+    if (type === 'rpc') return this.#ofMessage(context) ?? this.#unknown;
+    // The second argument of a WebSocket handler is its payload, and that of a resolver holds its parameters.
+    return type === 'ws' || type === 'graphql' ? undefined : soleTransport(transportsOf(context, this.#external));
+  }
+
+  #ofMessage(context: ExecutionContext): InboundTransport | undefined {
+    const custom = transportsOf(context, this.#custom);
+    if (custom.length > 0) return soleTransport(custom);
+    return transportsOf(context, this.#ofNest)[0] ?? (grpcCallOf(context) ? this.#grpc : undefined);
   }
 }
 
-function customTransports(
-  microservices: MicroservicesPackage,
-  extractors: readonly CredentialExtractor[],
-): (readonly [ContextClass, InboundTransport])[] {
-  return extractors.map((extractor) => [
-    extractor.context,
-    new MessageTransport(extractor.transport, microservices, (context) =>
-      soleCredential([...extractor.authorization(context)]),
-    ),
-  ]);
+function reader(extractor: CredentialExtractor): (context: object) => Credential {
+  return (context) => soleCredential([...extractor.authorization(context)]);
 }
 
-function nestTransports(
-  nest: MicroservicesPackage,
-  decisions: InboundDecisions,
-): (readonly [ContextClass, InboundTransport])[] {
+/** Looks at what stands beside the payload, and never at the payload. */
+function transportsOf(context: ExecutionContext, transports: TransportsByContext): InboundTransport[] {
+  const beside = context.getArgByIndex<unknown>(1);
+  if (typeof beside !== 'object' || beside === null) return [];
+  return transports.flatMap(([contextClass, transport]) => (beside instanceof contextClass ? [transport] : []));
+}
+
+/** With two extractors for one call, which of them is asked would be a matter of their order. */
+function soleTransport(transports: readonly InboundTransport[]): InboundTransport | undefined {
+  return transports.length === 1 ? transports[0] : undefined;
+}
+
+function nestTransports(nest: MicroservicesPackage, decisions: InboundDecisions): TransportsByContext {
   const modes = observeAcknowledgementModes(nest.ServerRMQ);
   return [
     [nest.TcpContext, new MessageTransport('tcp', nest, packetCredential)],
