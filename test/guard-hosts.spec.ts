@@ -12,7 +12,9 @@ import {
   Get,
   HttpException,
   type INestApplication,
+  type LogLevel,
   Logger,
+  type LoggerService,
   Post,
   Scope,
   ServiceUnavailableException,
@@ -112,6 +114,53 @@ async function start(
   closing.push(() => app.close());
   return app;
 }
+
+describe('the reasons of refusals in the log', () => {
+  const written: string[] = [];
+  const write = process.stdout.write.bind(process.stdout);
+  const defaultLogger = Reflect.get(Logger, 'staticInstanceRef') as LoggerService;
+  beforeEach(() => {
+    written.length = 0;
+    Reflect.set(Logger, 'logLevels', undefined);
+    process.stdout.write = (text: unknown) => written.push(String(text)) > 0;
+  });
+  afterEach(() => {
+    process.stdout.write = write;
+    Reflect.set(Logger, 'logLevels', undefined);
+  });
+
+  const kept: string[] = [];
+  const note = (line: string) => void kept.push(line);
+  const withDebug: LoggerService = { log: note, warn: note, error: note, debug: note };
+  const withoutDebug: LoggerService = { log: note, warn: note, error: note };
+
+  it.each<[string, LoggerService | LogLevel[] | false, number]>([
+    ['by default', defaultLogger, 1],
+    ['with a list of levels that has debug', ['error', 'debug'], 1],
+    ['with a list of levels that has not', ['error', 'warn', 'log'], 0],
+    ['with a console logger of some levels', new ConsoleLogger({ logLevels: ['debug'] }), 1],
+    ['with a logger of the application', withDebug, 1],
+    ['with one that has no such level', withoutDebug, 0],
+    ['not at all without a logger', false, 0],
+  ])('host-2: stand there %s, and no line for accepted calls', async (_name, useLogger, lines) => {
+    const prepare = (made: INestApplication) => {
+      // Tests have a logger of their own, whose levels a list would be for.
+      Logger.overrideLogger(defaultLogger);
+      made.useLogger(useLogger);
+    };
+    const app = await start({}, { prepare });
+    // Keys are read with the first token.
+    await status(app, '/x', bearer);
+    kept.length = written.length = 0;
+    for (let times = 0; times < 3; times++) expect(await status(app, '/x', bearer)).toBe(200);
+    expect([...written, ...kept]).toEqual([]);
+    expect(await status(app, '/x')).toBe(401);
+    const found = [...written, ...kept].filter((line) =>
+      line.includes('guard refused HTTP GET /x: credential_missing'),
+    );
+    expect(found).toHaveLength(lines);
+  });
+});
 
 const status = async (app: INestApplication, path: string, authorization?: string) =>
   (
