@@ -1,26 +1,44 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http, { Agent } from 'node:http';
 import https from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
+import { Test } from '@nestjs/testing';
 import fc from 'fast-check';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import {
+  AccessToken,
+  ClientRejectedError,
   type Clock,
   cognito,
   createAccessTokenVerifier,
+  cyberArkIdentity,
   duende,
+  fromEnv,
+  fromFile,
   genericOAuth2,
   type HttpClientOptions,
   IdentityM2MConfigurationError,
+  IdentityM2MModule,
   keycloak,
   okta,
   selfSignedTlsClientAuth,
   tlsClientAuth,
-  type TokenUnavailableError,
+  type TokenResponse,
+  type TokenResponseGrant,
+  type TokenResponseReader,
+  type TokenProvider,
+  TokenUnavailableError,
 } from 'nestjs-identity-m2m';
+import { FixedTokenProvider } from 'nestjs-identity-m2m/testing';
+import { ClientSecret } from '../libs/identity-m2m/src/credentials/client-secret.js';
 import { basicAuthorization } from '../libs/identity-m2m/src/foundation/basic-authorization.js';
 import { createBoundedFetch } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
+import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { startApplication } from './support/application.js';
 import { CertificateAuthority, type IssuedCertificate, selfSignedCertificate } from './support/certificates.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
@@ -57,6 +75,22 @@ function basicOf({ requests }: TestServer): string[] {
   return requests.map(({ headers }) => Buffer.from(headers.authorization!.slice(6), 'base64').toString());
 }
 
+/** What the first token request ends in, whatever a caller waits for beyond it. */
+function firstOutcome(provider: TokenProvider): Promise<unknown> {
+  return new Promise((resolve) => {
+    provider.events.subscribe((event) => {
+      if (event.type === 'token.refresh_failed') resolve(event.error);
+    });
+    void provider.getToken().then(resolve, resolve);
+  });
+}
+
+async function firstFailure(provider: TokenProvider): Promise<TokenUnavailableError> {
+  const outcome = await firstOutcome(provider);
+  expect(outcome).toBeInstanceOf(TokenUnavailableError);
+  return outcome as TokenUnavailableError;
+}
+
 /** The error that a call ends in. */
 async function failure(call: Promise<unknown>): Promise<TokenUnavailableError> {
   return call.then(
@@ -78,7 +112,7 @@ describe('a TLS certificate that is rejected', () => {
   it('srv-7: of an unknown authority is named at once with the mend, also where the boot waits for a token', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const { provider } = await startClient(`${server.url}/token`);
-    const error = await failure(provider.getToken());
+    const error = await firstFailure(provider);
     expect(error).toMatchObject({ ...rejected, cause: { fault: 'certificate' } });
     expect(error.message).toMatch(/the TLS certificate of https:\/\/127\.0\.0\.1:\d+ is not trusted.*UNABLE_TO_VERIFY/);
     for (const mend of ['option ca', 'new https.Agent({ ca })', 'NODE_EXTRA_CA_CERTS']) {
@@ -116,7 +150,7 @@ describe('a TLS certificate that is rejected', () => {
       clientAuthentication: selfSignedTlsClientAuth({ certificate: own.cert, key: own.key, ...(ca && { ca }) }),
       clientSecret: undefined,
     });
-    const error = await failure(provider.getToken());
+    const error = await firstFailure(provider);
     expect(error).toMatchObject(rejected);
     expect(error.message).toMatch(words);
   });
@@ -125,7 +159,7 @@ describe('a TLS certificate that is rejected', () => {
     const server = await startServer(json(200, {}), loopback);
     const identityProvider = genericOAuth2({ issuer: server.url });
     const { provider } = await startClient('', { identityProvider });
-    const error = await failure(provider.getToken());
+    const error = await firstFailure(provider);
     expect(error).toMatchObject({ ...rejected, cause: { code: 'M2M_DISCOVERY_FAILED', fault: 'certificate' } });
     expect(error.message).toContain('NODE_EXTRA_CA_CERTS');
   });
@@ -135,7 +169,7 @@ describe('a TLS certificate that is rejected', () => {
     closing.push(() => server.close());
     server.onConnection = (socket) => socket.write(Buffer.from([0x15, 3, 3, 0, 2, 2, alert]));
     const { provider } = await startClient(`${server.url.replace('http:', 'https:')}/token`);
-    const error = await failure(provider.getToken());
+    const error = await firstFailure(provider);
     expect(error.message).toMatch(/rejected the certificate of this client.*Check the certificate and the key/);
     expect(error).toMatchObject(rejected);
   });
@@ -143,7 +177,7 @@ describe('a TLS certificate that is rejected', () => {
   it('is tried again by itself, as an outage is: the server may be given another one', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const { provider } = await startClient(`${server.url}/token`);
-    const { retryAt } = await failure(provider.getToken());
+    const { retryAt } = await firstFailure(provider);
     expect(retryAt!.getTime() - Date.now()).toBeLessThanOrEqual(1000);
   });
 });
@@ -301,15 +335,15 @@ describe('a connection that was kept open', () => {
       }
     }
     const agent = new Worn();
-    const { provider } = await startClient(`${server.url}/token`, { agent, acquireTimeoutMs: 100 });
-    expect(await failure(provider.getToken())).toMatchObject({ reason: 'outage' });
+    const { provider } = await startClient(`${server.url}/token`, { agent });
+    expect(await firstFailure(provider)).toMatchObject({ reason: 'outage' });
     expect(server.requests).toHaveLength(2);
   });
 
   it('out-B8: a fresh connection that is reset is not tried again within an attempt', async () => {
     const server = await startServer((_request, _response, { socket }) => socket.resetAndDestroy());
-    const { provider } = await startClient(`${server.url}/token`, { acquireTimeoutMs: 100 });
-    expect(await failure(provider.getToken())).toMatchObject({ reason: 'outage' });
+    const { provider } = await startClient(`${server.url}/token`);
+    expect(await firstFailure(provider)).toMatchObject({ reason: 'outage' });
     expect(server.requests).toHaveLength(1);
   });
 
@@ -482,8 +516,8 @@ describe('a private certificate authority', () => {
     async (line, head, expected, words) => {
       const proxy = await startProxy(`${line}\r\n${head}\r\n\r\n`);
       const agent = new HttpsProxyAgent(proxy.url);
-      const { provider } = await startClient('https://id.example/token', { agent, acquireTimeoutMs: 100 });
-      const error = await failure(provider.getToken());
+      const { provider } = await startClient('https://id.example/token', { agent });
+      const error = await firstFailure(provider);
       expect(error).toMatchObject({ code: 'M2M_TOKEN_UNAVAILABLE', ...expected });
       expect(error.message).toMatch(words);
       expect(error.message).not.toMatch(/scope/);
@@ -492,8 +526,8 @@ describe('a private certificate authority', () => {
 
   it('out-B5: the same for plain http, where the proxy answers in the server’s place', async () => {
     const server = await startServer((_request, response) => response.writeHead(407).end());
-    const { provider } = await startClient(`${server.url}/token`, { acquireTimeoutMs: 100 });
-    expect((await failure(provider.getToken())).message).toMatch(/the proxy .* \(HTTP 407\)/);
+    const { provider } = await startClient(`${server.url}/token`);
+    expect((await firstFailure(provider)).message).toMatch(/the proxy .* \(HTTP 407\)/);
   });
 
   test.each(['201 Created', '401 Unauthorized'])(
@@ -504,8 +538,8 @@ describe('a private certificate authority', () => {
         `${line}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
       );
       const agent = new HttpsProxyAgent(proxy.url);
-      const { provider } = await startClient('https://id.example/token', { agent, acquireTimeoutMs: 100 });
-      expect(await failure(provider.getToken())).toMatchObject({ reason: 'outage', oauthError: undefined });
+      const { provider } = await startClient('https://id.example/token', { agent });
+      expect(await firstFailure(provider)).toMatchObject({ reason: 'outage', oauthError: undefined });
     },
   );
 
@@ -520,10 +554,584 @@ describe('a private certificate authority', () => {
       }
     }
     const { provider } = await startClient('https://id.example/token', { agent: new Failing() });
-    expect(await failure(provider.getToken())).toMatchObject({
+    expect(await firstFailure(provider)).toMatchObject({
       reason: 'blocked',
       message: expect.stringMatching(/proxy/),
     });
+  });
+});
+
+describe('a grant', () => {
+  /** What a client makes of an answer, as a call shows it: the `Authorization` header that an API gets. */
+  async function carried(answer: Answer, options: Partial<HttpClientOptions> = {}) {
+    const server = await startServer(answer);
+    const api = await startServer(json(200, {}));
+    const application = await startClient(`${server.url}/token`, { origins: [api.url], ...options });
+    await application.http.axiosRef.get(api.url);
+    return { authorization: api.requests[0]!.headers.authorization, events: application.events };
+  }
+
+  test.each([
+    ['out-A1', 'Atc|MQEBIJ4'],
+    ['out-A2', '00D7F0000001I8v!ARgAQOG9W.wPt'],
+    ['out-A2', `all of them: ${String.fromCharCode(...Array.from({ length: 94 }, (_, n) => n + 0x21))}`.slice(13)],
+  ])('%s: is used whose token is visible ASCII: %s', async (_id, token) => {
+    const { authorization } = await carried(json(200, { ...GRANT, access_token: token }));
+    expect(authorization).toBe(`Bearer ${token}`);
+  });
+
+  test.each(['00D7!AQ', 'Atc|MQEBIJ4'])('out-A1: AccessToken and FixedTokenProvider take such a token: %s', (token) => {
+    expect(new AccessToken(token).revealAuthorizationHeader()).toBe(`Bearer ${token}`);
+    expect(new FixedTokenProvider(token).peek().reveal()).toBe(token);
+  });
+
+  test.each(['', 'a b', 'a\tb', 'a\r\nx: y', 'a\n', 'a\0', 'tökén', '\x7f', 'a'.repeat(32_769)])(
+    'is not used whose token has a blank, a control character or anything beyond ASCII: %j',
+    async (token) => {
+      const server = await startServer(json(200, { ...GRANT, access_token: token }));
+      const { provider } = await startClient(`${server.url}/token`);
+      expect(await firstFailure(provider)).toMatchObject({ reason: 'malformed_answer' });
+      expect(() => new AccessToken(token)).toThrow(TypeError);
+    },
+  );
+
+  it('out-A5: with status 201 is used', async () => {
+    expect(await carried(json(201, GRANT))).toMatchObject({ authorization: 'Bearer t' });
+  });
+
+  it('out-A7: without token_type is used as Bearer, with one warning for the client', async () => {
+    const server = await startServer(json(200, { access_token: 't', scope: 'a', expires_in: 86399 }));
+    const { provider, events } = await startClient(`${server.url}/token`);
+    for (const scope of ['a', 'b', 'c']) {
+      expect((await provider.getToken({ scope })).revealAuthorizationHeader()).toBe('Bearer t');
+    }
+    const warnings = events.filter(
+      (event) => event.type === 'client.warning' && event.warning === 'token_type_missing',
+    );
+    expect(warnings).toMatchObject([{ client: 'default', message: expect.stringContaining('no token_type') }]);
+  });
+
+  it('out-A7: with another token_type is refused, and the mend is not to check the scope', async () => {
+    const server = await startServer(json(200, { ...GRANT, token_type: 'bearer_token' }));
+    const { provider } = await startClient(`${server.url}/token`);
+    const { message } = await firstFailure(provider);
+    expect(message).toMatch(/token_type is neither Bearer nor DPoP \(found "bearer_token"\)\. .*readTokenResponse/);
+    expect(message).not.toContain('scope');
+  });
+
+  it.each([undefined, 'text/plain; charset=utf-8', 'text/html', 'application/octet-stream'])(
+    'out-A9: is used whatever its media type says: %s',
+    async (type) => {
+      const answer: Answer = (_request, response) =>
+        response.writeHead(200, type === undefined ? {} : { 'content-type': type }).end(JSON.stringify(GRANT));
+      expect(await carried(answer)).toMatchObject({ authorization: 'Bearer t' });
+    },
+  );
+
+  it('out-A9: with null members, a byte order mark and blanks around it is used', async () => {
+    const grant = { ...GRANT, token_type: null, scope: null, expires_in: null, refresh_in: null, error: null };
+    const answer: Answer = (_request, response) => response.end(`\ufeff \r\n${JSON.stringify(grant)} \r\n`);
+    expect(await carried(answer)).toMatchObject({ authorization: 'Bearer t' });
+  });
+
+  it('out-A15: in another form is read by readTokenResponse', async () => {
+    const readTokenResponse: TokenResponseReader = ({ json }) =>
+      (json as { tokenData: TokenResponseGrant } | undefined)?.tokenData;
+    const { authorization } = await carried(json(200, { tokenData: GRANT }), { readTokenResponse });
+    expect(authorization).toBe('Bearer t');
+  });
+
+  it('out-A15: without it, the message names the option', async () => {
+    const server = await startServer(json(200, { tokenData: GRANT }));
+    const { provider } = await startClient(`${server.url}/token`);
+    expect((await firstFailure(provider)).message).toMatch(/has no access_token\. .*option readTokenResponse/);
+  });
+
+  it.each(['', null, false, {}])('out-A19: with an error of %j is used', async (error) => {
+    expect(await carried(json(200, { ...GRANT, error }))).toMatchObject({ authorization: 'Bearer t' });
+  });
+
+  it.each(['invalid_client', 'x', { code: 'invalid_client' }, ['x'], 1, true])(
+    'out-A19: with an error of %j is none',
+    async (error) => {
+      const server = await startServer(json(200, { ...GRANT, error }));
+      const { provider } = await startClient(`${server.url}/token`);
+      const { message } = await firstFailure(provider);
+      expect(message).not.toMatch(/: \.|: :/);
+    },
+  );
+
+  it('out-A19: a refusal with an error of no characters has a message that says something', async () => {
+    const server = await startServer(json(400, { error: '', error_description: '' }));
+    const { provider } = await startClient(`${server.url}/token`);
+    expect((await firstFailure(provider)).message).toContain(': HTTP 400 without an OAuth error. ');
+  });
+
+  it('srv-8: that takes longer to arrive than it lives has words of its own', async () => {
+    const clock = new ManualClock();
+    const server = await startServer(async (...args) => {
+      await clock.advance(3000);
+      await json(200, { ...GRANT, expires_in: 2 })(...args);
+    });
+    const { provider } = await startClient(`${server.url}/token`, {}, clock);
+    const error = await firstFailure(provider);
+    expect(error.message).toMatch(
+      /lives for 2000 ms and took 3000 ms to arrive, so it had expired\. Have the server issue/,
+    );
+    expect(error.message).not.toContain('address');
+    expect(error.reason).not.toBe('malformed_answer');
+  });
+});
+
+describe('readTokenResponse', () => {
+  async function outcomeOf(answer: Answer, readTokenResponse: unknown, options: Partial<HttpClientOptions> = {}) {
+    const server = await startServer(answer);
+    const reader = readTokenResponse as TokenResponseReader;
+    const { provider, events } = await startClient(`${server.url}/token`, { readTokenResponse: reader, ...options });
+    const result = await firstOutcome(provider);
+    const warnings = events.filter(
+      (event) => event.type === 'client.warning' && event.warning === 'response_reader_failed',
+    );
+    return { result, warnings, provider, events };
+  }
+
+  it('is given status, headers, body and the JSON that it is', async () => {
+    const seen: unknown[] = [];
+    await outcomeOf(json(201, GRANT, { 'x-a': 'b' }), ({ status, headers, body, json }: TokenResponse) => {
+      seen.push(status, headers.get('x-a'), body, json);
+    });
+    expect(seen).toEqual([201, 'b', JSON.stringify(GRANT), GRANT]);
+  });
+
+  it('turns an odd answer into an error, with any status', async () => {
+    const read = () => ({ error: 'invalid_client', error_description: 'wrong password' });
+    for (const status of [200, 500]) {
+      const { result } = await outcomeOf(json(status, { success: false }), read);
+      expect(result).toBeInstanceOf(ClientRejectedError);
+      expect(result).toMatchObject({
+        oauthError: 'invalid_client',
+        message: expect.stringContaining('wrong password'),
+      });
+    }
+  });
+
+  it.each([
+    ['credential', 'client_rejected'],
+    ['configuration', 'request_rejected'],
+    ['transient', 'outage'],
+    ['malformed', 'malformed_answer'],
+  ])('turns an answer into a failure of kind %s', async (kind, reason) => {
+    for (const answer of [json(500, { message: 'bad password' }), json(200, GRANT)]) {
+      const { result } = await outcomeOf(answer, () => kind);
+      expect(result).toMatchObject({ reason });
+    }
+  });
+
+  it('is asked before that of the preset, which is asked where the first has no opinion', async () => {
+    const server = await startServer(json(200, { a: 'from-a', b: 'from-b' }));
+    const identityProvider = {
+      ...genericOAuth2({ tokenEndpoint: server.url }),
+      readTokenResponse: ({ json }: TokenResponse) => ({ access_token: (json as { b: string }).b }),
+    };
+    const own = ({ json }: TokenResponse) => ({ access_token: (json as { a: string }).a });
+    const first = await startClient('', { identityProvider, readTokenResponse: own });
+    expect((await first.provider.getToken()).reveal()).toBe('from-a');
+    const second = await startClient('', { identityProvider, readTokenResponse: () => undefined });
+    expect((await second.provider.getToken()).reveal()).toBe('from-b');
+  });
+
+  test.each<[string, unknown]>([
+    [
+      'throws',
+      ({ body }: TokenResponse) => {
+        throw new Error(body);
+      },
+    ],
+    ['returns a promise', async () => ({ access_token: 'x' })],
+    [
+      'returns a promise that rejects',
+      async ({ body }: TokenResponse) => {
+        throw new Error(body);
+      },
+    ],
+    ['returns a kind that there is not', () => 'harmless'],
+    ['returns a kind that is not its to say', () => 'certificate'],
+    ['returns a number', () => 7],
+    ['returns an object without a member that counts', () => ({ token: 'x' })],
+    [
+      'returns an object that throws',
+      () => ({
+        get access_token() {
+          throw new Error('secret-token-in-a-message');
+        },
+      }),
+    ],
+  ])('has no say where it %s, which is told once and without the body', async (_name, read) => {
+    const { result, warnings, provider, events } = await outcomeOf(
+      json(200, { ...GRANT, access_token: 'secret-token-in-a-message' }),
+      read,
+    );
+    expect(result).toBeInstanceOf(AccessToken);
+    await provider.getToken({ scope: 'other' });
+    expect(warnings).toHaveLength(1);
+    expect(JSON.stringify(events)).not.toContain('secret-token-in-a-message');
+  });
+
+  it.each<[string, object]>([
+    ['a token with a blank', { access_token: 'a b' }],
+    ['a token with a line break', { access_token: 'a\r\nx: y' }],
+    ['a token that is too long', { access_token: 'a'.repeat(32_769) }],
+    ['a lifetime that is none', { access_token: 'a', expires_in: -1 }],
+    ['a token that is no string', { access_token: 7 }],
+    ['a token type that cannot be sent', { access_token: 'a', token_type: 'mac' }],
+    ['a token bound to a key, for a client without one', { access_token: 'a', token_type: 'DPoP' }],
+    ['an error beside the token', { access_token: 'a', error: 'x' }],
+  ])('lifts no limit: %s', async (_name, reading) => {
+    const { result } = await outcomeOf(json(200, {}), () => reading);
+    expect(result).toHaveProperty('code', expect.stringMatching(/^M2M_TOKEN_/));
+  });
+
+  it('lifts no limit: 30 days, 64 KiB', async () => {
+    const month = await outcomeOf(json(200, {}), () => ({ access_token: 'a', expires_in: 1e12 }));
+    expect(month.provider.status().expiresAt!.getTime() - Date.now()).toBeLessThanOrEqual(30 * 86_400_000);
+    let isAsked = false;
+    const long = await outcomeOf(json(200, { more: 'x'.repeat(70_000) }), () => ((isAsked = true), GRANT));
+    expect(long.result).toMatchObject({ reason: 'malformed_answer' });
+    expect(isAsked).toBe(false);
+  });
+
+  it('leaks nothing of the answer by what it says itself', async () => {
+    const token = 'nested-access-token-of-some-length';
+    const body = { tokenData: { accessToken: token, items: [{ idToken: [`${token}-2`] }] } };
+    const read = ({ body }: TokenResponse) => ({ error: 'odd', error_description: `${body} the-client-secret` });
+    const { result, events } = await outcomeOf(json(200, body), read);
+    const told = `${inspect(result, { depth: 9 })}${JSON.stringify(events)}`;
+    expect(told).toContain('[credential]');
+    for (const secret of [token, `${token}-2`, 'the-client-secret']) expect(told).not.toContain(secret);
+  });
+
+  it('cannot change the answer that others read', async () => {
+    const { result } = await outcomeOf(json(200, GRANT), ({ json, headers }: TokenResponse) => {
+      (json as { access_token: string }).access_token = 'changed';
+      headers.set('date', 'Thu, 01 Jan 1970 00:00:00 GMT');
+    });
+    expect((result as AccessToken).reveal()).toBe('t');
+  });
+
+  it('takes the place of classifyError, which the boot names as an unknown option', async () => {
+    const error = await failure(startClient('https://id.example/token', { classifyError: () => undefined } as object));
+    expect(error.message).toContain('client.classifyError: expected no such option');
+  });
+});
+
+describe('a refusal by the body of the answer', () => {
+  const answered =
+    (status: number, type: string, body: string): Answer =>
+    (_request, response) =>
+      response.writeHead(status, type === '' ? {} : { 'content-type': type }).end(body);
+
+  it('out-B1: as text/plain is read as any other', async () => {
+    const server = await startServer(answered(400, 'text/plain; charset=utf-8', '{"error":"invalid_client"}'));
+    const { provider } = await startClient(`${server.url}/token`);
+    expect(await firstFailure(provider)).toMatchObject({
+      reason: 'client_rejected',
+      oauthError: 'invalid_client',
+    });
+  });
+
+  test.each<[string, string, string, string]>([
+    [
+      'errorCode',
+      '{"errorCode":"invalid_client","errorSummary":"No such client"}',
+      'client_rejected',
+      'No such client',
+    ],
+    ['error.code', '{"error":{"code":"InvalidClient","message":"Unknown"}}', 'client_rejected', 'Unknown'],
+    ['a form', 'error=invalid_scope&error_description=No+such+scope', 'request_rejected', 'No such scope'],
+    ['a code in capitals', '{"error":"INVALID_SCOPE"}', 'request_rejected', 'INVALID_SCOPE'],
+    ['a transient code', '{"errorCode":"temporarily_unavailable"}', 'outage', 'temporarily_unavailable'],
+  ])('out-B1: in the form of other vendors: %s', async (_name, body, reason, words) => {
+    const server = await startServer(answered(400, '', body));
+    const { provider } = await startClient(`${server.url}/token`);
+    const error = await firstFailure(provider);
+    expect(error).toMatchObject({ reason });
+    expect(error.message).toContain(words);
+  });
+
+  it('srv-6: 403 without a body names the secret first, and the network second', async () => {
+    const server = await startServer(answered(403, '', ''));
+    const { provider } = await startClient(`${server.url}/token`);
+    expect((await firstFailure(provider)).message).toMatch(/HTTP 403 .*client secret.*network rules/);
+  });
+});
+
+describe('headers of token requests', () => {
+  it('out-C3: are added by tokenRequestHeaders to those of the preset, and go nowhere else', async () => {
+    const server = await startServer(json(200, GRANT));
+    const api = await startServer(json(200, {}));
+    const identityProvider = {
+      ...genericOAuth2({ tokenEndpoint: `${server.url}/token` }),
+      tokenRequestHeaders: { 'x-preset': 'a', 'X-Both': 'preset' },
+    };
+    const { http } = await startClient('', {
+      identityProvider,
+      origins: [api.url],
+      tokenRequestHeaders: { 'X-Api-Key': 'key-123', 'x-both': 'option', accept: 'application/json;v=2' },
+    });
+    await http.axiosRef.get(api.url);
+    expect(server.requests[0]!.headers).toMatchObject({
+      'x-preset': 'a',
+      'x-both': 'option',
+      'x-api-key': 'key-123',
+      accept: 'application/json;v=2',
+      'content-type': 'application/x-www-form-urlencoded',
+    });
+    expect(server.requests[0]!.headers.authorization).toMatch(/^Basic /);
+    expect(api.requests[0]!.headers).not.toHaveProperty('x-api-key');
+  });
+
+  test.each([
+    'Authorization',
+    'content-type',
+    'Content-Length',
+    'host',
+    'connection',
+    'transfer-encoding',
+    'accept-encoding',
+    'dpop',
+    'expect',
+    'te',
+    'Upgrade',
+    'proxy-authorization',
+  ])('out-C3: the boot fails where they set %s', async (name) => {
+    const error = await failure(startClient('https://id.example/token', { tokenRequestHeaders: { [name]: 'v' } }));
+    expect(error.message).toContain(`client.tokenRequestHeaders.${name}: expected no such header`);
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ['a name with a blank', { 'x y': 'v' }],
+    ['a name with a line break', { 'x\r\ny': 'v' }],
+    ['a value with a line break', { x: 'hunter2\r\ny: z' }],
+    ['a value with a line break at its end', { x: 'hunter2\n' }],
+    ['a value beyond ASCII', { x: 'hünter2' }],
+    ['an empty value', { x: '' }],
+    ['a number', { x: 7 }],
+  ])('out-C3: the boot fails for %s, and shows no value', async (_name, tokenRequestHeaders) => {
+    const options = { tokenRequestHeaders: tokenRequestHeaders as Record<string, string> };
+    const error = await failure(startClient('https://id.example/token', options));
+    expect(error).toBeInstanceOf(IdentityM2MConfigurationError);
+    expect(error.message).toMatch(/client\.tokenRequestHeaders\.x/);
+    expect(error.message).not.toContain('hunter2');
+  });
+
+  it('out-C3: a key in them is not told, should the server repeat it', async () => {
+    const server = await startServer((request, ...rest) =>
+      json(400, { error: 'invalid_request', error_description: `got ${request.headers['x-api-key']}` })(
+        request,
+        ...rest,
+      ),
+    );
+    const { provider } = await startClient(`${server.url}/token`, {
+      tokenRequestHeaders: { 'x-api-key': 'key-0123456789' },
+    });
+    const error = await firstFailure(provider);
+    expect(inspect(error, { depth: 9 })).not.toContain('key-0123');
+    expect(inspect(provider, { depth: 20, showHidden: true })).not.toContain('key-0123456789');
+  });
+});
+
+describe('options with stray characters', () => {
+  /** The secrets that a client of these options shows, token request by token request. */
+  async function shown(clientSecret: HttpClientOptions['clientSecret']) {
+    const server = await startServer(json(200, GRANT));
+    const { provider } = await startClient(`${server.url}/token`, { clientSecret });
+    await provider.getToken();
+    return basicOf(server);
+  }
+
+  async function inFile(content: string | Buffer) {
+    const directory = await mkdtemp(join(tmpdir(), 'm2m-secret-'));
+    closing.push(() => rm(directory, { recursive: true }));
+    const path = join(directory, 'secret');
+    await writeFile(path, content);
+    return fromFile(path);
+  }
+
+  it('out-D1: a secret from a variable, a file or a function is sent without line breaks at its end', async () => {
+    process.env.M2M_STRAY_SECRET = 'secret\n';
+    try {
+      expect(await shown(fromEnv('M2M_STRAY_SECRET'))).toEqual(['id:secret']);
+    } finally {
+      delete process.env.M2M_STRAY_SECRET;
+    }
+    expect(await shown(await inFile('secret\n\n'))).toEqual(['id:secret']);
+    expect(await shown(() => 'secret\n')).toEqual(['id:secret']);
+    expect(await shown(async () => '\ufeffsecret\r\n')).toEqual(['id:secret']);
+    expect(await shown({ current: () => 'secret\n', next: 'other' })).toEqual(['id:secret']);
+  });
+
+  it('out-D1: the same from a source of the application, and for the next secret', async () => {
+    const read = async () => new ClientSecret('secret\r\n');
+    expect(await shown({ description: 'a vault', read, fault: () => undefined })).toEqual(['id:secret']);
+    const server = await startServer((request, ...rest) =>
+      request.headers.authorization === `Basic ${btoa('id:next-secret')}`
+        ? json(200, GRANT)(request, ...rest)
+        : json(401, { error: 'invalid_client' })(request, ...rest),
+    );
+    const clientSecret = { current: 'old-secret', next: await inFile('next-secret\n') };
+    const { provider } = await startClient(`${server.url}/token`, { clientSecret });
+    await expect(provider.getToken()).resolves.toBeDefined();
+  });
+
+  it('out-D3: a secret from a file is sent without a byte order mark', async () => {
+    const content = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from('secret')]);
+    expect(await shown(await inFile(content))).toEqual(['id:secret']);
+  });
+
+  it('out-D1: the guard’s secret for introspection as well', async () => {
+    const server = await startServer(json(200, { active: false }));
+    const issuer = 'https://id.example';
+    const introspected = genericOAuth2({ issuer, jwksUri: `${issuer}/keys`, introspectionEndpoint: server.url });
+    for (const clientSecret of [() => 'secret\n', await inFile('\ufeffsecret\n\n')]) {
+      const options = { issuers: [introspected], audience: 'api', introspection: [{ clientId: 'id', clientSecret }] };
+      const verifier = createAccessTokenVerifier(options);
+      closing.push(async () => verifier.close());
+      await verifier.verify('opaque-token');
+    }
+    expect(basicOf(server)).toEqual(['id:secret', 'id:secret']);
+    const options = {
+      issuers: [introspected],
+      audience: 'api',
+      introspection: [{ clientId: 'id', clientSecret: 's\n' }],
+    };
+    expect(() => createAccessTokenVerifier(options)).toThrow(
+      /introspection\[0\]\.clientSecret: .* ends in a line break/,
+    );
+  });
+
+  test.each<[string, HttpClientOptions['clientSecret'], string]>([
+    ['out-D1', 'hunter2\n', 'ends in a line break'],
+    ['out-D1', { current: 'hunter2', next: 'hunter2\r\n' }, 'ends in a line break'],
+    ['out-D3', '\ufeffhunter2', 'begins with a byte order mark'],
+  ])('%s: the boot fails for a secret in the options with them: %j', async (_id, clientSecret, words) => {
+    const error = await failure(startClient('https://id.example/token', { clientSecret }));
+    expect(error.message).toMatch(new RegExp(`client\\.clientSecret: .*found a text that ${words}`));
+    expect(error.message).not.toContain('hunter2');
+  });
+
+  test.each([
+    [' hunter2-hunter2', 'begins with a blank'],
+    ['hunter2-hunter2 ', 'ends in a blank'],
+    ['"hunter2-hunter2"', 'is in quotation marks'],
+    ['hunter2\nhunter2', 'has a line break in it'],
+    ['hunter2\thunter2', 'has a control character in it'],
+  ])('out-D1: other oddities are sent, and named once the secret is refused: %j', async (clientSecret, words) => {
+    const server = await startServer(json(401, { error: 'invalid_client' }));
+    const { provider } = await startClient(`${server.url}/token`, { clientSecret: () => clientSecret });
+    const { message } = await firstFailure(provider);
+    expect(message).toContain(`invalid_client. The client secret ${words}`);
+    expect(message).not.toContain('hunter2');
+  });
+
+  test.each([
+    ['svc\n', 'ends in a line break'],
+    ['\ufeffsvc', 'begins with a byte order mark'],
+    [' svc', 'begins with a blank'],
+    ['svc ', 'ends in a blank'],
+    ['s\0vc', 'has a control character in it'],
+    ['svc\r\nx', 'has a line break in it'],
+  ])('out-D5: the boot fails for the client identifier %j', async (clientId, words) => {
+    const error = await failure(startClient('https://id.example/token', { clientId }));
+    expect(error.message).toMatch(new RegExp(`client\\.clientId: expected .*; found a text that ${words}`));
+  });
+
+  it('out-D5: the same for audience and resource, which are sent as they are', async () => {
+    const options = { audience: 'api\n', resource: 'https://api.example\n' };
+    const error = await failure(startClient('https://id.example/token', options));
+    expect(error.message).toMatch(/client\.audience: .* ends in a line break\n.*client\.resource: /);
+  });
+
+  it('out-D6: several options that are missing are named at once', async () => {
+    const none = { clientId: undefined, clientSecret: undefined } as object;
+    const error = await failure(startClient('https://id.example/token', none));
+    expect(error.message).toMatch(
+      /client\.clientId: expected .*; found nothing\n.*client\.clientSecret: .*; found nothing/,
+    );
+    const all = await failure(startClient('', { ...none, identityProvider: undefined }));
+    for (const path of ['identityProvider', 'clientId', 'clientSecret'])
+      expect(all.message).toContain(`client.${path}: `);
+    expect(all.message.split('\n')).toHaveLength(4);
+  });
+
+  it('out-C4: the boot names each parameter that has an option of its own', async () => {
+    const parameters = { client_id: 'id', scope: 'a', tenant: 7 } as unknown as Record<string, string>;
+    const { message } = await failure(startClient('https://id.example/token', { parameters }));
+    expect(message).toContain(
+      'client.parameters.client_id: expected no parameter client_id, because the option clientId sets it',
+    );
+    expect(message).toContain('client.parameters.scope: expected no parameter scope');
+    expect(message).toContain('client.parameters.tenant: expected a string; found number');
+  });
+});
+
+describe('redaction', () => {
+  it.each(['n', 'acce', 'invalid'])(
+    'srv-9: does not garble messages for a short secret, which is warned of: %s',
+    async (secret) => {
+      const server = await startServer(
+        json(401, { error: 'invalid_client', error_description: 'no access_token for you' }),
+      );
+      const { provider, events } = await startClient(`${server.url}/token`, { clientSecret: secret });
+      const { message } = await firstFailure(provider);
+      expect(message).toContain('invalid_client: no access_token for you');
+      expect(message).not.toContain('[credential]');
+      const warnings = events.filter(
+        (event) => event.type === 'client.warning' && event.warning === 'secret_too_short',
+      );
+      expect(warnings).toMatchObject([{ message: expect.stringContaining('fewer than 8 characters') }]);
+    },
+  );
+
+  it('srv-9: still takes out a secret of 8 characters, and warns of nothing', async () => {
+    const server = await startServer(json(401, { error: 'invalid_client', error_description: 'wrong: hunter2x' }));
+    const { provider, events } = await startClient(`${server.url}/token`, { clientSecret: 'hunter2x' });
+    expect((await firstFailure(provider)).message).toContain('wrong: [credential]');
+    expect(JSON.stringify(events)).not.toContain('secret_too_short');
+  });
+});
+
+describe('a client that is bound to no place', () => {
+  it('call-7: is warned of at boot, once', async () => {
+    const { events, module } = await startClient('https://id.example/token');
+    const warnings = () => events.filter((event) => event.type === 'client.warning');
+    expect(warnings()).toMatchObject([{ warning: 'nothing_bound', message: expect.stringContaining('origins') }]);
+    await module.init();
+    expect(warnings()).toHaveLength(1);
+  });
+
+  it('call-7: is a line in the log that names the client and the option', async () => {
+    const lines: string[] = [];
+    const client = { clientId: 'id', clientSecret: 'the-client-secret' };
+    const tokenEndpoint = 'https://id.example/token';
+    const module = await Test.createTestingModule({
+      imports: [
+        IdentityM2MModule.forRoot({
+          clients: {
+            unbound: { ...client, identityProvider: genericOAuth2({ tokenEndpoint }) },
+            bound: { ...client, identityProvider: genericOAuth2({ tokenEndpoint }), origins: ['https://api.example'] },
+            own: {
+              ...client,
+              identityProvider: cyberArkIdentity({ tenantUrl: 'https://acme.id.cyberark.cloud', applicationId: 'a' }),
+            },
+          },
+        }),
+      ],
+    })
+      .setLogger({ log() {}, error() {}, warn: (line: string) => lines.push(line) })
+      .compile();
+    closing.push(() => module.close());
+    await module.init();
+    expect(lines).toEqual([expect.stringMatching(/^client "unbound": its token is bound to no place.*origins$/)]);
   });
 });
 

@@ -7,6 +7,7 @@ export type { CredentialExtractor } from './config/credential-extractor.js';
 export type { GuardOptions, IntrospectionOptions, NamedClient } from './config/guard-options.js';
 export { IdentityM2MConfigurationError } from './config/configuration-error.js';
 export type { TenantsOptions } from './config/tenants-configuration.js';
+export type { CertificateAuthorities } from './foundation/certificate-authorities.js';
 export type { Clock, Instant } from './foundation/clock.js';
 export { EventStream } from './foundation/event-stream.js';
 export { IdentityM2MError } from './foundation/identity-m2m-error.js';
@@ -37,7 +38,7 @@ export { AccessToken, type AccessTokenType } from './token/access-token.js';
 export type { AccessTokenStatus } from './token/access-token-manager.js';
 export type { StartMode } from './token/managed-token-provider.js';
 export type { BindingDecision } from './token/origin-binding.js';
-export type { AskedFor, OutboundEvent } from './token/outbound-events.js';
+export type { AskedFor, ClientWarning, OutboundEvent } from './token/outbound-events.js';
 export type { TokenFreshness } from './token/refresh-policy.js';
 export type { TokenFailureKind } from './token/retry-schedule.js';
 export type { TokenRequestFormat } from './token/token-endpoint.js';
@@ -53,7 +54,14 @@ export {
 export type { TokenParameters } from './token/token-parameters.js';
 export { type GetTokenOptions, TokenProvider } from './token/token-provider.js';
 export type { ResourceServerAnswer, TokenRejectedPredicate, TokenRejection } from './token/token-rejection.js';
-export type { TokenEndpointAnswer, TokenErrorClassifier } from './token/token-response.js';
+export type {
+  TokenEndpointAnswer,
+  TokenResponse,
+  TokenResponseError,
+  TokenResponseGrant,
+  TokenResponseReader,
+  TokenResponseReading,
+} from './token/token-response-reader.js';
 
 export type { ClientAuthentication, ClientCredential } from './credentials/client-authentication.js';
 export type { ClientSecretMethod } from './credentials/client-secret-authentication.js';

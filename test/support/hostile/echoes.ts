@@ -104,7 +104,7 @@ export const ECHOES: readonly HostileAnswer[] = [
   },
   {
     name: 'a content type with the secret in it',
-    answer: echo(({ secret }) => http(grant(), { type: `text/${encodeURIComponent(decoded(secret))}` })),
+    answer: echo(({ secret }) => http('{}', { type: `text/${encodeURIComponent(decoded(secret))}` })),
     becomes: failed('malformed'),
   },
   {

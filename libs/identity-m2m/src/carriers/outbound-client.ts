@@ -11,6 +11,7 @@ import { definedOnly } from '../foundation/defined-only.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { AccessToken } from '../token/access-token.js';
 import { ManagedTokenProvider } from '../token/managed-token-provider.js';
+import { clientWarnings, type WarnOfClient } from '../token/client-warnings.js';
 import type { TokenProvider } from '../token/token-provider.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
 import { TokenAcquisition } from '../token/token-acquisition.js';
@@ -43,6 +44,8 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   readonly baseUrl: string | undefined;
   readonly httpsAgent: Agent | undefined;
   readonly #revocation: TokenRevocation | undefined;
+  readonly #warn: WarnOfClient;
+  readonly #isBound: boolean;
   #revoked: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
@@ -59,12 +62,15 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const fetch = createBoundedFetch({ agent: configuration.agent, ca: configuration.ca });
     const server = new TokenServer(identityProvider, configuration.http, fetch);
     const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
-    const acquisition = tokenAcquisition(configuration, { server, dpop, fetch }, surroundings);
-    this.provider = tokenProvider(configuration, { acquisition, dpop, server }, surroundings);
+    const events = new EventStream<OutboundEvent>();
+    this.#warn = clientWarnings(configuration.name, events);
+    const acquisition = tokenAcquisition(configuration, { server, dpop, fetch, warn: this.#warn }, surroundings);
+    this.provider = tokenProvider(configuration, { acquisition, dpop, server, events }, surroundings);
     this.carrier = carrierOf(this.provider, clock, {
       maxBytes: configuration.maxReplayBytes,
       isTokenRejected: configuration.isTokenRejected,
     });
+    this.#isBound = configuration.binding.length > 0;
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {
       const agent = new ClientCertificateAgent(() => authentication.readIdentity());
@@ -76,6 +82,16 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     if (configuration.revokeOnShutdown) {
       this.#revocation = new TokenRevocation({ clientId, server, acquisition, fetch, clock });
     }
+  }
+
+  /** Does what the start mode says; see `ManagedTokenProvider`. */
+  start(): Promise<void> {
+    if (!this.#isBound) {
+      const message =
+        'its token is bound to no place, so that every call goes out without it; list the APIs in origins';
+      this.#warn('nothing_bound', message);
+    }
+    return this.provider.start();
   }
 
   /** The same `HttpService` with tokens of another provider, such as one that a test has put in the place of this one's. */
@@ -133,16 +149,18 @@ export class OutboundClient implements CarrierChoice, M2MClient {
 
 function tokenAcquisition(
   configuration: ClientConfiguration,
-  { server, dpop, fetch }: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch },
+  parts: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch; warn: WarnOfClient },
   { clock, quarantine }: OutboundSurroundings,
 ): TokenAcquisition {
-  const { clientId, identityProvider, authentication, grant, quarantinePolicy } = configuration;
+  const { clientId, authentication, grant, quarantinePolicy } = configuration;
+  const { server, dpop, fetch, warn } = parts;
   const endpoint = new TokenEndpoint({
     server,
     clientId,
     requestFormat: configuration.tokenRequestFormat,
-    requestHeaders: identityProvider.tokenRequestHeaders,
-    errors: { classifyError: configuration.classifyError, credentialErrors: identityProvider.credentialErrors ?? [] },
+    requestHeaders: () => configuration.tokenRequestHeaders,
+    dialect: configuration.dialect,
+    warn,
     dpop,
     fetch,
     clock,
@@ -161,10 +179,15 @@ function tokenAcquisition(
 
 function tokenProvider(
   configuration: ClientConfiguration,
-  parts: { acquisition: TokenAcquisition; server: TokenServer; dpop: DpopProver | undefined },
+  parts: {
+    acquisition: TokenAcquisition;
+    server: TokenServer;
+    dpop: DpopProver | undefined;
+    events: EventStream<OutboundEvent>;
+  },
   { clock, random }: OutboundSurroundings,
 ): ManagedTokenProvider {
-  const { acquisition, dpop, server } = parts;
+  const { acquisition, dpop, server, events } = parts;
   return new ManagedTokenProvider({
     acquisition,
     parameters: configuration.parameters,
@@ -179,7 +202,7 @@ function tokenProvider(
     startTimeoutMs: configuration.startTimeoutMs,
     startSpreadMs: configuration.startSpreadMs,
     context: { client: configuration.name, server: server.name, hint: configuration.identityProvider.hint },
-    events: new EventStream<OutboundEvent>(),
+    events,
     clock,
     random,
   });

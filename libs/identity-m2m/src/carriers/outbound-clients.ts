@@ -51,8 +51,8 @@ export class OutboundClients extends M2MClients {
   }
 
   /** Starts one that was added after the start of the others, by a module that was loaded late. */
-  async startLate({ provider }: OutboundClient): Promise<void> {
-    if (this.#isStarted) await provider.start();
+  async startLate(client: OutboundClient): Promise<void> {
+    if (this.#isStarted) await client.start();
   }
 
   /** Adds a client for each of many tenants, made when a call first asks for it. */
@@ -90,7 +90,7 @@ export class OutboundClients extends M2MClients {
   async start(): Promise<void> {
     this.#isStarted = true;
     try {
-      await Promise.all([...this.#clients.values()].map(({ provider }) => provider.start()));
+      await Promise.all([...this.#clients.values()].map((client) => client.start()));
     } catch (error) {
       // The boot has failed, and the others must not hold up its end.
       this.stopRefreshing();

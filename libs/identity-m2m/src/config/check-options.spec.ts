@@ -77,7 +77,8 @@ describe('options that are right', () => {
           http: { baseURL: 'https://billing.example/v2', timeout: 1000 },
           startSpreadMs: 1000,
           quarantine: { maxRefusals: 1, probeSeconds: 0 },
-          classifyError: () => undefined,
+          readTokenResponse: () => undefined,
+          tokenRequestHeaders: { 'x-api-key': 'k' },
           maxTokens: 2,
           revokeOnShutdown: true,
           start: 'require',
@@ -247,7 +248,7 @@ describe('options that are wrong', () => {
           dpop: { algorithm: 'HS256' },
         },
       },
-      { 'client.parameters': 'an object', 'client.resource': 'a text', 'client.dpop': 'an object' },
+      { 'client.parameters.grant_type': 'a text', 'client.resource': 'a text', 'client.dpop': 'an object' },
     ],
     ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'both' }],
     [

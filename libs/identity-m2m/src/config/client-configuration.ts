@@ -15,7 +15,7 @@ import type { RefreshPolicy } from '../token/refresh-policy.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
 import { DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
-import type { TokenErrorClassifier } from '../token/token-response.js';
+import type { TokenResponseDialect } from '../token/token-response.js';
 import type { ClientOptions } from './client-options.js';
 import { isAuthentication } from './client-schema.js';
 import { httpAllowance } from './http-allowance.js';
@@ -32,6 +32,10 @@ export interface ClientConfiguration {
   readonly agent: Agent | undefined;
   readonly ca: CertificateAuthorities | undefined;
   readonly tokenRequestFormat: TokenRequestFormat;
+  /** Go with each token request, by their names in lower case. */
+  readonly tokenRequestHeaders: Readonly<Record<string, string>>;
+  /** What is peculiar to the token endpoint's answers. */
+  readonly dialect: TokenResponseDialect;
   readonly parameters: TokenParameters;
   /** Rules of the places that the token is bound to. */
   readonly binding: readonly string[];
@@ -46,7 +50,6 @@ export interface ClientConfiguration {
   readonly tokenRequestTimeoutMs: number;
   readonly refreshPolicy: RefreshPolicy;
   readonly quarantinePolicy: QuarantinePolicy;
-  readonly classifyError: TokenErrorClassifier | undefined;
   readonly maxTokens: number;
   readonly maxReplayBytes: number;
   readonly isTokenRejected: TokenRejection;
@@ -69,6 +72,11 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     agent: options.agent,
     ca: options.ca,
     tokenRequestFormat: options.tokenRequestFormat ?? 'form',
+    tokenRequestHeaders: inLowerCase({ ...provider.tokenRequestHeaders, ...options.tokenRequestHeaders }),
+    dialect: {
+      readers: [options.readTokenResponse, provider.readTokenResponse].filter((reader) => reader !== undefined),
+      credentialErrors: provider.credentialErrors ?? [],
+    },
     parameters: { scope, audience, resource, parameters },
     binding: bindingOf(options),
     baseUrl: options.http?.baseURL ?? provider.apiBaseUrl,
@@ -86,7 +94,6 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
       maxRefusals: quarantine?.maxRefusals ?? 5,
       probeIntervalMs: quarantine?.probeSeconds === 0 ? Infinity : (quarantine?.probeSeconds ?? 3600) * 1000,
     },
-    classifyError: options.classifyError,
     maxTokens: options.maxTokens ?? 100,
     maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
     isTokenRejected: options.isTokenRejected ?? DEFAULT_TOKEN_REJECTION,
@@ -94,6 +101,11 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     http: httpAllowance(options.unsafeAllowHttp, production),
     unsafeExpiredTokenGraceMs: (options.unsafeExpiredTokenGraceSeconds ?? 0) * 1000,
   };
+}
+
+/** By names in lower case; of several spellings of a name the last counts. */
+function inLowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
 /** Rules of the places that the token is bound to: the identity provider's own API, and what the options add. */

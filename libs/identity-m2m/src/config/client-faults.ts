@@ -1,15 +1,23 @@
-import { HMAC_SECRET_BYTES, isHmacSecret } from '../credentials/client-secret-authentication.js';
+import {
+  type ClientSecretMethod,
+  HMAC_SECRET_BYTES,
+  isHmacSecret,
+} from '../credentials/client-secret-authentication.js';
 import { clientCredentials } from '../credentials/token-grant.js';
 import type { OptionFault } from '../foundation/option-fault.js';
 import { optionFaults } from '../foundation/option-faults.js';
+import { printableText } from '../foundation/printable-text.js';
 import { urlFault } from '../foundation/secure-url.js';
+import { strayCharacters, withoutStrayCharacters } from '../foundation/stray-characters.js';
 import { describeAddress } from '../identity-providers/address-fault.js';
 import { bindingRuleFault, OriginBinding, ruleUrl } from '../token/origin-binding.js';
+import { parameterFault } from '../token/token-parameters.js';
 import { authenticationOf, bindingOf } from './client-configuration.js';
 import type { ClientOptions } from './client-options.js';
 import { clientSchema, isAuthentication, SECRET } from './client-schema.js';
 import { httpAllowance } from './http-allowance.js';
 import { identityProviderFaults } from './identity-provider-faults.js';
+import { tokenRequestHeadersFaults } from './token-request-headers-faults.js';
 
 /** What is wrong with a client's options, every wrong field at once. */
 export function clientFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
@@ -22,8 +30,19 @@ export function clientFaults(options: ClientOptions, root: string, production: b
     ...(isSound('identityProvider', 'unsafeAllowHttp') ? providerFaults(options, root, production) : []),
     ...(isSound('origins', 'unsafeAllowHttp') ? originsFaults(options, root, production) : []),
     ...(isSound('identityProvider', 'origins', 'http') ? baseUrlFaults(options, root) : []),
+    ...(isSound('clientSecret', 'clientAuthentication')
+      ? secretFaults(
+          options,
+          root,
+          isSound('identityProvider') ? options.identityProvider.clientSecretMethod : undefined,
+        )
+      : []),
     ...(isSound('identityProvider', 'clientId', 'clientSecret', 'clientAuthentication', 'grant')
       ? credentialFaults(options, root)
+      : []),
+    ...(isSound('parameters') ? parametersFaults(options, root) : []),
+    ...(isSound('tokenRequestHeaders')
+      ? tokenRequestHeadersFaults(options.tokenRequestHeaders ?? {}, `${root}.tokenRequestHeaders`)
       : []),
     ...(isSound('identityProvider', 'revokeOnShutdown') ? revocationFaults(options, root) : []),
   ];
@@ -31,7 +50,12 @@ export function clientFaults(options: ClientOptions, root: string, production: b
 
 function providerFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
   const http = httpAllowance(options.unsafeAllowHttp, production);
-  return identityProviderFaults(options.identityProvider, `${root}.identityProvider`, http);
+  const { identityProvider } = options;
+  const path = `${root}.identityProvider`;
+  return [
+    ...identityProviderFaults(identityProvider, path, http),
+    ...tokenRequestHeadersFaults(identityProvider.tokenRequestHeaders, `${path}.tokenRequestHeaders`),
+  ];
 }
 
 function originsFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
@@ -62,15 +86,48 @@ function revocationFaults({ identityProvider, revokeOnShutdown }: ClientOptions,
   return [{ path: `${root}.revokeOnShutdown`, expected, found: 'true' }];
 }
 
+/** Each wrong parameter by its name. */
+function parametersFaults({ parameters = {} }: ClientOptions, root: string): OptionFault[] {
+  return Object.entries(parameters).flatMap(([name, value]: [string, unknown]) => {
+    const expected = parameterFault(name, value);
+    const path = `${root}.parameters.${printableText(name, 60)}`;
+    return expected === undefined
+      ? []
+      : [{ path, expected, found: typeof value === 'string' ? 'a text' : typeof value }];
+  });
+}
+
+/**
+ * What is wrong with the secret by itself, whatever else is wrong.
+ *
+ * @param usual How a secret is sent where the client does not say; undefined where the identity provider is wrong. Every
+ * preset sends one.
+ */
+function secretFaults(
+  { clientAuthentication, clientSecret }: ClientOptions,
+  root: string,
+  usual: ClientSecretMethod = 'client_secret_basic',
+): OptionFault[] {
+  const path = `${root}.clientSecret`;
+  const method = isAuthentication(clientAuthentication) ? undefined : (clientAuthentication ?? usual);
+  if (clientSecret === undefined) {
+    return method === undefined || method === 'none' ? [] : [{ path, expected: SECRET, found: 'nothing' }];
+  }
+  return fixedTexts(clientSecret).flatMap((text) => {
+    const clean = withoutStrayCharacters(text);
+    if (clean === text) return [];
+    const expected = 'a secret without a byte order mark and without line breaks at its end';
+    return [{ path, expected, found: `a text that ${strayCharacters(text)}` }];
+  });
+}
+
 function credentialFaults(options: ClientOptions, root: string): OptionFault[] {
   const { clientAuthentication, clientSecret, clientId, grant = clientCredentials, identityProvider } = options;
   const method = isAuthentication(clientAuthentication)
     ? undefined
     : (clientAuthentication ?? identityProvider.clientSecretMethod);
   const usesSecret = method !== undefined && method !== 'none';
-  if (usesSecret && clientSecret === undefined) {
-    return [{ path: `${root}.clientSecret`, expected: SECRET, found: 'nothing' }];
-  }
+  if (usesSecret && clientSecret === undefined) return [];
   const faults: OptionFault[] = [];
   if (!usesSecret && clientSecret !== undefined) {
     const expected = 'nothing, because the client authentication uses no secret';

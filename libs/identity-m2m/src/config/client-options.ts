@@ -10,7 +10,7 @@ import type { StartMode } from '../token/managed-token-provider.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
 import type { TokenRejection } from '../token/token-rejection.js';
-import type { TokenErrorClassifier } from '../token/token-response.js';
+import type { TokenResponseReader } from '../token/token-response-reader.js';
 
 /** A client of an identity provider: whose tokens go onto outgoing calls, and onto which. */
 export interface ClientOptions extends TokenParameters {
@@ -58,6 +58,12 @@ export interface ClientOptions extends TokenParameters {
    * `NODE_EXTRA_CA_CERTS`.
    */
   readonly ca?: CertificateAuthorities;
+
+  /**
+   * Headers of token requests, besides those that the preset sends; where both have one, this counts. Those that the
+   * protocol or HTTP sets are not allowed: `authorization`, `content-type`, `host` and so on. Default: none.
+   */
+  readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
 
   /** How the body of token requests is written. Default: `form` (RFC 6749 §4.4.2). */
   readonly tokenRequestFormat?: TokenRequestFormat;
@@ -115,10 +121,14 @@ export interface ClientOptions extends TokenParameters {
   };
 
   /**
-   * A second opinion on answers of the token endpoint that brought no token, for servers with ways of their own: the kind
-   * of failure, or undefined to leave it at what the standards say.
+   * Reads the answers of a token endpoint that has a form of its own: returns a grant or an error by the names of RFC 6749,
+   * a kind of failure, or undefined for what the standards say. Goes before a reader of the identity provider's preset.
+   * It lifts no limit, and what it throws counts as no opinion. Default: none.
+   *
+   * @example
+   * readTokenResponse: ({ json }) => (json as { tokenData?: TokenResponseGrant }).tokenData
    */
-  readonly classifyError?: TokenErrorClassifier;
+  readonly readTokenResponse?: TokenResponseReader;
 
   /** Most tokens, of different parameters, that are kept at once. The least used ones give way. Default: 100. */
   readonly maxTokens?: number;

@@ -8,6 +8,7 @@ import {
   aFunction,
   anAgent,
   certificateAuthorities,
+  cleanText,
   field,
   flag,
   oneOf,
@@ -16,8 +17,8 @@ import {
   textOrTexts,
   texts,
 } from '../foundation/option-field.js';
+import { strayCharacters } from '../foundation/stray-characters.js';
 import { isScopeName } from '../foundation/scope-name.js';
-import { parametersFault } from '../token/token-parameters.js';
 import type { TokenRejection } from '../token/token-rejection.js';
 import { identityProvider } from './identity-provider-field.js';
 import { parseUrl } from '../foundation/parse-url.js';
@@ -30,7 +31,7 @@ const secret = field<SecretInput>(SECRET, isSecretInput);
 /** The form of a client's options, field by field. */
 export const clientSchema = z.strictObject({
   identityProvider,
-  clientId: text('a client identifier'),
+  clientId: cleanText('a client identifier'),
   clientSecret: z
     .union([secret, z.strictObject({ current: secret, next: secret.optional() })], {
       error: `${SECRET}; or { current, next }`,
@@ -52,16 +53,12 @@ export const clientSchema = z.strictObject({
   agent: anAgent.optional(),
   ca: certificateAuthorities.optional(),
   tokenRequestFormat: oneOf(['form', 'json']).optional(),
+  tokenRequestHeaders: field<object>('an object of header values by their names', isRecord).optional(),
   scope: textOrTexts('a scope, or a list of scopes', isScope).optional(),
-  audience: text('an audience').optional(),
+  audience: cleanText('an audience').optional(),
   resource: textOrTexts('an absolute URI without fragment, or a list of them', isResource).optional(),
-  parameters: field<Readonly<Record<string, string>>>(
-    'an object of texts, without those that have options of their own or that the protocol sets',
-    (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      parametersFault({ parameters: value as Record<string, string> }) === undefined,
-  ).optional(),
+  // What is in these two is judged one by one.
+  parameters: field<object>('an object of strings', isRecord).optional(),
   origins: texts('a list of origins, such as https://billing.example').optional(),
   http: z
     .looseObject({
@@ -89,7 +86,7 @@ export const clientSchema = z.strictObject({
       probeSeconds: quantity('seconds', 0, 604_800).optional(),
     })
     .optional(),
-  classifyError: aFunction('a function of the answer').optional(),
+  readTokenResponse: aFunction('a function of the answer').optional(),
   maxTokens: quantity('tokens', 2, 100_000).optional(),
   maxReplayBytes: quantity('bytes', 0, Number.MAX_SAFE_INTEGER).optional(),
   isTokenRejected: field<TokenRejection>(
@@ -114,6 +111,10 @@ export function isAuthentication(value: unknown): value is ClientAuthentication 
   return typeof value === 'object' && value !== null && 'credentials' in value && 'fault' in value;
 }
 
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** One or more names of RFC 6749 §3.3, divided by single blanks. */
 function isScope(value: string): boolean {
   return value.split(' ').every(isScopeName);
@@ -121,5 +122,6 @@ function isScope(value: string): boolean {
 
 /** RFC 8707 §2. */
 function isResource(value: string): boolean {
-  return parseUrl(value) !== undefined && !value.includes('#');
+  // The parser of addresses passes over line breaks and blanks at the ends, and a server does not.
+  return parseUrl(value) !== undefined && !value.includes('#') && strayCharacters(value) === undefined;
 }

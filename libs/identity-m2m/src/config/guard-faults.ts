@@ -1,5 +1,6 @@
 import type { OptionFault } from '../foundation/option-fault.js';
 import { optionFaults } from '../foundation/option-faults.js';
+import { strayCharacters, withoutStrayCharacters } from '../foundation/stray-characters.js';
 import { describeAddress } from '../identity-providers/address-fault.js';
 import { INTROSPECTION_METHODS } from '../verification/introspection-authentication.js';
 import { readKeySet } from '../verification/verification-key.js';
@@ -91,6 +92,10 @@ function introspectionFaults({ issuers, introspection = [] }: GuardOptions, root
     if (authenticate === undefined && (clientId === undefined || clientSecret === undefined)) {
       const expected = 'clientId and clientSecret, or authenticate';
       found.push({ path: `${path}.clientSecret`, expected, found: 'nothing that proves the guard' });
+    }
+    if (typeof clientSecret === 'string' && withoutStrayCharacters(clientSecret) !== clientSecret) {
+      const expected = 'a secret without a byte order mark and without line breaks at its end';
+      found.push({ path: `${path}.clientSecret`, expected, found: `a text that ${strayCharacters(clientSecret)}` });
     }
     const method = issuers.find((provider) => provider.issuer === issuer)?.clientSecretMethod;
     if (clientSecret !== undefined && method !== undefined && !INTROSPECTION_METHODS.some((one) => one === method)) {

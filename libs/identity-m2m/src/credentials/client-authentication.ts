@@ -29,6 +29,8 @@ export interface ClientCredential {
   readonly isTimed: boolean;
   /** When it ends, where that is known: from then on it is not shown. */
   readonly expiresAt?: Date | undefined;
+  /** What is odd about it and may be why it is refused, as a sentence that does not tell it. */
+  readonly remark?: string | undefined;
   /** Texts that must not come back in an error, should the server repeat them. */
   readonly secrets: readonly SensitiveValue[];
   /** The certificate to show while connecting, where that is the proof. */

@@ -4,6 +4,7 @@ import { basicAuthorization, type BasicEncoding } from '../foundation/basic-auth
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { assertionClaims, CLIENT_ASSERTION_TYPE } from './client-assertion.js';
 import type { ClientSecret } from './client-secret.js';
+import { strayCharacters } from '../foundation/stray-characters.js';
 import { readSecret, type SecretSource } from './secret-source.js';
 
 /**
@@ -59,8 +60,16 @@ function credential(method: ClientSecretMethod, secret: ClientSecret): ClientCre
     fingerprint: secret.fingerprint,
     proof: proofOf(method, secret.reveal()),
     isTimed: method === 'client_secret_jwt',
+    remark: remarkOn(secret.reveal()),
     secrets: [secret],
   };
+}
+
+/** Such a secret may be right, so it is sent; once it is refused, this is the first thing to look at. */
+function remarkOn(secret: string): string | undefined {
+  const isQuoted = /^(["'`]).*\1$/s.test(secret);
+  const found = isQuoted ? 'is in quotation marks, which were sent with it' : strayCharacters(secret);
+  return found && `The client secret ${found}.`;
 }
 
 function proofOf(method: ClientSecretMethod, secret: string): (now: Date) => ClientAuth {

@@ -1,8 +1,11 @@
 import { open } from 'node:fs/promises';
+import { withoutStrayCharacters } from '../foundation/stray-characters.js';
 import { ClientSecret } from './client-secret.js';
 
 /**
  * Where a secret comes from. Asked again for each token request, so that a rotated secret is found.
+ *
+ * A byte order mark at the beginning of what it returns and line breaks at the end are not part of the secret.
  */
 export interface SecretSource {
   /** Names the place, never the secret: for error messages. */
@@ -19,12 +22,16 @@ export interface SecretSource {
  */
 export type SecretInput = string | (() => string | Promise<string>) | SecretSource;
 
-/** Reads the secret from an environment variable; the boot fails where it is not set. */
+/** Reads the secret from an environment variable; the boot fails where it is not set, or has nothing but line breaks. */
 export function fromEnv(variable: string): SecretSource {
+  const value = () => withoutStrayCharacters(process.env[variable] ?? '');
   return {
     description: `environment variable ${variable}`,
-    read: async () => new ClientSecret(process.env[variable] ?? ''),
-    fault: () => (process.env[variable] ? undefined : `environment variable ${variable} is not set`),
+    read: async () => new ClientSecret(value()),
+    fault: () => {
+      if (!process.env[variable]) return `environment variable ${variable} is not set`;
+      return value() === '' ? `environment variable ${variable} has nothing but line breaks` : undefined;
+    },
   };
 }
 
@@ -33,7 +40,7 @@ const MAX_FILE_BYTES = 65_536;
 
 /**
  * Reads the secret from a file, anew each time: a secret of Docker or Kubernetes, a projected service account token, a
- * key or a certificate. One line break at its end does not belong to it.
+ * key or a certificate. Line breaks at its end do not belong to it, nor does a byte order mark.
  *
  * A file that is not there, or not yet, fails token requests and not the boot.
  */
@@ -42,7 +49,7 @@ export function fromFile(path: string): SecretSource {
     description: `file ${path}`,
     read: async () => {
       const text = (await readAtMost(path, MAX_FILE_BYTES)).toString('utf8');
-      return new ClientSecret(text.replace(/\r?\n$/, ''));
+      return new ClientSecret(withoutStrayCharacters(text));
     },
     fault: () => (typeof path === 'string' && path !== '' ? undefined : 'a file without a path'),
   };
@@ -99,7 +106,7 @@ export function isSecretInput(value: unknown): value is SecretInput {
 
 /** The secret as it is now; an empty one is none. */
 export async function readSecret(source: SecretSource): Promise<ClientSecret> {
-  const secret = await source.read();
-  if (secret.reveal() === '') throw new Error(`the secret from ${source.description} is empty`);
-  return secret;
+  const text = withoutStrayCharacters((await source.read()).reveal());
+  if (text === '') throw new Error(`the secret from ${source.description} is empty`);
+  return new ClientSecret(text);
 }

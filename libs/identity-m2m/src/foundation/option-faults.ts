@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { OptionFault } from './option-fault.js';
 import { printableText } from './printable-text.js';
+import { strayCharacters } from './stray-characters.js';
 
 /**
  * What a schema finds wrong with options, field by field.
@@ -41,13 +42,21 @@ function found(value: unknown, option: string): string {
   if (value === '') return 'an empty text';
   if (!SHOWN.test(option)) return kindOf(value);
   if (typeof value === 'number') return String(value);
-  return typeof value === 'string' ? JSON.stringify(printableText(value, 60)) : kindOf(value);
+  if (typeof value !== 'string') return kindOf(value);
+  const stray = strayCharacters(value);
+  return `${JSON.stringify(printableText(value, 60))}${stray === undefined ? '' : `, which ${stray}`}`;
+}
+
+/** Not the text itself: what is odd about its ends is often all that is wrong with it. */
+function describeText(text: string): string {
+  const stray = strayCharacters(text);
+  return stray === undefined || text.trim() === '' ? 'a text' : `a text that ${stray}`;
 }
 
 function kindOf(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null || typeof value === 'boolean') return String(value);
-  if (typeof value === 'string') return 'a text';
+  if (typeof value === 'string') return describeText(value);
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
   if (Array.isArray(value)) return `a list of ${value.length}`;
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;

@@ -1,5 +1,6 @@
 import type { Agent } from 'node:http';
 import { z } from 'zod';
+import { strayCharacters } from './stray-characters.js';
 import { areCertificateAuthorities, type CertificateAuthorities } from './certificate-authorities.js';
 
 /**
@@ -13,6 +14,13 @@ export function field<T>(expected: string, test: (value: unknown) => boolean) {
 
 /** A text that is not blank, and that can be encoded. */
 export const text = (expected: string) => field<string>(expected, isText);
+
+/** The same without what is copied along with a text: blanks and line breaks at its ends, control characters. */
+export const cleanText = (expected: string) =>
+  field<string>(
+    `${expected}, without control characters and without blanks at its ends`,
+    (value) => isText(value) && strayCharacters(value) === undefined,
+  );
 
 /** One text or several. */
 export const textOrTexts = (expected: string, test: (text: string) => boolean = () => true) =>

@@ -24,6 +24,17 @@ const BACKSLASH = 0x5c;
  * be written so, for its quotation mark, backslash or control character, is refused.
  */
 export function parseStrictJsonObject(text: string): StrictJsonResult {
+  const result = parseStrictJson(text);
+  if (!result.ok) return result;
+  const { value } = result;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { ok: false, fault: 'not_an_object' };
+  return { ok: true, value: value as Record<string, unknown> };
+}
+
+/** The same for any JSON value, an array for example. */
+export function parseStrictJson(
+  text: string,
+): { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly fault: StrictJsonFault } {
   let written: WrittenNames;
   let value: unknown;
   try {
@@ -32,14 +43,11 @@ export function parseStrictJsonObject(text: string): StrictJsonResult {
   } catch {
     return { ok: false, fault: 'not_json' };
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return { ok: false, fault: 'not_an_object' };
-  }
   if (!written.areReadable) return { ok: false, fault: 'unreadable_name' };
-  const kept = countMembers(value, 1);
+  const kept = typeof value === 'object' && value !== null ? countMembers(value, 1) : 0;
   if (kept === undefined) return { ok: false, fault: 'too_deep' };
   if (kept !== written.count) return { ok: false, fault: 'duplicate_member' };
-  return { ok: true, value: value as Record<string, unknown> };
+  return { ok: true, value };
 }
 
 /** How many members a value's objects have, at every level; undefined where it is too deep. */

@@ -1,6 +1,7 @@
 import type { ClientSecretMethod } from '../credentials/client-secret-authentication.js';
 import type { OptionFault } from '../foundation/option-fault.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
+import type { TokenResponseReader } from '../token/token-response-reader.js';
 import type { AccessTokenProfile } from './access-token-profile.js';
 
 /** A key set as RFC 7517 §5 writes it. */
@@ -28,6 +29,8 @@ export interface IdentityProvider {
   readonly tokenRequestHeaders: Readonly<Record<string, string>>;
   /** Values of `error` by which its token endpoint refuses the client's credential, besides the standard ones. */
   readonly credentialErrors?: readonly string[];
+  /** Reads the answers of its token endpoint, where they have a form of their own. */
+  readonly readTokenResponse?: TokenResponseReader | undefined;
   /** The provider's own API, which its tokens are bound to and relative URLs lead to. */
   readonly apiBaseUrl?: string | undefined;
   /** Headers that calls of that API should carry. */

@@ -55,6 +55,9 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       case 'client.clock_skew':
         logger.warn(`${client}: the identity provider's clock is ahead of this one by ${event.clockSkewMs} ms`);
         return;
+      case 'client.warning':
+        logger.warn(`${client}: ${event.message}`);
+        return;
       case 'call.refused_origin':
         logger.warn(
           `${client}: calls to ${event.origin} go out without a token (${event.reason}); list it in origins if that is not meant`,

@@ -6,7 +6,7 @@ const DEFAULT_LIFETIME_SECONDS = 300;
 
 /** What is known about how long a token will live. */
 export interface LifetimeEvidence {
-  /** `expires_in` as it stands in the answer (RFC 6749 §5.1); undefined or null where it is absent. */
+  /** `expires_in` as it stands in the answer (RFC 6749 §5.1); undefined, null or empty where it is absent. */
   readonly expiresIn: unknown;
   /** `exp` and `iat` of the token where it can be read as a JWT, in seconds since the epoch. */
   readonly jwt?: { readonly exp?: number; readonly iat?: number } | undefined;
@@ -28,7 +28,7 @@ export type AccessTokenLifetime =
  */
 export function accessTokenLifetime(evidence: LifetimeEvidence): AccessTokenLifetime {
   const jwtSeconds = secondsLeftInJwt(evidence);
-  if (evidence.expiresIn == null) {
+  if (evidence.expiresIn == null || evidence.expiresIn === '') {
     return jwtSeconds === undefined
       ? { ok: true, lifetimeMs: DEFAULT_LIFETIME_SECONDS * 1000, source: 'default' }
       : { ok: true, lifetimeMs: toMs(jwtSeconds), source: 'jwt' };
@@ -38,9 +38,9 @@ export function accessTokenLifetime(evidence: LifetimeEvidence): AccessTokenLife
   return { ok: true, lifetimeMs: toMs(Math.min(seconds, jwtSeconds ?? Infinity)), source: 'expires_in' };
 }
 
-/** Reads a number of seconds that may have been written as a decimal string; undefined where it is none. */
+/** Reads a number of seconds that may be written as a decimal string; undefined where it is none. */
 export function positiveSeconds(value: unknown): number | undefined {
-  const seconds = typeof value === 'string' && /^\d{1,15}(\.\d{1,9})?$/.test(value) ? Number(value) : value;
+  const seconds = typeof value === 'string' && /^ *\d{1,15}(\.\d{1,9})? *$/.test(value) ? Number(value) : value;
   return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
 }
 

@@ -170,7 +170,7 @@ describe('getting a token', () => {
     authority.latencyMs = seconds(3);
     const call = outcome();
     await clock.advance(seconds(3));
-    expect(call.error).toMatchObject({ code: 'M2M_TOKEN_UNAVAILABLE', reason: 'malformed_answer' });
+    expect(call.error).toMatchObject({ code: 'M2M_TOKEN_UNAVAILABLE', reason: 'outage' });
     expect(authority.attempts).toHaveLength(1);
   });
 });

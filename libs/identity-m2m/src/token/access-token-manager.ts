@@ -248,8 +248,10 @@ export class AccessTokenManager {
     const { lifetimeMs } = granted.lifetime;
     const arrivalAgeMs = elapsedMs(requestedAt, receivedAt);
     if (arrivalAgeMs >= lifetimeMs) {
-      const detail = `the token lives for ${lifetimeMs} ms and took ${Math.round(arrivalAgeMs)} ms to arrive`;
-      return this.#fail({ kind: 'malformed', detail }, now);
+      const detail = `the token lives for ${lifetimeMs} ms and took ${Math.round(arrivalAgeMs)} ms to arrive, so it had expired`;
+      const advice =
+        'Have the server issue tokens that live longer than a token request takes, or find out why it answers so slowly. It is tried again by itself.';
+      return this.#fail({ kind: 'transient', detail, advice }, now);
     }
     this.gate.open();
     this.#isUsedSinceRefresh = false;

@@ -15,7 +15,7 @@ export class AccessToken extends SensitiveValue {
   readonly #authorizationHeader: string;
 
   /**
-   * @throws TypeError for a text that can be no token: it goes into headers as it stands.
+   * @throws TypeError for a string that can be no token: it goes into headers as it stands.
    * @param scope What the authorization server says it granted, where it says so (RFC 6749 §5.1).
    */
   constructor(
@@ -23,7 +23,7 @@ export class AccessToken extends SensitiveValue {
     readonly tokenType: AccessTokenType = 'Bearer',
     readonly scope?: string,
   ) {
-    if (!isAccessTokenText(text)) throw new TypeError('An access token has characters or a length that none may have.');
+    if (!isAccessTokenText(text)) throw new TypeError(NO_ACCESS_TOKEN);
     super(text, tokenFingerprint(text));
     this.#authorizationHeader = `${tokenType} ${text}`;
   }
@@ -34,11 +34,14 @@ export class AccessToken extends SensitiveValue {
   }
 }
 
+const NO_ACCESS_TOKEN = `An access token is 1 to ${MAX_ACCESS_TOKEN_LENGTH} visible ASCII characters, without blanks.`;
+
 /**
- * Whether a text may be an access token: of the `b64token` alphabet (RFC 6750 §2.1) and not too long.
+ * Whether a string may be an access token: visible ASCII (RFC 6749 appendix A.12, without the blank), and not too long.
  *
- * The alphabet is also what keeps a token endpoint from writing line breaks into the headers of later calls.
+ * RFC 6750 §2.1 is narrower, and tokens of large issuers have a bar or an exclamation mark in them. What is left out is
+ * what a header value can't hold as it stands; it also keeps a token endpoint from writing line breaks into later calls.
  */
 export function isAccessTokenText(text: string): boolean {
-  return text.length <= MAX_ACCESS_TOKEN_LENGTH && /^[A-Za-z0-9\-._~+/]+=*$/.test(text);
+  return text.length <= MAX_ACCESS_TOKEN_LENGTH && /^[\x21-\x7e]+$/.test(text);
 }

@@ -25,6 +25,17 @@ interface OfToken extends OfRequest {
   readonly refreshAt: Date;
 }
 
+/** Something about a client that works, and that a person should look at. */
+export type ClientWarning =
+  /** Grants come without `token_type`. */
+  | 'token_type_missing'
+  /** `readTokenResponse` threw, or returned what it should not. */
+  | 'response_reader_failed'
+  /** The secret is so short that it could be guessed, and it is not taken out of messages. */
+  | 'secret_too_short'
+  /** The token is bound to no place, so no call carries it. */
+  | 'nothing_bound';
+
 /** Something that the outbound side decided or found out. Holds no token and no secret. */
 export type OutboundEvent =
   /** There was no usable token, and now there is one. */
@@ -67,6 +78,8 @@ export type OutboundEvent =
       readonly fingerprint: string;
       readonly previousFingerprint: string;
     })
+  /** Once for each `warning`. */
+  | (OfClient & { readonly type: 'client.warning'; readonly warning: ClientWarning; readonly message: string })
   /** A refused credential may have been refused because the clocks differ: the server's is ahead by so much. */
   | (OfClient & { readonly type: 'client.clock_skew'; readonly clockSkewMs: number })
   /**

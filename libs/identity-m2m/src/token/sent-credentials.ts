@@ -3,11 +3,17 @@ import type { SensitiveValue } from '../foundation/sensitive-value.js';
 /** Members of a token request's body that prove the client's identity. */
 const CREDENTIAL_PARAMETERS = ['client_secret', 'client_assertion', 'assertion'];
 
-/** Members of an answer that are good for something in the wrong hands. */
-const TOKEN_MEMBERS = ['access_token', 'refresh_token', 'id_token'];
+/** Members of an answer that are good for something in the wrong hands: `access_token`, `idToken`, not `token_type`. */
+const TOKEN_MEMBER = /^(?!.*(?:type|expire|scope|ur[il]$|endpoint)).*(?:token|jwt|secret)/i;
 
-/** The shortest part of a credential that is taken out of a text, in characters; whole ones may be shorter. */
-const SHORTEST_PART = 8;
+/**
+ * The shortest part of a credential that is taken out of a text, in characters, and the shortest whole one: a secret of
+ * fewer could be guessed anyhow, and its letters are in words that a message needs.
+ */
+export const SHORTEST_REDACTED = 8;
+
+/** Request headers of the application's own that may hold a secret, such as `x-api-key`. */
+const SECRET_HEADER = /key|token|secret|auth|pass|sign|cookie/i;
 
 /** Longest text that is looked through, in characters: more than anybody is shown. */
 const LONGEST_TEXT = 2000;
@@ -24,21 +30,38 @@ export function sentCredentials(
   const [, credentials = ''] = (headers.authorization ?? '').split(' ', 2);
   const [, password = ''] = Buffer.from(credentials, 'base64').toString('utf8').split(/:(.*)/s, 2);
   const parameters = CREDENTIAL_PARAMETERS.flatMap((name) => body.getAll(name));
-  const texts = [...secrets.map((secret) => secret.reveal()), credentials, password, headers.dpop ?? '', ...parameters];
-  return [...new Set(texts.flatMap(spellings))].filter((text) => text !== '');
+  const others = Object.entries(headers).flatMap(([name, value]) => (SECRET_HEADER.test(name) ? value : []));
+  const revealed = secrets.map((secret) => secret.reveal());
+  const texts = [...revealed, credentials, password, headers.dpop ?? '', ...parameters, ...others];
+  return [...new Set(texts.flatMap(spellings))].filter((text) => text.length >= SHORTEST_REDACTED);
 }
 
-/** The tokens in an answer's body, which its server may have put in other places of the answer as well. */
+/** The tokens in an answer's body, at any depth, which its server may have put in other places of the answer as well. */
 export function issuedTokens(body: string): string[] {
+  return tokensIn(membersOf(body))
+    .filter((token) => token.length >= SHORTEST_REDACTED)
+    .flatMap(spellings);
+}
+
+function membersOf(body: string): unknown {
   try {
-    const answer = JSON.parse(body) as Readonly<Record<string, unknown>> | null;
-    return TOKEN_MEMBERS.flatMap((name) => {
-      const token = answer?.[name];
-      return typeof token === 'string' && token.length >= SHORTEST_PART ? spellings(token) : [];
-    });
+    return JSON.parse(body);
   } catch {
-    return [];
+    return Object.fromEntries(new URLSearchParams(body));
   }
+}
+
+/** Without recursion: an answer may be nested as deep as it is long. */
+function tokensIn(root: unknown): string[] {
+  const tokens: string[] = [];
+  const queue: [name: string, value: unknown][] = [['', root]];
+  for (let next = queue.pop(); next; next = queue.pop()) {
+    const [name, value] = next;
+    if (typeof value === 'string' && TOKEN_MEMBER.test(name)) tokens.push(value);
+    if (typeof value !== 'object' || value === null) continue;
+    for (const [key, member] of Object.entries(value)) queue.push([Array.isArray(value) ? name : key, member]);
+  }
+  return tokens;
 }
 
 /**
@@ -67,15 +90,14 @@ export function without(credentials: readonly string[], text: string): string {
 function piecesIn(text: string, credentials: readonly string[]): Set<string> {
   const parts = new Set(windows(text));
   const pieces = credentials.map(inLowerCase).flatMap((credential) => {
-    if (credential.length < SHORTEST_PART) return credential;
     return windows(credential).filter((part) => parts.has(part));
   });
   return new Set(pieces);
 }
 
 function windows(text: string): string[] {
-  const count = Math.max(text.length - SHORTEST_PART + 1, 0);
-  return Array.from({ length: count }, (_, at) => text.slice(at, at + SHORTEST_PART));
+  const count = Math.max(text.length - SHORTEST_REDACTED + 1, 0);
+  return Array.from({ length: count }, (_, at) => text.slice(at, at + SHORTEST_REDACTED));
 }
 
 /** Of ASCII alone: elsewhere a letter may become two. */

@@ -9,15 +9,16 @@ import {
   isStaleConnection,
 } from '../foundation/bounded-fetch.js';
 import type { Clock, Instant } from '../foundation/clock.js';
-import { issuedTokens, sentCredentials, without } from './sent-credentials.js';
+import type { WarnOfClient } from './client-warnings.js';
+import { issuedTokens, sentCredentials, SHORTEST_REDACTED, without } from './sent-credentials.js';
 import type { BodyParameters } from './token-parameters.js';
 import { unexpectedFailure } from './token-failure-error.js';
+import type { TokenEndpointAnswer } from './token-response-reader.js';
 import {
   readTokenResponse,
-  type TokenEndpointAnswer,
-  type TokenErrorDialect,
   type TokenFailure,
   type TokenOutcome,
+  type TokenResponseDialect,
 } from './token-response.js';
 import type { TokenServer, TokenServerMetadata } from './token-server.js';
 
@@ -32,11 +33,12 @@ export interface TokenEndpointOptions {
   readonly server: TokenServer;
   readonly clientId: string;
   readonly requestFormat: TokenRequestFormat;
-  /** Sent with each token request besides those that the protocol needs. */
-  readonly requestHeaders: Readonly<Record<string, string>>;
+  /** Sent with each token request besides those that the protocol needs. A function, because there may be secrets in them. */
+  readonly requestHeaders: () => Readonly<Record<string, string>>;
   /** Binds tokens to a key (RFC 9449), where that is wanted. */
   readonly dpop: DpopProver | undefined;
-  readonly errors: TokenErrorDialect;
+  readonly dialect: TokenResponseDialect;
+  readonly warn: WarnOfClient;
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }
@@ -81,6 +83,7 @@ export class TokenEndpoint {
       requestedAt: exchange.requestedAt,
       receivedAt: clock.now(),
     });
+    this.#warnOfShortSecret(request.credential);
     try {
       const metadata = atEndpointFor(await server.metadata(signal, request.credential.tls), request.credential);
       let answer = await this.#send(metadata, request, exchange, signal);
@@ -93,11 +96,22 @@ export class TokenEndpoint {
       if (outcome.ok) return timed(outcome);
       if (outcome.failure.kind === 'configuration') server.doubt();
       const credentials = [...exchange.sent, ...issuedTokens(answer.body)];
-      return timed({ ok: false, failure: withoutCredentials(outcome.failure, credentials) });
+      const failure = withoutCredentials(outcome.failure, credentials);
+      const isRefused = failure.kind === 'credential' || failure.kind === 'blocked';
+      return timed({ ok: false, failure: isRefused ? { ...failure, remark: request.credential.remark } : failure });
     } catch (error) {
       server.doubt();
       return timed({ ok: false, failure: exchangeFailure(error) });
     }
+  }
+
+  #warnOfShortSecret({ secrets }: ClientCredential): void {
+    if (secrets.every((secret) => secret.reveal().length >= SHORTEST_REDACTED)) return;
+    const short = `its client secret has fewer than ${SHORTEST_REDACTED} characters`;
+    this.options.warn(
+      'secret_too_short',
+      `${short}: it can be guessed, and is not taken out of what the server writes`,
+    );
   }
 
   /** Once more, with a new proof, where the connection was one that the server had given up. */
@@ -132,16 +146,17 @@ export class TokenEndpoint {
       {
         headers: {
           'user-agent': 'nestjs-identity-m2m',
-          ...this.options.requestHeaders,
           ...(dpop && { dpop: await dpop.proof({ method: 'POST', url: metadata.token_endpoint }) }),
         },
         signal,
         // Whether plain http is acceptable has been decided by then, when the address was configured or discovered.
         [allowInsecureRequests]: true,
         [customFetch]: (url, init) => {
-          exchange.sent.push(...sentCredentials(credential.secrets, init.headers, init.body));
+          // The last word: oauth4webapi takes only some of them. None is of those that the protocol sets.
+          const headers = { ...init.headers, ...this.options.requestHeaders() };
+          exchange.sent.push(...sentCredentials(credential.secrets, headers, init.body));
           exchange.requestedAt = clock.now();
-          return fetch(url, { ...this.#inFormat(init), tls: credential.tls });
+          return fetch(url, { ...this.#inFormat({ ...init, headers }), tls: credential.tls });
         },
       },
     );
@@ -149,15 +164,21 @@ export class TokenEndpoint {
   }
 
   #judge(answer: TokenEndpointAnswer): TokenOutcome {
-    const outcome = readTokenResponse(answer, this.options.errors);
+    const outcome = readTokenResponse(answer, { ...this.options.dialect, warn: this.options.warn });
     if (!outcome.ok) return outcome;
     const isBoundToKey = outcome.granted.accessToken.tokenType === 'DPoP';
     if (isBoundToKey === (this.options.dpop !== undefined)) return outcome;
     // RFC 6749 §7.1: a token of a type that the client does not know how to present is not used.
-    const detail = isBoundToKey
-      ? 'a token that is bound to a key was granted (DPoP), and this client has none: see its option dpop'
-      : 'a token that is bound to a key was asked for (DPoP), and a plain bearer token granted';
-    return { ok: false, failure: { kind: 'configuration', detail } };
+    const [detail, advice] = isBoundToKey
+      ? [
+          'a token that is bound to a key was granted (DPoP), and this client has none: see its option dpop',
+          'Set the option dpop, or have the server grant bearer tokens to this client.',
+        ]
+      : [
+          'a token that is bound to a key was asked for (DPoP), and a plain bearer token granted',
+          'Have the server bind the tokens of this client to its key, or remove the option dpop.',
+        ];
+    return { ok: false, failure: { kind: 'configuration', detail, advice } };
   }
 
   #learnNonce(metadata: TokenServerMetadata, { headers }: TokenEndpointAnswer): boolean {

@@ -26,7 +26,8 @@ export function tokenFailureError(
 ): TokenUnavailableError {
   const found = printableText(failure.detail);
   const advice = hint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
-  const message = `No access token for client "${context.client}" from ${context.server}: ${found}. ${advice}`;
+  const because = failure.remark === undefined ? '' : `${failure.remark} `;
+  const message = `No access token for client "${context.client}" from ${context.server}: ${found}. ${because}${advice}`;
   const details = {
     client: context.client,
     retryAt,
@@ -78,9 +79,9 @@ function defaultAdvice({ kind }: TokenFailure, halted: boolean): string {
     case 'configuration':
       return 'Check the address, the scope and the other parameters of the token request.';
     case 'blocked':
-      return 'Something in front of the identity provider refuses this machine: check network rules and allow-lists.';
+      return 'Check the client secret first: some servers answer a wrong one so. Otherwise something in front of the server refuses this machine: check network rules and allow-lists.';
     case 'malformed':
-      return 'Check that the address is that of a token endpoint.';
+      return 'Check that the address is that of a token endpoint. If it answers in a form of its own, read that by the option readTokenResponse.';
     case 'certificate':
       return 'Check which certificate authorities this machine and the server trust.';
     case 'transient':

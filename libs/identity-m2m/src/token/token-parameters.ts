@@ -15,18 +15,18 @@ export interface TokenParameters {
   readonly parameters?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Members of a token request's body that are set in another way, or not by callers at all. */
-const RESERVED_PARAMETERS: readonly string[] = [
-  'grant_type',
-  'client_id',
-  'client_secret',
-  'client_assertion',
-  'client_assertion_type',
-  'assertion',
-  'scope',
-  'audience',
-  'resource',
-];
+/** Members of a token request's body that are not among `parameters`, with the option that sets each. */
+const RESERVED_PARAMETERS: ReadonlyMap<string, string> = new Map([
+  ['grant_type', 'grant'],
+  ['client_id', 'clientId'],
+  ['client_secret', 'clientSecret'],
+  ['client_assertion', 'clientAuthentication'],
+  ['client_assertion_type', 'clientAuthentication'],
+  ['assertion', 'grant'],
+  ['scope', 'scope'],
+  ['audience', 'audience'],
+  ['resource', 'resource'],
+]);
 
 /** What is wrong with parameters that a caller gave; undefined where nothing. */
 export function parametersFault({ scope, audience, resource, parameters = {} }: TokenParameters): string | undefined {
@@ -39,10 +39,17 @@ export function parametersFault({ scope, audience, resource, parameters = {} }: 
   }
   if (typeof parameters !== 'object' || parameters === null) return 'parameters is not an object of texts';
   for (const [name, value] of Object.entries(parameters)) {
-    if (RESERVED_PARAMETERS.includes(name)) return `parameters has ${name}, which is not set there`;
-    if (!isText(name) || typeof value !== 'string' || !value.isWellFormed()) return `parameters.${name} is not a text`;
+    const expected = parameterFault(name, value);
+    if (expected !== undefined) return `parameters.${name}: expected ${expected}`;
   }
   return undefined;
+}
+
+/** What would be right in place of one of `parameters`; undefined where it is right. */
+export function parameterFault(name: string, value: unknown): string | undefined {
+  const option = RESERVED_PARAMETERS.get(name);
+  if (option !== undefined) return `no parameter ${name}, because the option ${option} sets it`;
+  return isText(name) && typeof value === 'string' && value.isWellFormed() ? undefined : 'a string';
 }
 
 /** What of it can be told to anybody. */

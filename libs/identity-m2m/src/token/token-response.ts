@@ -4,14 +4,10 @@ import { isScopeName } from '../foundation/scope-name.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import { accessTokenLifetime, type AccessTokenLifetime, positiveSeconds } from './access-token-lifetime.js';
 import { AccessToken, type AccessTokenType, isAccessTokenText } from './access-token.js';
-import { TOKEN_FAILURE_KINDS, type TokenFailureKind } from './retry-schedule.js';
-
-/** A token endpoint's answer, as it came off the wire. May hold anything, a token included. */
-export interface TokenEndpointAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: string;
-}
+import type { WarnOfClient } from './client-warnings.js';
+import { errorBesideGrant, normalizedCode, type OAuthError, oauthErrorIn } from './oauth-error.js';
+import type { TokenFailureKind } from './retry-schedule.js';
+import { askReader, type TokenEndpointAnswer, type TokenResponseReader } from './token-response-reader.js';
 
 /** An access token with what the answer said about its life. */
 export interface GrantedToken {
@@ -28,6 +24,8 @@ export interface TokenFailure {
   readonly detail: string;
   /** What to do about it, where more is known than the kind tells. */
   readonly advice?: string | undefined;
+  /** What was found on this side that may be the reason, as a sentence. */
+  readonly remark?: string | undefined;
   readonly oauthError?: string | undefined;
   readonly retryAfterMs?: number | undefined;
   /** The server's time when it answered, in milliseconds since the epoch, where it says so. */
@@ -35,18 +33,14 @@ export interface TokenFailure {
   readonly cause?: unknown;
 }
 
-/**
- * A second opinion on what an answer that brought no token means, for servers with ways of their own.
- *
- * @returns The kind of failure, or undefined to leave it at what the standards say.
- */
-export type TokenErrorClassifier = (answer: TokenEndpointAnswer) => TokenFailureKind | undefined;
-
-/** What is peculiar to how a token endpoint refuses. */
-export interface TokenErrorDialect {
-  readonly classifyError?: TokenErrorClassifier | undefined;
+/** What is peculiar to the answers of one token endpoint. */
+export interface TokenResponseDialect {
+  /** Asked in this order; the first that has an opinion counts. */
+  readonly readers?: readonly TokenResponseReader[];
   /** Values of `error` that mean the client's credential, besides those of RFC 6749 §5.2. */
   readonly credentialErrors?: readonly string[];
+  /** Told what is odd about an answer that is used all the same. */
+  readonly warn?: WarnOfClient;
 }
 
 export type TokenOutcome =
@@ -55,62 +49,91 @@ export type TokenOutcome =
 /**
  * Decides what a token endpoint's answer means.
  *
- * An OAuth error counts whatever the status: some servers refuse a secret with 200 or 500. A token counts only in a 200
- * with a JSON body whose members are unique, and only if it may go into a header as it stands.
+ * The body decides, and not its media type. Any 2xx with a JSON object that holds an `access_token` and no error is a
+ * grant, provided that its members are unique and the token fits into a header as it stands. An OAuth error counts with
+ * any status: some servers refuse a secret with 200 or 500.
  */
-export function readTokenResponse(answer: TokenEndpointAnswer, dialect: TokenErrorDialect = {}): TokenOutcome {
-  const outcome = byTheStandards(answer, dialect.credentialErrors ?? []);
+export function readTokenResponse(answer: TokenEndpointAnswer, dialect: TokenResponseDialect = {}): TokenOutcome {
+  const outcome = byReaders(answer, dialect) ?? byTheStandards(answer, dialect);
   if (outcome.ok) return outcome;
-  const failure = { ...outcome.failure, serverTimeMs: serverTimeMs(answer.headers) };
-  return { ok: false, failure: { ...failure, kind: secondOpinion(answer, dialect.classifyError) ?? failure.kind } };
+  return { ok: false, failure: { ...outcome.failure, serverTimeMs: serverTimeMs(answer.headers) } };
 }
 
-/** The user's own; where it fails it has no opinion. */
-function secondOpinion(answer: TokenEndpointAnswer, classify: TokenErrorClassifier | undefined) {
-  try {
-    const kind: unknown = classify?.(answer);
-    // An asynchronous one comes too late to have a say.
-    if (kind instanceof Promise) kind.catch(() => {});
-    return TOKEN_FAILURE_KINDS.find((known) => known === kind);
-  } catch {
-    return undefined;
+/** What the first reader says that has an opinion. */
+function byReaders(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenOutcome | undefined {
+  for (const reader of dialect.readers ?? []) {
+    const opinion = askReader(reader, answer);
+    switch (opinion.type) {
+      case 'kind':
+        return failureOfKind(opinion.kind, answer, dialect);
+      case 'members':
+        return readMembers(opinion.members, answer, dialect);
+      case 'useless':
+        dialect.warn?.('response_reader_failed', `readTokenResponse ${opinion.problem}; the standards decided`);
+    }
   }
+  return undefined;
 }
 
-function byTheStandards(answer: TokenEndpointAnswer, credentialErrors: readonly string[]): TokenOutcome {
-  const body = isJson(answer.headers) ? parseStrictJsonObject(answer.body) : undefined;
-  if (body?.ok && typeof body.value.error === 'string') {
-    const failure = oauthFailure(answer, body.value.error, body.value.error_description);
-    const isOfCredential = credentialErrors.includes(body.value.error);
-    return { ok: false, failure: isOfCredential ? { ...failure, kind: 'credential' } : failure };
+/** What the standards say, but for the kind. */
+function failureOfKind(kind: TokenFailureKind, answer: TokenEndpointAnswer, dialect: TokenResponseDialect) {
+  const outcome = byTheStandards(answer, { ...dialect, warn: () => {} });
+  if (!outcome.ok) return { ok: false, failure: { ...outcome.failure, kind, advice: undefined } } as const;
+  const detail = `HTTP ${answer.status}, which readTokenResponse takes for a failure`;
+  return { ok: false, failure: { kind, detail } } as const;
+}
+
+function byTheStandards(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenOutcome {
+  const { status, headers, body } = answer;
+  if (!isSuccess(status)) {
+    const error = oauthErrorIn(body, (code) => isKnown(code, dialect));
+    return { ok: false, failure: error ? oauthFailure(error, answer, dialect) : statusFailure(answer) };
   }
-  if (answer.status !== 200) return { ok: false, failure: statusFailure(answer) };
-  if (!body) return malformed('the answer is not JSON (content type ' + contentType(answer.headers) + ')');
-  if (!body.ok) return malformed(`the answer is not an acceptable JSON object (${body.fault})`);
-  return readGrant(body.value, answer.headers);
+  const json = parseStrictJsonObject(body);
+  if (json.ok && typeof json.value.access_token === 'string') return readMembers(json.value, answer, dialect);
+  const error = oauthErrorIn(body, (code) => isKnown(code, dialect));
+  if (error) return { ok: false, failure: oauthFailure(error, answer, dialect) };
+  if (json.ok) return malformed('the answer has no access_token');
+  const found = `HTTP ${status}, content type ${contentType(headers)}`;
+  return malformed(`the answer is not an acceptable JSON object (${json.fault}; ${found})`);
 }
 
-function readGrant(body: Readonly<Record<string, unknown>>, headers: Headers): TokenOutcome {
-  const text = body.access_token;
+/** Reads what has the members of RFC 6749 §5, whoever put them there. */
+function readMembers(
+  members: Readonly<Record<string, unknown>>,
+  answer: TokenEndpointAnswer,
+  dialect: TokenResponseDialect,
+): TokenOutcome {
+  const error = errorBesideGrant(members);
+  return error
+    ? { ok: false, failure: oauthFailure(error, answer, dialect) }
+    : readGrant(members, answer.headers, dialect);
+}
+
+function readGrant(
+  members: Readonly<Record<string, unknown>>,
+  headers: Headers,
+  { warn }: TokenResponseDialect,
+): TokenOutcome {
+  const text = members.access_token;
   if (typeof text !== 'string') return malformed('the answer has no access_token');
   if (!isAccessTokenText(text)) return malformed('access_token has characters or a length that no token may have');
-  const tokenType = readTokenType(body.token_type);
-  if (!tokenType) {
-    const found = typeof body.token_type === 'string' ? `"${body.token_type}"` : 'none';
-    const detail = `token_type is neither Bearer nor DPoP (found ${found})`;
-    return { ok: false, failure: { kind: 'configuration', detail } };
-  }
+  const tokenType = readTokenType(members.token_type);
+  if (!tokenType) return unknownTokenType(members.token_type);
   const lifetime = accessTokenLifetime({
-    expiresIn: body.expires_in,
+    expiresIn: members.expires_in,
     jwt: readableClaims(text),
     serverTimeMs: serverTimeMs(headers),
   });
   if (!lifetime.ok) return malformed(lifetime.fault);
-  const refreshIn = positiveSeconds(body.refresh_in);
+  if (tokenType === 'missing') {
+    warn?.('token_type_missing', 'its grants have no token_type, which RFC 6749 §5.1 demands; they are used as Bearer');
+  }
+  const refreshIn = positiveSeconds(members.refresh_in);
   return {
     ok: true,
     granted: {
-      accessToken: new AccessToken(text, tokenType, isScope(body.scope) ? body.scope : undefined),
+      accessToken: new AccessToken(text, tokenType === 'missing' ? 'Bearer' : tokenType, readScope(members.scope)),
       lifetime,
       refreshInMs: refreshIn === undefined ? undefined : refreshIn * 1000,
     },
@@ -118,8 +141,11 @@ function readGrant(body: Readonly<Record<string, unknown>>, headers: Headers): T
 }
 
 /** RFC 6749 §5.1: the value is case insensitive. */
-function readTokenType(value: unknown): AccessTokenType | undefined {
-  switch (typeof value === 'string' ? value.toLowerCase() : undefined) {
+function readTokenType(value: unknown): AccessTokenType | 'missing' | undefined {
+  if (value == null) return 'missing';
+  switch (typeof value === 'string' ? value.trim().toLowerCase() : undefined) {
+    case '':
+      return 'missing';
     case 'bearer':
       return 'Bearer';
     case 'dpop':
@@ -129,9 +155,19 @@ function readTokenType(value: unknown): AccessTokenType | undefined {
   }
 }
 
-/** RFC 6749 §3.3; what does not keep to it is not for the application, which may show it. */
-function isScope(value: unknown): value is string {
-  return typeof value === 'string' && value.split(' ').every(isScopeName);
+function unknownTokenType(value: unknown): TokenOutcome {
+  const found = typeof value === 'string' ? `"${value}"` : `of type ${Array.isArray(value) ? 'array' : typeof value}`;
+  const detail = `token_type is neither Bearer nor DPoP (found ${found})`;
+  const advice = 'If it stands for Bearer at this server, say so by the option readTokenResponse.';
+  return { ok: false, failure: { kind: 'configuration', detail, advice } };
+}
+
+/** RFC 6749 §3.3. What has other characters is not for the application, which may show it. */
+function readScope(value: unknown): string | undefined {
+  const names = (Array.isArray(value) ? (value as unknown[]) : [value]).flatMap((one) =>
+    typeof one === 'string' ? one.split(' ').filter((name) => name !== '') : [undefined],
+  );
+  return names.length > 0 && names.every(isScopeName) ? names.join(' ') : undefined;
 }
 
 /** Time claims of a token that happens to be a JWT. Not verified: they can only shorten what the server said itself. */
@@ -144,8 +180,8 @@ function readableClaims(token: string): { exp?: number; iat?: number } | undefin
   }
 }
 
-const CREDENTIAL_ERRORS = new Set(['invalid_client', 'unauthorized_client', 'invalid_grant']);
-const CONFIGURATION_ERRORS = new Set([
+const CREDENTIAL_ERRORS = ['invalid_client', 'unauthorized_client', 'invalid_grant'];
+const CONFIGURATION_ERRORS = [
   'access_denied',
   'invalid_request',
   'invalid_scope',
@@ -153,23 +189,37 @@ const CONFIGURATION_ERRORS = new Set([
   'unsupported_grant_type',
   'invalid_dpop_proof',
   'use_dpop_nonce',
-]);
-const TRANSIENT_ERRORS = new Set(['temporarily_unavailable', 'server_error', 'slow_down']);
+];
+const TRANSIENT_ERRORS = ['temporarily_unavailable', 'server_error', 'slow_down'];
+const KNOWN_ERRORS = new Set([...CREDENTIAL_ERRORS, ...CONFIGURATION_ERRORS, ...TRANSIENT_ERRORS]);
 
-function oauthFailure(answer: TokenEndpointAnswer, error: string, description: unknown): TokenFailure {
+function isKnown(code: string, { credentialErrors = [] }: TokenResponseDialect): boolean {
+  return KNOWN_ERRORS.has(code) || credentialErrors.includes(code);
+}
+
+function oauthFailure(
+  { code, description }: OAuthError,
+  { status, headers }: TokenEndpointAnswer,
+  { credentialErrors = [] }: TokenResponseDialect,
+): TokenFailure {
+  const kind = credentialErrors.includes(code) ? 'credential' : oauthFailureKind(status, normalizedCode(code));
   return {
-    kind: oauthFailureKind(answer.status, error),
-    detail: typeof description === 'string' ? `${error}: ${description}` : error,
-    oauthError: error,
-    retryAfterMs: retryAfterMs(answer.headers),
+    kind,
+    detail: description === undefined ? code : `${code}: ${description}`,
+    oauthError: code,
+    retryAfterMs: retryAfterMs(headers),
   };
 }
 
-function oauthFailureKind(status: number, error: string): TokenFailureKind {
-  if (CREDENTIAL_ERRORS.has(error)) return 'credential';
-  if (TRANSIENT_ERRORS.has(error) || isTransientStatus(status)) return 'transient';
+function oauthFailureKind(status: number, code: string): TokenFailureKind {
+  if (CREDENTIAL_ERRORS.includes(code)) return 'credential';
+  if (TRANSIENT_ERRORS.includes(code) || isTransientStatus(status)) return 'transient';
   if (status === 401) return 'credential';
-  return status === 200 && !CONFIGURATION_ERRORS.has(error) ? 'malformed' : 'configuration';
+  return isSuccess(status) && !CONFIGURATION_ERRORS.includes(code) ? 'malformed' : 'configuration';
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
 function statusFailure(answer: TokenEndpointAnswer): TokenFailure {
@@ -178,7 +228,6 @@ function statusFailure(answer: TokenEndpointAnswer): TokenFailure {
   if (isTransientStatus(status)) return { kind: 'transient', detail, retryAfterMs: retryAfterMs(answer.headers) };
   if (status === 401) return { kind: 'credential', detail };
   if (status === 403) return { kind: 'blocked', detail, retryAfterMs: retryAfterMs(answer.headers) };
-  if (status >= 200 && status < 300) return { kind: 'malformed', detail: `HTTP ${status} instead of 200` };
   if (status >= 300 && status < 400) {
     return { kind: 'configuration', detail: `HTTP ${status}: a redirect, which is not followed with a secret in hand` };
   }
@@ -191,10 +240,6 @@ function isTransientStatus(status: number): boolean {
 
 function malformed(detail: string): TokenOutcome {
   return { ok: false, failure: { kind: 'malformed', detail } };
-}
-
-function isJson(headers: Headers): boolean {
-  return /^application\/(?:[\w.+-]+\+)?json$/i.test(contentType(headers));
 }
 
 function contentType(headers: Headers): string {

@@ -1,4 +1,5 @@
 import { basicAuthorization } from '../foundation/basic-authorization.js';
+import { withoutStrayCharacters } from '../foundation/stray-characters.js';
 
 /** A request to an introspection endpoint, before it is authenticated. */
 export interface IntrospectionRequest {
@@ -37,8 +38,9 @@ export function introspectionClient({
   method,
 }: IntrospectionClient): IntrospectionAuthentication {
   return async () => {
-    const secret = await reveal(clientSecret);
-    if (typeof secret !== 'string' || secret === '') throw new TypeError('the secret for introspection is empty');
+    const given = await reveal(clientSecret);
+    const secret = typeof given === 'string' ? withoutStrayCharacters(given) : '';
+    if (secret === '') throw new TypeError('the secret for introspection is empty');
     if (method === 'client_secret_post') return { body: { client_id: clientId, client_secret: secret } };
     const encoding = method === 'client_secret_basic' ? 'form' : 'raw';
     return { headers: { authorization: basicAuthorization(clientId, secret, encoding) } };
