@@ -164,11 +164,16 @@ describe('cells and rows', () => {
     const { asked, exitCode, stdout, stderr } = await imported([HEADER, ...rows, ''].join('\n'));
     expect([exitCode, asked.length]).toEqual([1, 1]);
     expect(stderr).toContain(
-      'Lines 3 to 53: rejected (invalid): has a quote that is not closed; lines 4 to 53, which stand behind it, may be good',
+      'Lines 3 to 53: rejected (invalid): has a quote that is not closed; lines 4 to 53, which stand behind a quote, may be good',
     );
     expect(stdout).toContain(
-      '1 user made, 51 lines rejected.\nOf these, behind a quote that is not closed, and maybe good: 50 lines.\n',
+      '1 user made, 51 lines rejected.\nOf these, behind a quote that is not closed where it should be, and maybe good: 50 lines.\n',
     );
+    // A later quote ends it, and neither row is one: the lines between may be good as well.
+    const closed = rows.with(29, 'user29,user29@x.example,"B"');
+    const between = await checkedOnly([HEADER, ...closed, ''].join('\n'), 'closed.csv');
+    expect(between.stdout).toContain('Lines 3 to 31: rejected (invalid): has a quote where none can be; lines 4 to 31');
+    expect(between.stdout).toContain('23 lines right, 29 lines wrong.');
     const again = await lab.command(['import', join(lab.folder, 'users.csv'), '--json']);
     expect(again.events().at(-1)).toMatchObject({ created: 1, rejected: 51, maybeGood: 50 });
     const dry = await lab.command(['import', join(lab.folder, 'users.csv'), '--dry-run', '--json']);
@@ -227,6 +232,7 @@ describe('an input that is something else', () => {
     for (const [content, name] of [
       [array, 'users.json'],
       [array, 'users.ndjson'],
+      [array, 'users.csv'],
       [`\n\n  [\n${JSON.stringify(ann)}\n]`, 'users.json'],
     ] as const) {
       const message = await refusal(content, name);

@@ -74,7 +74,19 @@ class Seams {
 function torn({ row }: ReadRow): ReadRow {
   const fault =
     "is not complete, or the row beside it is not, and the line break between them is not of the header's kind; put a cell with a line break in quotes";
-  return { row, record: { ...placeOf(row), fault }, isComplete: false };
+  return badRow(row, fault);
+}
+
+/** Nobody can tell which part of a bad row is the password, so the fault repeats none. */
+function badRow(row: CsvRow, fault: string): ReadRow {
+  const { line, lastLine = line } = row;
+  const maybeGood = lastLine - line;
+  if (maybeGood === 0) return { row, record: { ...placeOf(row), fault }, isComplete: false };
+  const behind =
+    maybeGood === 1
+      ? `line ${lastLine}, which stands behind a quote,`
+      : `lines ${line + 1} to ${lastLine}, which stand behind a quote,`;
+  return { row, record: { ...placeOf(row), fault: `${fault}; ${behind} may be good`, maybeGood }, isComplete: false };
 }
 
 function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
@@ -83,15 +95,10 @@ function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
   const cells = texts.length === 2 * rows.length ? parseRows(Buffer.concat(texts), header) : undefined;
   if (cells?.length === rows.length) return rows.map((row, i) => readRow(row, cells[i]!, header));
   return rows.map((row) => {
-    const bad = (fault: string) => ({
-      row,
-      record: { ...placeOf(row), fault, ...(row.maybeGood !== undefined && { maybeGood: row.maybeGood }) },
-      isComplete: false,
-    });
-    if (!row.text) return bad(row.fault ?? 'is not CSV');
-    if (!isUtf8(row.text)) return bad('is not UTF-8 text');
+    if (!row.text) return badRow(row, row.fault ?? 'is not CSV');
+    if (!isUtf8(row.text)) return badRow(row, 'is not UTF-8 text');
     const own = parseRows(row.text, header);
-    return own?.length === 1 ? readRow(row, own[0]!, header) : bad('has a quote where none can be');
+    return own?.length === 1 ? readRow(row, own[0]!, header) : badRow(row, 'has a quote where none can be');
   });
 }
 
@@ -106,32 +113,21 @@ function parseRows(text: Buffer, { delimiter }: CsvHeader): string[][] | undefin
   }
 }
 
-function readRow(row: CsvRow, cells: string[], { columns }: CsvHeader): ReadRow {
+function readRow(row: CsvRow, cells: readonly string[], { columns }: CsvHeader): ReadRow {
   const isComplete = cells.length === columns.length;
-  return {
-    row,
-    record: cells.every(isBlank) ? undefined : { ...placeOf(row), ...contentOf(cells, columns) },
-    isComplete,
-  };
-}
-
-/** Nobody can tell which cell of a bad row is the password, so the fault repeats none. */
-function contentOf(
-  cells: readonly string[],
-  columns: CsvHeader['columns'],
-): Pick<RawRecord, 'fields'> | Pick<BadRecord, 'fault'> {
-  if (cells.length !== columns.length) {
-    return {
-      fault: `has ${cells.length === 1 ? '1 column' : `${cells.length} columns`}; the header has ${columns.length}`,
-    };
+  if (cells.every(isBlank)) return { row, record: undefined, isComplete };
+  if (!isComplete) {
+    const found = cells.length === 1 ? '1 column' : `${cells.length} columns`;
+    return badRow(row, `has ${found}; the header has ${columns.length}`);
   }
   const fields: Record<string, unknown> = {};
   for (const [i, cell] of cells.entries()) {
+    if (isBlank(cell)) continue;
     const column = columns[i];
-    if (column === undefined && !isBlank(cell)) return { fault: `has a cell in column ${i + 1}, which has no name` };
-    if (column !== undefined && !isBlank(cell)) fields[column] = FLAG_NAMES.includes(column) ? flagOf(cell) : cell;
+    if (column === undefined) return badRow(row, `has a cell in column ${i + 1}, which has no name`);
+    fields[column] = FLAG_NAMES.includes(column) ? flagOf(cell) : cell;
   }
-  return { fields };
+  return { row, record: { ...placeOf(row), fields }, isComplete };
 }
 
 function placeOf({ line, lastLine, bytes }: CsvRow): RecordPlace {

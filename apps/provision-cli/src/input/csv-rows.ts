@@ -6,8 +6,6 @@ export interface CsvRow extends RecordPlace {
   /** Without the line break at its end; undefined for a row that could not be put together, for the reason in `fault`. */
   readonly text?: Buffer;
   readonly fault?: string;
-  /** Lines behind a quote that is not closed: they may be rows of their own. */
-  readonly maybeGood?: number;
   /** Whether it ends in a line break of another kind than the header does. */
   readonly endsOddly: boolean;
   /** Whether nothing but such a line break separates it from the row before. */
@@ -89,12 +87,7 @@ class UnfinishedRow {
   }
 
   finishBad(fault: string): CsvRow {
-    const maybeGood = this.#lines.length - 1;
-    const { line, ...place } = this.#end();
-    if (maybeGood === 0) return { line, ...place, fault };
-    const behind =
-      maybeGood === 1 ? `line ${line + 1}, which stands` : `lines ${line + 1} to ${line + maybeGood}, which stand`;
-    return { line, ...place, fault: `${fault}; ${behind} behind it, may be good`, maybeGood };
+    return { ...this.#end(), fault };
   }
 
   #text(): Buffer {

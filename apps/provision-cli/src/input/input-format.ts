@@ -38,12 +38,11 @@ function unsupported(first: string, named: InputFormat | undefined): string | un
   const [, signature] = SIGNATURES.find(([beginnings]) => beginnings.some((bytes) => first.startsWith(bytes))) ?? [];
   if (signature !== undefined) return signature;
   if (first.includes('\0')) return `The input is UTF-16 or binary. ${AS_UTF8}`;
-  if (named === 'csv') return undefined;
   const expected = 'expected NDJSON, one JSON object per line';
   if (first.startsWith('[')) {
     return `The input is a JSON array; ${expected}. Convert it: jq -c ".[]" users.json > users.ndjson`;
   }
-  if (first !== '{') return undefined;
+  if (named === 'csv' || first !== '{') return undefined;
   return `The input is JSON with line breaks inside an object; ${expected}. Convert it: jq -c . users.json > users.ndjson`;
 }
 

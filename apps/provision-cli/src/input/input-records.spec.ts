@@ -75,7 +75,7 @@ describe('CSV', () => {
       'name,mail\nmary,mary@example.org\n"john,john@example.org\nevil,evil@example.org\n',
       [
         [2, mary],
-        [3, 'has a quote that is not closed; line 4, which stands behind it, may be good'],
+        [3, 'has a quote that is not closed; line 4, which stands behind a quote, may be good'],
       ],
     ],
     ['too few columns', 'name,mail\nmary\n', [[2, 'has 1 column; the header has 2']]],

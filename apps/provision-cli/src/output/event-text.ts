@@ -47,7 +47,9 @@ export function partiesText({ service, client, tenant, sample }: Parties): strin
 }
 
 function maybeGoodText(lines: number): string[] {
-  return lines > 0 ? [`Of these, behind a quote that is not closed, and maybe good: ${counted(lines, 'line')}.`] : [];
+  return lines > 0
+    ? [`Of these, behind a quote that is not closed where it should be, and maybe good: ${counted(lines, 'line')}.`]
+    : [];
 }
 
 function summaryText(summary: EventNamed<'summary'>): string {
