@@ -426,7 +426,7 @@ describe('a password', () => {
         requireNone('stdout', result.stdout);
         requireNone('stderr', result.stderr);
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     );
   });
 
@@ -449,7 +449,7 @@ describe('a password', () => {
         const sent = lab.service.asked.flatMap((user) => Object.values(user).map(String));
         expect(sent.filter((text) => /[\r\n\u0085\u2028\v\ufeff]/.test(text))).toEqual([]);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 

@@ -53,11 +53,11 @@ export async function subjectFault(
   subject: ImportSubject,
   isEdited: boolean,
 ): Promise<string | undefined> {
-  const wanted = await makeHeader(header.runId, subject);
-  if (header.service !== wanted.service) return `it is of an import into ${header.service}`;
-  if (header.clientId !== wanted.clientId) return `it is of an import as ${header.clientId}`;
-  if (isEdited || (header.content === null && wanted.content === null)) return undefined;
-  const isSame = header.content?.size === wanted.content?.size && header.content?.digest === wanted.content?.digest;
+  if (header.service !== subject.service) return `it is of an import into ${header.service}`;
+  if (header.clientId !== subject.clientId) return `it is of an import as ${header.clientId}`;
+  if (isEdited) return undefined;
+  const { content } = await makeHeader(header.runId, subject);
+  const isSame = header.content?.size === content?.size && header.content?.digest === content?.digest;
   return isSame ? undefined : 'the input is not what it was when the import was begun';
 }
 

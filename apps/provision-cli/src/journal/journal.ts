@@ -53,23 +53,11 @@ export class Journal {
   static async open(path: string, subject: ImportSubject, retriesRejected: boolean): Promise<Journal> {
     const unlock = await lockJournal(path);
     try {
-      if (!isBegun(path)) {
-        if (retriesRejected) {
-          throw new JournalError(`There is no journal ${path}: nothing was imported, and nothing rejected.`);
-        }
-        const header = await makeHeader(randomBytes(16).toString('hex'), subject);
-        await replaceFile(path, one(encodeJournalLine(header)));
+      const isNew = !isBegun(path);
+      if (isNew && retriesRejected) {
+        throw new JournalError(`There is no journal ${path}: nothing was imported, and nothing rejected.`);
       }
-      const { header, done, goodBytes } = await readJournal(path);
-      const fault = await subjectFault(header, subject, retriesRejected);
-      if (fault !== undefined) {
-        const mended =
-          done.counts.rejected > 0 ? ' If you have mended rejected lines in it, add --retry-rejected.' : '';
-        throw new JournalError(
-          `The journal ${path} does not go with this import: ${fault}.${mended} To begin a new import, name another journal (--journal) or delete this one; users that were made already will then be rejected as duplicates.`,
-        );
-      }
-      await truncate(path, goodBytes);
+      const { header, done } = isNew ? await begin(path, subject) : await goOn(path, subject, retriesRejected);
       return new Journal(header, done, await DurableFile.open(path), unlock);
     } catch (error) {
       await unlock();
@@ -94,7 +82,32 @@ export class Journal {
   }
 }
 
-async function readJournal(path: string): Promise<{ header: JournalHeader; done: DoneLines; goodBytes: number }> {
+interface JournalContent {
+  readonly header: JournalHeader;
+  readonly done: DoneLines;
+}
+
+async function begin(path: string, subject: ImportSubject): Promise<JournalContent> {
+  const header = await makeHeader(randomBytes(16).toString('hex'), subject);
+  await replaceFile(path, one(encodeJournalLine(header)));
+  return { header, done: new DoneLines() };
+}
+
+/** Reads a journal that is there, and cuts off what is damaged. */
+async function goOn(path: string, subject: ImportSubject, retriesRejected: boolean): Promise<JournalContent> {
+  const { header, done, goodBytes } = await readJournal(path);
+  const fault = await subjectFault(header, subject, retriesRejected);
+  if (fault !== undefined) {
+    const mended = done.counts.rejected > 0 ? ' If you have mended rejected lines in it, add --retry-rejected.' : '';
+    throw new JournalError(
+      `The journal ${path} does not go with this import: ${fault}.${mended} To begin a new import, name another journal (--journal) or delete this one; users that were made already will then be rejected as duplicates.`,
+    );
+  }
+  await truncate(path, goodBytes);
+  return { header, done };
+}
+
+async function readJournal(path: string): Promise<JournalContent & { goodBytes: number }> {
   const done = new DoneLines();
   let header: JournalHeader | undefined;
   let goodBytes = 0;
