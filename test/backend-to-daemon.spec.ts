@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,8 @@ import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
 import { connect as connectAmqp } from 'amqplib';
+import { BackendModule } from '../apps/hr-backend/src/backend.module.js';
+import { Outbox } from '../apps/hr-backend/src/outbox.js';
 import { readSettings as readBackendSettings } from '../apps/hr-backend/src/settings.js';
 import { DaemonModule } from '../apps/provisioning-daemon/src/daemon.module.js';
 import { readSettings } from '../apps/provisioning-daemon/src/settings.js';
@@ -15,7 +18,7 @@ import { microserviceOptions, prepareDeadLetters } from '../apps/provisioning-da
 import { CertificateAuthority } from './support/certificates.js';
 import { freePort } from './support/guarded-messages.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
-import { RunningApp } from './support/running-app.js';
+import { RunningApp, SETTABLE_CLOCK } from './support/running-app.js';
 import { describeWithServer } from './support/servers.js';
 
 const SECRETS: Readonly<Record<string, string>> = { hr: 'dev-only-hr', intruder: 'dev-only-intruder' };
@@ -71,10 +74,45 @@ function daemonEnvironment(listenUrl: string, channel: string): Record<string, s
   };
 }
 
-async function startDaemon(listenUrl: string, channel: string): Promise<RunningApp> {
-  const { app } = await RunningApp.start('provisioning-daemon', daemonEnvironment(listenUrl, channel));
-  closing.push(() => app.kill());
+/** What apps in this process log: they share one logger. */
+const linesHere: string[] = [];
+const line = (message: unknown, context: string) => void linesHere.push(`[${context}] ${String(message)}\n`);
+const loggerHere = { log: line, warn: line, error: line };
+
+/** An app in this process, for tests that neither kill nor freeze it: one of its own takes a second to start. */
+class AppHere {
+  readonly #from = linesHere.length;
+
+  constructor(readonly kill: () => Promise<void>) {}
+
+  get output(): string {
+    return linesHere.slice(this.#from).join('');
+  }
+}
+
+async function startDaemonHere(environment: Record<string, string>): Promise<AppHere> {
+  const settings = readSettings(environment);
+  const daemon = await NestFactory.createMicroservice<MicroserviceOptions>(DaemonModule.with(settings), {
+    ...microserviceOptions(settings),
+    logger: loggerHere,
+    abortOnError: false,
+  });
+  const app = new AppHere(() => daemon.close());
+  await daemon.listen();
   return app;
+}
+
+/** A daemon in this process until the end of the test. */
+async function daemonAt(listenUrl: string, channel: string, more: Record<string, string> = {}): Promise<AppHere> {
+  const app = await startDaemonHere({ ...daemonEnvironment(listenUrl, channel), ...more });
+  closing.push(app.kill);
+  return app;
+}
+
+interface BackendOptions {
+  readonly isHere?: boolean;
+  /** Whether it and its outbox last beyond the test. */
+  readonly stays?: boolean;
 }
 
 /** A backend with an outbox of its own, and what can be done from outside. */
@@ -82,14 +120,19 @@ class Backend {
   private constructor(
     readonly folder: string,
     private readonly environment: Record<string, string>,
+    private readonly isHere: boolean,
   ) {}
 
-  app: RunningApp | undefined;
+  app: RunningApp | AppHere | undefined;
 
-  static async start(daemonUrl: string, channel: string, more: Record<string, string> = {}): Promise<Backend> {
+  static async start(
+    daemonUrl: string,
+    channel: string,
+    more: Record<string, string> = {},
+    { isHere = false, stays = false }: BackendOptions = {},
+  ): Promise<Backend> {
     const folder = await mkdtemp(join(tmpdir(), 'outbox-'));
-    closing.push(() => rm(folder, { recursive: true }));
-    const backend = new Backend(folder, {
+    const environment = {
       OUTBOX_FOLDER: folder,
       POLL_MS: '20',
       TENANT_URL: tenant.url,
@@ -101,19 +144,29 @@ class Backend {
       RETRY_FIRST_MS: '50',
       RETRY_LONGEST_MS: '400',
       ...more,
-    });
-    closing.push(() => backend.kill());
+    };
+    const backend = new Backend(folder, environment, isHere);
+    if (!stays) closing.push(() => backend.remove());
     await backend.run();
     return backend;
   }
 
   async run(heedsPermissions = false): Promise<void> {
-    this.app = (await RunningApp.start('hr-backend', this.environment, heedsPermissions)).app;
+    if (this.isHere) {
+      const module = BackendModule.with(readBackendSettings(this.environment));
+      const context = await NestFactory.createApplicationContext(module, { logger: loggerHere, abortOnError: false });
+      this.app = new AppHere(() => context.close());
+    } else this.app = (await RunningApp.start('hr-backend', this.environment, heedsPermissions)).app;
   }
 
   async kill(): Promise<void> {
     await this.app?.kill();
     this.app = undefined;
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    await rm(this.folder, { recursive: true });
   }
 
   /** As the HR system does it: written under another name first. */
@@ -158,6 +211,33 @@ const usersNamed = (name: string) => [...tenant.users.all()].filter((user) => us
 /** How often users were really made: also one that was deleted in between counts. */
 const created = () => tenant.statistics().apiOutcomes['/cdirectoryservice/createuser']?.success ?? 0;
 
+/** A way to the service on which a request can be held up. */
+async function gateToService() {
+  let hold: ((release: () => Promise<number>) => void) | undefined;
+  const gate = await TestServer.start(async ({ method, url, headers, body }, response) => {
+    const { host: _host, connection: _connection, ...rest } = headers;
+    const forward = () =>
+      fetch(`http://127.0.0.1:${servicePort}${url}`, { method, headers: rest, ...(body !== '' && { body }) });
+    const answered = new Promise<Response>((resolve, reject) => {
+      if (!hold) return void forward().then(resolve, reject);
+      hold(async () => {
+        const answer = await forward();
+        resolve(answer);
+        return answer.status;
+      });
+      hold = undefined;
+    });
+    const answer = await answered;
+    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text());
+  });
+  closing.push(() => gate.close());
+  return {
+    url: gate.url,
+    /** Resolves when the next request is there, with what sends it on and tells the status of its answer. */
+    holdNext: () => new Promise<() => Promise<number>>((resolve) => (hold = resolve)),
+  };
+}
+
 const transports = [
   { name: 'TCP', server: undefined, url: async () => `tcp://127.0.0.1:${await freePort()}` },
   { name: 'NATS', server: ['NATS', 4222], url: async () => 'nats://127.0.0.1:4222' },
@@ -167,12 +247,23 @@ const transports = [
 for (const [index, { name, server, url }] of transports.entries()) {
   const tests = () => {
     const channel = `test-${run}-${index}`;
-    afterAll(() => deleteQueues(name, channel));
+    let address: string;
+    let daemon: RunningApp;
+    let backend: Backend;
+
+    beforeAll(async () => {
+      address = await url();
+      [{ app: daemon }, backend] = await Promise.all([
+        RunningApp.start('provisioning-daemon', daemonEnvironment(address, channel)),
+        Backend.start(address, channel, { ANSWER_TIMEOUT_MS: '2500' }, { stays: true }),
+      ]);
+    }, 60_000);
+    afterAll(async () => {
+      await Promise.all([daemon.kill(), backend.remove()]);
+      await deleteQueues(name, channel);
+    });
 
     it('joiners and leavers become users that are made and deleted, in order', async () => {
-      const address = await url();
-      const daemon = await startDaemon(address, channel);
-      const backend = await Backend.start(address, channel);
       const [ann, bob] = [person(), person()];
       await backend.put('1', { type: 'joiner', id: `${name}-a1`, user: ann });
       await backend.put('2', { type: 'joiner', id: `${name}-b1`, user: bob });
@@ -193,9 +284,6 @@ for (const [index, { name, server, url }] of transports.entries()) {
     }, 60_000);
 
     it('what can never succeed is put aside with its reason, and holds nobody up', async () => {
-      const address = await url();
-      await startDaemon(address, channel);
-      const backend = await Backend.start(address, channel);
       const [ann, other] = [person(), person()];
       await backend.put('1', { type: 'joiner', id: `${name}-w1`, user: { ...ann, mail: 'none' } });
       await backend.put('2', { type: 'joiner', id: `${name}-w2`, user: { ...ann, inSysAdminRole: true } });
@@ -215,11 +303,9 @@ for (const [index, { name, server, url }] of transports.entries()) {
     }, 60_000);
 
     it('nothing is lost and nothing is done twice while daemon, backend and service are killed', async () => {
-      const address = await url();
-      let daemon = await startDaemon(address, channel);
-      const backend = await Backend.start(address, channel);
       tenant.switches.change({ faults: { api: { slowMs: 60 } } });
       const joiners = Array.from({ length: 30 }, person);
+      const refused = await backend.refusals();
       const before = created();
       for (const [i, user] of joiners.entries()) {
         await backend.put(String(100 + i), { type: 'joiner', id: `${name}-k${i}`, user });
@@ -227,18 +313,63 @@ for (const [index, { name, server, url }] of transports.entries()) {
       const doneIsAtLeast = (count: number) => () => created() - before >= count;
       await until(doneIsAtLeast(5), () => daemon.output);
       await daemon.kill();
-      daemon = await startDaemon(address, channel);
+      ({ app: daemon } = await RunningApp.start('provisioning-daemon', daemonEnvironment(address, channel)));
       await until(doneIsAtLeast(12), () => daemon.output);
-      await service.kill();
-      service = await startService();
+      // It is the same for every transport.
+      if (name === 'TCP') {
+        await service.kill();
+        service = await startService();
+      }
       await until(doneIsAtLeast(20), () => daemon.output);
       await backend.kill();
       await backend.run();
       await backend.emptied();
       expect(joiners.map(({ name }) => usersNamed(name).length)).toEqual(joiners.map(() => 1));
       expect(created() - before).toBe(joiners.length);
-      expect(await backend.refusals()).toEqual([]);
+      expect(await backend.refusals()).toEqual(refused);
     }, 90_000);
+
+    // By TCP a daemon that stands still has the only connection, so that nobody takes its events over.
+    if (name === 'TCP') return;
+    it('app-3: a leaver that a frozen daemon has in hand deletes nobody who joined meanwhile', async () => {
+      const frozenChannel = `${channel}-frozen`;
+      closing.push(() => deleteQueues(name, frozenChannel));
+      // The broker gives up who is silent for twice as many seconds.
+      const address = `${await url()}${name === 'RabbitMQ' ? '?heartbeat=1' : ''}`;
+      const gate = await gateToService();
+      const environment = { ...daemonEnvironment(address, frozenChannel), SERVICE_URL: gate.url };
+      const { app: frozen } = await RunningApp.start('provisioning-daemon', environment);
+      closing.push(() => frozen.kill());
+      // A broker that gives the message to another daemon does not need the backend to send it again.
+      const ANSWER_TIMEOUT_MS = name === 'RabbitMQ' ? '60000' : '1500';
+      const backend = await Backend.start(address, frozenChannel, { ANSWER_TIMEOUT_MS }, { isHere: true });
+      const [leaving, joining] = [person(), person()];
+      await backend.put('1', { type: 'joiner', id: `${name}-f1`, user: leaving });
+      await backend.emptied();
+      // It stands still between having the leaver and calling the service, as far as anybody else can see.
+      const held = gate.holdNext();
+      await backend.put('2', { type: 'leaver', id: `${name}-f2`, user: { name: leaving.name } });
+      const release = await held;
+      frozen.freeze();
+      const other = await daemonAt(address, frozenChannel);
+      await backend.emptied();
+      await backend.put('3', { type: 'joiner', id: `${name}-f3`, user: { ...joining, name: leaving.name } });
+      await backend.emptied();
+      expect(other.output).toMatch(/leaver \S+-f2 \S+: done[^]*joiner \S+-f3 \S+: done, the user was made/);
+      expect(await release()).toBe(412);
+      frozen.thaw();
+      const reason = name === 'RabbitMQ' ? 'The user was made after Request-Time' : 'after its Request-Expires';
+      await until(
+        () => new RegExp(`leaver \\S+-f2 \\S+: too late, .*${reason}`).test(frozen.output),
+        () => frozen.output,
+      );
+      expect(usersNamed(leaving.name)).toMatchObject([{ mail: joining.mail }]);
+      // It goes on with the others.
+      await other.kill();
+      await backend.put('4', { type: 'leaver', id: `${name}-f4`, user: { name: leaving.name } });
+      await backend.emptied();
+      expect(usersNamed(leaving.name)).toEqual([]);
+    }, 60_000);
   };
   if (server) await describeWithServer(`by ${name}:`, server, tests);
   // oxlint-disable-next-line jest/valid-describe-callback -- made above, as each transport needs it
@@ -250,8 +381,8 @@ describe('an outage of the tenant', () => {
     '(%s) delays events, and neither loses nor doubles any',
     async (outage) => {
       const address = `tcp://127.0.0.1:${await freePort()}`;
-      const daemon = await startDaemon(address, 'outage');
-      const backend = await Backend.start(address, 'outage');
+      const daemon = await daemonAt(address, 'outage');
+      const backend = await Backend.start(address, 'outage', {}, { isHere: true });
       const warmUp = person();
       await backend.put('0', { type: 'joiner', id: `${outage}-0`, user: warmUp });
       await backend.emptied();
@@ -265,6 +396,9 @@ describe('an outage of the tenant', () => {
         () => daemon.output,
       );
       tenant.switches.reset();
+      // It would wait for as long as the service has asked it to.
+      await backend.kill();
+      await backend.run();
       await backend.emptied();
       expect(people.map(({ name }) => usersNamed(name).length)).toEqual(people.map(() => 1));
       expect(await backend.refusals()).toEqual([]);
@@ -284,15 +418,10 @@ async function tokenOf(client: string, application: string, scope?: string): Pro
   return ((await response.json()) as { access_token: string }).access_token;
 }
 
-/** The daemon in this process, and messages for it as Nest's TCP transport frames them, from no library at all. */
+/** A daemon in this process, and messages for it as Nest's TCP transport frames them, from no library at all. */
 async function daemonHere(environment: Record<string, string> = {}) {
   const port = await freePort();
-  const settings = readSettings({ ...daemonEnvironment(`tcp://127.0.0.1:${port}`, 'here'), ...environment });
-  const daemon = await NestFactory.createMicroservice<MicroserviceOptions>(DaemonModule.with(settings), {
-    ...microserviceOptions(settings),
-    logger: false,
-  });
-  await daemon.listen();
+  const daemon = await startDaemonHere({ ...daemonEnvironment(`tcp://127.0.0.1:${port}`, 'here'), ...environment });
   const send = async (type: string, authorization: string | undefined, data: unknown) => {
     const socket = connect(port, '127.0.0.1');
     const metadata = authorization === undefined ? undefined : { authorization };
@@ -302,7 +431,7 @@ async function daemonHere(environment: Record<string, string> = {}) {
     socket.destroy();
     return JSON.parse(answer.toString('utf8').replace(/^\d+#/, '')) as Record<string, unknown>;
   };
-  return { send, close: () => daemon.close() };
+  return { send, close: daemon.kill };
 }
 
 describe('the daemon refuses', () => {
@@ -461,16 +590,10 @@ describe('with TLS', () => {
       writeFile(trusted!, authority.pem),
     ]);
     const address = `tcps://127.0.0.1:${await freePort()}`;
-    const environment = {
-      ...daemonEnvironment(address, 'tls'),
-      TLS_CERT_FILE: TLS_CERT_FILE!,
-      TLS_KEY_FILE: TLS_KEY_FILE!,
-    };
-    const { app } = await RunningApp.start('provisioning-daemon', environment);
-    closing.push(() => app.kill());
+    await daemonAt(address, 'tls', { TLS_CERT_FILE: TLS_CERT_FILE!, TLS_KEY_FILE: TLS_KEY_FILE! });
     const user = person();
 
-    const stranger = await Backend.start(address, 'tls');
+    const stranger = await Backend.start(address, 'tls', {}, { isHere: true });
     await stranger.put('1', { type: 'joiner', id: 'tls1', user });
     await until(
       () => /unable to verify the first certificate[^]*not delivered/.test(stranger.app?.output ?? ''),
@@ -485,7 +608,7 @@ describe('with TLS', () => {
   }, 60_000);
 
   it('everything goes that leaves this machine, or the backend does not start', async () => {
-    const starting = Backend.start('tcp://192.0.2.1:3100', 'far');
+    const starting = Backend.start('tcp://192.0.2.1:3100', 'far', {}, { isHere: true });
     await expect(starting).rejects.toThrow(/in the clear to tcp:\/\/192\.0\.2\.1:3100/);
   });
 });
@@ -513,7 +636,12 @@ async function silentServer(silent = Infinity, further = 0): Promise<{ port: num
 describe('a daemon that takes a connection and never answers', () => {
   it('is given up with a reason, and connected to anew', async () => {
     const { port, connections } = await silentServer();
-    const backend = await Backend.start(`tcp://127.0.0.1:${port}`, 'silent', { ANSWER_TIMEOUT_MS: '300' });
+    const backend = await Backend.start(
+      `tcp://127.0.0.1:${port}`,
+      'silent',
+      { ANSWER_TIMEOUT_MS: '300' },
+      { isHere: true },
+    );
     await backend.put('1', { type: 'joiner', id: 's1', user: person() });
     await until(
       () => connections() >= 3,
@@ -529,7 +657,7 @@ describe('a daemon that takes a connection and never answers', () => {
 describe('an outbox whose files cannot be removed', () => {
   it('has each event sent once, and is tried again at growing distances', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
-    const daemon = await startDaemon(address, 'stuck');
+    const daemon = await daemonAt(address, 'stuck');
     const backend = await Backend.start(address, 'stuck', { RETRY_LONGEST_MS: '60000' });
     await backend.kill();
     const user = person();
@@ -550,11 +678,120 @@ describe('an outbox whose files cannot be removed', () => {
   }, 60_000);
 });
 
+describe('the outbox', () => {
+  const outboxHere = async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'outbox-'));
+    closing.push(() => rm(folder, { recursive: true }));
+    const outbox = new Outbox(folder, 20);
+    await outbox.open();
+    return { folder, outbox };
+  };
+  const joiner = (id: string) => JSON.stringify({ type: 'joiner', id, user: person() });
+
+  it('app-5: is held up by nothing in its folder that is no event', async () => {
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    await daemonAt(address, 'odd');
+    const backend = await Backend.start(address, 'odd', {}, { isHere: true });
+    const { folder } = backend;
+    await mkdir(join(folder, 'x.json'));
+    await symlink(join(folder, 'nowhere'), join(folder, 'b-dangling.json'));
+    await symlink(join(folder, 'c-loop.json'), join(folder, 'c-loop.json'));
+    execFileSync('mkfifo', [join(folder, 'd-pipe.json')]);
+    const user = person();
+    await backend.put('y', { type: 'joiner', id: 'odd1', user });
+    await until(
+      () => usersNamed(user.name).length === 1,
+      () => `${backend.app?.output}`,
+    );
+    await until(
+      async () => (await backend.waiting()).length === 4,
+      () => `${backend.app?.output}`,
+    );
+    expect(backend.app?.output.match(/x\.json is passed over, it is no file/g)).toHaveLength(1);
+    // A link that leads to an event is one.
+    const [linked, elsewhere] = [person(), join(folder, 'elsewhere')];
+    await writeFile(elsewhere, JSON.stringify({ type: 'joiner', id: 'odd2', user: linked }));
+    await symlink(elsewhere, join(folder, 'e-link.json'));
+    await until(
+      () => usersNamed(linked.name).length === 1,
+      () => `${backend.app?.output}`,
+    );
+  }, 30_000);
+
+  it('app-5: puts aside what cannot be read, what is too long to be named twice, and what is dated ahead', async () => {
+    const { folder, outbox } = await outboxHere();
+    const long = `${'ü'.repeat(120)}.json`;
+    await writeFile(join(folder, 'a.json'), '{');
+    await utimes(join(folder, 'a.json'), new Date(), new Date(Date.now() + 3600_000));
+    await writeFile(join(folder, long), '{'.repeat(20_000));
+    await writeFile(join(folder, 'y.json'), joiner('1'));
+    // It may be being written still.
+    expect(await outbox.next()).toBeUndefined();
+    await new Promise((resolve) => setTimeout(resolve, 2050));
+    const broken = await outbox.next();
+    expect(broken).toMatchObject({ file: 'a.json', fault: expect.stringContaining('no JSON object') });
+    await outbox.refuse(broken!, 'broken');
+    expect(await outbox.next()).toMatchObject({ file: 'y.json' });
+    await outbox.done({ file: 'y.json', fault: '' });
+    const tooLong = await outbox.next();
+    expect(tooLong).toMatchObject({ file: long, fault: expect.stringContaining('bytes') });
+    await outbox.refuse(tooLong!, 'too long');
+    expect(await outbox.next()).toBeUndefined();
+    expect((await readdir(join(folder, 'refused'))).length).toBe(4);
+  });
+
+  it('app-5: of 20,000 events costs each of them no reading of the whole folder, and keeps their order', async () => {
+    const { folder, outbox } = await outboxHere();
+    const names = Array.from({ length: 20_000 }, (_, i) => `${100_000 + i}.json`);
+    for (let i = 0; i < names.length; i += 500) {
+      await Promise.all(names.slice(i, i + 500).map((name) => writeFile(join(folder, name), joiner(name))));
+    }
+    await outbox.next();
+    const begun = process.cpuUsage();
+    for (const name of names.slice(0, 500)) {
+      const waiting = await outbox.next();
+      expect(waiting?.file).toBe(name);
+      await outbox.done(waiting!);
+    }
+    const { user, system } = process.cpuUsage(begun);
+    // Read for each event, the folder costs more than 10 s.
+    expect((user + system) / 1e6).toBeLessThan(3);
+    // What comes first by its name is sent first, a little later.
+    await writeFile(join(folder, '000000.json'), joiner('first'));
+    await until(
+      async () => (await outbox.next())?.file === '000000.json',
+      () => 'it is not seen',
+    );
+  }, 60_000);
+});
+
+describe('a backend whose clock is wrong', () => {
+  it.each([3600_000, -3600_000])('app-3: by %d ms has its leavers deleted all the same', async (differenceMs) => {
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    const daemon = await daemonAt(address, 'clock');
+    const environment = { ...SETTABLE_CLOCK, CLOCK_DIFFERENCE_MS: String(differenceMs) };
+    const backend = await Backend.start(address, 'clock', environment);
+    const user = person();
+    await backend.put('1', { type: 'joiner', id: `clock${differenceMs}`, user });
+    await backend.put('2', { type: 'leaver', id: `clock${differenceMs}`, user: { name: user.name } });
+    await backend.emptied();
+    expect(usersNamed(user.name)).toEqual([]);
+    expect(await backend.refusals()).toEqual([]);
+    // Once the daemon has said what the time is, the backend knows.
+    const tooLate = () => daemon.output.match(/too late/g)?.length;
+    const before = tooLate();
+    expect(before).toBeGreaterThan(0);
+    await backend.put('3', { type: 'leaver', id: `clock${differenceMs}-2`, user: { name: user.name } });
+    await backend.emptied();
+    expect(tooLate()).toBe(before);
+  });
+});
+
 describe('by TCP and IPv6', () => {
   it('events arrive too', async () => {
     const address = `tcp://[::1]:${await freePort()}`;
-    await startDaemon(address, 'v6');
-    const backend = await Backend.start(address, 'v6');
+    await daemonAt(address, 'v6');
+    const backend = await Backend.start(address, 'v6', {}, { isHere: true });
     const user = person();
     await backend.put('1', { type: 'joiner', id: 'v6', user });
     await backend.emptied();
@@ -565,8 +802,8 @@ describe('by TCP and IPv6', () => {
 describe('the log', () => {
   it('of daemon and backend has no line that somebody else wrote into it', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
-    const daemon = await startDaemon(address, 'forged');
-    const backend = await Backend.start(address, 'forged');
+    const daemon = await daemonAt(address, 'forged');
+    const backend = await Backend.start(address, 'forged', {}, { isHere: true });
     const forged = 'x\n[ProvisioningDaemon] \u001b[2J\u202eforged';
     await backend.put('1', { type: 'joiner', id: 'f1', user: { ...person(), [forged]: true } });
     await backend.put('2', { type: 'joiner', id: 'f2\nforged', user: person() });
@@ -584,8 +821,8 @@ describe('a backend that the daemon does not let in', () => {
   it('keeps its events, and delivers them once it is let in', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
     const strict = { ...daemonEnvironment(address, 'locked'), ALLOWED_CLIENTS: 'svc-other@acme.example' };
-    const { app } = await RunningApp.start('provisioning-daemon', strict);
-    const backend = await Backend.start(address, 'locked');
+    const app = await startDaemonHere(strict);
+    const backend = await Backend.start(address, 'locked', {}, { isHere: true });
     const user = person();
     await backend.put('1', { type: 'joiner', id: 'l1', user });
     await until(
@@ -594,7 +831,7 @@ describe('a backend that the daemon does not let in', () => {
     );
     expect(await backend.waiting()).toEqual(['1.json']);
     await app.kill();
-    await startDaemon(address, 'locked');
+    await daemonAt(address, 'locked');
     await backend.emptied();
     expect(usersNamed(user.name)).toHaveLength(1);
   }, 60_000);
@@ -621,7 +858,7 @@ await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
       async () => (await messagesIn(`${channel}.events`)) === 2,
       () => `${backend.app?.output}`,
     );
-    await startDaemon('amqp://127.0.0.1:5672', channel);
+    await daemonAt('amqp://127.0.0.1:5672', channel);
     await backend.emptied();
     expect([created() - before, usersNamed(user.name).length]).toEqual([1, 1]);
   }, 60_000);
@@ -629,12 +866,12 @@ await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
   it('that takes the first connection and says nothing is connected to anew', async () => {
     const { port, connections } = await silentServer(1, 5672);
     const settings = readSettings({ ...environment(), LISTEN_URL: `amqp://127.0.0.1:${port}` });
-    await prepareDeadLetters(settings);
+    await prepareDeadLetters(settings, { timeoutMs: 300, retryMs: 100 });
     expect(connections()).toBe(2);
   }, 60_000);
 
   it('gets a message without a token back as a dead letter', async () => {
-    await startDaemon('amqp://127.0.0.1:5672', channel);
+    await daemonAt('amqp://127.0.0.1:5672', channel);
     const before = await deadLetters(channel);
     const connection = await connectAmqp('amqp://127.0.0.1:5672');
     const broker = await connection.createChannel();

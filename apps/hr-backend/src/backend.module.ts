@@ -9,7 +9,7 @@ import { SETTINGS, type Settings } from './settings.js';
 @Module({})
 export class BackendModule {
   static with(settings: Settings): DynamicModule {
-    const { tenantUrl, client, daemon, outboxFolder } = settings;
+    const { tenantUrl, client, daemon, outboxFolder, pollMs } = settings;
     return {
       module: BackendModule,
       imports: [
@@ -25,7 +25,7 @@ export class BackendModule {
       ],
       providers: [
         { provide: SETTINGS, useValue: settings },
-        { provide: Outbox, useValue: new Outbox(outboxFolder) },
+        { provide: Outbox, useValue: new Outbox(outboxFolder, pollMs) },
         {
           provide: DAEMON,
           inject: [TokenProvider],

@@ -9,6 +9,7 @@ import { NoAnswerError } from './no-answer-error.js';
 import { Outbox, type OutboxEvent, type Waiting } from './outbox.js';
 import { printable } from './printable.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { TenantClock } from './tenant-clock.js';
 
 /** What the daemon says when an event is settled. Anything else settles nothing. */
 const settled = z.object({ outcome: z.enum(['done', 'refused']), detail: z.string() });
@@ -20,6 +21,12 @@ const refusal = z.object({
   code: z.string().optional(),
   message: z.string().optional(),
   retryAfterSeconds: z.number().positive().max(3600).optional().catch(undefined),
+  /** Of `STALE`: the time by the tenant's clock. */
+  time: z.iso
+    .datetime()
+    .transform((text) => Date.parse(text))
+    .optional()
+    .catch(undefined),
 });
 
 /**
@@ -34,6 +41,8 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #failures = 0;
+  /** What messages are dated by. */
+  readonly #clock = new TenantClock();
   /** What the daemon has answered for, and is in the outbox still: it is not sent again, should its file not go away. */
   #settled: { readonly name: string; readonly answer: Settled } | undefined;
 
@@ -76,7 +85,7 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     const name = JSON.stringify(waiting);
     if (this.#settled?.name !== name) {
       try {
-        this.#settled = { name, answer: settled.parse(await this.#send(waiting.event)) };
+        this.#settled = { name, answer: settled.parse(await this.#answerTo(waiting.event)) };
       } catch (error) {
         return this.#failed(what, error);
       }
@@ -92,8 +101,25 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     return 0;
   }
 
-  async #send({ type, ...event }: OutboxEvent): Promise<unknown> {
+  /**
+   * Sends an event, and once more where its date was wrong. This is the one who knows that the event is its latest; a copy
+   * that is held up on the way is not dated anew, and so it does nothing when it arrives.
+   */
+  async #answerTo(event: OutboxEvent): Promise<unknown> {
+    try {
+      return await this.#send(event);
+    } catch (error) {
+      const { code, time } = refusal.safeParse(error).data ?? {};
+      if (code !== 'STALE' || time === undefined) throw error;
+      this.#clock.set(time);
+      return this.#send(event);
+    }
+  }
+
+  async #send({ type, ...content }: OutboxEvent): Promise<unknown> {
     const { channel, answerTimeoutMs, url } = this.settings.daemon;
+    const now = this.#clock.now();
+    const event = { ...content, time: iso(now), expires: iso(now + answerTimeoutMs) };
     const noAnswer = () => throwError(() => new NoAnswerError(answerTimeoutMs));
     try {
       return await firstValueFrom(
@@ -126,4 +152,8 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     this.#logger.warn(`${printable(`${what}: not delivered, ${reason}`)}; again in ${waitMs} ms`);
     return waitMs;
   }
+}
+
+function iso(timeMs: number): string {
+  return new Date(timeMs).toISOString();
 }

@@ -5,7 +5,7 @@ import type { MachineCaller } from 'nestjs-identity-m2m';
 import type { z } from 'zod';
 import { type EventAnswer, joiner, leaver } from './event.js';
 import { printable } from './printable.js';
-import { NotNowError, ProvisioningService } from './provisioning-service.js';
+import { NotNowError, ProvisioningService, StaleError } from './provisioning-service.js';
 
 /** Deals with events, each of them once. */
 @Injectable()
@@ -48,6 +48,11 @@ export class EventHandling {
       this.#logger.log(`${what}: ${answer.outcome}, ${printable(answer.detail)} ${from}`);
       return answer;
     } catch (error) {
+      if (error instanceof StaleError) {
+        const message = printable(error.message);
+        this.#logger.warn(`${what}: too late, ${message} ${from}`);
+        throw new RpcException({ code: 'STALE', error: 'request_time', message, time: error.time });
+      }
       if (!(error instanceof NotNowError)) throw error;
       this.#logger.warn(`${what}: not now, ${error.message} ${from}`);
       throw new RpcException({

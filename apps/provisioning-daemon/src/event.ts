@@ -15,9 +15,18 @@ const name = z
     'must be 1 to 256 characters that can be printed, and not "." or ".."',
   );
 
+/**
+ * When the message was sent, and until when it is good, by the clock of the tenant as far as the sender knows it. A message
+ * that is held up, and overtaken by what its sender sends next, changes nothing. One without a time counts as sent when
+ * it is dealt with.
+ */
+const time = z.iso.datetime({ offset: true }).optional();
+
 /** Somebody joins: a user is to be made. */
 export const joiner = z.strictObject({
   id,
+  time,
+  expires: time,
   user: z.strictObject({
     name,
     mail: z.string().min(1).max(254),
@@ -26,7 +35,7 @@ export const joiner = z.strictObject({
 });
 
 /** Somebody leaves: the user is to be deleted. */
-export const leaver = z.strictObject({ id, user: z.strictObject({ name }) });
+export const leaver = z.strictObject({ id, time, expires: time, user: z.strictObject({ name }) });
 
 export type Joiner = z.infer<typeof joiner>;
 export type Leaver = z.infer<typeof leaver>;

@@ -17,6 +17,19 @@ export class NotNowError extends Error {
   }
 }
 
+/** The message is too late, or its sender's clock is wrong. Nothing was changed. */
+export class StaleError extends Error {
+  override readonly name = 'StaleError';
+
+  constructor(
+    message: string,
+    /** The time by the tenant's clock, as ISO 8601. */
+    readonly time: string,
+  ) {
+    super(message);
+  }
+}
+
 /** The user-provisioning service. The daemon's own token is on the calls already. */
 @Injectable()
 export class ProvisioningService {
@@ -28,10 +41,10 @@ export class ProvisioningService {
    * The service forgets keys in time, so a name that is taken is looked at: where it is the same user, an earlier sending
    * of the event has made it.
    *
-   * @throws {@link NotNowError}
+   * @throws {@link NotNowError}; {@link StaleError}
    */
-  async make({ user }: Joiner, idempotencyKey: string): Promise<EventAnswer> {
-    const headers = { 'idempotency-key': idempotencyKey };
+  async make({ user, ...timing }: Joiner, idempotencyKey: string): Promise<EventAnswer> {
+    const headers = { 'idempotency-key': idempotencyKey, ...timingHeaders(timing) };
     const { status, data } = await answered(this.http.post<unknown>('/users', user, { headers }));
     if (status === 201) return { outcome: 'done', detail: 'the user was made' };
     if (status === 409 && errorIn(data) === 'duplicate') {
@@ -40,22 +53,23 @@ export class ProvisioningService {
         : { outcome: 'refused', detail: 'the name is taken by somebody else' };
     }
     if (status === 400 || status === 422) return { outcome: 'refused', detail: messageIn(data) };
-    throw notNow(status);
+    throw otherwise(status, data);
   }
 
   /**
-   * Deletes the user. Whether that was done before makes no difference.
+   * Deletes the user, unless it was made after the message was sent. Whether that was done before makes no difference.
    *
-   * @throws {@link NotNowError}
+   * @throws {@link NotNowError}; {@link StaleError}
    */
-  async delete({ user }: Leaver): Promise<EventAnswer> {
-    const { status, data } = await answered(this.http.delete<unknown>(pathOf(user.name)));
+  async delete({ user, ...timing }: Leaver): Promise<EventAnswer> {
+    const headers = timingHeaders(timing);
+    const { status, data } = await answered(this.http.delete<unknown>(pathOf(user.name), { headers }));
     if (status === 204) return { outcome: 'done', detail: 'the user was deleted' };
     // Not any 404: that of a wrong address would turn every leaver into one who is gone.
     if (status === 404 && errorIn(data) === 'not_found')
       return { outcome: 'done', detail: 'the user was gone already' };
     if (status === 400 || status === 422) return { outcome: 'refused', detail: messageIn(data) };
-    throw notNow(status);
+    throw otherwise(status, data);
   }
 
   async #isThere({ name, mail }: Joiner['user']): Promise<boolean> {
@@ -63,6 +77,16 @@ export class ProvisioningService {
     if (status !== 200) throw notNow(status);
     return textIn(data, 'mail').toLowerCase() === mail.toLowerCase();
   }
+}
+
+function timingHeaders({ time, expires }: Pick<Leaver, 'time' | 'expires'>): Record<string, string> {
+  return { ...(time && { 'request-time': time }), ...(expires && { 'request-expires': expires }) };
+}
+
+/** For an answer that settles nothing. */
+function otherwise(status: number, data: unknown): Error {
+  const tenantTime = textIn(data, 'tenantTime');
+  return status === 412 && tenantTime !== '' ? new StaleError(messageIn(data), tenantTime) : notNow(status);
 }
 
 function pathOf(name: string): string {
@@ -115,7 +139,7 @@ function messageIn(data: unknown): string {
 }
 
 /** Of several messages all. */
-function textIn(data: unknown, member: 'error' | 'message' | 'mail'): string {
+function textIn(data: unknown, member: 'error' | 'message' | 'mail' | 'tenantTime'): string {
   const value: unknown = typeof data === 'object' && data !== null ? (data as Record<string, unknown>)[member] : '';
   return [value]
     .flat()

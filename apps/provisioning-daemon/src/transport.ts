@@ -58,10 +58,20 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
   };
 }
 
-/** Makes the queue for what can never succeed, where events come by RabbitMQ. Waits for a broker that is away. */
-export async function prepareDeadLetters({ listenUrl, channel }: Settings): Promise<void> {
+/**
+ * Makes the queue for what can never succeed, where events come by RabbitMQ. Waits for a broker that is away.
+ *
+ * @param patience How long to wait for a broker that says nothing, and before the next attempt, in milliseconds.
+ */
+export async function prepareDeadLetters(
+  { listenUrl, channel }: Settings,
+  { timeoutMs = BROKER.connectionOptions.timeout, retryMs = 5000 } = {},
+): Promise<void> {
   if (!listenUrl.protocol.startsWith('amqp')) return;
-  const connection = connectToBroker([listenUrl.href], BROKER);
+  const connection = connectToBroker([listenUrl.href], {
+    connectionOptions: { timeout: timeoutMs },
+    reconnectTimeInSeconds: retryMs / 1000,
+  });
   const wrapper = connection.createChannel({
     setup: (broker: ConfirmChannel) => broker.assertQueue(`${channel}.events.dead`, { durable: true, ...DEAD_LETTERS }),
   });
