@@ -526,7 +526,7 @@ describe('the attack list, encoding and parsing', () => {
       'audience_mismatch',
     ],
     ['P7 16 KiB of blanks', () => ' '.repeat(16_384), 'token_malformed'],
-    ['P7 a scope of 3,000 blanks', () => forge(rsa, claims({ scope: ' '.repeat(3000) })), 'scope_malformed'],
+    ['P7 a scope of 3,000 blanks', () => forge(rsa, claims({ scope: ' '.repeat(3000) })), 'accepted'],
   ];
   it.each(rows)('%s', async (_name, token, reason) => expect(await outcome(await token())).toBe(reason));
 
@@ -612,7 +612,7 @@ describe('the attack list, claims', () => {
   const evil = (iss: unknown) => () => forge(rsa, claims({ iss }));
   const port = () => new URL(issuer.url).port;
   const rows: Row[] = [
-    ...[undefined, null, String(NOW + 300), 'NaN', -1, NOW + 0.5, 1e20, [], {}, true].map((exp): Row => [
+    ...[undefined, null, String(NOW + 300), 'NaN', -1, -0.5, 1e20, [], {}, true].map((exp): Row => [
       `C1 exp ${JSON.stringify(exp)}`,
       () => forge(rsa, claims({ exp })),
       'time_claim_malformed',
@@ -628,8 +628,18 @@ describe('the attack list, claims', () => {
     ['C2 nbf ahead by no more than clocks may differ', () => forge(rsa, claims({ nbf: NOW + 30 })), 'accepted'],
     ['C2 iat ahead', () => forge(rsa, claims({ iat: NOW + 31 })), 'token_not_yet_valid'],
     ['C2 iat a text', () => forge(rsa, claims({ iat: String(NOW) })), 'time_claim_malformed'],
-    ['C2 nbf null', () => forge(rsa, claims({ nbf: null })), 'time_claim_malformed'],
+    [
+      'C1 over by a fraction of a second',
+      () => forge(rsa, claims({ exp: NOW - 30.001, iat: NOW - 60 })),
+      'token_expired',
+    ],
+    ['C1 not over, by a fraction', () => forge(rsa, claims({ exp: NOW - 29.999, iat: NOW - 60 })), 'accepted'],
+    ['C2 nbf ahead by a fraction too much', () => forge(rsa, claims({ nbf: NOW + 30.001 })), 'token_not_yet_valid'],
+    ['C2 iat ahead by a fraction too much', () => forge(rsa, claims({ iat: NOW + 30.001 })), 'token_not_yet_valid'],
+    ['C2 nbf null, as if it were absent', () => forge(rsa, claims({ nbf: null })), 'accepted'],
+    ['C2 nbf a list', () => forge(rsa, claims({ nbf: [NOW] })), 'time_claim_malformed'],
     ['C2 no iat', () => forge(rsa, claims({ iat: undefined })), 'claim_missing'],
+    ['C2 iat null', () => forge(rsa, claims({ iat: null })), 'claim_missing'],
     ['C2 exp before iat', () => forge(rsa, claims({ iat: NOW + 20, exp: NOW + 10 })), 'time_claim_malformed'],
     ['C4 no iss', evil(undefined), 'issuer_unknown'],
     ['C4 a list of issuers', () => forge(rsa, claims({ iss: [issuer.url, 'https://evil.example'] })), 'issuer_unknown'],
@@ -663,11 +673,14 @@ describe('the attack list, claims', () => {
       'audience_mismatch',
     ]),
     ['C6 ours among others', () => forge(rsa, claims({ aud: ['other', 'users-api'] })), 'accepted'],
-    ...['a  b', ' a', 'a ', 'a\tb', 'a"b', 1, null, {}, ['a', {}], ['a b'], [''], true].map((scope): Row => [
-      `C7 scope ${JSON.stringify(scope)}`,
-      () => forge(rsa, claims({ scope })),
+    ...['a\tb', 'a\u00a0b', 'a\u3000b', 'a\nb', 'a"b', 1, false, {}, ['a', {}], ['a b'], [''], [null], true].map(
+      (scope): Row => [`C7 scope ${JSON.stringify(scope)}`, () => forge(rsa, claims({ scope })), 'scope_malformed'],
+    ),
+    [
+      'C7 a scope and scp that differ, with blanks',
+      () => forge(rsa, claims({ scope: ' a ', scp: 'b ' })),
       'scope_malformed',
-    ]),
+    ],
     ['C7 scope and scp that differ', () => forge(rsa, claims({ scope: 'a', scp: ['b'] })), 'scope_malformed'],
     ['C9 client_id a list', () => forge(rsa, claims({ client_id: ['billing'], sub: 'billing' })), 'client_unknown'],
     ['C9 client_id empty', () => forge(rsa, claims({ client_id: '', sub: '' })), 'client_unknown'],

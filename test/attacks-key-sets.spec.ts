@@ -806,7 +806,8 @@ describe('tokens that are known', () => {
         { sub: 'other', client_id: 'other', jti: 'b' },
         { scope: 'users.write', jti: 'c' },
         { act: {} },
-        { scope: 'a  b' },
+        { scope: 'a\tb' },
+        { scope: ' users.read  users.write', nbf: null, exp: NOW + 100.25, jti: 'd' },
         { aud: 'other' },
       ].map((more, index) => forge(key, claims({ jti: `t${index}`, tenant: index % 2 ? 'acme' : 'other', ...more }))),
     );

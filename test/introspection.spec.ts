@@ -3,10 +3,12 @@ import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
   cyberArkIdentity,
+  duende,
   fromEnv,
   genericOAuth2,
   type GuardOptions,
   InMemoryRevocations,
+  keycloak,
   type MachineCaller,
   okta,
   type Refusal,
@@ -14,6 +16,7 @@ import {
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+import { AuthorizationServer } from './support/authorization-server.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { type Answer, json } from './support/http-server.js';
 
@@ -191,7 +194,8 @@ describe('opaque tokens', () => {
     });
     await clock.advance(1000);
     expect(await outcome(opaque())).toBe('accepted');
-    expect(questions()).toHaveLength(2);
+    // One of them about a token that does not exist: had it been answered, nobody else would have had to wait.
+    expect(questions()).toHaveLength(3);
   });
 
   it.each<readonly [string, object, string]>([
@@ -209,7 +213,7 @@ describe('opaque tokens', () => {
     ['of one who acts for another', { act: { sub: 'x' } }, 'delegated_token'],
     ['that refreshes others', { token_type: 'refresh_token' }, 'foreign_token'],
     ['that is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
-    ['with a scope of the wrong form', { scope: 'a  b' }, 'scope_malformed'],
+    ['with a scope of the wrong form', { scope: 'a\tb' }, 'scope_malformed'],
     ['that was taken back', { active: false }, 'token_inactive'],
   ])('I2 a token %s is refused, however active', async (_name, more, reason) => {
     issuer.introspectionAnswer = json(200, active(more));
@@ -283,14 +287,15 @@ describe('opaque tokens', () => {
   it('H7 leave an issuer in peace that fails, longer each time, and ask with one question whether it is back', async () => {
     issuer.introspectionAnswer = json(500, {});
     for (let failure = 0; failure < 3; failure++) await outcome(opaque());
-    expect(questions()).toHaveLength(3);
+    // The fourth is a probe; there is none in the next 5 s.
+    expect(questions()).toHaveLength(4);
     await Promise.all(Array.from({ length: 50 }, () => outcome(opaque())));
-    expect(questions()).toHaveLength(3);
+    expect(questions()).toHaveLength(4);
     for (const [seconds, asked] of [
-      [1, 4],
-      [1, 4],
       [1, 5],
-      [4, 6],
+      [1, 5],
+      [1, 6],
+      [4, 8],
     ] as const) {
       await clock.advance(seconds * 1000);
       await Promise.all(Array.from({ length: 50 }, () => outcome(opaque())));
@@ -352,7 +357,41 @@ describe('opaque tokens', () => {
   });
 
   it('I7 are not sent where they are not of the form of a token', async () => {
-    for (const token of ['a&token=b', 'a=b&active=true', '%26+ ', 'a\r\nb', 'tökén\u{1F600}', '=', '']) {
+    for (const token of ['a,b', ',', '%26+ ', ' a', 'a b', 'a\r\nb', 'a\tb', 'a\0', '\x7f', 'tökén\u{1F600}', '']) {
+      expect(await outcome(token)).toBe('token_malformed');
+    }
+    expect(questions()).toHaveLength(0);
+  });
+
+  it('H2b are sent whatever visible characters they have, and encoded so that they are nothing but the token', async () => {
+    const tokens = [
+      '00D7F0000001I8v!ARgAQOG9W.wPt',
+      'Atc|MQEBIJ4',
+      'a&token=b',
+      'a=b&active=true',
+      '%26+%2B',
+      '=',
+      '"a\\b"',
+      '{"active":true}',
+      "<script>'#;?@[]^`{|}~:$()*!",
+    ];
+    for (const token of tokens) expect([token, await outcome(token)]).toEqual([token, 'accepted']);
+    expect(questions().map(({ body }) => [...new URLSearchParams(body)])).toEqual(
+      tokens.map((token) => [
+        ['token', token],
+        ['token_type_hint', 'access_token'],
+      ]),
+    );
+    expect(JSON.stringify(events)).not.toMatch(/ARgAQOG9W|MQEBIJ4/);
+  });
+
+  it('H2b stay refused where no issuer is asked about them, and where they have the form of a signed token', async () => {
+    const without = start({ introspection: [] });
+    for (const token of ['Atc|MQEBIJ4', '00D7F!ARgAQ.wPt', '{"active":true}']) {
+      expect(await outcome(token, undefined, without)).toBe('token_malformed');
+    }
+    without.close();
+    for (const token of ['a|b.c.d', 'a.b!.c', '"a".b.c', `${jwt()}!`, `!${jwt()}`, jwt().replace('.', '!.')]) {
       expect(await outcome(token)).toBe('token_malformed');
     }
     expect(questions()).toHaveLength(0);
@@ -371,13 +410,14 @@ describe('opaque tokens', () => {
       expect(await outcome(opaque())).toBe('accepted');
       for (let hostile = 0; hostile < 10; hostile++) expect(await outcome(`../../${hostile}`)).toBe('token_inactive');
       expect(await outcome(opaque())).toBe('accepted');
-      expect(questions()).toHaveLength(12);
+      // One of them a probe: an endpoint that is being restarted may reject everything for a moment.
+      expect(questions()).toHaveLength(13);
       // As long as any other token that is not active.
       await outcome('../../0');
-      expect(questions()).toHaveLength(12);
+      expect(questions()).toHaveLength(13);
       await clock.advance(10_000);
       await outcome('../../0');
-      expect(questions()).toHaveLength(13);
+      expect(questions()).toHaveLength(15);
       expect(events.map(({ type }) => type)).toEqual(Array(11).fill('introspection.rejected'));
       expect(JSON.stringify(events)).not.toContain('../');
     },
@@ -390,8 +430,11 @@ describe('opaque tokens', () => {
     for (let failure = 0; failure < 3; failure++) await outcome(opaque());
     issuer.introspectionAnswer = firewalled(json(403, {}));
     await clock.advance(1000);
-    expect(await outcome('../../0')).toBe('token_inactive');
+    // Undecided until the next probe, 5 s after the last one.
+    expect(await outcome('../../0')).toBe('introspection_unavailable');
     expect(await outcome(opaque())).toBe('accepted');
+    await clock.advance(4000);
+    expect(await outcome('../../0')).toBe('token_inactive');
   });
 
   it('H7 that an issuer rejects are decided although it has answered nobody yet', async () => {
@@ -408,10 +451,10 @@ describe('opaque tokens', () => {
     for (let failure = 0; failure < 4; failure++) {
       expect(await verifier.verify(opaque())).toMatchObject({
         reason: 'introspection_unavailable',
-        retryAfterSeconds: 10,
+        retryAfterSeconds: 5,
       });
     }
-    expect(questions()).toHaveLength(8);
+    expect(questions()).toHaveLength(5);
     issuer.introspectionAnswer = json(200, active());
     expect(await outcome(opaque())).toBe('accepted');
   });
@@ -496,6 +539,344 @@ describe('opaque tokens', () => {
     issuer.introspectionAnswer = json(200, active({ iss: provider.issuer, uid: 'u', sub: 'jane' }));
     expect(await outcome(opaque(), undefined, by)).toBe('not_a_machine');
     by.close();
+  });
+});
+
+describe('srv-10: tokens that an issuer fails for', () => {
+  /** Fails for some tokens, as a stranger can make them up, and knows all others. */
+  const failingFor =
+    (odd: string, failure: Answer): Answer =>
+    (...request) =>
+      (new URLSearchParams(request[0].body).get('token')!.startsWith(odd)
+        ? failure
+        : json(200, active({ jti: 'one' })))(...request);
+  const probes = () =>
+    questions().filter(({ body }) => /^[\w-]{32}$/.test(new URLSearchParams(body).get('token')!)).length;
+
+  const failures: readonly (readonly [string, Answer])[] = [
+    ['500', json(500, {})],
+    ['502 as a page', (_request, response) => response.writeHead(502, { 'content-type': 'text/html' }).end('<html>')],
+    ['503 with Retry-After', json(503, {}, { 'retry-after': '30' })],
+    ['429', json(429, {})],
+    ['429 with Retry-After', json(429, {}, { 'retry-after': '30' })],
+    ['401, as if the guard were refused', json(401, { error: 'invalid_client' })],
+    ['an answer that is not understood', json(200, { active: 'yes' })],
+    ['a broken connection', (_request, response) => response.destroy()],
+  ];
+
+  it.each(failures)('srv-10: %s: twenty of them a second stop no good new token', async (_name, failure) => {
+    issuer.introspectionAnswer = failingFor('odd-', failure);
+    let odd = 0;
+    const good: string[] = [];
+    for (let second = 0; second < 11; second++) {
+      const strangers = Array.from({ length: 20 }, () => outcome(`odd-${odd++}`));
+      // Good ones come among them, before and after.
+      good.push(await outcome(opaque()), await outcome(jwt({ jti: undefined }), SENSITIVE));
+      expect(new Set(await Promise.all(strangers))).toEqual(new Set(['introspection_unavailable']));
+      good.push(await outcome(opaque()), await outcome(opaque()));
+      clock.setWallClock(new Date((NOW + second + 1) * 1000));
+    }
+    expect(new Set(good)).toEqual(new Set(['accepted']));
+    // At most one in 5 s.
+    expect(probes()).toBeGreaterThan(0);
+    expect(probes()).toBeLessThanOrEqual(3);
+    expect(events.map(({ type }) => type)).not.toContain('introspection.paused');
+  });
+
+  it('srv-10: without any good token between them, the next one is let in all the same', async () => {
+    issuer.introspectionAnswer = failingFor('odd-', json(500, {}));
+    for (let odd = 0; odd < 100; odd++) await outcome(`odd-${odd}`);
+    expect(await outcome(opaque())).toBe('accepted');
+    expect(probes()).toBe(1);
+  });
+
+  it('srv-10: an issuer that hangs for them is not taken for one that is down', async () => {
+    issuer.introspectionAnswer = failingFor('odd-', () => undefined);
+    for (let round = 0; round < 4; round++) {
+      const hanging = Promise.all(Array.from({ length: 5 }, (_, odd) => outcome(`odd-${round}-${odd}`)));
+      while (questions().filter(({ body }) => body.includes(`odd-${round}`)).length < 5) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      expect(await outcome(opaque())).toBe('accepted');
+      await clock.advance(5000);
+      expect(new Set(await hanging)).toEqual(new Set(['introspection_unavailable']));
+      expect(await outcome(opaque())).toBe('accepted');
+    }
+    expect(events.map(({ type }) => type)).not.toContain('introspection.paused');
+  });
+
+  it('srv-10: confirmations too: a client whose tokens the issuer fails for stops no other', async () => {
+    issuer.introspectionAnswer = (...request) => {
+      const { jti } = JSON.parse(
+        Buffer.from(new URLSearchParams(request[0].body).get('token')!.split('.')[1] ?? 'e30', 'base64url').toString(),
+      ) as { jti?: string };
+      return (jti?.startsWith('odd') ? json(500, {}) : json(200, active({ jti })))(...request);
+    };
+    const rounds = Array.from({ length: 10 }, (_, round) => round);
+    for (const round of rounds) {
+      for (const odd of ['a', 'b', 'c', 'd']) {
+        expect(await outcome(jwt({ jti: `odd-${round}-${odd}` }), SENSITIVE)).toBe('introspection_unavailable');
+      }
+      expect(await outcome(jwt({ jti: `good-${round}` }), SENSITIVE)).toBe('accepted');
+    }
+    expect(probes()).toBe(1);
+  });
+
+  it('srv-10: an issuer that is down is found out by one probe, for both kinds of tokens, and asked by one question', async () => {
+    issuer.introspectionAnswer = json(503, {});
+    const before = () => questions().length;
+    await Promise.all(Array.from({ length: 50 }, () => outcome(opaque())));
+    const inFlight = before();
+    expect(inFlight).toBeLessThanOrEqual(51);
+    await Promise.all(Array.from({ length: 50 }, (_, at) => outcome(jwt({ jti: `j${at}` }), SENSITIVE)));
+    expect(before()).toBe(inFlight);
+    expect(events.filter(({ type }) => type === 'introspection.paused')).toHaveLength(1);
+    await clock.advance(1000);
+    await Promise.all(
+      Array.from({ length: 25 }, (_, at) => [outcome(opaque()), outcome(jwt({ jti: `k${at}` }), SENSITIVE)]).flat(),
+    );
+    expect(before()).toBe(inFlight + 1);
+    issuer.introspectionAnswer = json(200, active({ jti: 'one' }));
+    await clock.advance(2000);
+    expect(await outcome(jwt({ jti: 'one' }), SENSITIVE)).toBe('accepted');
+    expect(events.at(-1)).toEqual({ type: 'introspection.recovered', issuer: issuer.url });
+  });
+
+  it('srv-10: strangers hold an issuer that has come back closed for no longer than until the next probe', async () => {
+    issuer.introspectionAnswer = json(503, {});
+    for (let failure = 0; failure < 3; failure++) await outcome(opaque());
+    issuer.introspectionAnswer = failingFor('odd-', json(500, {}));
+    let backAfter = Infinity;
+    for (let tenth = 1; tenth <= 100 && backAfter === Infinity; tenth++) {
+      clock.setWallClock(new Date(NOW * 1000 + tenth * 100));
+      // The stranger is always the first.
+      await outcome(`odd-${tenth}`);
+      if ((await outcome(opaque())) === 'accepted') backAfter = tenth / 10;
+    }
+    expect(backAfter).toBeLessThanOrEqual(7);
+    expect(backAfter).toBeGreaterThan(5);
+  });
+
+  it('srv-10: a moment of 404 from what stands in front throws no good token away', async () => {
+    expect(await outcome(opaque())).toBe('accepted');
+    issuer.introspectionAnswer = json(404, {});
+    const [token, other] = [opaque(), opaque()];
+    expect([await outcome(token), await outcome(other)]).toEqual([
+      'introspection_unavailable',
+      'introspection_unavailable',
+    ]);
+    issuer.introspectionAnswer = json(200, active());
+    expect([await outcome(token), await outcome(other)]).toEqual(['accepted', 'accepted']);
+  });
+});
+
+describe('srv-4: introspection without aud', () => {
+  const options = (more: Partial<GuardOptions> = {}): Partial<GuardOptions> => ({
+    issuers: [genericOAuth2({ issuer: issuer.url, hasNoAudience: true })],
+    clients: ['billing'],
+    ...more,
+  });
+  /** As these servers answer about a token of client credentials by default. */
+  const answers: Readonly<Record<string, () => object>> = {
+    'oidc-provider': () => ({
+      active: true,
+      client_id: 'billing',
+      exp: NOW + 300,
+      iat: NOW,
+      iss: issuer.url,
+      jti: 'x',
+      scope: 'users.read',
+      token_type: 'Bearer',
+    }),
+    'Ory Hydra': () => ({
+      active: true,
+      scope: 'users.read',
+      client_id: 'billing',
+      sub: 'billing',
+      exp: NOW + 300,
+      iat: NOW,
+      nbf: NOW,
+      aud: [],
+      iss: issuer.url,
+      token_type: 'Bearer',
+      token_use: 'access_token',
+    }),
+    'Keycloak, lightweight': () => ({
+      exp: NOW + 300,
+      iat: NOW,
+      jti: 'trrtcc:x',
+      iss: issuer.url,
+      sub: 'billing',
+      typ: 'Bearer',
+      azp: 'billing',
+      acr: '1',
+      scope: 'users.read',
+      client_id: 'billing',
+      username: 'service-account-billing',
+      token_type: 'Bearer',
+      active: true,
+    }),
+    'Spring Authorization Server': () => ({
+      active: true,
+      sub: 'billing',
+      aud: null,
+      nbf: NOW + 0.25,
+      scope: 'users.read',
+      iss: issuer.url,
+      exp: NOW + 300.25,
+      iat: NOW + 0.25,
+      jti: 'x',
+      client_id: 'billing',
+      token_type: 'Bearer',
+    }),
+    'Django OAuth Toolkit': () => ({ active: true, exp: NOW + 300, scope: 'users.read', client_id: 'billing' }),
+    'a server that writes nulls': () => ({
+      active: true,
+      client_id: 'billing',
+      username: null,
+      sub: null,
+      aud: null,
+      iss: null,
+      nbf: null,
+      jti: null,
+      token_type: null,
+      scope: 'users.read',
+      exp: NOW + 300,
+      iat: null,
+    }),
+  };
+
+  it.each(Object.keys(answers))(
+    'srv-4: an answer of %s counts where the issuer vouches for the audience',
+    async (name) => {
+      issuer.introspectionAnswer = json(200, answers[name]!());
+      const by = start(options());
+      const verdict = (await by.verify(opaque(), { scopes: ['users.read'] })) as { caller: MachineCaller };
+      expect(verdict).toMatchObject({ ok: true, caller: { clientId: 'billing', scopes: ['users.read'] } });
+      by.close();
+      // And nowhere else.
+      const strict = start({ clients: ['billing'] });
+      expect(await strict.verify(opaque())).toMatchObject({ reason: 'audience_mismatch', claim: 'aud' });
+      strict.close();
+    },
+  );
+
+  it.each<readonly [string, object, string]>([
+    ['names another API', { aud: 'other-api' }, 'audience_mismatch'],
+    ['names other APIs', { aud: ['other-api', 'more'] }, 'audience_mismatch'],
+    ['names nothing that could be an API', { aud: 7 }, 'audience_mismatch'],
+    ['has an empty audience', { aud: '' }, 'audience_mismatch'],
+    ['names no client', { client_id: undefined }, 'client_unknown'],
+    ['names a client by null', { client_id: null }, 'client_unknown'],
+    ['names another client', { client_id: 'other', sub: 'other' }, 'client_not_allowed'],
+    ['names another client and nobody else', { client_id: 'other', sub: undefined }, 'client_not_allowed'],
+    ['names two clients', { azp: 'other' }, 'client_ambiguous'],
+    ['is about a person', { sub: 'jane' }, 'not_a_machine'],
+    ['is about a refresh token', { token_use: 'refresh_token' }, 'foreign_token'],
+    ['is about a refresh token of Keycloak', { typ: 'Refresh' }, 'foreign_token'],
+    ['is about an ID token', { typ: 'ID' }, 'foreign_token'],
+    ['has no end', { exp: undefined }, 'time_claim_malformed'],
+    ['has an end that is null', { exp: null }, 'time_claim_malformed'],
+    ['is of another issuer', { iss: 'https://other.example' }, 'issuer_unknown'],
+    ['is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
+    ['is bound to nothing that is said', { cnf: null }, 'confirmation_unsupported'],
+    ['is used for another party', { act: null }, 'delegated_token'],
+  ])('srv-4: an answer that %s is refused all the same', async (_name, more, reason) => {
+    issuer.introspectionAnswer = json(200, active({ aud: undefined, ...more }));
+    const by = start(options());
+    expect(await outcome(opaque(), undefined, by)).toBe(reason);
+    by.close();
+  });
+
+  it('srv-4: signed tokens of such an issuer may come without aud as well, under the same conditions', async () => {
+    const by = start(options({ introspection: [] }));
+    expect(await outcome(jwt({ aud: undefined }), undefined, by)).toBe('accepted');
+    expect(await outcome(jwt({ aud: [] }), undefined, by)).toBe('accepted');
+    expect(await outcome(jwt({ aud: null }), undefined, by)).toBe('accepted');
+    expect(await outcome(jwt(), undefined, by)).toBe('accepted');
+    expect(await outcome(jwt({ aud: 'other-api' }), undefined, by)).toBe('audience_mismatch');
+    expect(await outcome(jwt({ aud: undefined, client_id: 'other', sub: 'other' }), undefined, by)).toBe(
+      'client_not_allowed',
+    );
+    expect(await outcome(forge(stranger, active({ aud: undefined })), undefined, by)).toBe('signature_invalid');
+    by.close();
+  });
+
+  it('srv-4: the boot fails without named clients, at each preset that has the option', () => {
+    const providers = [
+      genericOAuth2({ issuer: 'https://id.example', hasNoAudience: true }),
+      duende({ issuer: 'https://id.example', hasNoAudience: true }),
+      keycloak({ url: 'https://id.example', realm: 'r', hasNoAudience: true }),
+      cyberArkIdentity({ tenantUrl: 'https://acme.example', applicationId: 'a', hasNoAudience: true }),
+    ];
+    for (const provider of providers) {
+      expect(() => start({ issuers: [provider], introspection: [] })).toThrow(/options\.clients: expected the clients/);
+      start({ issuers: [provider], introspection: [], clients: ['billing'] }).close();
+    }
+    const odd = [genericOAuth2({ issuer: 'https://id.example', hasNoAudience: 'yes' as never })];
+    expect(() => start({ issuers: odd, clients: ['billing'] })).toThrow(/issuers\[0\]\.hasNoAudience/);
+  });
+
+  it('srv-4: opaque tokens of a real server (oidc-provider), which says no audience, come in', async () => {
+    const server = await AuthorizationServer.start({ opaqueTokens: true });
+    server.register({ client_id: 'billing', client_secret: 'a-secret-of-the-client', scope: 'users' });
+    server.register({ client_id: 'orders', client_secret: 'a-secret-of-another', scope: 'users' });
+    server.register({ client_id: 'users-api', client_secret: 'a-secret-of-the-guard' });
+    const tokenOf = async (id: string, secret: string) => {
+      const response = await fetch(`${server.issuer}/token`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` },
+        body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'users' }),
+      });
+      return ((await response.json()) as { access_token: string }).access_token;
+    };
+    const by = createAccessTokenVerifier(
+      {
+        issuers: [genericOAuth2({ issuer: server.issuer, hasNoAudience: true })],
+        audience: 'users-api',
+        clients: ['billing'],
+        introspection: [{ clientId: 'users-api', clientSecret: 'a-secret-of-the-guard' }],
+      },
+      { production: false },
+    );
+    try {
+      const token = await tokenOf('billing', 'a-secret-of-the-client');
+      expect(token).not.toContain('.');
+      const verdict = await by.verify(token, { scopes: ['users'] });
+      expect(verdict).toMatchObject({ ok: true, caller: { clientId: 'billing', isIntrospected: true } });
+      expect((verdict as { caller: MachineCaller }).caller.claims).not.toHaveProperty('aud');
+      expect(await outcome(await tokenOf('orders', 'a-secret-of-another'), undefined, by)).toBe('client_not_allowed');
+      expect(await outcome(`${token.slice(0, -4)}AAAA`, undefined, by)).toBe('token_inactive');
+    } finally {
+      by.close();
+      await server.close();
+    }
+  });
+});
+
+describe('answers of introspection as servers write them', () => {
+  it.each<readonly [string, Answer]>([
+    ['with status 201', (...request) => json(201, active())(...request)],
+    ['as application/json with a charset', typed('application/json;charset=UTF-8')],
+    ['as a subtype of JSON', typed('application/token-introspection+json')],
+    ['behind a byte order mark', typed('application/json', '\uFEFF')],
+    [
+      'with blanks in its scopes',
+      (...request) => json(200, active({ scope: ' users.read  users.write ' }))(...request),
+    ],
+  ])('count: %s', async (_name, answer) => {
+    issuer.introspectionAnswer = answer;
+    expect(await outcome(opaque(), { scopes: ['users.read'] })).toBe('accepted');
+  });
+
+  function typed(type: string, before = ''): Answer {
+    return (_request, response) =>
+      response.writeHead(200, { 'content-type': type }).end(before + JSON.stringify(active()));
+  }
+
+  it.each(['text/html', 'text/plain', 'application/javascript'])('do not count as %s', async (type) => {
+    issuer.introspectionAnswer = typed(type);
+    expect(await outcome(opaque())).toBe('introspection_unavailable');
   });
 });
 
@@ -604,7 +985,7 @@ describe('sensitive routes', () => {
     ['it refreshes others', { token_type: 'refresh_token' }, 'foreign_token'],
     ['it has lost the scope', { scope: 'users.write' }, 'scope_insufficient'],
     ['it has lost all scopes', { scope: '' }, 'scope_insufficient'],
-    ['its scopes are of the wrong form', { scope: 'a  b' }, 'scope_malformed'],
+    ['its scopes are of the wrong form', { scope: 'a\tb' }, 'scope_malformed'],
   ])('let nobody in with a token of which the issuer alone says that %s', async (_name, said, reason) => {
     issuer.introspectionAnswer = json(200, { active: true, ...said });
     expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['users.read'] })).toBe(reason);
@@ -658,7 +1039,7 @@ describe('sensitive routes', () => {
     for (let failure = 0; failure < 5; failure++) await outcome(opaque());
     expect(await outcome(opaque())).toBe('introspection_unavailable');
     expect(await outcome(jwt(), SENSITIVE)).toBe('accepted');
-    expect(events.flatMap((event) => ('tokens' in event ? [event.tokens] : []))).toEqual(Array(3).fill('opaque'));
+    expect(events.flatMap((event) => ('tokens' in event ? [event.tokens] : []))).toEqual(Array(6).fill('opaque'));
   });
 
   it('do not ask about callers who lack the rights anyway', async () => {

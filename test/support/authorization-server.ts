@@ -33,6 +33,8 @@ export interface AuthorizationServerOptions {
   readonly mtlsAuthority?: CertificateAuthority;
   /** Keys of whoever signs the assertions of JWT bearer grants. */
   readonly assertionKeys?: { readonly keys: JWK[] };
+  /** Grants tokens that only introspection can read (RFC 7662), and that are for no resource in particular. */
+  readonly opaqueTokens?: boolean;
 }
 
 /** A complete authorization server (oidc-provider) on loopback ports, which grants client credentials and JWT bearers. */
@@ -104,7 +106,7 @@ export class AuthorizationServer {
   async #requestHandler(signingKey: JWK, options: AuthorizationServerOptions): Promise<RequestListener> {
     const provider = await quietly(async () => {
       const { Provider } = await import('oidc-provider');
-      return new Provider(this.issuer, this.#configuration(signingKey));
+      return new Provider(this.issuer, this.#configuration(signingKey, options));
     });
     registerJwtBearer(provider, options.assertionKeys ?? { keys: [] });
     provider.use(async (ctx, next) => {
@@ -124,7 +126,7 @@ export class AuthorizationServer {
     return (request, response) => void answer(request, response);
   }
 
-  #configuration(signingKey: JWK): Configuration {
+  #configuration(signingKey: JWK, { opaqueTokens = false }: AuthorizationServerOptions): Configuration {
     const clients = this.#clients;
     return {
       adapter: (name: string) => new MemoryAdapter(name === 'Client' ? clients : undefined),
@@ -155,9 +157,10 @@ export class AuthorizationServer {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
         revocation: { enabled: true, allowedPolicy: () => true },
+        introspection: { enabled: opaqueTokens, allowedPolicy: () => true },
         dPoP: { enabled: true, nonceSecret: Buffer.alloc(32, 7), requireNonce: () => this.requiresNonce },
         resourceIndicators: {
-          enabled: true,
+          enabled: !opaqueTokens,
           defaultResource: () => 'https://api.example',
           useGrantedResource: () => true,
           getResourceServerInfo: () => ({

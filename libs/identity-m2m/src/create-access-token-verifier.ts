@@ -8,6 +8,7 @@ import { EventStream } from './foundation/event-stream.js';
 import { AccessTokenVerifier } from './verification/access-token-verifier.js';
 import { ClientRegistry } from './verification/client-registry.js';
 import { Introspection } from './verification/introspection.js';
+import { IntrospectionAvailability } from './verification/introspection-availability.js';
 import { IntrospectionEndpoint } from './verification/introspection-endpoint.js';
 import { keyFileSource, MAX_KEY_SET_BYTES } from './verification/key-file-source.js';
 import { type KeySet, VerificationKeys } from './verification/key-set.js';
@@ -109,8 +110,9 @@ function introspections(
     fetch,
     clock,
   });
+  const availability = new IntrospectionAvailability({ issuer, endpoint, clock, tell });
   return {
-    introspection: new Introspection({ issuer, tokens: 'opaque', endpoint, clock, tell }),
-    confirmation: new Introspection({ issuer, tokens: 'signed', endpoint, clock, tell }),
+    introspection: new Introspection({ tokens: 'opaque', endpoint, availability, clock }),
+    confirmation: new Introspection({ tokens: 'signed', endpoint, availability, clock }),
   };
 }

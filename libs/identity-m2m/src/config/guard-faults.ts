@@ -35,8 +35,8 @@ function issuerFaults(options: GuardOptions, root: string, production: boolean):
     } else if (options.issuers.slice(0, index).some(({ issuer }) => issuer === provider.issuer)) {
       faults.push({ path: `${path}.issuer`, expected: 'an issuer that is not listed yet', found: 'a repetition' });
     }
-    const { isMachine, requiresNamedClients } = provider.accessToken;
-    if (options.clients === undefined && (!isMachine || requiresNamedClients)) {
+    const { isMachine, requiresNamedClients, hasNoAudience } = provider.accessToken;
+    if (options.clients === undefined && (!isMachine || requiresNamedClients || hasNoAudience)) {
       const because = isMachine
         ? `any client of ${provider.name} can get a token for this API`
         : `tokens of ${provider.name} do not tell machines from people`;

@@ -22,9 +22,9 @@ export interface NamedClient {
 /**
  * How the guard asks an issuer about its tokens (RFC 7662).
  *
- * What it says of a token that can't be read must have `exp` and, unless the provider has none in its tokens, `aud` with
- * the guard's `audience`, although the RFC leaves both to the issuer: without them nobody knows how long the token is good
- * for, and whether it is meant for this API. Have the issuer add them; a token of which it does not say so is refused.
+ * The answer about an opaque token must have `exp` and `aud` with the guard's `audience`, although the RFC leaves both to
+ * the issuer: without them the guard knows neither how long the token is valid nor whether it is meant for this API. Many
+ * servers write no `aud` here; the option `hasNoAudience` of the issuer accepts that, from clients that the guard names.
  */
 export type IntrospectionOptions = {
   /** Which issuer. Needed where the guard trusts several. */

@@ -1,4 +1,5 @@
 import type { ExecutionContext } from '@nestjs/common';
+import { isB64Token } from '../foundation/b64-token.js';
 import { EventStream } from '../foundation/event-stream.js';
 import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import type { Verdict } from '../verification/access-token-verifier.js';
@@ -92,13 +93,23 @@ export class InboundDecisions {
     context: ExecutionContext | undefined,
     token: string,
   ): Verdict {
-    if (!verdict.ok) return this.#refused(verdict, transport, context, token);
+    if (!verdict.ok) return this.#refusedToken(verdict, transport, context, token);
     const { caller } = verdict;
     const refusal = routeRefusal(caller, policy, this.surroundings);
     if (refusal) return this.#refused(refusal, transport, context, token);
     const { clientId, issuer } = caller;
     this.#tell({ type: 'caller.accepted', transport, clientId, issuer, tokenFingerprint: caller.tokenFingerprint });
     return verdict;
+  }
+
+  /**
+   * What has characters that only opaque tokens have, and is not read as one, is no token in the sense of RFC 6750 §2.1: the
+   * request is malformed.
+   */
+  #refusedToken(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
+    const isMalformed = refusal.reason === 'token_malformed' && !isB64Token(token);
+    const reason = isMalformed ? 'credential_malformed' : refusal.reason;
+    return this.#refused({ ...refusal, reason }, transport, context, token);
   }
 
   #refused(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token?: string): Refusal {

@@ -83,7 +83,10 @@ export interface AccessTokenProfile {
    * Default: false.
    */
   readonly requiresNamedClients?: boolean | undefined;
-  /** Whether a token may come without `aud`, because this provider writes none. Default: false. */
+  /**
+   * Whether a token may come without `aud`, or with an empty list of audiences, because this provider writes none. Clients
+   * have to be named then. Default: false.
+   */
   readonly hasNoAudience?: boolean | undefined;
   /** Whether introspection writes times as texts of digits. Default: false. */
   readonly introspectsTimesAsText?: boolean | undefined;

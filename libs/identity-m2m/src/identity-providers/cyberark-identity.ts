@@ -12,6 +12,11 @@ import { parseUrl } from '../foundation/parse-url.js';
 export type CyberArkIdentityOptions = {
   /** Address of the tenant: `https://<tenant id>.id.cyberark.cloud`, or a vanity host. */
   readonly tenantUrl: string;
+  /**
+   * Whether tokens, and answers of introspection, may come without `aud`: the guard then takes them for this API. An `aud`
+   * that is there must match all the same. Default: false.
+   */
+  readonly hasNoAudience?: boolean;
 } & (
   | {
       /** Application ID of the OAuth2 application, as the admin portal shows it. It is not the client id. */
@@ -57,7 +62,7 @@ export function cyberArkIdentity(options: CyberArkIdentityOptions): IdentityProv
     apiBaseUrl: tenantUrl,
     apiHeaders: NATIVE_CLIENT,
     fallbackJwksUri: `${tenantUrl}/OAuth2/Keys/${application}`,
-    accessToken: ACCESS_TOKEN,
+    accessToken: { ...ACCESS_TOKEN, hasNoAudience: options.hasNoAudience },
     hint,
     faults: (http) => faults(options, http),
   };
@@ -102,6 +107,7 @@ const schema = z.strictObject({
     (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),
   ).optional(),
   platformToken: flag.optional(),
+  hasNoAudience: flag.optional(),
 });
 
 function faults(options: CyberArkIdentityOptions, http: HttpAllowance): OptionFault[] {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { flag } from '../foundation/option-field.js';
 import { type AccessTokenProfile, allOf, no, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { presetFaults, withoutTrailingSlash } from './preset-options.js';
@@ -6,9 +7,17 @@ import { presetFaults, withoutTrailingSlash } from './preset-options.js';
 export interface DuendeOptions {
   /** Issuer, to the letter: usually the address of the server, without a slash at its end. */
   readonly issuer: string;
+  /**
+   * Whether tokens, and answers of introspection, may come without `aud`: the guard then takes them for this API. An `aud`
+   * that is there must match all the same. Default: false.
+   *
+   * A token has no `aud` where its scopes belong to no API resource. The better remedy is an `ApiResource` with the scopes
+   * of this API; `EmitStaticAudienceClaim` writes one audience, `<issuer>/resources`, into every token.
+   */
+  readonly hasNoAudience?: boolean;
 }
 
-const schema = z.strictObject({ issuer: z.unknown().optional() });
+const schema = z.strictObject({ issuer: z.unknown().optional(), hasNoAudience: flag.optional() });
 
 /** A Duende IdentityServer. */
 export function duende(options: DuendeOptions): IdentityProvider {
@@ -22,7 +31,7 @@ export function duende(options: DuendeOptions): IdentityProvider {
     clientSecretMethod: 'client_secret_basic',
     tokenRequestHeaders: {},
     jwksUri: `${url}/.well-known/openid-configuration/jwks`,
-    accessToken: ACCESS_TOKEN,
+    accessToken: { ...ACCESS_TOKEN, hasNoAudience: options.hasNoAudience },
     faults: (http) => presetFaults(options, schema, ['issuer'], http),
   };
 }

@@ -34,7 +34,13 @@ export interface GenericOAuth2Options {
   readonly name?: string;
   /** How a client secret is sent. Default: `client_secret_basic`. */
   readonly clientSecretMethod?: ClientSecretMethod;
-  /** What is peculiar to its access tokens; the rest is as RFC 9068 has it. They always name an audience. */
+  /**
+   * Whether tokens, and answers of introspection (RFC 7662 §2.2), may come without `aud`: the guard then takes them for
+   * this API, because every API that trusts this issuer would. So the guard's options must name the clients. An `aud` that
+   * is there must match all the same. Default: false.
+   */
+  readonly hasNoAudience?: boolean;
+  /** What is peculiar to its access tokens; the rest is as RFC 9068 has it. */
   readonly accessToken?: Partial<Omit<AccessTokenProfile, 'hasNoAudience'>>;
 }
 
@@ -51,7 +57,11 @@ export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
     jwks: options.jwks,
     jwksFile: options.jwksFile,
     introspectionEndpoint: options.introspectionEndpoint,
-    accessToken: { ...profileOf(options.accessToken?.clientIdClaims), ...definedOnly(options.accessToken) },
+    accessToken: {
+      ...profileOf(options.accessToken?.clientIdClaims),
+      ...definedOnly(options.accessToken),
+      hasNoAudience: options.hasNoAudience,
+    },
     faults: (http) => faults(options, http),
   };
 }
@@ -92,6 +102,7 @@ const schema = z.strictObject({
   introspectionEndpoint: z.unknown().optional(),
   name: text('a name').optional(),
   clientSecretMethod: oneOf(CLIENT_SECRET_METHODS).optional(),
+  hasNoAudience: flag.optional(),
   accessToken: z
     .strictObject({
       algorithms: someOf(SIGNATURE_ALGORITHMS).optional(),

@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { type AccessTokenProfile, allOf, type Claims, no, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
+import { flag } from '../foundation/option-field.js';
+import {
+  type AccessTokenProfile,
+  allOf,
+  type ClaimCondition,
+  type Claims,
+  no,
+  SIGNATURE_ALGORITHMS,
+} from './access-token-profile.js';
 import type { IdentityProvider } from './identity-provider.js';
 import { pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
 
@@ -7,9 +15,28 @@ export interface KeycloakOptions {
   /** Address of the server as its tokens name it, with its relative path where it has one: `https://id.example/auth`. */
   readonly url: string;
   readonly realm: string;
+  /**
+   * Whether the tokens of service accounts have a session (`sid`), as they do where a client uses the setting *Use refresh
+   * tokens for client credentials grant*. Default: false; a token with a session is refused as `not_a_machine`, because it
+   * is a person's, or a client has exchanged a person's for it.
+   *
+   * With true, a token with a session must name its client three times over: `azp`, `client_id` and the user name
+   * `service-account-<azp>`. Switching the setting off at the client is the better remedy.
+   */
+  readonly serviceAccountSessions?: boolean;
+  /**
+   * Whether tokens, and answers of introspection, may come without `aud`: the guard then takes them for this API. An `aud`
+   * that is there must match all the same. Default: false; an audience mapper is the better remedy.
+   */
+  readonly hasNoAudience?: boolean;
 }
 
-const schema = z.strictObject({ url: z.unknown().optional(), realm: pathSegment('the name of a realm') });
+const schema = z.strictObject({
+  url: z.unknown().optional(),
+  realm: pathSegment('the name of a realm'),
+  serviceAccountSessions: flag.optional(),
+  hasNoAudience: flag.optional(),
+});
 
 /**
  * A realm of Keycloak.
@@ -31,32 +58,48 @@ export function keycloak(options: KeycloakOptions): IdentityProvider {
     clientSecretMethod: 'client_secret_basic',
     tokenRequestHeaders: {},
     jwksUri: `${endpoints}/certs`,
-    accessToken: ACCESS_TOKEN,
+    accessToken: accessToken(options),
     faults: (http) => presetFaults(options, schema, ['url'], http),
   };
 }
 
-const ACCESS_TOKEN: AccessTokenProfile = {
-  algorithms: SIGNATURE_ALGORITHMS,
-  tokenTypes: ['jwt', 'at+jwt'],
-  // `clientId` is how versions before 24 wrote it.
-  clientIdClaims: ['azp', 'client_id', 'clientId'],
-  requiredClaims: ['azp', 'iat'],
-  foreignClaims: [],
-  // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
-  isAccessToken: allOf({ claim: 'typ', expected: 'Bearer', holds: ({ typ }) => typ === 'Bearer' }),
-  isMachine: allOf(
-    no('sid'),
-    no('session_state'),
-    { claim: 'azp', expected: 'a client id', holds: ({ azp }) => typeof azp === 'string' },
-    {
-      claim: 'preferred_username',
-      expected: 'service-account-<azp>; or none, and client_id equal to azp',
-      holds: isServiceAccount,
+function accessToken({ serviceAccountSessions, hasNoAudience }: KeycloakOptions): AccessTokenProfile {
+  return {
+    algorithms: SIGNATURE_ALGORITHMS,
+    tokenTypes: ['jwt', 'at+jwt'],
+    // `clientId` is how versions before 24 wrote it.
+    clientIdClaims: ['azp', 'client_id', 'clientId'],
+    requiredClaims: ['azp', 'iat'],
+    foreignClaims: [],
+    // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
+    isAccessToken: allOf({ claim: 'typ', expected: 'Bearer', holds: ({ typ }) => typ === 'Bearer' }),
+    isMachine: allOf(
+      ...SESSION_CLAIMS.map(serviceAccountSessions ? onlyOfServiceAccount : no),
+      { claim: 'azp', expected: 'a client id', holds: ({ azp }) => typeof azp === 'string' },
+      {
+        claim: 'preferred_username',
+        expected: 'service-account-<azp>; or none, and client_id equal to azp',
+        holds: isServiceAccount,
+      },
+    ),
+    requiresNamedClients: true,
+    hasNoAudience,
+  };
+}
+
+const SESSION_CLAIMS = ['sid', 'session_state'];
+
+/** A token that a client has exchanged has another user name, or does not repeat the client beside `azp`. */
+function onlyOfServiceAccount(claim: string): ClaimCondition {
+  return {
+    claim,
+    expected: 'none, unless client_id and preferred_username name the client of azp',
+    holds: (claims) => {
+      const { preferred_username: userName, azp, client_id: client = claims.clientId } = claims;
+      return !Object.hasOwn(claims, claim) || (client === azp && userName !== undefined && isServiceAccount(claims));
     },
-  ),
-  requiresNamedClients: true,
-};
+  };
+}
 
 /**
  * A person has a session, but not in a token that a client has exchanged: so it has to be shown that there is none. The

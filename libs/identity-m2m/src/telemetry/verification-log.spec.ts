@@ -25,20 +25,31 @@ describe('the log of what goes on behind the guard', () => {
   it('warns once of an outage, however long it is, and says when it is over', () => {
     for (const failures of [1, 2, 3]) {
       events.emit({ type: 'key_set.refresh_failed', issuer, failures, problem: 'no answer' });
-      events.emit({ type: 'introspection.failed', issuer, tokens: 'opaque', failures, problem: 'no answer' });
+      events.emit({ type: 'introspection.paused', issuer, pauses: failures, pauseMs: 2000, problem: 'no answer' });
     }
     events.emit({ type: 'key_set.recovered', issuer });
+    events.emit({ type: 'introspection.recovered', issuer });
     const keys = `guard: the keys of ${issuer} could not be read: no answer`;
-    const question = `guard: ${issuer} could not be asked about opaque tokens: no answer`;
+    const question = `guard: introspection at ${issuer} fails, next attempt in 2 s: no answer`;
     expect(lines).toEqual([
       `warn: ${keys}`,
-      `debug: ${question}`,
-      `debug: ${keys}`,
-      `debug: ${question}`,
-      `debug: ${keys}`,
       `warn: ${question}`,
+      `debug: ${keys}`,
+      `debug: ${question}`,
+      `debug: ${keys}`,
+      `debug: ${question}`,
       `log: guard: the keys of ${issuer} can be read again`,
+      `log: guard: introspection at ${issuer} works again`,
     ]);
+  });
+
+  it('has a line for debugging alone where one token was not answered, because strangers can cause any number', () => {
+    for (let failures = 1; failures <= 5; failures++) {
+      events.emit({ type: 'introspection.failed', issuer, tokens: 'opaque', failures, problem: 'HTTP 500' });
+    }
+    expect(new Set(lines)).toEqual(
+      new Set([`debug: guard: ${issuer} failed to answer about one of the opaque tokens: HTTP 500`]),
+    );
   });
 
   it('says how many keys there are, and which are not used', () => {

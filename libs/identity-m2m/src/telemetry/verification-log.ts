@@ -1,6 +1,5 @@
 import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
-import { FAILURES_BEFORE_PAUSE } from '../verification/introspection.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 
 /** Writes into Nest's log what goes on behind the guard's decisions. */
@@ -33,10 +32,18 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
       case 'key_set.keys_ignored':
         return logger.warn(`guard: ${event.keys} keys of ${event.issuer} are not used`);
       case 'introspection.failed': {
-        const text = `guard: ${event.issuer} could not be asked about ${event.tokens} tokens: ${event.problem}`;
-        // From there on it is left in peace for a while each time. Less may be the doing of one odd token.
-        return event.failures === FAILURES_BEFORE_PAUSE ? logger.warn(text) : logger.debug(text);
+        // One odd token is enough, and anybody can send it.
+        const { issuer, tokens, problem } = event;
+        return logger.debug(`guard: ${issuer} failed to answer about one of the ${tokens} tokens: ${problem}`);
       }
+      case 'introspection.paused': {
+        const { issuer, pauses, pauseMs, problem } = event;
+        const text = `guard: introspection at ${issuer} fails, next attempt in ${pauseMs / 1000} s: ${problem}`;
+        // One warning for an outage, however long it is.
+        return pauses === 1 ? logger.warn(text) : logger.debug(text);
+      }
+      case 'introspection.recovered':
+        return logger.log(`guard: introspection at ${event.issuer} works again`);
       case 'introspection.rejected': {
         const text = `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`;
         // One warning, for whoever has configured it.

@@ -19,13 +19,15 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
     ...named('C1', [
       ...each('exp', [undefined, null, String(now + 300), 'NaN', -1, 0, {}, [now + 300], true]),
       ['exp an hour ago', withClaims({ exp: now - 3600, iat: now - 7200 })],
+      ['exp an hour and a fraction of a second ago', withClaims({ exp: now - 3600.25, iat: now - 7200.25 })],
       ['exp before iat', withClaims({ exp: now + 100, iat: now + 200, nbf: now + 200 })],
     ]),
     ...named('C2', [
       ['nbf in an hour', withClaims({ nbf: now + 3600 })],
+      ['nbf in an hour and a fraction of a second', withClaims({ nbf: now + 3600.25 })],
       ['iat in an hour', withClaims({ iat: now + 3600, exp: now + 7200 })],
-      ...each('nbf', [String(now), null, {}]),
-      ...each('iat', [String(now), null, {}]),
+      ...each('nbf', [String(now), [now], {}]),
+      ...each('iat', [String(now), [now], {}]),
     ]),
     ...named('C4', [
       ...each('iss', [undefined, null, [iss], [iss, 'https://another.example'], {}, 1, '']),
@@ -65,8 +67,10 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
     ...named('C7', each('scope', [1, {}, true, [{ scope: 'all' }], [1], [[]]])),
     ...named('C9', [
       ...namesOfClient.flatMap((name) =>
-        each(name, [[accepted.clientId], {}, 1, null, '', `${accepted.clientId} `, `${accepted.clientId}\u200b`]),
+        each(name, [[accepted.clientId], {}, 1, '', `${accepted.clientId} `, `${accepted.clientId}\u200b`]),
       ),
+      // Where another claim names the client as well, null says nothing.
+      ...(namesOfClient.length === 1 ? each(namesOfClient[0]!, [null]) : []),
       [
         'another client',
         withClaims(Object.fromEntries([...namesOfClient, 'sub'].map((name) => [name, 'another-client']))),
@@ -117,6 +121,9 @@ function withoutScopes(
   return [
     ['no scope', withClaims({ scope: undefined })],
     ['another scope', withClaims({ scope: 'another' })],
+    ['no scope but blanks', withClaims({ scope: '   ' })],
+    ['scope null', withClaims({ scope: null })],
+    ['the scopes with other white space', withClaims({ scope: scopes.map((scope) => `\t${scope}\u00a0`).join('\n') })],
     ['scopes that begin like those', withClaims({ scope: scopes.map((scope) => `${scope}.x`).join(' ') })],
   ];
 }

@@ -23,6 +23,8 @@ function otherAlphabets({ token }: ForgeryMaterial): Forgery[] {
       [`padding after the ${part}`, change((text) => `${text}=`)],
       [`a space in the ${part}`, change((text) => `${text.slice(0, 4)} ${text.slice(4)}`)],
       [`a percent sign in the ${part}`, change((text) => `${text.slice(0, 4)}%41${text.slice(4)}`)],
+      [`a bar in the ${part}`, change((text) => `${text.slice(0, 4)}|${text.slice(4)}`)],
+      [`an exclamation mark after the ${part}`, change((text) => `${text}!`)],
       [`a letter beyond ASCII in the ${part}`, change((text) => `${text.slice(0, 4)}\u00e9${text.slice(4)}`)],
       [`an extra letter at the end of the ${part}`, change((text) => `${text}A`)],
     ];

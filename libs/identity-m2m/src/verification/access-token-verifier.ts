@@ -1,4 +1,4 @@
-import { isB64Token } from '../foundation/b64-token.js';
+import { isOpaqueToken } from '../foundation/b64-token.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
@@ -137,7 +137,7 @@ export class AccessTokenVerifier {
   }
 
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
-    if (!isB64Token(token)) return refuse('token_malformed');
+    if (!isOpaqueToken(token)) return refuse('token_malformed', { expected: 'visible ASCII characters, no comma' });
     const issuer = this.#issuers.get(this.options.opaqueTokensOf!)!;
     const result = await issuer.introspection!.ask(token);
     if (result.active !== true) return inactive(result);
@@ -215,16 +215,23 @@ function isOpaque(token: string): boolean {
  * else tells it; but the latter by no profile that has it in no token either.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
-  if (Object.hasOwn(claims, 'token_type') && !isAccessTokenType(claims.token_type)) {
-    return refuse('foreign_token', { claim: 'token_type', found: shown(claims.token_type), expected: '"Bearer"' });
+  const foreign = TYPE_CLAIMS.find((name) => Object.hasOwn(claims, name) && !isAccessTokenType(claims[name]));
+  if (foreign !== undefined) {
+    return refuse('foreign_token', { claim: foreign, found: shown(claims[foreign]), expected: 'an access token' });
   }
   const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };
   return claimsRefusal(claims, { ...policy, profile }, nowSeconds);
 }
 
-/** RFC 7662 §2.2 has the type of RFC 6749 §5.1 here; some servers have the kind of token instead. */
+/**
+ * RFC 7662 §2.2 has the type of RFC 6749 §5.1 as `token_type`; some servers have the kind of token there, or in a claim of
+ * their own, and tell refresh tokens by that alone.
+ */
+const TYPE_CLAIMS = ['token_type', 'token_use', 'typ'];
+const ACCESS_TOKEN_TYPES = ['bearer', 'access_token', 'access', 'jwt', 'at+jwt', 'application/at+jwt'];
+
 function isAccessTokenType(type: unknown): boolean {
-  return typeof type === 'string' && ['bearer', 'access_token'].includes(type.toLowerCase());
+  return typeof type === 'string' && ACCESS_TOKEN_TYPES.includes(type.toLowerCase());
 }
 
 function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refusal {

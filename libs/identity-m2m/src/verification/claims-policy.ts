@@ -27,9 +27,12 @@ export function claimsRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: 
   );
 }
 
-/** RFC 7519 §4.1.4 to §4.1.6. `exp` is required: a token that never ends cannot be taken back. */
+/**
+ * RFC 7519 §4.1.4 to §4.1.6; times may have fractions of a second (§2, NumericDate). `exp` is required: a token that never
+ * ends cannot be taken back.
+ */
 function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: number): Refusal | undefined {
-  if (!isTime(exp) || !Number.isInteger(exp)) return malformed('exp', exp);
+  if (!isTime(exp)) return malformed('exp', exp);
   if (nbf !== undefined && !isTime(nbf)) return malformed('nbf', nbf);
   if (iat !== undefined && !isTime(iat)) return malformed('iat', iat);
   const { clockToleranceSeconds: tolerance, maxTokenLifetimeSeconds: maxLifetime } = policy;
@@ -64,7 +67,8 @@ function atTime(claim: string, found: number, relation: string, limit: number): 
 
 /** RFC 7519 §4.1.3: a string or a list of strings, one of which is exactly a name of this API. */
 function audienceRefusal(aud: unknown, { audiences, profile }: ClaimsPolicy): Refusal | undefined {
-  if (aud === undefined && profile.hasNoAudience) return undefined;
+  const isUnsaid = aud === undefined || (Array.isArray(aud) && aud.length === 0);
+  if (isUnsaid && profile.hasNoAudience) return undefined;
   const isForUs =
     typeof aud === 'string'
       ? audiences.includes(aud)

@@ -1,5 +1,6 @@
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import type { Claims } from '../identity-providers/access-token-profile.js';
+import { statedClaims } from './stated-claims.js';
 
 /** What an issuer says about a token. */
 export type IntrospectionAnswer = { readonly active: true; readonly claims: Claims } | { readonly active: false };
@@ -23,7 +24,7 @@ export function introspectionAnswer(
 ): IntrospectionAnswer | undefined {
   if (active === false) return { active };
   if (active !== true) return undefined;
-  return { active, claims: timesAsText ? withTimes(claims) : claims };
+  return { active, claims: statedClaims(timesAsText ? withTimes(claims) : claims) };
 }
 
 function withTimes(claims: Claims): Claims {

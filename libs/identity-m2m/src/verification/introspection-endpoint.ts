@@ -1,5 +1,5 @@
 import { discoverAuthorizationServer } from '../foundation/authorization-server-discovery.js';
-import type { BoundedFetch } from '../foundation/bounded-fetch.js';
+import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
@@ -55,7 +55,7 @@ export class IntrospectionEndpoint {
     const { authenticate, fetch, signedFor } = this.options;
     const endpoint = this.options.endpoint ?? (this.#discovered ??= await this.#discover(signal));
     const { headers, body } = await authenticate({ endpoint });
-    const response = await fetch(endpoint, {
+    const question = {
       method: 'POST',
       headers: {
         ...headers,
@@ -64,8 +64,13 @@ export class IntrospectionEndpoint {
       },
       body: new URLSearchParams({ ...body, token, token_type_hint: 'access_token' }),
       signal,
+    };
+    const response = await fetch(endpoint, question).catch((error: unknown) => {
+      // A question changes nothing, so it may be asked twice.
+      if (isStaleConnection(error)) return fetch(endpoint, question);
+      throw error;
     });
-    if (response.status !== 200) throw await problemOf(response, endpoint);
+    if (!response.ok) throw await problemOf(response, endpoint);
     const answer = await this.#read(response);
     if (!answer) throw new IntrospectionError(`the answer of introspection at ${endpoint} is not understood`);
     return answer;
@@ -88,12 +93,17 @@ export class IntrospectionEndpoint {
     const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
     const text = await response.text();
     if (signedFor === undefined) {
-      return type === 'application/json' ? readIntrospectionAnswer(text, timesAsText) : undefined;
+      return isJson(type) ? readIntrospectionAnswer(text, timesAsText) : undefined;
     }
     if (type !== 'application/token-introspection+jwt') return undefined;
     const nowSeconds = clock.now().wallMs / 1000;
     return verifySignedAnswer(text.trim(), { issuer, clientId: signedFor, keys, algorithms, timesAsText, nowSeconds });
   }
+}
+
+/** RFC 8259 §11, RFC 6839 §3.1, and what was in use before. A page that echoes a token is none. */
+function isJson(type: string | undefined): boolean {
+  return type === 'application/json' || type === 'text/json' || type?.endsWith('+json') === true;
 }
 
 /** Client errors that are about whoever asks, or about the moment: the same with any token. */

@@ -18,6 +18,6 @@ export interface MachineCaller {
   readonly expiresAt: Date;
   /** Names its token in logs without telling it. */
   readonly tokenFingerprint: string;
-  /** All claims of the token, frozen: several requests may share them. */
+  /** All claims of the token that are not null, frozen: several requests may share them. */
   readonly claims: Claims;
 }

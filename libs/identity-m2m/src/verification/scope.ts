@@ -6,8 +6,8 @@ import { shownClaim } from './refusal-detail.js';
 const USUAL_CLAIMS: readonly string[] = ['scope', 'scp'];
 
 /**
- * The scopes of a token: a text of names divided by single blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of names, as
- * some servers write it.
+ * The scopes of a token: a string of names separated by blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of names, as some
+ * servers write it. Several issuers write more blanks than the single ones of the RFC: these separate nothing.
  *
  * @param names Claims that may hold them.
  * @returns A refusal where a claim has any other form, or two claims differ: half-understood rights are worse than none.
@@ -20,7 +20,7 @@ export function readScopes(
   for (const name of names) {
     if (!Object.hasOwn(claims, name)) continue;
     const scopes = namesIn(claims[name]);
-    if (!scopes) return malformed(claims, name, names, 'scopes, separated by single blanks or as a list');
+    if (!scopes) return malformed(claims, name, names, 'scopes, separated by blanks or as a list');
     if (granted && !isSameSet(granted, scopes)) return malformed(claims, name, names, 'the scopes of the other claim');
     granted ??= scopes;
   }
@@ -32,8 +32,7 @@ function malformed(claims: Claims, name: string, names: readonly string[], expec
 }
 
 function namesIn(claim: unknown): string[] | undefined {
-  if (claim === '') return [];
-  const names: unknown = typeof claim === 'string' ? claim.split(' ') : claim;
+  const names: unknown = typeof claim === 'string' ? claim.split(' ').filter((name) => name !== '') : claim;
   return Array.isArray(names) && names.every(isScopeName) ? names : undefined;
 }
 

@@ -2,6 +2,7 @@ import type { Claims } from '../identity-providers/access-token-profile.js';
 import { parseCompactJws } from './compact-jws.js';
 import { type Refusal, refuse } from './refusal.js';
 import { oneOf, shownClaim } from './refusal-detail.js';
+import { statedClaims } from './stated-claims.js';
 import { readTokenHeader, type TokenHeader } from './token-header.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 
@@ -25,10 +26,11 @@ export function readSignedToken(
 ): SignedToken | Refusal {
   const jws = parseCompactJws(token, maxLength);
   if (!jws.ok) return jws;
-  const issuer = typeof jws.claims.iss === 'string' ? issuers.get(jws.claims.iss) : undefined;
-  if (!issuer) return issuerUnknown(jws.claims, [...issuers.keys()]);
+  const claims = statedClaims(jws.claims);
+  const issuer = typeof claims.iss === 'string' ? issuers.get(claims.iss) : undefined;
+  if (!issuer) return issuerUnknown(claims, [...issuers.keys()]);
   const header = readTokenHeader(jws.header, issuer.policy.profile);
-  return header.ok ? { ok: true, token, issuer, header, claims: jws.claims } : header;
+  return header.ok ? { ok: true, token, issuer, header, claims } : header;
 }
 
 /** @param trusted Identifiers of the issuers that the guard trusts. */

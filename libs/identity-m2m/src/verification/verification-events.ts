@@ -38,15 +38,27 @@ export type VerificationEvent =
       readonly keys: number;
     }
   | {
-      /** The issuer could not be asked about a token. */
+      /** The issuer failed to answer a question about a token. Others are asked about as before. */
       readonly type: 'introspection.failed';
       readonly issuer: string;
-      /** The kind of token: tokens that can't be read, or that come to a handler marked `@Sensitive()`. */
+      /** The kind of token: opaque, or signed and sent to a handler marked `@Sensitive()`. */
       readonly tokens: 'opaque' | 'signed';
       /** In a row. */
       readonly failures: number;
       readonly problem: string;
     }
+  | {
+      /** The issuer failed to answer a question about a token that does not exist, too: it is down, and not asked. */
+      readonly type: 'introspection.paused';
+      readonly issuer: string;
+      /** In a row. */
+      readonly pauses: number;
+      /** How long it is not asked, in milliseconds. */
+      readonly pauseMs: number;
+      readonly problem: string;
+    }
+  /** It answers again. */
+  | { readonly type: 'introspection.recovered'; readonly issuer: string }
   | {
       /** The issuer would not be asked about one token. Others are asked about as before. */
       readonly type: 'introspection.rejected';
