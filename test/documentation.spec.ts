@@ -2,6 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, test } from '@jest/globals';
+import type { RefusalReason } from 'nestjs-identity-m2m';
+import { httpStatus } from '../libs/identity-m2m/src/guard/http-challenge.js';
+import { refusalAnswer } from '../libs/identity-m2m/src/guard/refusal-answer.js';
+import { REFUSAL_REASONS } from '../libs/identity-m2m/src/verification/refusal.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (...path: string[]) => readFileSync(join(root, ...path), 'utf8');
@@ -76,6 +80,19 @@ it('names tests that exist, where it says which test keeps the library from a fa
     .filter(([, title, file]) => !read(file!).includes(title!))
     .map(([, title, file]) => `${file}: ${title}`);
   expect(missing).toEqual([]);
+});
+
+describe('the page of refusals', () => {
+  const sections = [...read('docs', 'refusals.md').matchAll(/^### `(\w+)`\n\nAnswer: HTTP (\d+)\./gm)];
+
+  it('has each reason, and no other', () => {
+    expect(sections.map(([, reason]) => reason!).toSorted()).toEqual([...REFUSAL_REASONS].toSorted());
+  });
+
+  test.each(sections.map(([, reason, status]) => [reason as RefusalReason, Number(status)] as const))(
+    'says what a caller is answered: %s, %i',
+    (reason, status) => expect(httpStatus(refusalAnswer({ ok: false, reason }))).toBe(status),
+  );
 });
 
 describe('the page of attacks', () => {

@@ -1002,6 +1002,14 @@ describe('sensitive routes', () => {
     by.close();
   });
 
+  it('ask nothing more of an answer that names no audience, and repeats the token', async () => {
+    const token = jwt({ typ: 'machine', token_use: 'm2m' });
+    issuer.introspectionAnswer = json(200, active({ jti: 'one', aud: [], typ: 'machine', token_use: 'm2m' }));
+    expect(await outcome(token, SENSITIVE)).toBe('accepted');
+    issuer.introspectionAnswer = json(200, active({ jti: 'two', token_use: 'refresh_token' }));
+    expect(await outcome(jwt({ jti: 'two', token_use: 'm2m' }), SENSITIVE)).toBe('foreign_token');
+  });
+
   it('take scopes away that the issuer does not name, and add none', async () => {
     issuer.introspectionAnswer = json(200, { active: true, scope: 'users.read admin' });
     const token = jwt({ scope: 'users.read users.write' });

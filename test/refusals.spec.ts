@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConsoleLogger, Controller, Get, type INestApplication, Logger, UseGuards } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
@@ -296,6 +298,58 @@ describe('a refusal says which claim was wrong, what the token has and what is e
       // What the reason says it is, stays that.
       expect(await refusalOf(forge(key, claims({ sub: 'jane' })), {}, by)).toContain('not_a_machine | sub');
     });
+  });
+});
+
+describe('srv-5: a profile of genericOAuth2 that differs from RFC 9068', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'refusals.md'), 'utf8');
+  type Options = Partial<Parameters<typeof genericOAuth2>[0]>;
+
+  it.each<readonly [string, string, Options, object, object, RoutePolicy]>([
+    ['token_type_refused', "tokenTypes: ['jwt']", { accessToken: { tokenTypes: ['jwt'] } }, {}, { typ: 'JWT' }, {}],
+    [
+      'token_type_refused',
+      'tokenTypes: [undefined]',
+      { accessToken: { tokenTypes: [undefined] } },
+      {},
+      { typ: undefined },
+      {},
+    ],
+    [
+      'claim_missing',
+      "clientIdClaims: ['azp']",
+      { accessToken: { clientIdClaims: ['azp'] } },
+      { client_id: undefined, azp: 'billing' },
+      {},
+      {},
+    ],
+    ['claim_missing', 'requiredClaims: []', { accessToken: { requiredClaims: [] } }, { iat: undefined }, {}, {}],
+    [
+      'scope_insufficient',
+      "scopeClaims: ['roles']",
+      { accessToken: { scopeClaims: ['roles'] } },
+      { scope: undefined, roles: ['users.read'] },
+      {},
+      { scopes: ['users.read'] },
+    ],
+    [
+      'not_a_machine',
+      'isMachine: (claims) => …',
+      { accessToken: { isMachine: (given) => given.kind === 'machine' } },
+      { sub: 'a-uuid', kind: 'machine' },
+      {},
+      {},
+    ],
+    ['audience_mismatch', 'hasNoAudience: true', { hasNoAudience: true }, { aud: undefined }, {}, {}],
+  ])('srv-5: %s, mended by %s', async (reason, text, options, changed, header, route) => {
+    expect(page).toContain(text);
+    const token = forge(key, claims(changed), header);
+    const guard = (more: Options) => ({
+      issuers: [genericOAuth2({ issuer: issuer.url, ...more })],
+      clients: ['billing'],
+    });
+    expect(await withVerifier(guard({}), (by) => refusalOf(token, route, by))).toContain(reason);
+    expect(await withVerifier(guard(options), (by) => refusalOf(token, route, by))).toBe('accepted');
   });
 });
 

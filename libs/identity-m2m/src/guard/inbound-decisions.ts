@@ -4,6 +4,7 @@ import { EventStream } from '../foundation/event-stream.js';
 import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import type { Verdict } from '../verification/access-token-verifier.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
+import type { RefusalDetail } from '../verification/refusal-detail.js';
 import { routeRefusal, type RoutePolicy, type RouteSurroundings } from '../verification/route-policy.js';
 import { calledRoute, handlerName } from './called-route.js';
 import type { Credential } from './credential.js';
@@ -59,7 +60,7 @@ export class InboundDecisions {
   ): Verdict | Promise<Verdict> {
     if (!credential.ok) return this.#refused(credential, transport, context);
     const { token } = credential;
-    if (!this.verifier) return this.#refused(refuse('issuer_unknown'), transport, context, token);
+    if (!this.verifier) return this.#refused(refuse('issuer_unknown', NO_ISSUER), transport, context, token);
     try {
       const verdict = this.verifier.verify(token, policy);
       if (!(verdict instanceof Promise)) return this.#decided(verdict, policy, transport, context, token);
@@ -144,3 +145,5 @@ export class InboundDecisions {
     this.#events.emit(event);
   }
 }
+
+const NO_ISSUER: RefusalDetail = { expected: 'an issuer in the options of the guard, which has none' };

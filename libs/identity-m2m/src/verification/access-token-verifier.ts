@@ -145,7 +145,7 @@ export class AccessTokenVerifier {
     // The one that was asked speaks for itself alone.
     if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return issuerUnknown(claims, [issuer.issuer]);
     const { wallMs } = this.options.clock.now();
-    const refusal = answerRefusal(claims, issuer.policy, wallMs / 1000);
+    const refusal = foreignRefusal(claims) ?? answerRefusal(claims, issuer.policy, wallMs / 1000);
     if (refusal) return refusal;
     const holder = tokenHolder({ token, issuer, claims }, this.options.clients, 'introspected');
     return holder.ok ? this.#judgeHolder(holder, issuer, undefined, route, wallMs, token) : holder;
@@ -193,7 +193,8 @@ export class AccessTokenVerifier {
     const difference = differenceFrom(claims, caller);
     if (difference) return refuse('token_inactive', difference);
     const { wallMs } = this.options.clock.now();
-    const refusal = answerRefusal({ ...caller.claims, ...claims }, policy, wallMs / 1000);
+    const all = { ...caller.claims, ...claims };
+    const refusal = foreignRefusal(claims, caller.claims) ?? answerRefusal(all, policy, wallMs / 1000);
     if (refusal) return { ...refusal, caller };
     if (Object.hasOwn(claims, 'act')) return { ...unwanted('delegated_token', claims, 'act'), caller };
     const scopes = readScopes(claims, ['scope']);
@@ -203,7 +204,7 @@ export class AccessTokenVerifier {
   }
 }
 
-/** Anything but three parts: what has the form of a signed token is judged as one, and never told to anybody. */
+/** Anything but three parts: what has the form of a signed token is judged as one, and sent to no issuer. */
 function isOpaque(token: string): boolean {
   const second = token.indexOf('.', token.indexOf('.') + 1);
   return !(token.includes('.') && second > 0 && !token.includes('.', second + 1));
@@ -215,10 +216,6 @@ function isOpaque(token: string): boolean {
  * else tells it; but the latter by no profile that has it in no token either.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
-  const foreign = TYPE_CLAIMS.find((name) => Object.hasOwn(claims, name) && !isAccessTokenType(claims[name]));
-  if (foreign !== undefined) {
-    return refuse('foreign_token', { claim: foreign, found: shown(claims[foreign]), expected: 'an access token' });
-  }
   const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };
   return claimsRefusal(claims, { ...policy, profile }, nowSeconds);
 }
@@ -229,6 +226,19 @@ function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number)
  */
 const TYPE_CLAIMS = ['token_type', 'token_use', 'typ'];
 const ACCESS_TOKEN_TYPES = ['bearer', 'access_token', 'access', 'jwt', 'at+jwt', 'application/at+jwt'];
+
+/**
+ * What stands against an answer because it is about another kind of token.
+ *
+ * @param own Claims of the token itself, which an answer may repeat: what they mean was for the profile to judge.
+ */
+function foreignRefusal(answer: Claims, own: Claims = {}): Refusal | undefined {
+  const name = TYPE_CLAIMS.find(
+    (claim) => Object.hasOwn(answer, claim) && answer[claim] !== own[claim] && !isAccessTokenType(answer[claim]),
+  );
+  if (name === undefined) return undefined;
+  return refuse('foreign_token', { claim: name, found: shown(answer[name]), expected: 'an access token' });
+}
 
 function isAccessTokenType(type: unknown): boolean {
   return typeof type === 'string' && ACCESS_TOKEN_TYPES.includes(type.toLowerCase());

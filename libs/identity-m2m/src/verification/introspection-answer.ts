@@ -24,7 +24,12 @@ export function introspectionAnswer(
 ): IntrospectionAnswer | undefined {
   if (active === false) return { active };
   if (active !== true) return undefined;
-  return { active, claims: statedClaims(timesAsText ? withTimes(claims) : claims) };
+  return { active, claims: withoutEmptyAudience(statedClaims(timesAsText ? withTimes(claims) : claims)) };
+}
+
+/** Some servers write an empty list where no audience was granted, which says no more than none. */
+function withoutEmptyAudience({ aud, ...rest }: Claims): Claims {
+  return aud === undefined || (Array.isArray(aud) && aud.length === 0) ? rest : { ...rest, aud };
 }
 
 function withTimes(claims: Claims): Claims {
