@@ -230,11 +230,12 @@ const ACCESS_TOKEN_TYPES = ['bearer', 'access_token', 'access', 'jwt', 'at+jwt',
 /**
  * What stands against an answer because it is about another kind of token.
  *
- * @param own Claims of the token itself, which an answer may repeat: what they mean was for the profile to judge.
+ * @param own Claims of the token itself. Where an answer repeats those of the issuer's making, the profile has judged them.
  */
 function foreignRefusal(answer: Claims, own: Claims = {}): Refusal | undefined {
+  const isRepeated = (claim: string) => claim !== 'token_type' && answer[claim] === own[claim];
   const name = TYPE_CLAIMS.find(
-    (claim) => Object.hasOwn(answer, claim) && answer[claim] !== own[claim] && !isAccessTokenType(answer[claim]),
+    (claim) => Object.hasOwn(answer, claim) && !isRepeated(claim) && !isAccessTokenType(answer[claim]),
   );
   if (name === undefined) return undefined;
   return refuse('foreign_token', { claim: name, found: shown(answer[name]), expected: 'an access token' });
