@@ -25,6 +25,7 @@ import {
   okta,
   type Verdict,
 } from 'nestjs-identity-m2m';
+import { withoutText } from '../libs/identity-m2m/src/carriers/microservices/without-text.js';
 import { bearerCredential, type Credential } from '../libs/identity-m2m/src/guard/credential.js';
 import { readHttpCredential } from '../libs/identity-m2m/src/guard/http-credential.js';
 import { kafkaCredential } from '../libs/identity-m2m/src/guard/transports/kafka-headers.js';
@@ -444,6 +445,26 @@ it('H2b: every transport reads an opaque token of visible characters, and none t
     for (const value of ['a,b', 'a b', 'a\u00e9', 'a\0', '']) {
       expect([name, read(`Bearer ${value}`)]).toEqual([name, { ok: false, reason: 'credential_malformed' }]);
     }
+  }
+});
+
+it('H2b: an opaque token is taken out of errors as it is, as JSON escapes it and as a URL encodes it, to the letter', () => {
+  for (const token of ['Atc|MQEBIJ4"\\$&', '00D7F!ARgAQ.wPt(.*)+', "a'b%41=/+~{}[]"]) {
+    const spellings = [
+      token,
+      JSON.stringify(token),
+      encodeURIComponent(token),
+      new URLSearchParams({ token }).toString(),
+    ];
+    const error = Object.assign(new Error(`refused: ${spellings.join(' ')}`), { response: { data: [...spellings] } });
+    withoutText(error, token);
+    const written = [error.message, error.stack, ...error.response.data].join('\n');
+    expect(written).toContain('refused: [access token] "[access token]" [access token] token=[access token]');
+    for (const spelling of [token, JSON.stringify(token).slice(1, -1), encodeURIComponent(token)]) {
+      expect(written).not.toContain(spelling);
+    }
+    // What only looks like it stays.
+    expect(withoutText('Atc-MQEBIJ4 00D7F-ARgAQ-wPt', token)).toBe('Atc-MQEBIJ4 00D7F-ARgAQ-wPt');
   }
 });
 

@@ -12,7 +12,10 @@ const REDACTED = '[access token]';
  * @returns The error itself, changed where it must be; another text where it was one.
  */
 export function withoutText(error: unknown, text: string): unknown {
-  if (typeof error === 'string') return error.replaceAll(text, REDACTED);
+  const spellings = spellingsOf(text);
+  const redacted = (member: string) =>
+    spellings.reduce((rest, spelling) => rest.replaceAll(spelling, REDACTED), member);
+  if (typeof error === 'string') return redacted(error);
   const seen = new Set<unknown>();
   const queue = [error];
   for (let value = queue.shift(); value !== undefined && seen.size < MAX_OBJECTS; value = queue.shift()) {
@@ -21,12 +24,18 @@ export function withoutText(error: unknown, text: string): unknown {
     for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
       // In newer versions of Node.js the stack is an accessor, and the only one whose reading is known to do nothing else.
       const member: unknown = key === 'stack' && value instanceof Error ? value.stack : descriptor.value;
-      if (typeof member === 'string' && member.includes(text)) {
-        Reflect.set(value, key, member.replaceAll(text, REDACTED));
+      if (typeof member === 'string') {
+        if (spellings.some((spelling) => member.includes(spelling))) Reflect.set(value, key, redacted(member));
       } else if (typeof member === 'object' && member !== null) queue.push(member);
     }
   }
   return error;
+}
+
+/** As it is, within JSON, and within a URL or a form: an opaque token may have characters that these escape. */
+function spellingsOf(text: string): readonly string[] {
+  const form = new URLSearchParams([['', text]]).toString().slice(1);
+  return [...new Set([text, JSON.stringify(text).slice(1, -1), encodeURIComponent(text), form])];
 }
 
 function isPlain(value: unknown): value is object {
