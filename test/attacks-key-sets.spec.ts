@@ -836,15 +836,17 @@ describe('tokens that are known', () => {
         issuer.keys = [first.jwk, next.jwk];
         const clients = [{ clientId: 'billing', until: new Date((NOW + 300) * 1000) }, { clientId: 'other' }];
         const warm = start({ revocations, clients }, time);
-        let readAtMs = 0;
+        // The latest time at which the keys may have been read: an age is measured from there, also when time goes back.
+        let readAtMs = NOW * 1000;
         for (const step of sequence) {
+          readAtMs = Math.max(time.now().wallMs, readAtMs);
           if ('seconds' in step) time.setWallClock(new Date(time.now().wallMs + step.seconds * 1000));
           else if ('revoke' in step) revocations.revoke({ issuer: issuer.url, tokenId: step.revoke });
           else if ('keys' in step) {
             issuer.keys = step.keys.map(({ jwk }) => jwk);
             // Beyond the keys' lifetime, so that they are read before anything else; then time is what it was.
             const { wallMs } = time.now();
-            readAtMs = Math.max(wallMs, readAtMs) + 700_000;
+            readAtMs += 700_000;
             time.setWallClock(new Date(readAtMs));
             const now = Math.floor(readAtMs / 1000);
             await warm.verify(forge(first, claims({ iat: now, exp: now + 60 })));
