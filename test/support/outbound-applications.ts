@@ -12,9 +12,10 @@ import {
   TokenProvider,
 } from 'nestjs-identity-m2m';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
-import { Agent, request } from 'undici';
+import type { Agent } from 'undici';
 import { type Answer, json, TestServer } from './http-server.js';
 import { TestTokenServer } from './token-server.js';
+import { UNDICI_VERSIONS } from './undici-versions.js';
 
 /** A Nest application with one client, its token endpoint, an API that the token is bound to, and another one. */
 export interface OutboundApplication {
@@ -84,7 +85,7 @@ export interface CallOptions {
 
 export type Call = (url: string, options?: CallOptions) => Promise<{ status: number; body: string }>;
 
-type CarrierName = 'HttpService' | 'bearerFetch' | 'undici';
+type CarrierName = 'HttpService' | 'bearerFetch' | 'undici 7' | 'undici 8';
 
 /** The same call by each carrier. */
 export const CARRIERS: [
@@ -117,8 +118,8 @@ export const CARRIERS: [
       };
     },
   ],
-  [
-    'undici',
+  ...UNDICI_VERSIONS.map(([name, { Agent, request }]): (typeof CARRIERS)[number] => [
+    name as CarrierName,
     ({ provider }, options) => {
       const agent = new Agent(options);
       closeLater(() => agent.destroy());
@@ -128,7 +129,7 @@ export const CARRIERS: [
         return { status: response.statusCode, body: await response.body.text() };
       };
     },
-  ],
+  ]),
 ];
 
 export const sentTo = (server: TestServer) => server.requests.map(({ headers }) => headers.authorization);

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { type AxiosResponse, type InternalAxiosRequestConfig, isAxiosError } from 'axios';
 import { MAX_JUDGED_BODY_BYTES } from '../token/token-rejection.js';
-import { startOfNodeStream, startOfValue, startOfWebStream } from './body-start.js';
+import { keepFlowing, startOfNodeStream, startOfValue, startOfWebStream } from './answer-body.js';
 import { headerRecord } from './header-record.js';
 import { redactRequest } from './request-redaction.js';
 import type { CallAuthorization } from './token-carrier.js';
@@ -75,13 +75,16 @@ export class AxiosAnswer {
       response.data = whole;
       return start;
     }
-    if (response?.data instanceof ReadableStream) {
-      const [judged, whole] = (response.data as ReadableStream<Uint8Array>).tee();
-      response.data = whole;
-      return startOfWebStream(judged);
-    }
+    const branch = this.#branch();
+    if (branch) return startOfWebStream(branch);
     if (response?.data instanceof Blob) return response.data.slice(0, MAX_JUDGED_BODY_BYTES).text();
     return startOfValue(response?.data);
+  }
+
+  /** Of axios' fetch adapter, where it hands on a stream. */
+  keepFlowing(): () => void {
+    const branch = this.#branch();
+    return branch ? keepFlowing(branch, () => this.discard()) : () => {};
   }
 
   discard(): void {
@@ -94,6 +97,15 @@ export class AxiosAnswer {
   unwrap(): AxiosResponse {
     if ('error' in this.settled) throw this.settled.error;
     return this.settled.response;
+  }
+
+  /** Another branch of a body that is a web stream. */
+  #branch(): ReadableStream<Uint8Array> | undefined {
+    const { response } = this;
+    if (!(response?.data instanceof ReadableStream)) return undefined;
+    const [branch, whole] = (response.data as ReadableStream<Uint8Array>).tee();
+    response.data = whole;
+    return branch;
   }
 
   /**

@@ -131,6 +131,7 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
     status: (answer) => answer.status(),
     headers: (answer) => answer.headers(),
     bodyStart: (answer) => answer.bodyStart(),
+    keepFlowing: (answer) => answer.keepFlowing(),
     // The places on the way did what the call asked for before they led on.
     isReplayable: (answer) => isReplayable() && (!answer.isRedirected || SAFE_METHODS.includes(method)),
     discard: (answer) => answer.discard(),

@@ -1,5 +1,5 @@
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { startOfWebStream } from './body-start.js';
+import { keepFlowing, startOfWebStream } from './answer-body.js';
 import { brokenBodySignal } from './broken-body.js';
 import { callAddressError } from './call-address-error.js';
 import { carrierOf } from './carrier-of.js';
@@ -45,6 +45,11 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
     const brokenBody = brokenBodySignal(hop.body);
     for (let redirects = 0; ; redirects++) {
       const response = await carrier.call(boundCall(carrier, hop, { token: options.token, fetch, brokenBody }));
+      if (hop.signal?.aborted) {
+        // While the token was renewed.
+        discard(response);
+        throw hop.signal.reason;
+      }
       const next = followable(hop, response) ? nextHop(hop, response, redirects) : undefined;
       if (!next) return redirects > 0 ? redirected(response) : response;
       if (!isBound(carrier, next)) return redirected(await fetch(next.url, initOf(next, next.headers, 'follow')));
@@ -79,9 +84,16 @@ function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }
     // A `fetch` of the application's that follows redirects by itself may not have taken the token along.
     status: ({ status, redirected }) => (redirected ? undefined : status),
     headers: ({ headers }) => headerRecord(headers),
-    bodyStart,
+    bodyStart: async (response) => {
+      const branch = branchOf(response);
+      return branch ? startOfWebStream(branch) : '';
+    },
+    keepFlowing: (response) => {
+      const branch = branchOf(response);
+      return branch ? keepFlowing(branch, () => discard(response)) : () => {};
+    },
     isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, carrier.maxReplayBytes),
-    discard: ({ body }) => void body?.cancel().catch(() => {}),
+    discard,
     signal: () => AbortSignal.any([hop.signal, brokenBody].filter((signal) => signal !== undefined)),
   };
 }
@@ -94,11 +106,14 @@ function send(hop: Hop, { authorization, dpop }: CallAuthorization, fetch: Fetch
   return fetch(hop.target, initOf(hop, headers, hop.redirect === 'follow' ? 'manual' : hop.redirect));
 }
 
-/** A `fetch` of the application's may answer with less than a whole `Response`. */
-async function bodyStart(response: Response): Promise<string> {
-  if (typeof response.clone !== 'function' || response.bodyUsed) return '';
-  const { body } = response.clone();
-  return body ? startOfWebStream(body as ReadableStream<Uint8Array>) : '';
+/** Another branch of the same body. A `fetch` of the application's may answer with less than a whole `Response`. */
+function branchOf(response: Response): ReadableStream<Uint8Array> | undefined {
+  if (typeof response.clone !== 'function' || response.bodyUsed) return undefined;
+  return (response.clone().body ?? undefined) as ReadableStream<Uint8Array> | undefined;
+}
+
+function discard({ body }: Response): void {
+  body?.cancel().catch(() => {});
 }
 
 /** As `fetch` marks a response that it followed redirects for. */

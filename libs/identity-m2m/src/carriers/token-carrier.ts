@@ -31,6 +31,12 @@ export interface BoundCall<Response> {
    * only if a predicate judges the answer.
    */
   bodyStart(response: Response): string | Promise<string>;
+  /**
+   * Keeps an answer flowing that would be paused while it is not read. Asked for while the token is renewed.
+   *
+   * @returns Ends that: the answer is passed on or discarded.
+   */
+  keepFlowing?(response: Response): () => void;
   /** Whether the call can be sent a second time after this answer: its body is still there, and not too long. */
   isReplayable(response: Response): boolean;
   /** Lets go of a response that nobody will read, with its socket. */
@@ -155,7 +161,9 @@ export class TokenCarrier {
     const replacement = this.#replacementFor(token, call.token, receiver);
     if (!replacement) return response;
     // Also where this call cannot be sent again: its caller may make the next one at once.
+    const stopFlowing = call.keepFlowing?.(response);
     const other = await untilAborted(replacement, call.signal());
+    stopFlowing?.();
     if (!other || call.signal().aborted || !call.isReplayable(response)) return response;
     call.discard(response);
     const { client, events } = this.provider;

@@ -1,4 +1,4 @@
-import { startOfValue } from '../body-start.js';
+import { startOfValue } from '../answer-body.js';
 
 /** gRPC's status for a call without valid credentials, and the name that receivers on other transports use for it. */
 const UNAUTHENTICATED: readonly unknown[] = [16, 'UNAUTHENTICATED'];

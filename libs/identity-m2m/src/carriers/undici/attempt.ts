@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../../token/token-rejection.js';
-import { startOfValue } from '../body-start.js';
+import { MAX_KEPT_BYTES, startOfValue } from '../answer-body.js';
 import { headerRecord } from '../header-record.js';
 import type { DispatchedCall } from './dispatched-call.js';
 import type { Abort, CallController, RawHandler, RawHeaders, RawTrailers } from './raw-handler.js';
@@ -11,9 +11,6 @@ const MAX_DRAINED_BYTES = 65_536;
 
 /** How long the rest of such an answer is waited for, in milliseconds. */
 const MAX_DRAINING_MS = 1000;
-
-/** Longest body that is kept of an answer while it is decided what becomes of that, in bytes. */
-const MAX_KEPT_BYTES = 262_144;
 
 /** What is known of an answer that is held. */
 interface HeldAnswer {

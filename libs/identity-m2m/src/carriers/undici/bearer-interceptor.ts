@@ -16,7 +16,8 @@ export interface BearerInterceptorOptions {
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
    * Origin of the `Client` or `Pool` that is composed. These connect to the one place that they were made for, whatever
-   * origin a call names, so that has to be said here too. Not for an `Agent` or a proxy agent.
+   * origin a call names, so that has to be said here too; with undici 8, for a `BalancedPool` alone. Not for an `Agent` or a
+   * proxy agent.
    */
   readonly origin?: string | URL;
 }
@@ -47,25 +48,29 @@ export function bearerInterceptor(
   { token: wanted, origin }: BearerInterceptorOptions = {},
 ): Dispatcher.DispatcherComposeInterceptor {
   const carrier = carrierOf(provider);
-  const fixedOrigin = origin === undefined ? undefined : checkedOrigin(origin);
-  return (dispatch) => (options, handler) => {
-    let url: string | undefined;
-    let token: AccessToken | undefined;
-    try {
-      url = addressForToken(carrier, options, fixedOrigin);
-      if (url === undefined) return dispatch(options, handler);
-      token = carrier.peekBearer(wanted);
-    } catch (error) {
-      failCall(handler, error as Error);
-      // Nothing waits for this dispatcher to have room again.
-      return true;
-    }
-    const call = new DispatchedCall(dispatch, options, handler, { url, wanted, carrier });
-    if (!token) {
-      call.waitAndSend();
-      return true;
-    }
-    return dispatch(authorized(options, token), call.firstAttempt(token));
+  const ownOrigin = origin === undefined ? undefined : checkedOrigin(origin);
+  // undici 8 tells interceptors where a Client or Pool leads; no other dispatcher has an origin of its own.
+  return (dispatch, poolOrigin?: unknown) => {
+    const fixedOrigin = ownOrigin ?? (typeof poolOrigin === 'string' ? poolOrigin : undefined);
+    return (options, handler) => {
+      let url: string | undefined;
+      let token: AccessToken | undefined;
+      try {
+        url = addressForToken(carrier, options, fixedOrigin);
+        if (url === undefined) return dispatch(options, handler);
+        token = carrier.peekBearer(wanted);
+      } catch (error) {
+        failCall(handler, error as Error);
+        // Nothing waits for this dispatcher to have room again.
+        return true;
+      }
+      const call = new DispatchedCall(dispatch, options, handler, { url, wanted, carrier });
+      if (!token) {
+        call.waitAndSend();
+        return true;
+      }
+      return dispatch(authorized(options, token), call.firstAttempt(token));
+    };
   };
 }
 

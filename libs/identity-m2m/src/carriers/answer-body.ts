@@ -1,6 +1,9 @@
 import { Readable } from 'node:stream';
 import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../token/token-rejection.js';
 
+/** Longest body that is kept of an answer while it is decided what becomes of that, in bytes. */
+export const MAX_KEPT_BYTES = 262_144;
+
 /** Returns the beginning of a body that is there already; empty for a value that is none. */
 export function startOfValue(body: unknown): string {
   if (typeof body === 'string') return body.slice(0, MAX_JUDGED_BODY_BYTES);
@@ -47,6 +50,30 @@ export async function startOfWebStream(stream: ReadableStream<Uint8Array>): Prom
   // Not awaited: of two branches of one body, the other may never be cancelled.
   void reader.cancel().catch(() => {});
   return start;
+}
+
+/**
+ * Reads one of the two branches of a body while nobody reads the other, up to {@link MAX_KEPT_BYTES}: of an answer that
+ * ends while it is not read, the parser of undici and of Node's `fetch` dies, and the process with it (nodejs/undici#5360).
+ *
+ * @param onOverflow Called when the body is longer than that.
+ * @returns Stops reading this branch; the other stays as it is.
+ */
+export function keepFlowing(branch: ReadableStream<Uint8Array>, onOverflow: () => void): () => void {
+  const reader = branch.getReader();
+  const stop = () => void reader.cancel().catch(() => {});
+  const readAll = async () => {
+    for (let bytes = 0; bytes <= MAX_KEPT_BYTES;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.byteLength;
+    }
+    stop();
+    onOverflow();
+  };
+  // A body that fails does so for its reader.
+  readAll().catch(() => {});
+  return stop;
 }
 
 interface ReadStart {
