@@ -74,12 +74,12 @@ function ratioRows({ reference, unit, value }, results) {
   return [['client', `ratio to “${reference}”`, unit], ['---', '---', '---'], ...rows];
 }
 
-function countRows({ columns }, results) {
+function countRows({ columns, rows: what = 'client' }, results) {
   const rows = [...results].map(([contender, measured]) => [
     contender,
     ...Object.values(columns).map((column) => spread(measured.map(column), 1)),
   ]);
-  const heads = ['client', ...Object.keys(columns)];
+  const heads = [what, ...Object.keys(columns)];
   return [heads, heads.map(() => '---'), ...rows];
 }
 

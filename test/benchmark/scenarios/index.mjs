@@ -1,5 +1,6 @@
 import * as cachedToken from './cached-token.mjs';
 import * as expiry from './expiry.mjs';
+import { fleetModel, logins } from './failure-models.mjs';
 import { guardedRoute } from './guarded-route.mjs';
 import * as herd from './herd.mjs';
 import * as importing from './import.mjs';
@@ -17,6 +18,8 @@ export const scenarios = {
   herd,
   expiry,
   outage,
+  'fleet-model': fleetModel,
+  logins,
   revocation,
   ...verification,
   'verify-memory': memory,

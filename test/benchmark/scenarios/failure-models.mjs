@@ -1,0 +1,122 @@
+// Models of failures: the real client over a simulated network, by a clock of the model. They take no sockets and little
+// time, and the same seeds each time. BENCH_LIBRARY names the dist folder of another build, to compare with.
+import { pathToFileURL } from 'node:url';
+import { resolve } from 'node:path';
+
+const dist = process.env.BENCH_LIBRARY
+  ? pathToFileURL(`${resolve(process.env.BENCH_LIBRARY)}/`)
+  : new URL('../../../libs/identity-m2m/dist/', import.meta.url);
+
+/** The model, and the library that it drives. */
+async function load() {
+  await import('../../support/typescript-sources.mjs');
+  const model = await import('../../support/fleet-model.ts');
+  const { OutboundClients } = await import(new URL('carriers/outbound-clients.js', dist));
+  const { genericOAuth2 } = await import(new URL('index.js', dist));
+  return { model, library: { OutboundClients, genericOAuth2 } };
+}
+
+const unavailable = () => ({ status: 503 });
+/** What is seen of a server that restarts: no port, then what stands in front of it, then the server. */
+const restart = (seconds, status) => (ms) => (ms < seconds * 700 ? 'reset' : { status });
+/** A hung server for the one half of the time, an unable one for the other. */
+const hanging = (seconds) => (ms) => (ms < seconds * 500 ? 'hang' : { status: 503 });
+
+const FLEETS = {
+  '60 s lives, 20 s of 503': { lifetimeSeconds: 60, outageSeconds: 20, outage: unavailable },
+  '300 s lives, 120 s of 503': { lifetimeSeconds: 300, outageSeconds: 120, outage: unavailable },
+  '900 s lives, 240 s of 503': { lifetimeSeconds: 900, outageSeconds: 240, outage: unavailable },
+  '3600 s lives, 600 s of 503': { lifetimeSeconds: 3600, outageSeconds: 600, outage: unavailable },
+  '3600 s lives, 2400 s of 503': { lifetimeSeconds: 3600, outageSeconds: 2400, outage: unavailable },
+  '60 s lives, restart of 10 s with 404': { lifetimeSeconds: 60, outageSeconds: 10, outage: restart(10, 404) },
+  '60 s lives, restart of 10 s with 403': { lifetimeSeconds: 60, outageSeconds: 10, outage: restart(10, 403) },
+  '60 s lives, restart of 60 s with 404': { lifetimeSeconds: 60, outageSeconds: 60, outage: restart(60, 404) },
+  '300 s lives, restart of 30 s with 404': { lifetimeSeconds: 300, outageSeconds: 30, outage: restart(30, 404) },
+  '300 s lives, 60 s of silence and 503': { lifetimeSeconds: 300, outageSeconds: 60, outage: hanging(60) },
+  'cold start in a restart of 10 s with 404': {
+    lifetimeSeconds: 300,
+    outageSeconds: 10,
+    outage: restart(10, 404),
+    isColdStart: true,
+  },
+  'cold start in a restart of 10 s with 403': {
+    lifetimeSeconds: 300,
+    outageSeconds: 10,
+    outage: restart(10, 403),
+    isColdStart: true,
+  },
+  'cold start in 10 s of 404': {
+    lifetimeSeconds: 300,
+    outageSeconds: 10,
+    outage: () => ({ status: 404 }),
+    isColdStart: true,
+  },
+  'cold start in 10 s of 503': { lifetimeSeconds: 300, outageSeconds: 10, outage: unavailable, isColdStart: true },
+};
+
+const percent = (share) => share * 100;
+
+/** 40 processes that start in the same second, 5 calls/s each, and an outage in 12 phases of their tokens' lives. */
+export const fleetModel = {
+  title: 'A fleet of 40 processes, 5 calls/s each, 12 phases of an outage (model)',
+  rows: 'outage',
+  contenders: Object.keys(FLEETS),
+  rounds: 1,
+  timeoutMs: 1_800_000,
+  columns: {
+    'calls failed, mean %': ({ meanFail }) => percent(meanFail),
+    'worst %': ({ worstFail }) => percent(worstFail),
+    'token requests/s, healthy peak': ({ peakHealthy }) => peakHealthy,
+    'outage peak': ({ peakOutage }) => peakOutage,
+    'most tries of a process': ({ worstTries }) => worstTries,
+    'mints/h': ({ mintsPerHour }) => mintsPerHour,
+    's from recovery to service, mean': ({ meanRecovery }) => meanRecovery,
+    worst: ({ worstRecovery }) => worstRecovery,
+  },
+  async measure({ contender }) {
+    const { model, library } = await load();
+    return model.fleetFigures(library, { ...FLEETS[contender], seed: 1 });
+  },
+};
+
+const json = (status, body) => ({
+  status,
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});
+const REFUSALS = {
+  '401 invalid_client': json(401, { error: 'invalid_client' }),
+  '401 without a body': { status: 401 },
+  '403 without a body': { status: 403 },
+  'no answer': 'hang',
+};
+const LOGINS = Object.fromEntries(
+  Object.entries(REFUSALS).flatMap(([name, refusal]) =>
+    [1, 20].flatMap((scopes) =>
+      [false, true].map((wasAccepted) => [
+        `${name}, ${scopes === 1 ? '1 scope' : `${scopes} scopes`}${wasAccepted ? ', accepted before' : ''}`,
+        { refusal, scopes, wasAccepted, callsPerSecond: 1, hours: 3 },
+      ]),
+    ),
+  ),
+);
+
+/** How often a wrong secret is shown to an identity provider that may lock the client out. */
+export const logins = {
+  title: 'Logins of a wrong secret, with steady callers and acquireTimeoutMs of 5 s (model)',
+  rows: 'answer',
+  contenders: Object.keys(LOGINS),
+  rounds: 1,
+  timeoutMs: 600_000,
+  columns: {
+    'in the first hour': ([first]) => first,
+    'in the second': ([, second]) => second,
+    'in the third': ([, , third]) => third,
+  },
+  async measure({ contender }) {
+    const { model, library } = await load();
+    const runs = [];
+    for (const seed of [1, 2, 3]) runs.push(await model.loginsPerHour(library, { ...LOGINS[contender], seed }));
+    return runs[0].map((_, hour) => Math.max(...runs.map((run) => run[hour])));
+  },
+};
