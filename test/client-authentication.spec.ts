@@ -229,6 +229,7 @@ describe('private_key_jwt', () => {
     const { provider } = await applicationWith({
       clientId: 'kms',
       clientAuthentication: privateKeyJwt({ key: signer }),
+      acquireTimeoutMs: 400,
     });
     const error: unknown = await provider.getToken().catch((error: unknown) => error);
     expect(String(error)).not.toContain('s3cret');
@@ -576,7 +577,8 @@ describe('an assertion that somebody else has signed', () => {
     const clock = new ManualClock(new Date());
     await writeFile(path, await projectedToken({ exp: Math.floor(Date.now() / 1000) - 1 }));
     const clientAuthentication = federatedAssertion(fromFile(path));
-    const { provider } = await applicationWith({ identityProvider, clientId: 'fed', clientAuthentication }, clock);
+    const client = { identityProvider, clientId: 'fed', clientAuthentication, acquireTimeoutMs: 400 };
+    const { provider } = await applicationWith(client, clock);
     await expect(provider.getToken()).rejects.toMatchObject({
       code: 'M2M_TOKEN_UNAVAILABLE',
       message: expect.stringMatching(/assertion .* expired at 20\d\d-/),

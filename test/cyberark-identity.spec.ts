@@ -158,7 +158,7 @@ describe('a client of a CyberArk Identity tenant', () => {
   test.each(['refuse', 'reset', '500', 'html'] as const)(
     'fails with a typed error while the token endpoint is out: %s',
     async (outage) => {
-      const { http } = await setUp();
+      const { http } = await setUp({ acquireTimeoutMs: 400 });
       tenant.switches.change({ faults: { token: { outage } } });
       await expect(whoami(http)).rejects.toMatchObject({ code: 'M2M_TOKEN_UNAVAILABLE', retryAt: expect.any(Date) });
       expect(tenant.statistics().apiCalls).toEqual({});

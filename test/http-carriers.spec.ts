@@ -82,7 +82,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
   });
 
   it('is not sent at all when no token can be had', async () => {
-    const system = await setUp();
+    const system = await setUp({ acquireTimeoutMs: 400 });
     system.tokens.fault = json(503, {});
     const error: unknown = await make(system)(system.api.url).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(TokenUnavailableError);
@@ -370,7 +370,6 @@ describe('all carriers of one client', () => {
       status(): AccessTokenStatus {
         return { freshness: 'fresh', refreshing: false, dormant: false };
       }
-      resetQuarantine(): void {}
       async proof(): Promise<undefined> {}
       learnNonce(): boolean {
         return false;
@@ -935,7 +934,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
   });
 
   it('is not retried where there is no token', async () => {
-    const { provider, api, tokens } = await setUp();
+    const { provider, api, tokens } = await setUp({ acquireTimeoutMs: 400 });
     tokens.fault = json(503, {});
     const dispatcher = bearerAgent(provider, interceptors.retry({ minTimeout: 1 }));
     await expect(request(api.url, { dispatcher })).rejects.toBeInstanceOf(TokenUnavailableError);

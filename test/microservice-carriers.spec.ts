@@ -321,7 +321,7 @@ for (const transport of transports) {
       await expect(echo('lost')).rejects.toThrow(TokenUnavailableError);
       await expect(lastValueFrom(client.emit(`${run}.noted`, 'lost'))).rejects.toThrow(TokenUnavailableError);
       identity.tokens.fault = undefined;
-      identity.provider.resetQuarantine();
+      identity.provider.retryNow();
       await echo('sent');
       expect(receiver.received.map(({ data }) => data)).toEqual(['sent']);
     });

@@ -248,7 +248,7 @@ describe('the token on calls of gRPC', () => {
     await expect(lastValueFrom(directory.add(of({ name: 'a' })))).rejects.toThrow(TokenUnavailableError);
     expect(receiver.received).toHaveLength(0);
     identity.tokens.fault = undefined;
-    identity.provider.resetQuarantine();
+    identity.provider.retryNow();
     const call = directory.list({ name: 'goes on' });
     await new Promise<void>((resolve) => {
       const subscription = call.subscribe(({ count }) => {

@@ -263,7 +263,8 @@ describe('the clients of an application', () => {
 
   it('tell in their events what a token was asked for', async () => {
     const { client, startWith, behaviour } = await setUp();
-    const { provider, events } = await startWith({ client: client('main', { scope: ['b', 'a'], audience: 'api' }) });
+    const options = { scope: ['b', 'a'], audience: 'api', acquireTimeoutMs: 400 };
+    const { provider, events } = await startWith({ client: client('main', options) });
     await provider.getToken();
     behaviour.token = json(503, {});
     await provider.getToken({ scope: 'other', resource: 'https://billing.example/' }).catch(() => {});
@@ -771,7 +772,13 @@ describe('starting with several clients', () => {
     const clients = Object.fromEntries(
       Array.from({ length: 10 }, (_, n) => [
         `require-${n}`,
-        client(`r${n}`, { start: 'require', startSpreadMs: 600_000, startTimeoutMs: 10_000 }),
+        // Real token requests take no time by this clock, and yet several of its seconds: none is to be taken for silent.
+        client(`r${n}`, {
+          start: 'require',
+          startSpreadMs: 600_000,
+          startTimeoutMs: 10_000,
+          acquireTimeoutMs: 60_000,
+        }),
       ]),
     );
     const starting = startWith({ clients }, clock);

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { ClientOptions } from 'nestjs-identity-m2m';
+import type { ClientOptions, TokenFailureKind } from 'nestjs-identity-m2m';
 import type { HttpExchangeFault } from '../../../libs/identity-m2m/src/foundation/bounded-fetch.js';
 import type { RawAnswer } from '../raw-server.js';
 
@@ -31,7 +31,7 @@ export interface AcceptedToken {
 
 /** No token; the kinds are those of the library, which decide when the next request may be made. */
 export interface FailedRequest {
-  readonly kind: 'transient' | 'malformed' | 'blocked' | 'configuration' | 'credential';
+  readonly kind: Exclude<TokenFailureKind, 'certificate'>;
   readonly oauthError?: string;
   /** Part of the message. */
   readonly says?: string;

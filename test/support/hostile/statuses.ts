@@ -32,6 +32,8 @@ const retryAfter = (lines: readonly string[], seconds: number | undefined, why?:
 });
 
 const credential = failed('credential');
+const blocked = failed('blocked');
+const unexplained = failed('unexplained');
 const configuration = failed('configuration');
 const transient = failed('transient');
 const DATE = 'date: Tue, 01 Jan 2030 00:00:00 GMT';
@@ -44,14 +46,14 @@ export const STATUSES: readonly HostileAnswer[] = [
   withStatus(206, usable()),
   withStatus(226, usable()),
   withStatus(300, configuration),
-  withStatus(400, configuration),
-  withStatus(401, credential),
-  withStatus(403, failed('blocked')),
-  withStatus(404, configuration),
-  withStatus(405, configuration),
-  withStatus(407, failed('blocked', { fault: 'proxy_authentication' })),
+  withStatus(400, unexplained),
+  withStatus(401, blocked),
+  withStatus(403, blocked),
+  withStatus(404, unexplained),
+  withStatus(405, unexplained),
+  withStatus(407, failed('proxy', { fault: 'proxy_authentication' })),
   withStatus(408, transient),
-  withStatus(418, configuration),
+  withStatus(418, unexplained),
   withStatus(425, transient),
   withStatus(429, transient),
   withStatus(500, transient),
@@ -160,7 +162,7 @@ export const STATUSES: readonly HostileAnswer[] = [
   {
     name: 'an error that is a list',
     answer: http('{"error":["invalid_client"]}', { status: 401 }),
-    becomes: credential,
+    becomes: blocked,
   },
   {
     name: 'an error beside a token, with status 200',
@@ -180,7 +182,7 @@ export const STATUSES: readonly HostileAnswer[] = [
   {
     name: 'an error in a page that says it is JSON',
     answer: http('<html>invalid_client</html>', { status: 400 }),
-    becomes: failed('configuration'),
+    becomes: unexplained,
   },
   {
     name: 'an error of a problem document',
@@ -222,10 +224,10 @@ export const STATUSES: readonly HostileAnswer[] = [
   },
 
   page(200, failed('malformed')),
-  page(400, configuration),
-  page(401, credential),
-  page(403, failed('blocked')),
-  page(404, configuration),
+  page(400, unexplained),
+  page(401, blocked),
+  page(403, blocked),
+  page(404, unexplained),
   page(500, transient),
   page(502, transient),
   {
@@ -313,7 +315,7 @@ export const STATUSES: readonly HostileAnswer[] = [
       type: '',
       headers: Array.from({ length: 100 }, () => 'www-authenticate: Negotiate'),
     }),
-    becomes: credential,
+    becomes: blocked,
   },
   {
     name: 'a Date long past, beside a token without a life that says when it ends',

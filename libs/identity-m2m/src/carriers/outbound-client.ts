@@ -150,7 +150,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
 function tokenAcquisition(
   configuration: ClientConfiguration,
   parts: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch; warn: WarnOfClient },
-  { clock, quarantine }: OutboundSurroundings,
+  { clock, random, quarantine }: OutboundSurroundings,
 ): TokenAcquisition {
   const { clientId, authentication, grant, quarantinePolicy } = configuration;
   const { server, dpop, fetch, warn } = parts;
@@ -174,6 +174,7 @@ function tokenAcquisition(
     quarantine,
     quarantinePolicy,
     clock,
+    random,
   });
 }
 
@@ -195,6 +196,7 @@ function tokenProvider(
     dpop,
     maxTokens: configuration.maxTokens,
     policy: configuration.refreshPolicy,
+    keepWarm: configuration.keepWarm,
     acquireTimeoutMs: configuration.acquireTimeoutMs,
     requestTimeoutMs: configuration.tokenRequestTimeoutMs,
     unsafeExpiredTokenGraceMs: configuration.unsafeExpiredTokenGraceMs,

@@ -30,7 +30,7 @@ export class UnconfiguredTokenProvider extends TokenProvider {
     throw notConfigured();
   }
 
-  resetQuarantine(): never {
+  override retryNow(): never {
     throw notConfigured();
   }
 

@@ -76,6 +76,7 @@ describe('options that are right', () => {
           origins: ['https://billing.example/v2', 'https://*.audit.example:8443/'],
           http: { baseURL: 'https://billing.example/v2', timeout: 1000 },
           startSpreadMs: 1000,
+          keepWarm: true,
           quarantine: { maxRefusals: 1, probeSeconds: 0 },
           readTokenResponse: () => undefined,
           tokenRequestHeaders: { 'x-api-key': 'k' },

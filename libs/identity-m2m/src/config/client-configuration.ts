@@ -49,6 +49,7 @@ export interface ClientConfiguration {
   readonly acquireTimeoutMs: number;
   readonly tokenRequestTimeoutMs: number;
   readonly refreshPolicy: RefreshPolicy;
+  readonly keepWarm: boolean;
   readonly quarantinePolicy: QuarantinePolicy;
   readonly maxTokens: number;
   readonly maxReplayBytes: number;
@@ -90,6 +91,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
       skewMs: (refresh?.skewSeconds ?? 30) * 1000,
       outageBudgetMs: (refresh?.outageBudgetSeconds ?? 300) * 1000,
     },
+    keepWarm: options.keepWarm ?? false,
     quarantinePolicy: {
       maxRefusals: quarantine?.maxRefusals ?? 5,
       probeIntervalMs: quarantine?.probeSeconds === 0 ? Infinity : (quarantine?.probeSeconds ?? 3600) * 1000,

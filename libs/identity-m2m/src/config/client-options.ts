@@ -93,7 +93,11 @@ export interface ClientOptions extends TokenParameters {
    */
   readonly startSpreadMs?: number;
 
-  /** How long a call waits for a token that has to be fetched first, in milliseconds. Default: 5,000. */
+  /**
+   * How long a call waits for a token that has to be fetched first, in milliseconds. Default: 5,000. It waits over as many
+   * attempts as are due by then, and fails earlier only where the next one is due later or waiting cannot help. After a
+   * third of this time without an answer, a second token request is sent on another connection.
+   */
   readonly acquireTimeoutMs?: number;
 
   /** How long one token request may take, in milliseconds. Default: 10,000. */
@@ -111,6 +115,14 @@ export interface ClientOptions extends TokenParameters {
      */
     readonly outageBudgetSeconds?: number;
   };
+
+  /**
+   * Refreshes tokens also while no call uses them. Default: false: a token that was not used since its last two
+   * refreshes is dormant, and not refreshed until the next call, which may have to wait for a new one. Set it for a client
+   * whose calls are rare and must find a live token, such as a nightly job; it costs a token request for each token and
+   * lifetime. Tokens that live for less than 10 s are refreshed by calls alone.
+   */
+  readonly keepWarm?: boolean;
 
   /** What is done about a credential that the identity provider refuses, so that the client does not get locked out. */
   readonly quarantine?: {

@@ -80,6 +80,7 @@ export const clientSchema = z.strictObject({
       outageBudgetSeconds: quantity('seconds', 0, 86_400).optional(),
     })
     .optional(),
+  keepWarm: flag.optional(),
   quarantine: z
     .strictObject({
       maxRefusals: quantity('refusals', 1, 1000).optional(),

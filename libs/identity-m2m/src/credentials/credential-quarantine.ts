@@ -26,6 +26,25 @@ export interface Quarantine {
   readonly delayMs: number;
   /** Whether only an occasional probe is left. */
   readonly halted: boolean;
+  /** Whether the credential is taken for what was refused. If not, the answer may have come from a gateway. */
+  readonly isConfirmed: boolean;
+}
+
+export interface ShownCredential {
+  /** When the request was sent. Of several that were under way at the same time, one counts. */
+  readonly shownAt: Instant;
+  /** Whether the answer says that the client was refused (an OAuth error), and not only a status of 401 or 403. */
+  readonly isConfirmed: boolean;
+  /** Shortest time until the next request that the server asked for, in milliseconds. */
+  readonly minDelayMs: number;
+}
+
+interface CredentialRecord {
+  /** Refusals in a row, and requests whose answer was not waited for. */
+  readonly count: number;
+  readonly refusal: { readonly since: Instant; readonly quarantine: Quarantine } | undefined;
+  /** Whether a request with it was aborted in favour of another. */
+  readonly isSuperseded: boolean;
 }
 
 /**
@@ -37,7 +56,7 @@ export interface Quarantine {
  * of the others.
  */
 export class CredentialQuarantine {
-  readonly #refusals = new Map<string, { count: number; since: Instant; quarantine: Quarantine }>();
+  readonly #records = new Map<string, CredentialRecord>();
   /** When credentials were accepted last that were not refused since. */
   readonly #acceptedAt = new Map<string, Instant>();
   /** The one request that finds out whether a credential is good, by its key. Resolves when that is done. */
@@ -53,14 +72,15 @@ export class CredentialQuarantine {
    * longer than a moment where it ever was.
    *
    * @param signal Ends the wait, and the turn as well.
+   * @param isSecond Whether the same token request is under way already, and silent: it is not waited for.
    * @returns Ends the turn.
    */
-  async turn(key: string, signal: AbortSignal): Promise<() => void> {
+  async turn(key: string, signal: AbortSignal, isSecond: boolean): Promise<() => void> {
     const begin = this.clock.now();
     for (;;) {
       const others = this.#turns.get(key);
       const acceptedAt = this.#acceptedAt.get(key);
-      if (acceptedAt && elapsedMs(acceptedAt, this.clock.now()) < TRUST_MS) return () => {};
+      if (acceptedAt && (isSecond || elapsedMs(acceptedAt, this.clock.now()) < TRUST_MS)) return () => {};
       if (!others) return this.#beginTurn(key, signal);
       if (!acceptedAt) await others;
       else {
@@ -74,33 +94,46 @@ export class CredentialQuarantine {
 
   /** What still stands against using this credential now; undefined when nothing does. */
   remaining(key: string): Quarantine | undefined {
-    const refusal = this.#refusals.get(key);
+    const refusal = this.#records.get(key)?.refusal;
     if (!refusal) return undefined;
     const delayMs = refusal.quarantine.delayMs - elapsedMs(refusal.since, this.clock.now());
-    return delayMs > 0 ? { delayMs, halted: refusal.quarantine.halted } : undefined;
+    return delayMs > 0 ? { ...refusal.quarantine, delayMs } : undefined;
+  }
+
+  /** Records that the identity provider refused the credential. */
+  refused(key: string, policy: QuarantinePolicy, { shownAt, isConfirmed, minDelayMs }: ShownCredential): Quarantine {
+    this.#acceptedAt.delete(key);
+    const before = this.#records.get(key);
+    if (before?.refusal && before.refusal.since.monotonicMs >= shownAt.monotonicMs) {
+      return this.remaining(key) ?? before.refusal.quarantine;
+    }
+    const count = (before?.count ?? 0) + 1;
+    const decided = quarantineAfter(count, policy, isConfirmed, this.random);
+    const quarantine = { ...decided, delayMs: Math.max(decided.delayMs, minDelayMs) };
+    const refusal = { since: this.clock.now(), quarantine };
+    this.#record(key, { count, refusal, isSuperseded: before?.isSuperseded ?? false });
+    return quarantine;
   }
 
   /**
-   * Records that the identity provider refused the credential.
-   *
-   * @param shownAt When the request was sent. Of several that were under way at the same time, one counts.
+   * How a second request may join one with this credential that is silent: beside it where the credential was accepted
+   * before; otherwise in its place, once, if the budget of refusals has room for both; or not at all.
    */
-  refused(key: string, policy: QuarantinePolicy, shownAt: Instant): Quarantine {
-    this.#acceptedAt.delete(key);
-    const before = this.#refusals.get(key);
-    if (before && before.since.monotonicMs >= shownAt.monotonicMs) return this.remaining(key) ?? before.quarantine;
-    const count = (before?.count ?? 0) + 1;
-    const quarantine = quarantineAfter(count, policy, this.random);
-    // Set anew, so that the map stays ordered by the last refusal and the oldest entry can be dropped.
-    this.#refusals.delete(key);
-    this.#refusals.set(key, { count, since: this.clock.now(), quarantine });
-    if (this.#refusals.size > MAX_CREDENTIALS) this.#refusals.delete(this.#refusals.keys().next().value!);
-    return quarantine;
+  secondRequest(key: string, policy: QuarantinePolicy): 'beside' | 'instead' | undefined {
+    if (this.#acceptedAt.has(key)) return 'beside';
+    const { count, isSuperseded } = this.#records.get(key) ?? { count: 0, isSuperseded: false };
+    return isSuperseded || count + 2 > policy.maxRefusals ? undefined : 'instead';
+  }
+
+  /** Counts a request whose answer is not known, because it was aborted for a second one, or is that second one. */
+  unanswered(key: string): void {
+    const before = this.#records.get(key);
+    this.#record(key, { count: (before?.count ?? 0) + 1, refusal: before?.refusal, isSuperseded: true });
   }
 
   /** Forgets what stood against the credential, because it was accepted. */
   release(key: string): void {
-    this.#refusals.delete(key);
+    this.#records.delete(key);
     this.#acceptedAt.delete(key);
     this.#acceptedAt.set(key, this.clock.now());
     if (this.#acceptedAt.size > MAX_CREDENTIALS) this.#acceptedAt.delete(this.#acceptedAt.keys().next().value!);
@@ -108,7 +141,14 @@ export class CredentialQuarantine {
 
   /** Forgets what stood against all credentials whose keys begin like this: somebody has mended what was wrong. */
   releaseAll(keyPrefix: string): void {
-    for (const key of this.#refusals.keys()) if (key.startsWith(keyPrefix)) this.#refusals.delete(key);
+    for (const key of this.#records.keys()) if (key.startsWith(keyPrefix)) this.#records.delete(key);
+  }
+
+  #record(key: string, record: CredentialRecord): void {
+    // Set anew, so that the map stays ordered by the last change and the oldest entry can be dropped.
+    this.#records.delete(key);
+    this.#records.set(key, record);
+    if (this.#records.size > MAX_CREDENTIALS) this.#records.delete(this.#records.keys().next().value!);
   }
 
   #beginTurn(key: string, signal: AbortSignal): () => void {
@@ -126,8 +166,34 @@ export class CredentialQuarantine {
   }
 }
 
-/** The quarantine after a number of refusals in a row: 30 s, doubling to 15 min, then halted. */
-export function quarantineAfter(refusals: number, policy: QuarantinePolicy, random: () => number): Quarantine {
-  if (refusals >= policy.maxRefusals) return { delayMs: policy.probeIntervalMs, halted: true };
-  return { delayMs: doublingDelayMs(30_000, 900_000, refusals - 1) * (1 + 0.2 * random()), halted: false };
+/** Answers of 401 or 403 without an OAuth error that are retried within seconds. */
+const UNCONFIRMED_RETRIES = 3;
+
+/**
+ * The quarantine after a number of refusals in a row: 30 s, doubling to 15 min, then halted.
+ *
+ * @param isConfirmed Whether the last answer was an OAuth error. Without one it may have come from a gateway, which will
+ * be gone when the server has restarted: so the first three are retried within seconds. They count all the same, so that
+ * a wrong credential is not shown more often than with an OAuth error.
+ */
+export function quarantineAfter(
+  refusals: number,
+  policy: QuarantinePolicy,
+  isConfirmed: boolean,
+  random: () => number,
+): Quarantine {
+  if (refusals >= policy.maxRefusals) return { delayMs: policy.probeIntervalMs, halted: true, isConfirmed: true };
+  if (!isConfirmed && refusals <= UNCONFIRMED_RETRIES) {
+    return { delayMs: unconfirmedDelayMs(refusals, random), halted: false, isConfirmed: false };
+  }
+  const delayMs = doublingDelayMs(30_000, 900_000, refusals - 1) * (1 + 0.2 * random());
+  return { delayMs, halted: false, isConfirmed: true };
+}
+
+/**
+ * The first retry follows as after any outage. The others are so far apart that the last one comes 10 s after the first
+ * refusal, and none later than 5 s after the one before: a gateway that refused for up to 10 s costs no more than that.
+ */
+function unconfirmedDelayMs(refusals: number, random: () => number): number {
+  return refusals === 1 ? 500 + 500 * random() : 4750 + 250 * random();
 }

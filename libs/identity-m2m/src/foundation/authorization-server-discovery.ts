@@ -11,8 +11,8 @@ export type DiscoveryFault =
   | 'outage'
   /** A TLS certificate was rejected: somebody has to correct the trust. */
   | 'certificate'
-  /** Something in front of the server refuses (403). */
-  | 'blocked'
+  /** Another status than 200. It says more about what stands in front of the server, or about the address. */
+  | 'unexplained'
   /** Not the metadata of this issuer: somebody has to correct an address. */
   | 'wrong_document';
 
@@ -88,7 +88,7 @@ function wellKnownAddresses(issuer: string): readonly [oidc: string, oauth: stri
 }
 
 /** The earlier, the more a fault says about what has to be done. */
-const FAULTS: readonly DiscoveryFault[] = ['certificate', 'outage', 'blocked', 'wrong_document'];
+const FAULTS: readonly DiscoveryFault[] = ['certificate', 'outage', 'wrong_document', 'unexplained'];
 
 function bothFailed(errors: readonly DiscoveryError[]): DiscoveryError {
   const [error] = errors.toSorted((a, b) => FAULTS.indexOf(a.fault) - FAULTS.indexOf(b.fault));
@@ -140,8 +140,7 @@ function unanswered(address: string, cause: unknown): DiscoveryError {
 const SERVER_DOWN: readonly number[] = [408, 425, 429, 502, 503, 504];
 
 function faultOf(status: number): DiscoveryFault {
-  if (status >= 500 || SERVER_DOWN.includes(status)) return 'outage';
-  return status === 403 ? 'blocked' : 'wrong_document';
+  return status >= 500 || SERVER_DOWN.includes(status) ? 'outage' : 'unexplained';
 }
 
 /** By its text: the media type says how a server stores its documents, and nothing about what is in them. */

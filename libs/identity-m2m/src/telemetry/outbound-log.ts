@@ -69,6 +69,14 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         );
         return;
       case 'token.dormant':
+        logger.log(
+          `${client}: access token not used since its last two refreshes, not refreshed until the next call; keepWarm refreshes it all the same`,
+        );
+        return;
+      case 'client.retry_now':
+        logger.log(`${client}: retryNow() ended every wait for the next token request`);
+        return;
+      case 'token.second_attempt':
       case 'call.replayed':
         logger.debug(`${client}: ${event.type}`);
     }

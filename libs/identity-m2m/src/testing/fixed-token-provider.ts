@@ -52,8 +52,6 @@ export class FixedTokenProvider extends TokenProvider {
     return { freshness: 'fresh', fingerprint: this.#token.fingerprint, refreshing: false, dormant: false };
   }
 
-  resetQuarantine(): void {}
-
   async proof(): Promise<undefined> {}
 
   learnNonce(): boolean {

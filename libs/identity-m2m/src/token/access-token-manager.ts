@@ -15,17 +15,21 @@ import {
   tokenFreshness,
 } from './refresh-policy.js';
 import { RetryGate } from './retry-gate.js';
-import { SharedAttempt } from './shared-attempt.js';
-import type { AcquisitionOutcome } from './token-acquisition.js';
+import { isMendedByWaiting } from './retry-schedule.js';
+import type { SecondAttempts, SilenceWatch } from './second-attempts.js';
+import { SharedAttempt, type TryEnd } from './shared-attempt.js';
+import { type AcquisitionOutcome, attemptBegins, type AttemptProgress } from './token-acquisition.js';
 import { TokenUnavailableError } from './token-errors.js';
 import { type FailureContext, tokenFailureError, unexpectedFailure } from './token-failure-error.js';
 import type { TokenFailure } from './token-response.js';
 
 export interface AccessTokenManagerOptions {
-  /** Makes one attempt to get a token. */
-  readonly attempt: (signal: AbortSignal) => Promise<AcquisitionOutcome>;
+  /** Makes one attempt to get a token, and keeps its progress up to date. */
+  readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<AcquisitionOutcome>;
   readonly policy: RefreshPolicy;
-  /** How long a caller waits for a token, in milliseconds. */
+  /** Refreshes the token also while nobody uses it. */
+  readonly keepWarm: boolean;
+  /** How long a caller waits for a token, over as many attempts as fit in, in milliseconds. */
   readonly acquireTimeoutMs: number;
   /** How long one attempt may take, in milliseconds. */
   readonly requestTimeoutMs: number;
@@ -35,6 +39,8 @@ export interface AccessTokenManagerOptions {
   /** What the token is asked for, for events. */
   readonly askedFor: AskedFor;
   readonly events: EventStream<OutboundEvent>;
+  /** Of the client, for all its tokens. */
+  readonly secondAttempts: SecondAttempts;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -72,12 +78,16 @@ type AttemptResult = { readonly ok: true } | { readonly ok: false; readonly erro
  * Keeps one access token usable: gets it when it is first needed, refreshes it before its end, and shares every attempt
  * among all who wait.
  *
- * It carries out what `refresh-policy.ts` and `retry-schedule.ts` decide. Timers and callers obey the same schedule: at
- * most one attempt runs at a time, and after a failure none starts before it is due, however many callers come.
+ * It carries out what `refresh-policy.ts`, `retry-schedule.ts` and `second-attempts.ts` decide. Timers and callers obey
+ * the same schedule: one attempt runs at a time, of two tries at most, and after a failure none starts before it is due,
+ * however many callers come.
  */
 export class AccessTokenManager {
   #held: HeldToken | undefined;
-  readonly #attempt: SharedAttempt<AttemptResult>;
+  readonly #attempt: SharedAttempt<AcquisitionOutcome, AttemptResult>;
+  readonly #silence: SilenceWatch;
+  /** Of the first try of the attempt under way. */
+  #first: AttemptProgress | undefined;
   #cancelTimer: (() => void) | undefined;
   #lastUse: Instant | undefined;
   #isUsedSinceRefresh = false;
@@ -93,7 +103,14 @@ export class AccessTokenManager {
     private readonly options: AccessTokenManagerOptions,
     readonly gate = new RetryGate(options.random),
   ) {
-    this.#attempt = new SharedAttempt(options.clock);
+    this.#attempt = new SharedAttempt(options.clock, {
+      isDecisive: (end) => 'value' in end && isDecisive(end.value),
+      finish: (end) => this.#finishAttempt(end),
+    });
+    this.#silence = options.secondAttempts.watch({
+      isNeeded: () => this.#attempt.isAwaited && !this.#canServeLate(options.clock.now()),
+      start: (place) => this.#startSecondTry(place),
+    });
   }
 
   /**
@@ -115,7 +132,8 @@ export class AccessTokenManager {
   }
 
   /**
-   * The token, after waiting for it where it has to be fetched or renewed first.
+   * The token, after waiting for it where it has to be fetched or renewed first: over several attempts, while the next
+   * one is due within `acquireTimeoutMs` and can be of use.
    *
    * @param signal Ends this caller's wait, never the attempt that others may be waiting for.
    * @param minTtlMs How long it should live still: one that does not is renewed first, if that can be done.
@@ -123,19 +141,7 @@ export class AccessTokenManager {
    */
   async getToken(signal?: AbortSignal, minTtlMs = 0): Promise<AccessToken> {
     signal?.throwIfAborted();
-    const ready = this.peek(minTtlMs);
-    if (ready) return ready;
-    const now = this.options.clock.now();
-    this.#noteUse(now);
-    this.#attemptIfDue(now);
-    if (!this.#attempt.isRunning) {
-      const late = this.#serveLate(now);
-      if (late) return late;
-      if (this.#phase === 'disposed') throw this.#shutDownError();
-      const isWorthWaiting = !this.gate.isCredentialRefused && this.gate.dueInMs(now) <= this.options.acquireTimeoutMs;
-      if (!isWorthWaiting && this.gate.lastError) throw this.gate.lastError;
-    }
-    return this.#tokenAfter(await this.#waitForAttempt(signal));
+    return this.peek(minTtlMs) ?? this.#tokenByWaiting(signal);
   }
 
   /**
@@ -153,7 +159,7 @@ export class AccessTokenManager {
     this.#noteUse(now);
     this.#attemptIfDue(now);
     if (!this.#attempt.isRunning) return undefined;
-    const result = await this.#waitForAttempt(signal);
+    const result = await this.#waitForAttempt(this.options.acquireTimeoutMs, signal);
     const renewed = this.#held?.token;
     return result?.ok && renewed && !renewed.equals(rejected) ? renewed : undefined;
   }
@@ -170,9 +176,9 @@ export class AccessTokenManager {
     return this.#attempt.isRunning || this.#attempt.isAwaited;
   }
 
-  /** Lets the next attempt be made now, where it was the credential that was refused. */
-  credentialMended(): void {
-    this.gate.credentialMended();
+  /** Ends the wait for the next attempt, whatever it is for. */
+  retryNow(): void {
+    this.gate.retryNow();
     this.#armTimer(this.options.clock.now());
   }
 
@@ -205,6 +211,7 @@ export class AccessTokenManager {
   dispose(): void {
     this.#phase = 'disposed';
     this.#cancelTimer?.();
+    this.#silence.attemptEnds();
     this.#attempt.end({ ok: false, error: this.#shutDownError() });
   }
 
@@ -229,18 +236,39 @@ export class AccessTokenManager {
     const held = this.#held;
     const isBehindCallers = held !== undefined && elapsedMs(held.since, now) < held.schedule.waitAtMs;
     const timeoutMs = isBehindCallers ? backgroundAttemptTimeoutMs(held.schedule, requestTimeoutMs) : requestTimeoutMs;
-    this.#attempt.start(this.options.attempt, timeoutMs, (outcome) => {
-      const now = this.options.clock.now();
-      const result =
-        'error' in outcome ? this.#fail(unexpectedFailure(outcome.error), now) : this.#take(outcome.value, now);
-      this.#armTimer(now);
-      return result;
-    });
+    const first = attemptBegins(now);
+    this.#first = first;
+    this.#silence.attemptBegins(first);
+    this.#attempt.start(this.#try(first), timeoutMs);
+  }
+
+  /** One hung connection does not hold up callers who have no token. */
+  #startSecondTry(place: 'beside' | 'instead'): void {
+    const { clock, events, requestTimeoutMs } = this.options;
+    const work = this.#try(attemptBegins(clock.now(), true));
+    const isFirstAborted = place === 'instead';
+    if (isFirstAborted) {
+      this.#first!.isSuperseded = true;
+      this.#attempt.replace(work, requestTimeoutMs);
+    } else this.#attempt.start(work, requestTimeoutMs);
+    events.emit({ type: 'token.second_attempt', ...this.#requestFacts(), isFirstAborted });
+  }
+
+  #try(progress: AttemptProgress) {
+    return (signal: AbortSignal) => this.options.attempt(signal, progress);
+  }
+
+  #finishAttempt(end: TryEnd<AcquisitionOutcome>): AttemptResult {
+    const now = this.options.clock.now();
+    this.#silence.attemptEnds();
+    const result = 'error' in end ? this.#fail(unexpectedFailure(end.error), now) : this.#take(end.value, now);
+    this.#armTimer(now);
+    return result;
   }
 
   #take(outcome: AcquisitionOutcome, now: Instant): AttemptResult {
     if (outcome.ok) return this.#accept(outcome, now);
-    return outcome.refusal ? this.#refuseCredential(outcome, now) : this.#fail(outcome.failure, now);
+    return outcome.refusal ? this.#refuseClient(outcome, now) : this.#fail(outcome.failure, now);
   }
 
   #accept(outcome: Extract<AcquisitionOutcome, { ok: true }>, now: Instant): AttemptResult {
@@ -254,6 +282,7 @@ export class AccessTokenManager {
       return this.#fail({ kind: 'transient', detail, advice }, now);
     }
     this.gate.open();
+    this.options.secondAttempts.granted(arrivalAgeMs);
     this.#isUsedSinceRefresh = false;
     const previous = this.#held;
     const previousAgeMs = previous ? elapsedMs(previous.since, receivedAt) : Infinity;
@@ -302,37 +331,33 @@ export class AccessTokenManager {
   }
 
   #fail(failure: TokenFailure, now: Instant): AttemptResult {
-    const { kind } = failure;
     const room = this.#held ? retryRoomMs(this.#held.schedule) : this.options.policy.outageBudgetMs;
-    // A refused credential has a schedule of its own; without its refusal it is an outage like another.
-    const counted = { ...failure, kind: kind === 'credential' ? ('transient' as const) : kind };
-    const delayMs = this.gate.nextDelayMs(counted, room);
-    const error = tokenFailureError(failure, this.options.context, new Date(now.wallMs + delayMs));
-    this.gate.close(error, now, delayMs);
+    const decision = this.gate.decide(failure, now, room);
+    const { kind, delayMs } = decision;
+    const error = tokenFailureError({ ...failure, kind }, this.options.context, new Date(now.wallMs + delayMs));
+    this.gate.close(error, now, decision);
     this.#emitFailure(error, now, delayMs);
     return { ok: false, error };
   }
 
-  #refuseCredential(
-    { failure, refusal }: Extract<AcquisitionOutcome, { refusal: object }>,
-    now: Instant,
-  ): AttemptResult {
+  #refuseClient({ failure, refusal }: Extract<AcquisitionOutcome, { refusal: object }>, now: Instant): AttemptResult {
+    const { kind } = failure;
+    const { delayMs, halted, isWithheld, clockSkewMs } = refusal;
     const known = this.gate.lastError;
-    if (refusal.isWithheld && known && this.gate.isCredentialRefused) {
+    if (isWithheld && known && kind === 'credential' && this.gate.isCredentialRefused) {
       // Nothing is new: the credential was looked at, and is the one that was refused.
-      this.gate.closeForCredential(known, now, refusal.delayMs);
+      this.gate.closeForRefusal(known, now, { kind, delayMs });
       return { ok: false, error: known };
     }
-    const retryAt = dateAfter(now, refusal.delayMs);
-    const error = tokenFailureError(failure, this.options.context, retryAt, refusal.halted);
-    this.gate.closeForCredential(error, now, refusal.delayMs);
-    this.#emitFailure(error, now, refusal.delayMs);
-    if (!refusal.isWithheld) {
-      const { client } = this.options.context;
-      const { halted, clockSkewMs } = refusal;
+    const retryAt = dateAfter(now, delayMs);
+    const error = tokenFailureError(failure, this.options.context, retryAt, halted);
+    this.gate.closeForRefusal(error, now, { kind, delayMs });
+    this.#emitFailure(error, now, delayMs);
+    const { client } = this.options.context;
+    if (kind === 'credential' && !isWithheld) {
       this.options.events.emit({ type: 'credential.quarantined', client, retryAt, halted });
-      if (clockSkewMs !== undefined) this.options.events.emit({ type: 'client.clock_skew', client, clockSkewMs });
     }
+    if (clockSkewMs !== undefined) this.options.events.emit({ type: 'client.clock_skew', client, clockSkewMs });
     return { ok: false, error };
   }
 
@@ -347,22 +372,46 @@ export class AccessTokenManager {
     });
   }
 
-  /** The end of the attempt under way, or of the next one; undefined when this caller has waited long enough. */
-  #waitForAttempt(signal: AbortSignal | undefined): Promise<AttemptResult | undefined> {
-    const end = this.#attempt.wait(this.options.acquireTimeoutMs, signal);
-    if (!this.#attempt.isRunning) this.#armTimer(this.options.clock.now());
-    return end;
+  async #tokenByWaiting(signal: AbortSignal | undefined): Promise<AccessToken> {
+    const { clock, acquireTimeoutMs } = this.options;
+    const begin = clock.now();
+    for (;;) {
+      const now = clock.now();
+      this.#noteUse(now);
+      this.#attemptIfDue(now);
+      const patienceMs = Math.max(acquireTimeoutMs - elapsedMs(begin, now), 0);
+      if (!this.#attempt.isRunning) {
+        const late = this.#serveLate(now);
+        if (late) return late;
+        if (this.#phase === 'disposed') throw this.#shutDownError();
+        if (this.gate.lastError && !this.gate.isWorthWaiting(now, patienceMs)) throw this.gate.lastError;
+      }
+      const result = await this.#waitForAttempt(patienceMs, signal);
+      const after = clock.now();
+      this.#noteUse(after);
+      // The new token, else the old one while it lives.
+      const token = this.#serveLate(after, result?.ok);
+      if (token) return token;
+      if (!result || result.ok) throw this.#waitTimeoutError();
+    }
   }
 
-  /** What a caller gets who has waited: the new token, else the old one while it lives, else the reason why not. */
-  #tokenAfter(result: AttemptResult | undefined): AccessToken {
-    const now = this.options.clock.now();
-    this.#noteUse(now);
-    const token = this.#serveLate(now, result?.ok);
-    if (token) return token;
-    if (result && !result.ok) throw result.error;
+  /** The end of the attempt under way, or of the next one; undefined when this caller has waited long enough. */
+  async #waitForAttempt(patienceMs: number, signal: AbortSignal | undefined): Promise<AttemptResult | undefined> {
+    const end = this.#attempt.wait(patienceMs, signal);
+    if (this.#attempt.isRunning) this.#silence.begin();
+    else this.#armTimer(this.options.clock.now());
+    try {
+      return await end;
+    } finally {
+      // The next attempt may have been for this caller alone, who has gone.
+      if (this.#phase === 'draining' && !this.isBusy) this.#armTimer(this.options.clock.now());
+    }
+  }
+
+  #waitTimeoutError(): TokenUnavailableError {
     const { client, server } = this.options.context;
-    throw new TokenUnavailableError(
+    return new TokenUnavailableError(
       'wait_timeout',
       `No access token for client "${client}" from ${server} within ${this.options.acquireTimeoutMs} ms. The token request goes on; try again.`,
       { client, cause: this.gate.lastError },
@@ -372,13 +421,18 @@ export class AccessTokenManager {
   /** The token that is held, however near its end, as long as it lives. */
   #serveLate(now: Instant, isNew = false): AccessToken | undefined {
     const held = this.#held;
-    const graceMs = this.options.unsafeExpiredTokenGraceMs;
-    if (!held || elapsedMs(held.since, now) >= held.schedule.expiresAtMs + graceMs) return undefined;
+    if (!held || !this.#canServeLate(now)) return undefined;
     if (!isNew && !held.isServedStale) {
       this.#held = { ...held, isServedStale: true };
       this.options.events.emit({ type: 'token.served_stale', ...this.#tokenFacts(held) });
     }
     return held.token;
+  }
+
+  #canServeLate(now: Instant): boolean {
+    const held = this.#held;
+    const graceMs = this.options.unsafeExpiredTokenGraceMs;
+    return held !== undefined && elapsedMs(held.since, now) < held.schedule.expiresAtMs + graceMs;
   }
 
   #armTimer(now: Instant): void {
@@ -403,7 +457,8 @@ export class AccessTokenManager {
     const ageMs = held ? elapsedMs(held.since, now) : 0;
     if (this.gate.lastError) {
       const isAlive = held !== undefined && held.schedule.timed && ageMs < held.schedule.expiresAtMs;
-      return isAlive || this.#hasCallers(now) ? dueInMs : undefined;
+      const isKeptWarm = this.options.keepWarm && held?.schedule.timed !== false;
+      return isAlive || isKeptWarm || this.#hasCallers(now) ? dueInMs : undefined;
     }
     if (!held?.schedule.timed) return undefined;
     return Math.max(held.schedule.refreshAtMs - ageMs, 0);
@@ -420,7 +475,7 @@ export class AccessTokenManager {
   /** A token that nobody has used since its last two refreshes is left to expire. */
   #isWorthRefreshing(): boolean {
     this.#unusedRefreshes = this.#isUsedSinceRefresh ? 0 : this.#unusedRefreshes + 1;
-    if (this.#unusedRefreshes < 2) return true;
+    if (this.options.keepWarm || this.#unusedRefreshes < 2) return true;
     this.#isDormant = true;
     this.options.events.emit({ type: 'token.dormant', ...this.#requestFacts() });
     return false;
@@ -451,6 +506,11 @@ export class AccessTokenManager {
       client,
     });
   }
+}
+
+/** Whether an attempt is over with this, although another try of it is under way: it succeeded, or no try can. */
+function isDecisive(outcome: AcquisitionOutcome): boolean {
+  return outcome.ok || !isMendedByWaiting(outcome.failure.kind);
 }
 
 /** undefined for never. */

@@ -49,10 +49,10 @@ export class AccessTokenManagers {
     return this.#managers.values();
   }
 
-  /** Lets the next attempts be made now, where it was the credential that was refused. */
-  credentialMended(): void {
-    for (const manager of this.#managers.values()) manager.credentialMended();
-    for (const gate of this.#closedGates.values()) gate.credentialMended();
+  /** Ends the waits for the next attempts. */
+  retryNow(): void {
+    for (const manager of this.#managers.values()) manager.retryNow();
+    for (const gate of this.#closedGates.values()) gate.retryNow();
   }
 
   #giveUpOne(overload: () => Error): void {

@@ -7,6 +7,7 @@ import { AccessTokenManagers } from './access-token-managers.js';
 import { type BindingDecision, OriginBinding } from './origin-binding.js';
 import type { OutboundEvent } from './outbound-events.js';
 import type { RetryGate } from './retry-gate.js';
+import { SecondAttempts } from './second-attempts.js';
 import type { TokenAcquisition } from './token-acquisition.js';
 import {
   ClientRejectedError,
@@ -27,7 +28,10 @@ export type StartMode =
   /** The boot waits for it, and fails without it. */
   | 'require';
 
-export interface ManagedTokenProviderOptions extends Omit<AccessTokenManagerOptions, 'attempt' | 'askedFor'> {
+export interface ManagedTokenProviderOptions extends Omit<
+  AccessTokenManagerOptions,
+  'attempt' | 'askedFor' | 'secondAttempts'
+> {
   readonly acquisition: TokenAcquisition;
   /** What tokens are asked for where a caller does not say otherwise. */
   readonly parameters: TokenParameters;
@@ -53,12 +57,14 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #usualKey: string;
   readonly #others: AccessTokenManagers;
   readonly #start = new AbortController();
+  readonly #secondAttempts: SecondAttempts;
 
   constructor(private readonly options: ManagedTokenProviderOptions) {
     super();
     this.client = options.context.client;
     this.events = options.events;
     this.#binding = new OriginBinding(options.binding);
+    this.#secondAttempts = new SecondAttempts(options.clock, options.acquireTimeoutMs / 3);
     this.#usual = this.#managerFor(options.parameters);
     this.#usualKey = tokenKey(options.parameters);
     this.#others = new AccessTokenManagers(options.maxTokens - 1, this.#managerFor);
@@ -87,10 +93,11 @@ export class ManagedTokenProvider extends TokenProvider {
     return this.#find(options)?.status() ?? unknown;
   }
 
-  resetQuarantine(): void {
+  override retryNow(): void {
     this.options.acquisition.resetQuarantine();
-    this.#usual.credentialMended();
-    this.#others.credentialMended();
+    this.#usual.retryNow();
+    this.#others.retryNow();
+    this.events.emit({ type: 'client.retry_now', client: this.client });
   }
 
   async proof(token: AccessToken, method: string, url: string): Promise<string | undefined> {
@@ -139,8 +146,9 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #managerFor = (parameters: TokenParameters, gate?: RetryGate): AccessTokenManager => {
     const body = bodyParameters(parameters);
     const { acquisition, ...options } = this.options;
-    const attempt = (signal: AbortSignal) => acquisition.attempt(body, signal);
-    return new AccessTokenManager({ ...options, attempt, askedFor: askedFor(parameters) }, gate);
+    const attempt: AccessTokenManagerOptions['attempt'] = (...args) => acquisition.attempt(body, ...args);
+    const own = { attempt, askedFor: askedFor(parameters), secondAttempts: this.#secondAttempts };
+    return new AccessTokenManager({ ...options, ...own }, gate);
   };
 
   /** The manager for what a caller wants, if there is one. */

@@ -63,15 +63,22 @@ export type OutboundEvent =
     })
   /** A token close to its end was used, because no better one could be had. Once per token. */
   | (OfToken & { readonly type: 'token.served_stale' })
-  /** Nobody uses the token, so it is not refreshed any more until somebody does. */
+  /**
+   * A token request was silent for a third of `acquireTimeoutMs` while callers waited without a token: a second one was
+   * sent on a connection of its own. Where the credential was never accepted, the first was aborted before.
+   */
+  | (OfRequest & { readonly type: 'token.second_attempt'; readonly isFirstAborted: boolean })
+  /** The token was not used since its last two refreshes, so it is not refreshed until the next call (`keepWarm`). */
   | (OfRequest & { readonly type: 'token.dormant' })
   /** The identity provider refused the credential; it is not shown again before `retryAt`. */
   | (OfClient & {
       readonly type: 'credential.quarantined';
-      /** undefined: not before it is another one, or `resetQuarantine()` is called. */
+      /** undefined: not before it is another one, or `retryNow()` is called. */
       readonly retryAt: Date | undefined;
       readonly halted: boolean;
     })
+  /** `retryNow()` was called: every wait of the client is over. */
+  | (OfClient & { readonly type: 'client.retry_now' })
   /** Another credential was accepted than the last time: it was rotated. */
   | (OfClient & {
       readonly type: 'credential.rotated';

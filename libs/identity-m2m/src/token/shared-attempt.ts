@@ -2,60 +2,67 @@ import { HttpExchangeError } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { waitAtMost } from '../foundation/wait-at-most.js';
 
+/** How one try of an attempt ended. */
+export type TryEnd<Outcome> = { readonly value: Outcome } | { readonly error: unknown };
+
+export interface AttemptJudge<Outcome, Result> {
+  /** Whether the attempt is over with this, although another try of it is under way. */
+  isDecisive(end: TryEnd<Outcome>): boolean;
+  /** Turns what came of the attempt into the result. Not called after {@link SharedAttempt.end}. */
+  finish(end: TryEnd<Outcome>): Result;
+}
+
+interface Try {
+  readonly controller: AbortController;
+  readonly cancelTimeout: () => void;
+}
+
 /**
  * Runs one attempt at a time and lets any number of callers wait for its end, or for the end of the next one.
  *
- * The attempt has a timeout of its own and is not ended by callers who go away; callers have patience of their own and
- * are not held up by an attempt that does not heed its signal.
+ * An attempt is one try, or two side by side of which the first success counts. It has a timeout of its own and is not
+ * ended by callers who go away; callers have patience of their own and are not held up by an attempt that does not heed
+ * its signal.
  */
-export class SharedAttempt<Result> {
-  #running: { readonly controller: AbortController; readonly cancelTimeout: () => void } | undefined;
+export class SharedAttempt<Outcome, Result> {
+  readonly #tries = new Set<Try>();
   /** There once somebody has begun to wait, until the next attempt ends. */
   #end: { readonly promise: Promise<Result>; readonly resolve: (result: Result) => void } | undefined;
-
   #waiting = 0;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    private readonly clock: Clock,
+    private readonly judge: AttemptJudge<Outcome, Result>,
+  ) {}
 
   get isRunning(): boolean {
-    return this.#running !== undefined;
+    return this.#tries.size > 0;
   }
 
   get isAwaited(): boolean {
     return this.#end !== undefined && this.#waiting > 0;
   }
 
-  /**
-   * Starts an attempt. None may be running.
-   *
-   * @param finish Turns what came of the attempt into the result. Not called after {@link end}.
-   */
-  start<Outcome>(
-    attempt: (signal: AbortSignal) => Promise<Outcome>,
-    timeoutMs: number,
-    finish: (outcome: { readonly value: Outcome } | { readonly error: unknown }) => Result,
-  ): void {
+  /** Starts an attempt, or a second try of the one under way. */
+  start(work: (signal: AbortSignal) => Promise<Outcome>, timeoutMs: number): void {
     const controller = new AbortController();
     const cancelTimeout = this.clock.setTimer(timeoutMs, () =>
       controller.abort(new HttpExchangeError('timeout', `no token within ${timeoutMs} ms`)),
     );
-    const running = { controller, cancelTimeout };
-    this.#running = running;
-    const settle = (outcome: { readonly value: Outcome } | { readonly error: unknown }) => {
-      if (this.#running !== running) return;
-      cancelTimeout();
-      this.#running = undefined;
-      // Taken off first: whoever begins to wait from here on waits for the next attempt.
-      const end = this.#end;
-      this.#end = undefined;
-      const result = finish(outcome);
-      end?.resolve(result);
-    };
-    controller.signal.addEventListener('abort', () => settle({ error: controller.signal.reason }), { once: true });
-    attempt(controller.signal).then(
-      (value) => settle({ value }),
-      (error: unknown) => settle({ error }),
+    const one = { controller, cancelTimeout };
+    this.#tries.add(one);
+    const { signal } = controller;
+    signal.addEventListener('abort', () => this.#settle(one, { error: signal.reason }), { once: true });
+    work(signal).then(
+      (value) => this.#settle(one, { value }),
+      (error: unknown) => this.#settle(one, { error }),
     );
+  }
+
+  /** Starts a second try in the place of the first, which is aborted before. */
+  replace(work: (signal: AbortSignal) => Promise<Outcome>, timeoutMs: number): void {
+    this.#abortTries();
+    this.start(work, timeoutMs);
   }
 
   /** The result of the attempt under way, or of the next one; undefined once this caller has waited long enough. */
@@ -75,12 +82,34 @@ export class SharedAttempt<Result> {
 
   /** Ends the attempt under way, if any, and gives this result to all who wait. */
   end(result: Result): void {
-    const running = this.#running;
-    this.#running = undefined;
-    running?.cancelTimeout();
-    running?.controller.abort(new HttpExchangeError('timeout', 'the attempt was ended'));
+    this.#abortTries();
+    this.#takeEnd()?.resolve(result);
+  }
+
+  #settle(one: Try, end: TryEnd<Outcome>): void {
+    if (!this.#tries.delete(one)) return;
+    one.cancelTimeout();
+    if (this.isRunning && !this.judge.isDecisive(end)) return;
+    this.#abortTries();
+    // Taken off first: whoever begins to wait from here on waits for the next attempt.
+    const waiting = this.#takeEnd();
+    const result = this.judge.finish(end);
+    waiting?.resolve(result);
+  }
+
+  #abortTries(): void {
+    const tries = [...this.#tries];
+    // What comes of them does not count any more.
+    this.#tries.clear();
+    for (const { controller, cancelTimeout } of tries) {
+      cancelTimeout();
+      controller.abort(new HttpExchangeError('timeout', 'the attempt was ended'));
+    }
+  }
+
+  #takeEnd() {
     const end = this.#end;
     this.#end = undefined;
-    end?.resolve(result);
+    return end;
   }
 }

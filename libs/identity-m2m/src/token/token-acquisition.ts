@@ -4,6 +4,7 @@ import type { SignedAssertion } from '../credentials/signed-assertion.js';
 import type { TokenGrant } from '../credentials/token-grant.js';
 import type { Clock, Instant } from '../foundation/clock.js';
 import type { TokenEndpoint } from './token-endpoint.js';
+import { obeyedRetryAfterMs } from './retry-schedule.js';
 import type { BodyParameters } from './token-parameters.js';
 import type { GrantedToken, TokenFailure } from './token-response.js';
 import type { TokenServer } from './token-server.js';
@@ -21,10 +22,27 @@ export type AcquisitionOutcome =
   | { readonly ok: false; readonly failure: TokenFailure; readonly refusal?: undefined }
   | {
       readonly ok: false;
-      readonly failure: TokenFailure & { readonly kind: 'credential' };
-      /** Set where the credential is what was refused, now or before. */
+      readonly failure: TokenFailure & { readonly kind: 'credential' | 'blocked' };
+      /** Set where the client was refused, now or before. */
       readonly refusal: CredentialRefusal;
     };
+
+/** Where an attempt stands, for whoever decides about a second one. */
+export interface AttemptProgress {
+  /** Whether the same token request is under way already, and silent. */
+  readonly isSecond: boolean;
+  /** Since when an answer is due: of the source of the credential, then of the server. undefined in a queue. */
+  silentSince: Instant | undefined;
+  /** How a second attempt may join this one: beside it, or in its place. */
+  second: 'beside' | 'instead' | undefined;
+  /** Set before the attempt is aborted in favour of a second one. */
+  isSuperseded: boolean;
+}
+
+/** The progress of an attempt that begins now. */
+export function attemptBegins(now: Instant, isSecond = false): AttemptProgress {
+  return { isSecond, silentSince: now, second: 'beside', isSuperseded: false };
+}
 
 export interface CredentialRefusal extends Quarantine {
   /** Whether the credential was kept back this time, because of an earlier refusal. */
@@ -49,6 +67,8 @@ export interface TokenAcquisitionOptions {
   readonly quarantine: CredentialQuarantine;
   readonly quarantinePolicy: QuarantinePolicy;
   readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
 }
 
 /** Difference between clocks from which on it may be why an assertion was refused, in milliseconds. */
@@ -67,14 +87,19 @@ export class TokenAcquisition {
 
   constructor(private readonly options: TokenAcquisitionOptions) {}
 
-  async attempt(parameters: BodyParameters, signal: AbortSignal): Promise<AcquisitionOutcome> {
-    const tried = new Set<string>();
-    const outcome = await this.#presentEach(parameters, signal, tried);
+  /** @param progress Is kept up to date while the attempt is under way. */
+  async attempt(
+    parameters: BodyParameters,
+    signal: AbortSignal,
+    progress: AttemptProgress,
+  ): Promise<AcquisitionOutcome> {
+    const attempt = { parameters, signal, progress, tried: new Set<string>() };
+    const outcome = await this.#presentEach(attempt);
     if (outcome.ok || !outcome.refusal || outcome.refusal.isWithheld) return outcome;
     // The credential may have been rotated just now: one more look, and one more attempt only with another one.
-    const before = tried.size;
-    const later = await this.#presentEach(parameters, signal, tried);
-    return tried.size === before ? outcome : later;
+    const before = attempt.tried.size;
+    const later = await this.#presentEach(attempt);
+    return attempt.tried.size === before ? outcome : later;
   }
 
   /**
@@ -98,15 +123,14 @@ export class TokenAcquisition {
     this.options.quarantine.releaseAll(this.#quarantineKey(''));
   }
 
-  /**
-   * Shows one credential after the other, until one is not refused.
-   *
-   * @param tried Fingerprints of those that were shown already, and are not again.
-   */
-  async #presentEach(parameters: BodyParameters, signal: AbortSignal, tried: Set<string>): Promise<AcquisitionOutcome> {
+  /** Shows one credential after the other, until one is not refused. */
+  async #presentEach(attempt: Attempt): Promise<AcquisitionOutcome> {
+    const { progress, tried } = attempt;
     let refused: AcquisitionOutcome | undefined;
     let unreadable: TokenFailure | undefined;
     for (const [index, read] of this.#inOrder()) {
+      progress.silentSince = this.options.clock.now();
+      progress.second = 'beside';
       const material = await this.#readMaterial(read);
       if ('failure' in material) {
         unreadable ??= material.failure;
@@ -115,7 +139,7 @@ export class TokenAcquisition {
       const { fingerprint } = material.credential;
       if (tried.has(fingerprint)) continue;
       tried.add(fingerprint);
-      const outcome = await this.#present(material.credential, material.assertion, parameters, signal);
+      const outcome = await this.#present(material, attempt);
       if (outcome.ok) this.#preferred = index;
       if (outcome.ok || !outcome.refusal) return outcome;
       // A refusal just now says more than an earlier one.
@@ -130,27 +154,28 @@ export class TokenAcquisition {
     return readers.toSorted(([a], [b]) => Number(b === this.#preferred) - Number(a === this.#preferred));
   }
 
-  async #present(
-    credential: ClientCredential,
-    assertion: SignedAssertion | undefined,
-    parameters: BodyParameters,
-    signal: AbortSignal,
-  ): Promise<AcquisitionOutcome> {
-    const key = this.#quarantineKey(credential.fingerprint);
-    const endTurn = await this.options.quarantine.turn(key, signal);
+  async #present(material: AttemptMaterial, attempt: Attempt): Promise<AcquisitionOutcome> {
+    const { progress, signal } = attempt;
+    const key = this.#quarantineKey(material.credential.fingerprint);
+    // Whoever is ahead has to be answered first.
+    progress.silentSince = undefined;
+    const endTurn = await this.options.quarantine.turn(key, signal, progress.isSecond);
+    const countUnanswered = () => {
+      if (progress.isSuperseded) this.options.quarantine.unanswered(key);
+    };
+    signal.addEventListener('abort', countUnanswered, { once: true });
     try {
-      return await this.#presentInTurn(key, credential, assertion, parameters, signal);
+      return await this.#presentInTurn(key, material, attempt);
     } finally {
+      signal.removeEventListener('abort', countUnanswered);
       endTurn();
     }
   }
 
   async #presentInTurn(
     key: string,
-    credential: ClientCredential,
-    assertion: SignedAssertion | undefined,
-    parameters: BodyParameters,
-    signal: AbortSignal,
+    { credential, assertion }: AttemptMaterial,
+    { parameters, signal, progress }: Attempt,
   ): Promise<AcquisitionOutcome> {
     const { endpoint, quarantine, quarantinePolicy, grant } = this.options;
     const ended = [credential, assertion].find((one) => one?.expiresAt && one.expiresAt <= this.#serverNow());
@@ -159,10 +184,9 @@ export class TokenAcquisition {
       return { ok: false, failure: { kind: 'transient', detail } };
     }
     const remaining = quarantine.remaining(key);
-    if (remaining) {
-      const detail = 'the identity provider refused this credential before';
-      return { ok: false, failure: { kind: 'credential', detail }, refusal: { ...remaining, isWithheld: true } };
-    }
+    if (remaining) return withheld(remaining);
+    progress.silentSince = this.options.clock.now();
+    progress.second = quarantine.secondRequest(key, quarantinePolicy);
     const body: BodyParameters = assertion ? [...parameters, ['assertion', assertion.reveal()]] : parameters;
     const request = { grantType: grant.grantType, credential, parameters: body, serverAheadMs: this.#serverAheadMs };
     const outcome = await endpoint.request(request, signal);
@@ -171,14 +195,22 @@ export class TokenAcquisition {
       return { ...outcome, rotation: this.#noteAccepted(credential) };
     }
     const { failure } = outcome;
-    if (failure.kind !== 'credential') return { ok: false, failure };
+    if (failure.kind !== 'credential' && failure.kind !== 'blocked') {
+      // The second of two requests with a credential that was never accepted counts, whatever became of it.
+      if (progress.isSecond && progress.second !== 'beside') quarantine.unanswered(key);
+      return { ok: false, failure };
+    }
     const clockSkewMs = credential.isTimed ? this.#noteClockSkew(failure, outcome.receivedAt) : undefined;
-    const refusal = {
-      ...quarantine.refused(key, quarantinePolicy, outcome.requestedAt),
-      isWithheld: false,
-      clockSkewMs,
+    const refused = quarantine.refused(key, quarantinePolicy, {
+      shownAt: outcome.requestedAt,
+      isConfirmed: failure.kind === 'credential',
+      minDelayMs: obeyedRetryAfterMs(failure.retryAfterMs, this.options.random),
+    });
+    return {
+      ok: false,
+      failure: { ...failure, kind: refused.isConfirmed ? 'credential' : 'blocked' },
+      refusal: { ...refused, isWithheld: false, clockSkewMs },
     };
-    return { ok: false, failure: { ...failure, kind: 'credential' }, refusal };
   }
 
   #noteAccepted({ fingerprint }: ClientCredential) {
@@ -222,6 +254,28 @@ export class TokenAcquisition {
     const parts = [this.options.server.name, this.options.clientId, fingerprint];
     return parts.map((part) => (part === '' ? '' : `${part.length}:${part}`)).join('');
   }
+}
+
+/** What stands against a credential that was not shown for it. */
+function withheld(quarantine: Quarantine): AcquisitionOutcome {
+  const { isConfirmed } = quarantine;
+  const detail = isConfirmed
+    ? 'the identity provider refused this credential before'
+    : 'a moment ago the answer to this credential was HTTP 401 or 403 without an OAuth error';
+  return {
+    ok: false,
+    failure: { kind: isConfirmed ? 'credential' : 'blocked', detail },
+    refusal: { ...quarantine, isWithheld: true },
+  };
+}
+
+/** One attempt, from its beginning to its end. */
+interface Attempt {
+  readonly parameters: BodyParameters;
+  readonly signal: AbortSignal;
+  readonly progress: AttemptProgress;
+  /** Fingerprints of the credentials that were shown already, and are not again. */
+  readonly tried: Set<string>;
 }
 
 interface AttemptMaterial {

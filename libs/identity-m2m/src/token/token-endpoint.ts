@@ -94,7 +94,7 @@ export class TokenEndpoint {
       this.#learnNonce(metadata, answer);
       const outcome = this.#judge(answer);
       if (outcome.ok) return timed(outcome);
-      if (outcome.failure.kind === 'configuration') server.doubt();
+      if (outcome.failure.kind === 'configuration' || outcome.failure.kind === 'unexplained') server.doubt();
       const credentials = [...exchange.sent, ...issuedTokens(answer.body)];
       const failure = withoutCredentials(outcome.failure, credentials);
       const isRefused = failure.kind === 'credential' || failure.kind === 'blocked';
@@ -229,14 +229,14 @@ function withoutCredentials(failure: TokenFailure, credentials: readonly string[
 const DISCOVERY_FAILURES = {
   outage: 'transient',
   certificate: 'certificate',
-  blocked: 'blocked',
+  unexplained: 'unexplained',
   wrong_document: 'configuration',
 } as const;
 
 const EXCHANGE_FAILURES = {
   network: 'transient',
   stale_connection: 'transient',
-  proxy_authentication: 'blocked',
+  proxy_authentication: 'proxy',
   timeout: 'transient',
   certificate: 'certificate',
   too_large: 'malformed',

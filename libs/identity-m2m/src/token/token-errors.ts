@@ -6,7 +6,10 @@ export type TokenUnavailableReason =
   | 'outage'
   /** The answer claimed success and was not a token: wrong form, wrong content, too long. */
   | 'malformed_answer'
-  /** Something in front of the identity provider refused (403 without an OAuth error). */
+  /**
+   * HTTP 401 or 403 without an OAuth error: the client was refused, or something in front of the identity provider
+   * refuses this machine. Retried within seconds, then `client_rejected`. Or a proxy on the way wants credentials (407).
+   */
   | 'blocked'
   /** A TLS certificate was rejected: the server's by this client, or the client's by the server. Waiting does not help. */
   | 'certificate_rejected'

@@ -40,12 +40,14 @@ export function tokenFailureError(
     case 'configuration':
       return new TokenRequestRejectedError(message, details);
     case 'blocked':
+    case 'proxy':
       return new TokenUnavailableError('blocked', message, details);
     case 'malformed':
       return new TokenUnavailableError('malformed_answer', message, details);
     case 'certificate':
       return new TokenUnavailableError('certificate_rejected', message, details);
     case 'transient':
+    case 'unexplained':
       return new TokenUnavailableError('outage', message, details);
   }
 }
@@ -74,17 +76,21 @@ function defaultAdvice({ kind }: TokenFailure, halted: boolean): string {
   switch (kind) {
     case 'credential':
       return halted
-        ? 'Attempts are halted, so that the client does not get locked out: correct the client id or the credential. Where it was mended at the identity provider, call resetQuarantine() or restart.'
+        ? 'Attempts are halted, so that the client does not get locked out: correct the client id or the credential. Where it was mended at the identity provider, call retryNow() or restart.'
         : 'Check the client id, the client secret, and that the client may use this grant.';
     case 'configuration':
       return 'Check the address, the scope and the other parameters of the token request.';
     case 'blocked':
       return 'Check the client secret first: some servers answer a wrong one so. Otherwise something in front of the server refuses this machine: check network rules and allow-lists.';
+    case 'proxy':
+      return 'Check the user name and password that the agent gives to the proxy.';
     case 'malformed':
       return 'Check that the address is that of a token endpoint. If it answers in a form of its own, read that by the option readTokenResponse.';
     case 'certificate':
       return 'Check which certificate authorities this machine and the server trust.';
     case 'transient':
       return 'It is tried again by itself.';
+    case 'unexplained':
+      return 'The client retries by itself. If this lasts, check the address: most often it is the answer of a gateway, or of another path.';
   }
 }

@@ -53,10 +53,14 @@ export abstract class TokenProvider {
   abstract status(options?: TokenParameters): AccessTokenStatus;
 
   /**
-   * Lets a refused credential be shown again at once: what was wrong has been mended at the identity provider. A new
-   * credential needs no such call.
+   * Ends every wait of this client, for all its tokens: the quarantine of refused credentials, the back-off after
+   * failures, a `Retry-After`. Counts begin anew. The next attempt is made at once where a caller waits or a token is
+   * kept fresh, otherwise by the next call.
+   *
+   * For whoever has corrected something: a setting at the identity provider, a firewall. A credential that changed at its
+   * source needs no such call. Each call may cost a failed login, so do not make it from a timer or for each request.
    */
-  abstract resetQuarantine(): void;
+  retryNow(): void {}
 
   /**
    * The `DPoP` header for a call that carries this token (RFC 9449 §7.1); undefined for a token that is not bound to a

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { UnsecuredJWT } from 'jose';
 import { retryAfterMs } from '../foundation/answer-times.js';
 import { MAX_ACCESS_TOKEN_LENGTH } from './access-token.js';
+import { TOKEN_FAILURE_KINDS } from './retry-schedule.js';
 import { readTokenResponse, type TokenOutcome } from './token-response.js';
 
 const DATE = 'Tue, 01 Jan 2030 00:00:00 GMT';
@@ -158,9 +159,7 @@ describe('an answer that is no token', () => {
         ),
         fc.integer({ min: 200, max: 599 }),
         (body, status) => {
-          expect(['token', 'transient', 'malformed', 'blocked', 'configuration', 'credential']).toContain(
-            kindOf(read(body, { status })),
-          );
+          expect(['token', ...TOKEN_FAILURE_KINDS]).toContain(kindOf(read(body, { status })));
         },
       ),
     );
@@ -189,18 +188,18 @@ describe('a refusal', () => {
     [400, 'error=invalid_client&error_description=no+such+client', 'credential'],
     [400, ' error=temporarily_unavailable\r\n', 'transient'],
     [503, { timestamp: 1, status: 503, error: 'Service Unavailable' }, 'transient'],
-    [401, '<html>', 'credential'],
+    [401, '<html>', 'blocked'],
     [400, { error: 'invalid_scope' }, 'configuration'],
     [400, { error: 'invalid_target' }, 'configuration'],
     [400, { error: 'invalid_request', error_description: 'unknown app x' }, 'configuration'],
     [400, { error: 'unsupported_grant_type' }, 'configuration'],
     [400, { error: '500' }, 'configuration'],
     [200, { error: 'invalid_scope' }, 'configuration'],
-    [400, '<html>', 'configuration'],
+    [400, '<html>', 'unexplained'],
     [301, '', 'configuration'],
     [307, '', 'configuration'],
-    [404, '<html>', 'configuration'],
-    [405, '', 'configuration'],
+    [404, '<html>', 'unexplained'],
+    [405, '', 'unexplained'],
     [403, '<html>', 'blocked'],
     [403, { error: 'access_denied' }, 'configuration'],
     [408, '', 'transient'],

@@ -225,13 +225,13 @@ function isSuccess(status: number): boolean {
 function statusFailure(answer: TokenEndpointAnswer): TokenFailure {
   const { status } = answer;
   const detail = `HTTP ${status} without an OAuth error`;
-  if (isTransientStatus(status)) return { kind: 'transient', detail, retryAfterMs: retryAfterMs(answer.headers) };
-  if (status === 401) return { kind: 'credential', detail };
-  if (status === 403) return { kind: 'blocked', detail, retryAfterMs: retryAfterMs(answer.headers) };
+  const waitMs = retryAfterMs(answer.headers);
+  if (isTransientStatus(status)) return { kind: 'transient', detail, retryAfterMs: waitMs };
+  if (status === 401 || status === 403) return { kind: 'blocked', detail, retryAfterMs: waitMs };
   if (status >= 300 && status < 400) {
     return { kind: 'configuration', detail: `HTTP ${status}: a redirect, which is not followed with a secret in hand` };
   }
-  return { kind: 'configuration', detail };
+  return { kind: 'unexplained', detail, retryAfterMs: waitMs };
 }
 
 function isTransientStatus(status: number): boolean {

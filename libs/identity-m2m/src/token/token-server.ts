@@ -52,7 +52,8 @@ export class TokenServer {
       return this.#discovered;
     } catch (error) {
       // What was found before may still be right.
-      const isUnanswered = error instanceof DiscoveryError && ['outage', 'certificate'].includes(error.fault);
+      const isUnanswered =
+        error instanceof DiscoveryError && ['outage', 'certificate', 'unexplained'].includes(error.fault);
       if (known && isUnanswered) return known;
       throw error;
     }
