@@ -108,7 +108,7 @@ describe('a token endpoint that restarts', () => {
       const answer = restart(status(code));
       server.answer = (...args) => (times.push(clock.now().monotonicMs), answer(...args));
       const first = call(provider, clock);
-      for (let tenths = 0; tenths < 200 && provider.status().freshness === 'none'; tenths++) await clock.advance(100);
+      for (let tenths = 0; tenths < 300 && provider.status().freshness === 'none'; tenths++) await clock.advance(100);
       expect(times).toHaveLength(6);
       expect(times[5]! - times[4]!).toBeLessThanOrEqual(times[4]! < 10_000 ? 5000 : times[4]!);
       expect(first.error).toBeInstanceOf(TokenUnavailableError);
@@ -489,6 +489,46 @@ describe('a token request that is not answered', () => {
       expect(network.open).toBe(0);
       await module.close();
     }
+  });
+});
+
+describe('a token that nobody uses', () => {
+  const DAY = 24 * 3600_000;
+
+  /** A client of 12 s tokens that makes one call, and then none for a while. */
+  async function unused(options: Partial<ClientOptions>) {
+    const system = await simulatedClient(options);
+    const { network, clock, provider } = system;
+    network.answer = () => grant(`token-${network.received.length}`, 12);
+    call(provider, clock);
+    // The third refresh, which is not made, is due after 18 s to 22 s.
+    await clock.advance(23_000);
+    return system;
+  }
+
+  it('call-5: becomes dormant, which is announced, and costs its next call a wait', async () => {
+    const { network, clock, provider, events } = await unused({});
+    expect(ofType(events, 'token.dormant')).toEqual([{ type: 'token.dormant', client: 'default' }]);
+    expect(provider.status().dormant).toBe(true);
+    const { length } = network.received;
+    await clock.advance(DAY);
+    expect(network.received).toHaveLength(length);
+    expect(provider.peek()).toBeUndefined();
+  });
+
+  it('call-5: is alive for a nightly job with keepWarm, in spite of an outage before', async () => {
+    const { network, clock, provider, events } = await unused({ keepWarm: true });
+    const grants = network.answer;
+    await clock.advance(600_000);
+    network.answer = () => ({ status: 503 });
+    await clock.advance(300_000);
+    expect(provider.peek()).toBeUndefined();
+    network.answer = grants;
+    await clock.advance(300_000);
+    expect(provider.peek()).toBeDefined();
+    expect(ofType(events, 'token.dormant')).toEqual([]);
+    // Half of each life, and every 5 s in the outage at the most.
+    expect(network.received.length).toBeLessThan(1200 / 5);
   });
 });
 

@@ -57,6 +57,19 @@ describe('the log of a client', () => {
     expect(lines[3]).toMatch(/the trouble is over$/);
   });
 
+  it('call-5: says at the ordinary level that a token is not refreshed any more, and what keeps it warm', () => {
+    events.emit({ type: 'token.dormant', client: 'main', scope: 'reports' });
+    expect(lines).toEqual([
+      expect.stringMatching(/^log: client "main": .*not refreshed until the next call.*keepWarm/),
+    ]);
+  });
+
+  it('has a line where somebody ends the waits, and none but for debugging for a second attempt', () => {
+    events.emit({ type: 'client.retry_now', client: 'main' });
+    events.emit({ type: 'token.second_attempt', client: 'main', isFirstAborted: false });
+    expect(levels()).toEqual(['log', 'debug']);
+  });
+
   it('does not take the trouble with one token to be over because another one was had', () => {
     for (let n = 0; n < 3; n++) {
       events.emit(failed({ scope: 'broken' }));
