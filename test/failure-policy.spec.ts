@@ -318,6 +318,10 @@ describe('a changed secret', () => {
 
   const refusals: readonly [string, SimulatedAnswer][] = [
     ['400 invalid_client', oauthError(400, 'invalid_client')],
+    [
+      '400 invalid_client as plain text',
+      { status: 400, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: '{"error":"invalid_client"}' },
+    ],
     ['401 without a body', { status: 401 }],
     ['403 without a body', { status: 403 }],
   ];

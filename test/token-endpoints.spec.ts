@@ -670,13 +670,14 @@ describe('a grant', () => {
   it('srv-8: that takes longer to arrive than it lives has words of its own', async () => {
     const clock = new ManualClock();
     const server = await startServer(async (...args) => {
-      await clock.advance(3000);
-      await json(200, { ...GRANT, expires_in: 2 })(...args);
+      // Before a second request would be sent.
+      await clock.advance(1500);
+      await json(200, { ...GRANT, expires_in: 1 })(...args);
     });
     const { provider } = await startClient(`${server.url}/token`, {}, clock);
     const error = await firstFailure(provider);
     expect(error.message).toMatch(
-      /lives for 2000 ms and took 3000 ms to arrive, so it had expired\. Have the server issue/,
+      /lives for 1000 ms and took 1500 ms to arrive, so it had expired\. Have the server issue/,
     );
     expect(error.message).not.toContain('address');
     expect(error.reason).not.toBe('malformed_answer');

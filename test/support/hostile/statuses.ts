@@ -152,7 +152,7 @@ export const STATUSES: readonly HostileAnswer[] = [
   {
     name: 'an error of no characters',
     answer: http('{"error":""}', { status: 400 }),
-    becomes: failed('configuration', { says: 'HTTP 400 without an OAuth error. ' }),
+    becomes: failed('unexplained', { says: 'HTTP 400 without an OAuth error. ' }),
   },
   {
     name: 'an error that is an object',

@@ -41,8 +41,8 @@ export function clientOf(
     clientSecret: { current: planted.clientSecret, next: planted.nextSecret },
     origins: [api, nowhere],
     tokenRequestTimeoutMs: path === 'hangs' ? 50 : 5000,
-    // Less than any back-off: a call fails with the attempt that it waits for.
-    acquireTimeoutMs: 400,
+    // Less than any back-off: a call fails with the attempt that it waits for. A refusal fails it in any case.
+    acquireTimeoutMs: path.startsWith('refuses') ? 5000 : 400,
     ...options,
     http: { baseURL: api, ...options.http },
   };

@@ -193,7 +193,7 @@ describe('a refusal', () => {
     [400, { error: 'invalid_target' }, 'configuration'],
     [400, { error: 'invalid_request', error_description: 'unknown app x' }, 'configuration'],
     [400, { error: 'unsupported_grant_type' }, 'configuration'],
-    [400, { error: '500' }, 'configuration'],
+    [400, { error: '500' }, 'unexplained'],
     [200, { error: 'invalid_scope' }, 'configuration'],
     [400, '<html>', 'unexplained'],
     [301, '', 'configuration'],
