@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type CommandResult, Lab } from './testing/lab.js';
+import { type CommandResult, Lab, users } from './testing/lab.js';
 
 // Files as spreadsheets, other systems and people make them.
 
@@ -309,6 +309,19 @@ describe('mended rows', () => {
     lab.service.faults = {};
     expect(await lab.command(['import', path, '--retry-rejected'])).toMatchObject({ exitCode: 0 });
     expect([lab.service.made.size, lab.service.doubled, lab.service.replays > 0]).toEqual([3, [], true]);
+  });
+
+  it('may be those of an import that is not done: what was under way goes on under its old keys', async () => {
+    const content = users(150) + '{"name":"bad","mail":"bad"}\n' + users(150, 'late');
+    lab.service.faults.withoutAnswers = (batch) => batch > 1;
+    const path = await lab.file('users.ndjson', content);
+    expect(await lab.command(['import', path, '--give-up-after', '0'])).toMatchObject({ exitCode: 4 });
+    expect(lab.service.made.size).toBeGreaterThan(150);
+    lab.service.faults = {};
+    await writeFile(path, content.replace('"mail":"bad"', '"mail":"bad@x.example"'));
+    const retried = await lab.command(['import', path, '--retry-rejected', '--json']);
+    expect([retried.exitCode, retried.events().at(-1)]).toMatchObject([0, { rejected: 0, complete: true }]);
+    expect([lab.service.made.size, lab.service.doubled, lab.service.replays > 0]).toEqual([301, [], true]);
   });
 
   it('are not looked for where lines have moved: nothing is sent', async () => {

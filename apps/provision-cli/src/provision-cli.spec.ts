@@ -747,7 +747,7 @@ describe('a process', () => {
     while (!child.stderr.includes('again ends at once')) await sleep(10);
     child.kill('SIGINT');
     expect(await child.ended).toBe(130);
-    // What it has left of its lock is nobody's.
+    // The lock of a process that has ended is taken over.
     lab.service.faults = {};
     expect((await lab.command(['import', path])).exitCode).toBe(0);
   });

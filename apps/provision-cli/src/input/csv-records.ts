@@ -3,7 +3,7 @@ import { parse } from 'csv-parse/sync';
 import { type CsvHeader, isBlank, readCsvHeader, readSeparatorLine } from './csv-header.js';
 import { csvRowsOf, type CsvRow } from './csv-rows.js';
 import { InputError } from './input-error.js';
-import type { BadRecord, RawRecord, RecordPlace } from './input-record.js';
+import { type BadRecord, NOT_UTF8, type RawRecord, type RecordPlace } from './input-record.js';
 import type { Line } from './lines.js';
 import { FLAG_NAMES } from './user-fields.js';
 
@@ -77,7 +77,7 @@ function torn({ row }: ReadRow): ReadRow {
   return badRow(row, fault);
 }
 
-/** Nobody can tell which part of a bad row is the password, so the fault repeats none. */
+/** Any part of a bad row may be the password, so the fault repeats none. */
 function badRow(row: CsvRow, fault: string): ReadRow {
   const { line, lastLine = line } = row;
   const maybeGood = lastLine - line;
@@ -96,7 +96,7 @@ function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
   if (cells?.length === rows.length) return rows.map((row, i) => readRow(row, cells[i]!, header));
   return rows.map((row) => {
     if (!row.text) return badRow(row, row.fault ?? 'is not CSV');
-    if (!isUtf8(row.text)) return badRow(row, 'is not UTF-8 text');
+    if (!isUtf8(row.text)) return badRow(row, NOT_UTF8);
     const own = parseRows(row.text, header);
     return own?.length === 1 ? readRow(row, own[0]!, header) : badRow(row, 'has a quote where none can be');
   });

@@ -23,6 +23,9 @@ export interface BadRecord extends RecordPlace {
   readonly maybeGood?: number;
 }
 
+/** The fault of a record in another encoding, such as Latin-1. */
+export const NOT_UTF8 = 'is not UTF-8 text; save the file as UTF-8';
+
 /** A record that the service can be asked to make a user of. */
 export interface UserRecord extends RecordPlace {
   readonly user: UserFields;

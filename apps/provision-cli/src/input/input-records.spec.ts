@@ -109,7 +109,7 @@ describe('CSV', () => {
     const latin1 = Buffer.from('name,mail\nmary,mary@example.org\nJ\xfcrgen,j@example.org\n', 'latin1');
     expect(await inShort(latin1)).toEqual([
       [2, mary],
-      [3, 'is not UTF-8 text'],
+      [3, 'is not UTF-8 text; save the file as UTF-8'],
     ]);
   });
 
@@ -157,6 +157,41 @@ describe('CSV', () => {
         expect(records.map(({ line }) => line)).toEqual(rows.map((_, i) => (i + 1) * step + 1));
         expect(records.map((record) => isBad(record))).toEqual(faults.map((fault) => fault !== undefined));
       }),
+    );
+  });
+});
+
+describe('a line break of another kind than the header has', () => {
+  const lineBreak = fc.constantFrom('\n', '\r', '\r\n', '\r\r\n');
+  const row = fc.record({
+    password: fc.stringMatching(/^[a-z]{2,6}$/),
+    isQuoted: fc.boolean(),
+    end: lineBreak,
+    /** Where in the password a stray one stands. */
+    strayAt: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined, freq: 3 }),
+  });
+  const file = fc.tuple(lineBreak, fc.array(row, { minLength: 1, maxLength: 8 }));
+
+  it('ends rows, and never gives a user a part of a password', async () => {
+    await fc.assert(
+      fc.asyncProperty(file, fc.integer({ min: 1, max: 20 }), async ([own, rows], chunkSize) => {
+        const stray = own === '\r' ? '\n' : '\r';
+        const names = new Map<string, string>();
+        const good: string[] = [];
+        const lines = rows.map(({ password, isQuoted, end, strayAt = 9 }, i) => {
+          names.set(`user${i}`, password);
+          const isTorn = strayAt < password.length && !isQuoted;
+          if (!isTorn) good.push(`user${i}`);
+          const text = isTorn ? password.slice(0, strayAt) + stray + password.slice(strayAt) : password;
+          return `user${i},u@example.org,${isQuoted ? `"${text}"` : text}${end}`;
+        });
+        const records = await read(`name,mail,password${own}${lines.join('')}`, 'csv', chunkSize);
+        const users = records.flatMap((record) => (isBad(record) ? [] : record.user));
+        for (const { name, password } of users) expect(password).toBe(names.get(name));
+        if (good.length === rows.length) expect(users.map(({ name }) => name)).toEqual(good);
+        expect(good).toEqual(expect.arrayContaining(users.map(({ name }) => name)));
+      }),
+      { numRuns: 500 },
     );
   });
 });

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { BadRecord, RawRecord } from './input-record.js';
+import { type BadRecord, NOT_UTF8, type RawRecord } from './input-record.js';
 import { type Line, MAX_LINE_BYTES } from './lines.js';
 
 /** Reads lines that are a JSON object each (NDJSON). Blank lines are passed over; a member that is null is left out. */
@@ -14,7 +14,7 @@ export async function* ndjsonRecords(
 function recordOf({ number, bytes, length }: Line): RawRecord | BadRecord | undefined {
   const place = { line: number, bytes: length };
   if (!bytes) return { ...place, fault: `is longer than ${MAX_LINE_BYTES} bytes` };
-  if (!isUtf8(bytes)) return { ...place, fault: 'is not UTF-8 text' };
+  if (!isUtf8(bytes)) return { ...place, fault: NOT_UTF8 };
   const text = bytes.toString('utf8').trim();
   if (text === '') return undefined;
   try {

@@ -42,7 +42,7 @@ function withAsciiDomain(address: unknown): unknown {
 
 /**
  * Stricter than the service: a control character or a line break in a password is what a mistaken line end leaves, and
- * whoever has such a password cannot type it.
+ * the user could not type it.
  */
 const password = z
   .string('must be text')
