@@ -605,6 +605,46 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(events.map(({ type }) => type)).not.toContain('introspection.paused');
   });
 
+  it('srv-10: forty a second that it hangs for take no place from good new tokens, were these ever so rare', async () => {
+    issuer.introspectionAnswer = failingFor('odd-', () => undefined);
+    const hanging: Promise<string>[] = [];
+    const flood = async (seconds: number) => {
+      for (let second = 0; second < seconds; second++) {
+        for (let odd = 0; odd < 40; odd++) hanging.push(outcome(`odd-${hanging.length}`));
+        // A probe is answered meanwhile.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await clock.advance(1000);
+      }
+    };
+    expect(await outcome(opaque())).toBe('accepted');
+    for (const seconds of [4, 1, 7]) {
+      await flood(seconds);
+      expect(await outcome(opaque())).toBe('accepted');
+    }
+    expect(probes()).toBeLessThanOrEqual(3);
+    verifier.close();
+    expect(new Set(await Promise.all(hanging))).toEqual(new Set(['introspection_unavailable']));
+  });
+
+  it('srv-10: an issuer that is slow for all answers those who came first', async () => {
+    const waiting: (() => void)[] = [];
+    issuer.introspectionAnswer = (...request) => waiting.push(() => void json(200, active())(...request));
+    const open = async (count: number) => {
+      while (waiting.length < count) await new Promise((resolve) => setTimeout(resolve, 2));
+    };
+    const usual = outcome(opaque());
+    await open(1);
+    clock.setWallClock(new Date((NOW + 2) * 1000));
+    waiting.splice(0).forEach((answer) => answer());
+    expect(await usual).toBe('accepted');
+    const early = Array.from({ length: 100 }, () => outcome(opaque()));
+    await open(100);
+    clock.setWallClock(new Date((NOW + 3.9) * 1000));
+    expect(await outcome(opaque())).toBe('introspection_unavailable');
+    waiting.splice(0).forEach((answer) => answer());
+    expect(new Set(await Promise.all(early))).toEqual(new Set(['accepted']));
+  });
+
   it('srv-10: confirmations too: a client whose tokens the issuer fails for stops no other', async () => {
     issuer.introspectionAnswer = (...request) => {
       const { jti } = JSON.parse(

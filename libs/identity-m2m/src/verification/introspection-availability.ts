@@ -30,6 +30,11 @@ export const INTROSPECTION_TIMEOUT_MS = 5000;
 const FAILURES_BEFORE_PROBE = 3;
 /** Shortest time between two probes. */
 export const PROBE_INTERVAL_MS = 5000;
+/** How long a question waits at the least before it is overdue, in milliseconds, and in usual answers. */
+const SHORTEST_PATIENCE_MS = 1000;
+const PATIENCE_IN_ANSWERS = 4;
+/** How long an answer shows that the issuer answers others: from one probe to the next, and the time that one takes. */
+const ANSWERS_COUNT_FOR_MS = 6000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -44,8 +49,10 @@ const LONGEST_PAUSE_MS = 30_000;
  * Shared by all questions to one issuer, so that there is one probe for all of them.
  */
 export class IntrospectionAvailability {
-  /** Whether the issuer ever answered a question: otherwise its address may be wrong. */
-  #hasAnswered = false;
+  /** Until it has answered a question, its address may be wrong. */
+  #answeredAt: Instant | undefined;
+  /** How long an answer takes of late, in milliseconds. */
+  #usualMs = 0;
   /** In a row. */
   #failures = 0;
   #probedAt: Instant | undefined;
@@ -81,10 +88,20 @@ export class IntrospectionAvailability {
     return leftMs <= 0 && this.#hasLead ? FIRST_PAUSE_MS : Math.max(leftMs, 0);
   }
 
-  /** The issuer has answered a question. */
-  answered(): void {
-    this.#hasAnswered = true;
+  /** The issuer has answered a question that was asked at that moment. */
+  answered(askedAt: Instant): void {
+    const now = this.options.clock.now();
+    const tookMs = elapsedMs(askedAt, now);
+    this.#usualMs = this.#answeredAt ? (3 * this.#usualMs + tookMs) / 4 : tookMs;
+    this.#answeredAt = now;
     this.#up('answered');
+  }
+
+  /** Whether a question waits for much longer than others, which are answered. */
+  isOverdue(askedAt: Instant, now: Instant): boolean {
+    const patienceMs = Math.max(SHORTEST_PATIENCE_MS, PATIENCE_IN_ANSWERS * this.#usualMs);
+    if (!this.#answeredAt || elapsedMs(this.#answeredAt, now) > ANSWERS_COUNT_FOR_MS) return false;
+    return elapsedMs(askedAt, now) >= patienceMs;
   }
 
   /**
@@ -100,7 +117,7 @@ export class IntrospectionAvailability {
       // An issuer that rejects a question can be reached again.
       if (this.#last === 'failed') this.#up('rejected');
       await this.#probeIfDue(signal);
-      const hasAnswered = this.#hasAnswered;
+      const hasAnswered = this.#answeredAt !== undefined;
       this.#tell({ type: 'introspection.rejected', issuer, tokens, hasAnswered, problem: problemIn(error) });
       return this.#last;
     }
@@ -132,13 +149,14 @@ export class IntrospectionAvailability {
   /** Asks about a token that does not exist, and that has nothing odd about it. */
   async #askProbe(): Promise<void> {
     const { clock, endpoint } = this.options;
+    const askedAt = clock.now();
     const abort = (this.#abort = new AbortController());
     const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () =>
       abort.abort(new IntrospectionError(`no answer within ${INTROSPECTION_TIMEOUT_MS} ms`)),
     );
     try {
       await untilAborted(endpoint.ask(randomBytes(24).toString('base64url'), abort.signal), abort.signal);
-      this.answered();
+      this.answered(askedAt);
     } catch (error) {
       if (error instanceof QuestionRejectedError) this.#up('rejected');
       else this.#pause(error, wantedPauseMs(error));

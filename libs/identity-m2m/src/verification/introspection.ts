@@ -39,6 +39,12 @@ const HELD_ANSWERS = { maxEntries: 10_000, maxBytes: 33_554_432 };
 /** Most questions that are open at once: anybody can make up tokens, and each would be one. */
 const MAX_OPEN_QUESTIONS = 100;
 
+interface OpenQuestion {
+  readonly result: Promise<IntrospectionResult>;
+  readonly askedAt: Instant;
+  readonly abort: AbortController;
+}
+
 /**
  * What an issuer says about its tokens of one kind, remembered for a short while.
  *
@@ -47,8 +53,8 @@ const MAX_OPEN_QUESTIONS = 100;
  */
 export class Introspection {
   readonly #held = new BoundedMap<HeldAnswer>(HELD_ANSWERS);
-  readonly #open = new Map<string, Promise<IntrospectionResult>>();
-  readonly #aborts = new Set<AbortController>();
+  /** The longest first. */
+  readonly #open = new Map<string, OpenQuestion>();
   #isClosed = false;
 
   constructor(private readonly options: IntrospectionOptions) {}
@@ -62,32 +68,57 @@ export class Introspection {
     const held = this.#held.get(key);
     if (held && elapsedMs(held.answeredAt, now) < held.holdsMs) return held.answer;
     const open = this.#open.get(key);
-    if (open) return open;
-    if (this.#open.size >= MAX_OPEN_QUESTIONS) return unknown(1000);
+    if (open) return open.result;
+    if (this.#open.size >= MAX_OPEN_QUESTIONS && !this.#makeRoom(now)) return unknown(1000);
     const leave = availability.enter(now);
     if ('waitMs' in leave) return unknown(leave.waitMs);
-    const question = this.#ask(key, token, now, leave.isLead).finally(() => this.#open.delete(key));
+    const abort = new AbortController();
+    const question: OpenQuestion = {
+      result: this.#ask(key, token, now, leave.isLead, abort).finally(() => this.#closeQuestion(key, question)),
+      askedAt: now,
+      abort,
+    };
     this.#open.set(key, question);
-    return question;
+    return question.result;
   }
 
   close(): void {
     this.#isClosed = true;
     this.#held.clear();
     this.options.availability.close();
-    for (const abort of this.#aborts) abort.abort(new IntrospectionError('the verifier was closed'));
+    for (const { abort } of this.#open.values()) abort.abort(new IntrospectionError('the verifier was closed'));
   }
 
-  async #ask(key: string, token: string, now: Instant, isLead: boolean): Promise<IntrospectionResult> {
+  /**
+   * Ends the question that has been open for longest, where the issuer hangs for that token alone: with a hundred of them a
+   * stranger would keep every other caller out.
+   */
+  #makeRoom(now: Instant): boolean {
+    const [key, longest] = this.#open.entries().next().value!;
+    if (!this.options.availability.isOverdue(longest.askedAt, now)) return false;
+    this.#closeQuestion(key, longest);
+    longest.abort.abort(new IntrospectionError('no answer while others were answered'));
+    return true;
+  }
+
+  #closeQuestion(key: string, question: OpenQuestion): void {
+    if (this.#open.get(key) === question) this.#open.delete(key);
+  }
+
+  async #ask(
+    key: string,
+    token: string,
+    now: Instant,
+    isLead: boolean,
+    abort: AbortController,
+  ): Promise<IntrospectionResult> {
     const { availability, clock, endpoint, tokens } = this.options;
-    const abort = new AbortController();
-    this.#aborts.add(abort);
     const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () =>
       abort.abort(new IntrospectionError(`no answer within ${INTROSPECTION_TIMEOUT_MS} ms`)),
     );
     try {
       const answer = deepFreeze(await untilAborted(endpoint.ask(token, abort.signal), abort.signal));
-      availability.answered();
+      availability.answered(now);
       this.#hold(key, answer, now);
       return answer;
     } catch (error) {
@@ -95,7 +126,6 @@ export class Introspection {
       return this.#withoutAnswer(key, error, others, now);
     } finally {
       cancelTimeout();
-      this.#aborts.delete(abort);
     }
   }
 
