@@ -136,6 +136,7 @@ describe('npm start', () => {
     await start.says(/somebody +→ user-provisioning +401 GET \/users\/john\.smith$/m);
     await start.says(/svc-hr .*joiner 17 \(grace\.hill\): done, the user was made$/m);
     expect(lines).toContain('npm run start:import');
+    expect(lines).toContain('npm run start:outage');
 
     expect(start.output + imported.output).not.toMatch(/eyJ|PRIVATE|Nest\]|WARN|ERROR/);
     start.process.kill('SIGINT');
@@ -162,6 +163,62 @@ describe('npm start', () => {
   });
 });
 
+describe('npm run start:outage', () => {
+  it('app-7: shows refreshes fail while the token endpoint is away, and no call', async () => {
+    const outage = new Script('outage', '24');
+    const children = await outage.children(6);
+    expect([await outage.ended, outage.output]).toEqual([0, expect.any(String)]);
+    // One warning of each service, and rows of figures.
+    expect(outage.output.match(/^ {2}\S+ warns, once: .*HTTP 500/gm)!.length).toBeGreaterThan(0);
+    const rows = [
+      ...outage.output.matchAll(
+        /^ +\d+ s {2}(answers(?: 500)?) +(\d+) granted, (\d+) failed +(\d+) succeeded, 0 failed$/gm,
+      ),
+    ];
+    expect(rows.length).toBeGreaterThan(8);
+    expect(
+      rows.some(([, state, granted, failed]) => state === 'answers 500' && granted === '0' && failed !== '0'),
+    ).toBe(true);
+    expect(rows.every(([, , , , succeeded]) => succeeded !== '0')).toBe(true);
+    const [, failed, succeeded] =
+      /token endpoint (\d+) token requests failed; of the calls (\d+) succeeded and 0 failed\./.exec(outage.output) ??
+      [];
+    expect([Number(failed) > 0, Number(succeeded) > 5]).toEqual([true, true]);
+    await expectNoTrace(children);
+  });
+});
+
+describe('the log of npm start', () => {
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('app-7: shows calls that come each second, in a line each ten seconds', async () => {
+    const file = join(root, 'scripts/sample/conversation-log.mjs');
+    const { ConversationLog } = (await import(file)) as {
+      ConversationLog: new (write: (line: string) => void) => {
+        open(): void;
+        read(service: string, line: string, isError: boolean): void;
+      };
+    };
+    jest.useFakeTimers();
+    const lines: string[] = [];
+    const log = new ConversationLog((line) => lines.push(line));
+    log.open();
+    const call = '[Nest] 1  - 12:00 LOG [Device] GET /state client=svc-device-south@acme.example token=7af7d4f8007e';
+    for (let second = 0; second < 35; second++) {
+      log.read('device-north', call, false);
+      jest.advanceTimersByTime(1000);
+    }
+    const line = '  svc-device-south → device-north       7af7d4f8007e  GET /state';
+    expect(lines).toEqual([line, `${line}  (and 9 more)`, `${line}  (and 10 more)`, `${line}  (and 10 more)`]);
+    // It has stopped: what was not told of yet is, and then it counts as new.
+    jest.advanceTimersByTime(30_000);
+    log.read('device-north', call, false);
+    expect(lines.slice(4)).toEqual([`${line}  (and 5 more)`, line]);
+  });
+});
+
 describe('npm run start:import', () => {
   it('starts what it needs where nothing runs, and ends it', async () => {
     const imported = new Script('import', '20');
@@ -179,6 +236,6 @@ function escaped(text: string): string {
 /** The suggestions, without those that are for people. */
 function commandsIn(text: string): string {
   const lines = text.split('\n').filter((line) => /^(TOKEN=|curl|  -d|OUTBOX=|echo|mv)/.test(line));
-  expect(lines.length).toBe(9);
+  expect(lines.length).toBe(8);
   return lines.join('\n');
 }

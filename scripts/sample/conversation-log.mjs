@@ -2,15 +2,15 @@
 
 import { EventEmitter } from 'node:events';
 
-/** A call that comes again and again is told of at its beginning, and when it has not come for so long. */
-const QUIET_MS = 3000;
+/** A call that comes again and again is told of at its beginning, and then once in so long with how often it came. */
+const AGAIN_MS = 10_000;
 
 /** Emits `<client> → <service>` for each call. */
 export class ConversationLog extends EventEmitter {
   #write;
   /** @type {string[] | undefined} Held back until the log is opened. */
   #held = [];
-  /** @type {Map<string, { again: number, timer: NodeJS.Timeout }>} By line. */
+  /** @type {Map<string, { again: number }>} By line. */
   #recent = new Map();
 
   /** @param {(line: string) => void} write */
@@ -56,18 +56,24 @@ export class ConversationLog extends EventEmitter {
     const recent = this.#recent.get(line);
     if (recent) {
       recent.again++;
-      recent.timer.refresh();
       return;
     }
-    const timer = setTimeout(() => this.#forget(line), QUIET_MS);
-    this.#recent.set(line, { again: 0, timer: timer.unref() });
+    this.#recent.set(line, { again: 0 });
+    this.#repeatLater(line);
     this.#writeLine(line);
   }
 
-  #forget(line) {
-    const { again } = this.#recent.get(line);
-    this.#recent.delete(line);
-    if (again > 0) this.#writeLine(`${line}  (and ${again.toLocaleString('en-US')} more)`);
+  #repeatLater(line) {
+    setTimeout(() => {
+      const recent = this.#recent.get(line);
+      if (recent.again === 0) {
+        this.#recent.delete(line);
+        return;
+      }
+      this.#writeLine(`${line}  (and ${recent.again.toLocaleString('en-US')} more)`);
+      recent.again = 0;
+      this.#repeatLater(line);
+    }, AGAIN_MS).unref();
   }
 
   #writeLine(line) {

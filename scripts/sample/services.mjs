@@ -28,10 +28,12 @@ export async function startService(system) {
  * All of them. The tenant comes first, because the others ask it for their tokens; these start together.
  *
  * @param {SampleSystem} system
+ * @param {object} [switches] How the tenant behaves from the beginning on.
  * @returns {Promise<Addresses & { daemonUrl: string, outbox: string, devices: { north: string, south: string } }>}
  */
-export async function startAllServices(system) {
+export async function startAllServices(system, switches) {
   const tenant = await startTenant(system);
+  if (switches) await askTenant(`${tenant.adminUrl}/switches`, 'PATCH', switches);
   const [service, daemon, north, south] = await freePorts(3000, 3100, 3010, 3011);
   const addresses = {
     ...tenant,
@@ -107,8 +109,20 @@ function startDevice(system, { tenantUrl, devices }, name, credential) {
 }
 
 /** What an operator does with the public key of a device that has no secret. */
-async function registerKeys(adminUrl, client, jwks) {
-  const response = await fetch(`${adminUrl}/clients/${client}/jwks`, { method: 'PUT', body: JSON.stringify(jwks) });
+function registerKeys(adminUrl, client, jwks) {
+  return askTenant(`${adminUrl}/clients/${client}/jwks`, 'PUT', jwks);
+}
+
+/**
+ * Changes something by the tenant's admin API.
+ *
+ * @param {string} url
+ * @param {'PUT' | 'PATCH'} method
+ * @param {object} body
+ */
+export async function askTenant(url, method, body) {
+  const request = { method, body: JSON.stringify(body) };
+  const response = await fetch(url, request);
   if (!response.ok) throw new Error(`${response.url} answered HTTP ${response.status}: ${await response.text()}`);
 }
 
