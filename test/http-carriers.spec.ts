@@ -5,11 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, test } from '@jest/globals';
 import type { HttpService } from '@nestjs/axios';
 import { decodeJwt } from 'jose';
 import {
   type AccessTokenStatus,
+  authorizationFor,
   bearerFetch,
   type BearerFetchOptions,
   type BindingDecision,
@@ -18,12 +20,12 @@ import {
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
-import { Agent, type Dispatcher, fetch as undiciFetch, request } from 'undici';
+import { Agent, type Dispatcher, fetch as undiciFetch, interceptors, request } from 'undici';
 import { UnconfiguredTokenProvider } from '../libs/identity-m2m/src/carriers/unconfigured-client.js';
 import { EventStream } from '../libs/identity-m2m/src/foundation/event-stream.js';
 import { AccessToken } from '../libs/identity-m2m/src/token/access-token.js';
 import { selfSignedCertificate } from './support/certificates.js';
-import { type Answer, json } from './support/http-server.js';
+import { type Answer, json, type TestServer } from './support/http-server.js';
 import {
   CARRIERS,
   closeAll,
@@ -989,3 +991,133 @@ async function endless(response: Parameters<Answer>[1]): Promise<void> {
     await sleep(1);
   }
 }
+
+describe.each(CARRIERS)('tokenHeader, by %s', (name, carrierOf) => {
+  const bare = { tokenHeader: { name: 'X-Access-Token', scheme: '' } };
+  const seen = ({ requests }: TestServer) =>
+    requests.map(({ headers }) => [headers['x-access-token'], headers.authorization]);
+
+  it('out-F11: puts the token into another header, and without a scheme', async () => {
+    const application = await setUp(bare);
+    const call = carrierOf(application);
+    await call(`${application.api.url}/a`);
+    await call(`${application.api.url}/b`, { method: 'POST', body: 'x' });
+    await call(`${application.elsewhere.url}/a`);
+    expect(seen(application.api)).toEqual([
+      ['token-1', undefined],
+      ['token-1', undefined],
+    ]);
+    expect(seen(application.elsewhere)).toEqual([[undefined, undefined]]);
+  });
+
+  it('out-F11: keeps the header where only the scheme is another, and the scheme where only the header is', async () => {
+    const scheme = await setUp({ tokenHeader: { scheme: 'Token' } });
+    await carrierOf(scheme)(scheme.api.url);
+    expect(sentTo(scheme.api)).toEqual(['Token token-1']);
+    const header = await setUp({ tokenHeader: { name: 'X-Access-Token' } });
+    await carrierOf(header)(header.api.url);
+    expect(seen(header.api)).toEqual([['Bearer token-1', undefined]]);
+  });
+
+  it('out-F11: leaves such a header of the caller alone, and an Authorization beside it', async () => {
+    const { api, ...application } = await setUp(bare);
+    const call = carrierOf(application);
+    await call(api.url, { headers: { 'x-access-token': 'own' } });
+    await call(api.url, { headers: { Authorization: 'Basic own' } });
+    expect(seen(api)).toEqual([
+      ['own', undefined],
+      ['token-1', 'Basic own'],
+    ]);
+  });
+
+  it('out-F11: renews a token that is rejected there', async () => {
+    const { api, ...application } = await setUp(bare);
+    api.answer = ({ headers }, response) => {
+      response.writeHead(headers['x-access-token'] === 'token-1' ? 401 : 200).end();
+    };
+    expect(await carrierOf(application)(api.url)).toMatchObject({ status: 200 });
+    expect(seen(api).map(([token]) => token)).toEqual(['token-1', 'token-2']);
+  });
+
+  it('out-F11: has the token on no error', async () => {
+    const { api, tokens, ...application } = await setUp(bare);
+    const token = 'a-token-that-is-found-wherever-it-is';
+    tokens.fault = json(200, { access_token: token, token_type: 'Bearer', expires_in: 3600 });
+    api.answer = (_request, response) => response.destroy();
+    const error: unknown = await carrierOf(application)(api.url, { headers: { 'x-own': 'kept' } }).catch(
+      (error: unknown) => error,
+    );
+    expect(api.requests[0]!.headers['x-access-token']).toBe(token);
+    expect(nameOf(error)).toMatch(/Error$/);
+    expect(reachablePaths(token, error)).toEqual([]);
+    expect(name === 'HttpService' ? inspect(error) : 'kept').toContain('kept');
+  });
+});
+
+describe('tokenHeader on a call that is redirected', () => {
+  async function redirecting() {
+    const application = await setUp({ tokenHeader: { name: 'X-Access-Token', scheme: '' } });
+    const { api, elsewhere } = application;
+    api.answer = ({ url }, response) => {
+      const location = { '/away': `${elsewhere.url}/`, '/on': '/there' }[url];
+      response.writeHead(location === undefined ? 200 : 302, location === undefined ? {} : { location }).end();
+    };
+    const tokensAt = (server: TestServer) => server.requests.map(({ headers }) => headers['x-access-token']);
+    return { ...application, tokensAt };
+  }
+
+  const followers: [string, (application: Awaited<ReturnType<typeof redirecting>>) => (url: string) => unknown][] = [
+    [
+      'HttpService',
+      ({ http }) =>
+        (url) =>
+          http.axiosRef.get(url, { maxRedirects: 3 }),
+    ],
+    ['bearerFetch', ({ provider }) => bearerFetch(provider)],
+    [
+      'undici',
+      ({ provider }) => {
+        const agent = new Agent();
+        closeLater(() => agent.destroy());
+        const redirect = interceptors.redirect({ maxRedirections: 3 });
+        const dispatcher = agent.compose(bearerInterceptor(provider), redirect);
+        return async (url) => (await request(url, { dispatcher })).body.dump();
+      },
+    ],
+  ];
+
+  test.each(followers)('out-F11: goes along to a bound place, and no further: %s', async (_name, followerOf) => {
+    const application = await redirecting();
+    const { api, elsewhere, tokensAt } = application;
+    const follow = followerOf(application);
+    await follow(`${api.url}/on`);
+    await follow(`${api.url}/away`);
+    expect(tokensAt(api)).toEqual(['token-1', 'token-1', 'token-1']);
+    expect(tokensAt(elsewhere)).toEqual([undefined]);
+  });
+});
+
+test.each<[string, object, RegExp]>([
+  ['a reserved name', { tokenHeader: { name: 'Content-Length' } }, /client\.tokenHeader\.name: expected the name of/],
+  ['the name of the proof', { tokenHeader: { name: 'DPoP' } }, /client\.tokenHeader\.name: /],
+  ['a name that is none', { tokenHeader: { name: 'X Token' } }, /client\.tokenHeader\.name: /],
+  ['a name with a line break', { tokenHeader: { name: 'X\r\nY' } }, /client\.tokenHeader\.name: /],
+  [
+    'a scheme with a blank',
+    { tokenHeader: { scheme: 'Token token=' } },
+    /client\.tokenHeader\.scheme: expected a scheme/,
+  ],
+  ['another member', { tokenHeader: { prefix: 'x' } }, /client\.tokenHeader\.prefix: expected no such option/],
+  [
+    'a scheme beside dpop',
+    { tokenHeader: { scheme: 'Token' }, dpop: true },
+    /scheme: expected nothing, because tokens/,
+  ],
+])('out-F11: the boot fails for %s', async (_name, options, words) => {
+  await expect(setUp(options)).rejects.toThrow(words);
+});
+
+it('out-F11: leaves messages and authorizationFor as they are, but for the scheme', async () => {
+  const { provider, api } = await setUp({ tokenHeader: { name: 'X-Access-Token', scheme: '' } });
+  expect(await authorizationFor(provider, api.url)).toBe('token-1');
+});

@@ -258,7 +258,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
     const failed = system.events.filter(({ type }) => type === 'option.failed');
     expect(failed).toEqual([
-      { type: 'option.failed', client: 'default', option: 'isTokenRejected', error: 'TypeError' },
+      { type: 'option.failed', client: 'default', option: 'isTokenRejected', problem: 'threw a TypeError' },
     ]);
   });
 

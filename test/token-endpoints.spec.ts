@@ -690,9 +690,7 @@ describe('readTokenResponse', () => {
     const reader = readTokenResponse as TokenResponseReader;
     const { provider, events } = await startClient(`${server.url}/token`, { readTokenResponse: reader, ...options });
     const result = await firstOutcome(provider);
-    const warnings = events.filter(
-      (event) => event.type === 'client.warning' && event.warning === 'response_reader_failed',
-    );
+    const warnings = events.filter((event) => event.type === 'option.failed' && event.option === 'readTokenResponse');
     return { result, warnings, provider, events };
   }
 

@@ -18,6 +18,7 @@ import { callAddressError } from './call-address-error.js';
 import { ClientCertificateAgent } from './client-certificate-agent.js';
 import { isReplayableBody } from './replayable-body.js';
 import { hideConnections, hideConnectionsOfAgents } from './request-redaction.js';
+import type { TokenHeader } from '../token/token-header.js';
 import type { CallAuthorization, TokenCarrier } from './token-carrier.js';
 
 /** A client that may put its token on a call. */
@@ -112,7 +113,8 @@ interface Call {
 
 async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellation }: Call): Promise<AxiosResponse> {
   const url = finalUrl(config);
-  if (hasCredentials(config) || !carrier.isBound(url, hostHeader(config))) return sendBare(carrier, config, send);
+  if (hasCredentials(config, carrier.header) || !carrier.isBound(url, hostHeader(config)))
+    return sendBare(carrier, config, send);
   const isBound = (address: string) => carrier.isBound(address);
   const proxy = proxyChoice(config, url, isBound);
   if (proxy === 'refused') return send(config);
@@ -191,10 +193,10 @@ async function sendWith(
   call: CallAuthorization,
   { config, send, isBound, isDirect, mayBeMended }: Sending,
 ): Promise<AxiosAnswer> {
-  const { authorization, dpop } = call;
+  const { header, authorization, dpop } = call;
   // Set directly: axios would examine a text again that was examined when the token arrived.
   const headers = Object.assign(new AxiosHeaders(), config.headers);
-  headers['Authorization'] = authorization;
+  headers[header.name] = authorization;
   if (dpop !== undefined) headers['DPoP'] = dpop;
   const sent = copyOf(config);
   sent.headers = headers;
@@ -228,8 +230,8 @@ function finalUrl({ baseURL, url = '', allowAbsoluteUrls }: InternalAxiosRequest
 }
 
 /** A caller who says how to authorise the call is right, also with `false` for not at all. */
-function hasCredentials(config: InternalAxiosRequestConfig): boolean {
-  return config.auth !== undefined || config.headers.has('Authorization');
+function hasCredentials({ auth, headers }: InternalAxiosRequestConfig, header: TokenHeader): boolean {
+  return headers.has(header.name) || (auth !== undefined && header.key === 'authorization');
 }
 
 /** Empty where it is not one text. */
@@ -248,17 +250,19 @@ function hostHeader({ headers }: InternalAxiosRequestConfig): string | undefined
  */
 function redirectByBinding(
   { beforeRedirect, proxy }: InternalAxiosRequestConfig,
-  { authorization, dpop }: CallAuthorization,
+  { header, authorization, dpop }: CallAuthorization,
   isBound: (url: string) => boolean,
   way: AxiosWay,
 ): NonNullable<InternalAxiosRequestConfig['beforeRedirect']> {
   return (options, ...details) => {
     const headers = options.headers as Record<string, unknown>;
-    for (const name of Object.keys(headers)) if (/^(?:authorization|dpop)$/i.test(name)) delete headers[name];
+    for (const name of Object.keys(headers)) {
+      if ([header.key, 'dpop'].includes(name.toLowerCase())) delete headers[name];
+    }
     const url = String(options.href);
     way.isRedirected = true;
     way.carriesToken &&= dpop === undefined && isBound(url) && proxyChoice({ proxy }, url, isBound) === 'as it is';
-    if (way.carriesToken) headers.Authorization = authorization;
+    if (way.carriesToken) headers[header.name] = authorization;
     beforeRedirect?.(options, ...details);
   };
 }

@@ -25,7 +25,7 @@ export interface BearerFetchOptions {
  * followed one by one, each judged by where it leads; from the first place that the token is not bound to, it is gone for
  * the rest of the way. The body of a `Request` can be sent once, so a redirect that would repeat it fails the call.
  *
- * An `Authorization` header of the caller is left as it is.
+ * An `Authorization` header of the caller is left as it is; so is another one that the client puts its token into.
  *
  * @example
  * const fetch = bearerFetch(provider);
@@ -39,7 +39,7 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
   return async (input, init) => {
     const fetch = options.fetch ?? globalThis.fetch;
     let hop = firstHop(input, init);
-    if (hop.headers.has('authorization') || !isBound(carrier, hop)) {
+    if (hop.headers.has(carrier.header.key) || !isBound(carrier, hop)) {
       return fetch(input, init).catch((cause: unknown) => Promise.reject(addressError(carrier, hop, cause) ?? cause));
     }
     const brokenBody = brokenBodySignal(hop.body);
@@ -98,10 +98,10 @@ function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }
   };
 }
 
-function send(hop: Hop, { authorization, dpop }: CallAuthorization, fetch: Fetch): Promise<Response> {
+function send(hop: Hop, { header, authorization, dpop }: CallAuthorization, fetch: Fetch): Promise<Response> {
   // A copy, which nothing that the caller gets refers to.
   const headers = new Headers(hop.headers);
-  headers.set('authorization', authorization);
+  headers.set(header.name, authorization);
   if (dpop !== undefined) headers.set('dpop', dpop);
   return fetch(hop.target, initOf(hop, headers, hop.redirect === 'follow' ? 'manual' : hop.redirect));
 }

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../foundation/clock.js';
 import type { TokenProvider } from '../token/token-provider.js';
+import type { TokenHeader } from '../token/token-header.js';
 import { DEFAULT_REPLAY_POLICY, type ReplayPolicy, TokenCarrier } from './token-carrier.js';
 
 const carriers = new WeakMap<TokenProvider, TokenCarrier>();
@@ -14,10 +15,11 @@ export function carrierOf(
   provider: TokenProvider,
   clock: Clock = systemClock,
   replay: ReplayPolicy = DEFAULT_REPLAY_POLICY,
+  header?: TokenHeader,
 ): TokenCarrier {
   const existing = carriers.get(provider);
   if (existing) return existing;
-  const carrier = new TokenCarrier(provider, clock, replay);
+  const carrier = new TokenCarrier(provider, clock, replay, header);
   carriers.set(provider, carrier);
   return carrier;
 }

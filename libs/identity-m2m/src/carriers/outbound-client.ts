@@ -11,7 +11,7 @@ import { definedOnly } from '../foundation/defined-only.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { AccessToken } from '../token/access-token.js';
 import { ManagedTokenProvider } from '../token/managed-token-provider.js';
-import { clientWarnings, type WarnOfClient } from '../token/client-warnings.js';
+import { type ClientWarnings, clientWarnings } from '../token/client-warnings.js';
 import type { TokenProvider } from '../token/token-provider.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
 import { TokenAcquisition } from '../token/token-acquisition.js';
@@ -44,8 +44,9 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   readonly baseUrl: string | undefined;
   readonly httpsAgent: Agent | undefined;
   readonly #revocation: TokenRevocation | undefined;
-  readonly #warn: WarnOfClient;
+  readonly #warnings: ClientWarnings;
   readonly #isBound: boolean;
+  readonly #carrierFor: (provider: TokenProvider) => TokenCarrier;
   #revoked: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
@@ -63,13 +64,16 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const server = new TokenServer(identityProvider, configuration.http, fetch);
     const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
     const events = new EventStream<OutboundEvent>();
-    this.#warn = clientWarnings(configuration.name, events);
-    const acquisition = tokenAcquisition(configuration, { server, dpop, fetch, warn: this.#warn }, surroundings);
+    this.#warnings = clientWarnings(configuration.name, events);
+    const acquisition = tokenAcquisition(
+      configuration,
+      { server, dpop, fetch, warnings: this.#warnings },
+      surroundings,
+    );
     this.provider = tokenProvider(configuration, { acquisition, dpop, server, events }, surroundings);
-    this.carrier = carrierOf(this.provider, clock, {
-      maxBytes: configuration.maxReplayBytes,
-      isTokenRejected: configuration.isTokenRejected,
-    });
+    const replay = { maxBytes: configuration.maxReplayBytes, isTokenRejected: configuration.isTokenRejected };
+    this.#carrierFor = (provider) => carrierOf(provider, clock, replay, configuration.tokenHeader);
+    this.carrier = this.#carrierFor(this.provider);
     this.#isBound = configuration.binding.length > 0;
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {
@@ -89,7 +93,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     if (!this.#isBound) {
       const message =
         'its token is bound to no place, so that every call goes out without it; list the APIs in origins';
-      this.#warn('nothing_bound', message);
+      this.#warnings.warn('nothing_bound', message);
     }
     return this.provider.start();
   }
@@ -98,7 +102,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   httpWith(provider: TokenProvider): HttpService {
     if (provider === this.provider) return this.http;
     const { baseUrl, httpsAgent } = this;
-    return this.#httpService({ carrier: carrierOf(provider), baseUrl, httpsAgent });
+    return this.#httpService({ carrier: this.#carrierFor(provider), baseUrl, httpsAgent });
   }
 
   /**
@@ -149,18 +153,17 @@ export class OutboundClient implements CarrierChoice, M2MClient {
 
 function tokenAcquisition(
   configuration: ClientConfiguration,
-  parts: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch; warn: WarnOfClient },
+  parts: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch; warnings: ClientWarnings },
   { clock, random, quarantine }: OutboundSurroundings,
 ): TokenAcquisition {
   const { clientId, authentication, grant, quarantinePolicy } = configuration;
-  const { server, dpop, fetch, warn } = parts;
+  const { server, dpop, fetch, warnings } = parts;
   const endpoint = new TokenEndpoint({
     server,
     clientId,
     requestFormat: configuration.tokenRequestFormat,
     requestHeaders: () => configuration.tokenRequestHeaders,
-    dialect: configuration.dialect,
-    warn,
+    dialect: { ...configuration.dialect, ...warnings },
     dpop,
     fetch,
     clock,

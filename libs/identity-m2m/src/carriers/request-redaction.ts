@@ -10,9 +10,10 @@ import type { CallAuthorization } from './token-carrier.js';
  *
  * Covers Node's own requests (HTTP/1 and HTTP/2), those of follow-redirects, and `Request` of the Fetch standard.
  */
-export function redactRequest(request: unknown, { authorization, dpop }: CallAuthorization): void {
-  const secrets = dpop === undefined ? [authorization] : [authorization, dpop];
-  for (const one of requestsOf(request)) redactOne(one, secrets);
+export function redactRequest(request: unknown, { header, authorization, dpop }: CallAuthorization): void {
+  const redacted = header.key === 'authorization' ? REDACTED : { ...REDACTED, [header.key]: REDACTED.authorization! };
+  const secrets = dpop === undefined ? [inHead(authorization)] : [inHead(authorization), inHead(dpop)];
+  for (const one of requestsOf(request)) redactOne(one, secrets, redacted);
 }
 
 /**
@@ -43,16 +44,19 @@ function requestsOf(request: unknown): AnyObject[] {
   return isObject(request) ? [request, request._currentRequest, request._redirectable].filter(isObject) : [];
 }
 
-const REDACTED: Readonly<Record<string, string>> = { authorization: '[access token]', dpop: '[DPoP proof]' };
+type HeaderTexts = Readonly<Record<string, string>>;
+
+/** By the name of the header in lower case. */
+const REDACTED: HeaderTexts = { authorization: '[access token]', dpop: '[DPoP proof]' };
 
 type AnyObject = Record<PropertyKey, unknown>;
 
-function redactOne(request: AnyObject, secrets: readonly string[]): void {
+function redactOne(request: AnyObject, secrets: readonly string[], redacted: HeaderTexts): void {
   redactText(request, '_header', secrets);
-  redactHeaderTable(request[outgoingHeadersKey(request)]);
-  redactHeaders(request.sentHeaders);
-  if (isObject(request._options)) redactHeaders(request._options.headers);
-  if (request instanceof Request) for (const name of Object.keys(REDACTED)) request.headers.delete(name);
+  redactHeaderTable(request[outgoingHeadersKey(request)], redacted);
+  redactHeaders(request.sentHeaders, redacted);
+  if (isObject(request._options)) redactHeaders(request._options.headers, redacted);
+  if (request instanceof Request) for (const name of Object.keys(redacted)) request.headers.delete(name);
   // What was to be sent, where no connection came about: with the request, and then with its socket.
   redactTexts(request.outputData, 'data', secrets);
   if (isObject(request.socket)) {
@@ -61,11 +65,16 @@ function redactOne(request: AnyObject, secrets: readonly string[]): void {
   }
 }
 
+/** With what stands around it: the letters of a short token without a scheme are in other places of a request as well. */
+function inHead(value: string): string {
+  return `: ${value}\r\n`;
+}
+
 function redactText(holder: unknown, key: string, secrets: readonly string[]): void {
   if (!isObject(holder)) return;
   const text = holder[key];
   if (typeof text !== 'string') return;
-  holder[key] = secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);
+  holder[key] = secrets.reduce((rest, secret) => rest.replaceAll(secret, inHead('[redacted]')), text);
 }
 
 function redactTexts(holders: unknown, key: string, secrets: readonly string[]): void {
@@ -84,18 +93,18 @@ function hideMembers(holder: AnyObject, names: readonly string[]): void {
 }
 
 /** Node keeps outgoing headers under a symbol, as name and value by the name in lower case. */
-function redactHeaderTable(table: unknown): void {
+function redactHeaderTable(table: unknown, redacted: HeaderTexts): void {
   if (!isObject(table)) return;
-  for (const [name, text] of Object.entries(REDACTED)) {
+  for (const [name, text] of Object.entries(redacted)) {
     const entry = table[name];
     if (Array.isArray(entry)) entry[1] = text;
   }
 }
 
-function redactHeaders(headers: unknown): void {
+function redactHeaders(headers: unknown, redacted: HeaderTexts): void {
   if (!isObject(headers)) return;
   for (const name of Object.keys(headers)) {
-    const text = REDACTED[name.toLowerCase()];
+    const text = redacted[name.toLowerCase()];
     if (text !== undefined) headers[name] = text;
   }
 }

@@ -3,12 +3,16 @@ import { parseUrl } from '../foundation/parse-url.js';
 import type { AccessToken } from '../token/access-token.js';
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
+import { AUTHORIZATION_HEADER, type TokenHeader } from '../token/token-header.js';
 import { DEFAULT_TOKEN_REJECTION, type TokenRejection, TokenRejectionRule } from '../token/token-rejection.js';
 import { ReceiverBrake, receiverKey } from './receiver-brake.js';
 
-/** What goes onto a call: the token, the header text that presents it, and for a token bound to a key its proof. */
+/** What goes onto a call: the token, the header that presents it, and for a token bound to a key its proof. */
 export interface CallAuthorization {
   readonly token: AccessToken;
+  /** Where the token goes: `Authorization`, unless the client says otherwise. */
+  readonly header: TokenHeader;
+  /** The header's value. */
   readonly authorization: string;
   readonly dpop?: string | undefined;
 }
@@ -82,6 +86,7 @@ export class TokenCarrier {
     private readonly provider: TokenProvider,
     clock: Clock,
     { maxBytes, isTokenRejected }: ReplayPolicy,
+    readonly header: TokenHeader = AUTHORIZATION_HEADER,
   ) {
     this.#brake = new ReceiverBrake(clock);
     this.maxReplayBytes = maxBytes;
@@ -106,6 +111,12 @@ export class TokenCarrier {
     const { protocol, host: ownHost, pathname } = new URL(url);
     if (host === ownHost) return true;
     return this.isBound(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
+  }
+
+  /** How a token goes onto a call, without the proof that some need. */
+  authorizationOf(token: AccessToken): CallAuthorization {
+    const { header } = this;
+    return { token, header, authorization: header.revealValue(token) };
   }
 
   /** The token where it can go on a call at once and without a proof, which is nearly always. */
@@ -186,20 +197,15 @@ export class TokenCarrier {
   }
 
   #send<Response>(call: BoundCall<Response>, token: AccessToken): Promise<Response> {
-    const authorization = token.revealAuthorizationHeader();
-    return token.tokenType === 'Bearer'
-      ? call.send({ token, authorization })
-      : this.#sendWithProof(call, token, authorization);
+    const authorization = this.authorizationOf(token);
+    return token.tokenType === 'Bearer' ? call.send(authorization) : this.#sendWithProof(call, authorization);
   }
 
   /** RFC 9449 §9: an answer may bring a nonce for the next proof, and may be no more than the demand for one. */
-  async #sendWithProof<Response>(
-    call: BoundCall<Response>,
-    token: AccessToken,
-    authorization: string,
-  ): Promise<Response> {
+  async #sendWithProof<Response>(call: BoundCall<Response>, authorization: CallAuthorization): Promise<Response> {
     const { method, url } = call;
-    const send = async () => call.send({ token, authorization, dpop: await this.provider.proof(token, method, url) });
+    const proof = () => this.provider.proof(authorization.token, method, url);
+    const send = async () => call.send({ ...authorization, dpop: await proof() });
     const learnNonce = (response: Response) =>
       call.status(response) !== undefined && this.provider.learnNonce(url, call.headers(response)['dpop-nonce']);
     const response = await send();
@@ -265,7 +271,7 @@ export class TokenCarrier {
     if (this.#hasPredicateFailed) return;
     this.#hasPredicateFailed = true;
     const { client, events } = this.provider;
-    events.emit({ type: 'option.failed', client, option: 'isTokenRejected', error: kindOf(error) });
+    events.emit({ type: 'option.failed', client, option: 'isTokenRejected', problem: `threw a ${kindOf(error)}` });
   }
 }
 

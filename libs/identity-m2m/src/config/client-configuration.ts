@@ -13,6 +13,7 @@ import type { StartMode } from '../token/managed-token-provider.js';
 import { bindingRuleFault } from '../token/origin-binding.js';
 import type { RefreshPolicy } from '../token/refresh-policy.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
+import { AUTHORIZATION_HEADER, TokenHeader } from '../token/token-header.js';
 import type { TokenParameters } from '../token/token-parameters.js';
 import { DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
 import type { TokenResponseDialect } from '../token/token-response.js';
@@ -29,6 +30,8 @@ export interface ClientConfiguration {
   readonly authentication: ClientAuthentication;
   readonly grant: TokenGrant;
   readonly dpop: DpopAlgorithm | undefined;
+  /** Where HTTP calls carry the token. */
+  readonly tokenHeader: TokenHeader;
   readonly agent: Agent | undefined;
   readonly ca: CertificateAuthorities | undefined;
   readonly tokenRequestFormat: TokenRequestFormat;
@@ -70,6 +73,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     authentication: authenticationOf(options),
     grant: options.grant ?? clientCredentials,
     dpop: typeof dpop === 'object' ? dpop.algorithm : dpop ? 'ES256' : undefined,
+    tokenHeader: new TokenHeader(options.tokenHeader?.name ?? AUTHORIZATION_HEADER.name, options.tokenHeader?.scheme),
     agent: options.agent,
     ca: options.ca,
     tokenRequestFormat: options.tokenRequestFormat ?? 'form',

@@ -40,6 +40,7 @@ export function clientFaults(options: ClientOptions, root: string, production: b
     ...(isSound('identityProvider', 'clientId', 'clientSecret', 'clientAuthentication', 'grant')
       ? credentialFaults(options, root)
       : []),
+    ...(isSound('tokenHeader', 'dpop') ? tokenHeaderFaults(options, root) : []),
     ...(isSound('parameters') ? parametersFaults(options, root) : []),
     ...(isSound('tokenRequestHeaders')
       ? tokenRequestHeadersFaults(options.tokenRequestHeaders ?? {}, `${root}.tokenRequestHeaders`)
@@ -84,6 +85,13 @@ function revocationFaults({ identityProvider, revokeOnShutdown }: ClientOptions,
   if (revokeOnShutdown !== true || tokenEndpoint === undefined || revocationEndpoint !== undefined) return [];
   const expected = 'false, or an identity provider with a revocationEndpoint beside its tokenEndpoint';
   return [{ path: `${root}.revokeOnShutdown`, expected, found: 'true' }];
+}
+
+/** RFC 9449 §7.1: the scheme of a token that is bound to a key tells the receiver to ask for the proof. */
+function tokenHeaderFaults({ tokenHeader, dpop }: ClientOptions, root: string): OptionFault[] {
+  if (!dpop || tokenHeader?.scheme === undefined) return [];
+  const expected = 'nothing, because tokens with dpop have the scheme DPoP';
+  return [{ path: `${root}.tokenHeader.scheme`, expected, found: 'a scheme' }];
 }
 
 /** Each wrong parameter by its name. */

@@ -44,6 +44,16 @@ export interface ClientOptions extends TokenParameters {
   readonly dpop?: boolean | { readonly algorithm: DpopAlgorithm };
 
   /**
+   * The header of outgoing HTTP calls that holds the token, for APIs that read another one. `name` is the header's name,
+   * default `Authorization`. `scheme` stands before the token; an empty string sends the bare token; default: the token's
+   * type, `Bearer`. Not together with `dpop`, which has a scheme of its own. Messages have their token in `authorization`.
+   *
+   * @example
+   * tokenHeader: { name: 'X-Access-Token', scheme: '' }
+   */
+  readonly tokenHeader?: { readonly name?: string; readonly scheme?: string };
+
+  /**
    * Makes the connections to the identity provider: an agent of `node:https`, for networks with an outbound proxy
    * (`new HttpsProxyAgent('http://proxy.example:3128')` of the package https-proxy-agent). Calls of the `HttpService` have
    * theirs in `http`. Default: direct connections, one for each request; proxy settings of the environment are ignored.

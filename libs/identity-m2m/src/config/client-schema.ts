@@ -21,6 +21,7 @@ import { strayCharacters } from '../foundation/stray-characters.js';
 import { isScopeName } from '../foundation/scope-name.js';
 import type { TokenRejection } from '../token/token-rejection.js';
 import { identityProvider } from './identity-provider-field.js';
+import { isHeaderName, isReservedHeader } from './header-names.js';
 import { parseUrl } from '../foundation/parse-url.js';
 
 /** What a secret is, in words. */
@@ -48,6 +49,18 @@ export const clientSchema = z.strictObject({
   dpop: z
     .union([flag, z.strictObject({ algorithm: oneOf(DPOP_ALGORITHMS) })], {
       error: `true, false, or { algorithm } with one of ${DPOP_ALGORITHMS.join(', ')}`,
+    })
+    .optional(),
+  tokenHeader: z
+    .strictObject({
+      name: field<string>(
+        'the name of a header that HTTP itself does not set, such as X-Access-Token',
+        (value) => typeof value === 'string' && isHeaderName(value) && !isReservedHeader(value),
+      ).optional(),
+      scheme: field<string>(
+        'a scheme (RFC 9110 §11.1), or an empty string',
+        (value) => typeof value === 'string' && (value === '' || isHeaderName(value)),
+      ).optional(),
     })
     .optional(),
   agent: anAgent.optional(),

@@ -1,28 +1,6 @@
 import { printableText } from '../foundation/printable-text.js';
 import type { OptionFault } from '../foundation/option-fault.js';
-
-/** Headers of a token request that the protocol or HTTP itself sets. */
-const RESERVED = [
-  'authorization',
-  'dpop',
-  'content-type',
-  'content-length',
-  'content-encoding',
-  'host',
-  'connection',
-  'keep-alive',
-  'transfer-encoding',
-  'te',
-  'trailer',
-  'upgrade',
-  'expect',
-  'accept-encoding',
-  'proxy-authorization',
-  'proxy-connection',
-];
-
-/** RFC 9110 §5.1: a name is a token. */
-const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+import { isHeaderName, isReservedHeader } from './header-names.js';
 
 /** RFC 9110 §5.5: visible characters, with blanks and tabs between them. */
 const VALUE = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
@@ -31,8 +9,9 @@ const VALUE = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
 export function tokenRequestHeadersFaults(headers: object, path: string): OptionFault[] {
   return Object.entries(headers).flatMap(([name, value]: [string, unknown]): OptionFault[] => {
     const at = `${path}.${printableText(name, 60)}`;
-    if (!NAME.test(name)) return [{ path: at, expected: 'a header name (RFC 9110 §5.1)', found: 'other characters' }];
-    if (RESERVED.includes(name.toLowerCase())) {
+    if (!isHeaderName(name))
+      return [{ path: at, expected: 'a header name (RFC 9110 §5.1)', found: 'other characters' }];
+    if (isReservedHeader(name) || name.toLowerCase() === 'authorization') {
       return [{ path: at, expected: 'no such header, because the library sets it itself', found: 'a value' }];
     }
     if (typeof value === 'string' && VALUE.test(value)) return [];

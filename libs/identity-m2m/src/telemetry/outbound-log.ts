@@ -65,7 +65,7 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         return;
       case 'option.failed':
         logger.warn(
-          `${client}: ${event.option} threw a ${event.error} and is ignored for such answers; mend the function`,
+          `${client}: ${event.option} ${event.problem} and is ignored for such answers; correct the function`,
         );
         return;
       case 'token.dormant':

@@ -29,8 +29,6 @@ interface OfToken extends OfRequest {
 export type ClientWarning =
   /** Grants come without `token_type`. */
   | 'token_type_missing'
-  /** `readTokenResponse` threw, or returned what it should not. */
-  | 'response_reader_failed'
   /** The secret is so short that it could be guessed, and it is not taken out of messages. */
   | 'secret_too_short'
   /** The token is bound to no place, so no call carries it. */
@@ -100,11 +98,11 @@ export type OutboundEvent =
       readonly origin: string;
       readonly reason: BindingDecision['reason'];
     })
-  /** A function among the client's options threw, and was not heeded. Once for each option. */
+  /** A function among the client's options threw or returned what it should not, and was ignored. Once for each option. */
   | (OfClient & {
       readonly type: 'option.failed';
       /** Name of the option. */
       readonly option: string;
-      /** Name of the error. Its text may repeat what the function was given. */
-      readonly error: string;
+      /** Such as `threw a TypeError`. Without the error's text, which may repeat what the function was given. */
+      readonly problem: string;
     });

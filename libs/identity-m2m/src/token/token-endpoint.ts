@@ -37,8 +37,7 @@ export interface TokenEndpointOptions {
   readonly requestHeaders: () => Readonly<Record<string, string>>;
   /** Binds tokens to a key (RFC 9449), where that is wanted. */
   readonly dpop: DpopProver | undefined;
-  readonly dialect: TokenResponseDialect;
-  readonly warn: WarnOfClient;
+  readonly dialect: TokenResponseDialect & { readonly warn: WarnOfClient };
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }
@@ -108,7 +107,7 @@ export class TokenEndpoint {
   #warnOfShortSecret({ secrets }: ClientCredential): void {
     if (secrets.every((secret) => secret.reveal().length >= SHORTEST_REDACTED)) return;
     const short = `its client secret has fewer than ${SHORTEST_REDACTED} characters`;
-    this.options.warn(
+    this.options.dialect.warn(
       'secret_too_short',
       `${short}: it can be guessed, and is not taken out of what the server writes`,
     );
@@ -164,7 +163,7 @@ export class TokenEndpoint {
   }
 
   #judge(answer: TokenEndpointAnswer): TokenOutcome {
-    const outcome = readTokenResponse(answer, { ...this.options.dialect, warn: this.options.warn });
+    const outcome = readTokenResponse(answer, this.options.dialect);
     if (!outcome.ok) return outcome;
     const isBoundToKey = outcome.granted.accessToken.tokenType === 'DPoP';
     if (isBoundToKey === (this.options.dpop !== undefined)) return outcome;

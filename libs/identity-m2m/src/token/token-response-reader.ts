@@ -67,15 +67,15 @@ export function askReader(reader: TokenResponseReader, answer: TokenEndpointAnsw
     if (reading === undefined) return { type: 'none' };
     if (reading instanceof Promise) {
       reading.catch(() => {});
-      return { type: 'useless', problem: 'returned a promise, which comes too late' };
+      return { type: 'useless', problem: 'returned a promise, which comes too late,' };
     }
     const kind = TOKEN_FAILURE_KINDS.find((known) => known === reading && known !== 'certificate');
     if (kind) return { type: 'kind', kind };
     const members = membersOf(reading);
     if (members) return { type: 'members', members };
     return { type: 'useless', problem: 'returned neither a grant nor an error nor a kind of failure' };
-  } catch {
-    return { type: 'useless', problem: 'threw an error' };
+  } catch (error) {
+    return { type: 'useless', problem: `threw a ${error instanceof Error ? error.constructor.name : typeof error}` };
   }
 }
 

@@ -39,8 +39,10 @@ export interface TokenResponseDialect {
   readonly readers?: readonly TokenResponseReader[];
   /** Values of `error` that mean the client's credential, besides those of RFC 6749 §5.2. */
   readonly credentialErrors?: readonly string[];
-  /** Told what is odd about an answer that is used all the same. */
+  /** Called with what is odd about an answer that is used all the same. */
   readonly warn?: WarnOfClient;
+  /** Called with what a reader did in place of its task. */
+  readonly tellReaderFailure?: (problem: string) => void;
 }
 
 export type TokenOutcome =
@@ -69,7 +71,7 @@ function byReaders(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): 
       case 'members':
         return readMembers(opinion.members, answer, dialect);
       case 'useless':
-        dialect.warn?.('response_reader_failed', `readTokenResponse ${opinion.problem}; the standards decided`);
+        dialect.tellReaderFailure?.(opinion.problem);
     }
   }
   return undefined;
@@ -77,7 +79,7 @@ function byReaders(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): 
 
 /** What the standards say, but for the kind. */
 function failureOfKind(kind: TokenFailureKind, answer: TokenEndpointAnswer, dialect: TokenResponseDialect) {
-  const outcome = byTheStandards(answer, { ...dialect, warn: () => {} });
+  const outcome = byTheStandards(answer, { credentialErrors: dialect.credentialErrors ?? [] });
   if (!outcome.ok) return { ok: false, failure: { ...outcome.failure, kind, advice: undefined } } as const;
   const detail = `HTTP ${answer.status}, which readTokenResponse takes for a failure`;
   return { ok: false, failure: { kind, detail } } as const;

@@ -54,7 +54,7 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
 
     const endWait = () => wait && client.waits.delete(wait);
 
-    const send = ({ token, authorization }: CallAuthorization) =>
+    const send = ({ token }: CallAuthorization) =>
       new Promise<FirstAnswer>((resolve) => {
         if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(client.tokenClient);
         if (subscriber.closed) return resolve({});
@@ -71,7 +71,8 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
           subscriber.error(refusal.error);
         };
         exchanges.add(
-          call.exchange(authorization, hasWaited).subscribe({
+          // Receivers of messages read it from `authorization`, whatever header the client's HTTP calls have it in.
+          call.exchange(token.revealAuthorizationHeader(), hasWaited).subscribe({
             next: (answer) => {
               answered();
               subscriber.next(answer);

@@ -31,7 +31,7 @@ export interface BearerInterceptorOptions {
  * token. Where the token is there already, nothing is awaited.
  *
  * A 401 that a newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing.
- * An `Authorization` header of the caller is left as it is. Options and headers of the caller are never changed.
+ * An `Authorization` header of the caller, or the one of the option `tokenHeader`, is left as it is. Options and headers of the caller are never changed.
  *
  * @example
  * const dispatcher = new Agent().compose(bearerInterceptor(provider), interceptors.redirect({ maxRedirections: 3 }));
@@ -69,13 +69,9 @@ export function bearerInterceptor(
         call.waitAndSend();
         return true;
       }
-      return dispatch(authorized(options, token), call.firstAttempt(token));
+      return dispatch(withAuthorization(options, carrier.authorizationOf(token)), call.firstAttempt(token));
     };
   };
-}
-
-function authorized(options: Dispatcher.DispatchOptions, token: AccessToken): Dispatcher.DispatchOptions {
-  return withAuthorization(options, { token, authorization: token.revealAuthorizationHeader() });
 }
 
 /** Where the call goes, if the token is to go there with it. */
@@ -86,8 +82,8 @@ function addressForToken(
 ): string | undefined {
   // CONNECT speaks to a proxy, of another place; and so does a path that is a whole address.
   if (method === 'CONNECT' || typeof path !== 'string' || !path.startsWith('/')) return undefined;
-  const { hasAuthorization, host } = inspectHeaders(headers);
-  if (hasAuthorization) return undefined;
+  const { hasToken, host } = inspectHeaders(headers, carrier.header.key);
+  if (hasToken) return undefined;
   const place = placeOf(origin, fixedOrigin);
   if (place === undefined) return undefined;
   const url = place + path;

@@ -5,49 +5,55 @@ type Headers = Dispatcher.DispatchOptions['headers'];
 
 /** What a carrier has to know of a call's headers. */
 export interface HeadersInQuestion {
-  readonly hasAuthorization: boolean;
+  /** Whether the caller set the header that the token goes into. */
+  readonly hasToken: boolean;
   /** Empty where it is not one text. */
   readonly host: string | undefined;
 }
 
-const NONE: HeadersInQuestion = { hasAuthorization: false, host: undefined };
+const NONE: HeadersInQuestion = { hasToken: false, host: undefined };
 
-/** Reads the headers of a dispatch, in any of the forms that undici takes: an object, a flat list, pairs. */
-export function inspectHeaders(headers: Headers): HeadersInQuestion {
+/**
+ * Reads the headers of a dispatch, in any of the forms that undici takes: an object, a flat list, pairs.
+ *
+ * @param key Name of the header that the token goes into, in lower case.
+ */
+export function inspectHeaders(headers: Headers, key: string): HeadersInQuestion {
   if (headers === undefined || headers === null) return NONE;
   let found = NONE;
   if (isPlain(headers)) {
-    for (const name of Object.keys(headers)) if (isInQuestion(name)) found = noting(found, name, headers[name]);
+    for (const name of Object.keys(headers))
+      if (isInQuestion(name, key)) found = noting(found, key, name, headers[name]);
     return found;
   }
   const list = toFlatList(headers);
-  for (let index = 0; index < list.length; index += 2) found = noting(found, String(list[index]), list[index + 1]);
+  for (let index = 0; index < list.length; index += 2) found = noting(found, key, String(list[index]), list[index + 1]);
   return found;
 }
 
 /** By the length alone, which nearly no other header has. */
-function isInQuestion({ length }: string): boolean {
-  return length === 'authorization'.length || length === 'host'.length;
+function isInQuestion({ length }: string, key: string): boolean {
+  return length === key.length || length === 'host'.length;
 }
 
-function noting(found: HeadersInQuestion, name: string, value: unknown): HeadersInQuestion {
+function noting(found: HeadersInQuestion, key: string, name: string, value: unknown): HeadersInQuestion {
   // undici leaves out what is undefined.
   if (value === undefined) return found;
   const lower = name.toLowerCase();
-  if (lower === 'authorization') return { ...found, hasAuthorization: true };
+  if (lower === key) return { ...found, hasToken: true };
   return lower === 'host' ? { ...found, host: typeof value === 'string' ? value : '' } : found;
 }
 
 /** A copy with the authorization on it. The caller's own headers may be shared between calls. */
 export function authorizedHeaders(
   headers: Headers,
-  { authorization, dpop }: CallAuthorization,
+  { header, authorization, dpop }: CallAuthorization,
 ): NonNullable<Dispatcher.DispatchOptions['headers']> {
   if (headers !== undefined && headers !== null && !isPlain(headers)) {
-    const list = [...toFlatList(headers), 'authorization', authorization];
+    const list = [...toFlatList(headers), header.key, authorization];
     return dpop === undefined ? list : [...list, 'dpop', dpop];
   }
-  const copy: Record<string, string | string[] | undefined> = { ...headers, authorization };
+  const copy: Record<string, string | string[] | undefined> = { ...headers, [header.key]: authorization };
   if (dpop !== undefined) copy.dpop = dpop;
   return copy;
 }
