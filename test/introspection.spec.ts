@@ -857,6 +857,42 @@ describe('srv-4: introspection without aud', () => {
     expect(() => start({ issuers: odd, clients: ['billing'] })).toThrow(/issuers\[0\]\.hasNoAudience/);
   });
 
+  it('srv-4: answers of a realm of Keycloak, about a service account and about a person', async () => {
+    const realm = keycloak({ url: issuer.url, realm: 'acme', hasNoAudience: true });
+    const answer = {
+      active: true,
+      exp: NOW + 300,
+      iat: NOW,
+      jti: 'trrtcc:one',
+      iss: realm.issuer,
+      sub: '0c2f1d5e-1f0a-4b5c-9c68-0a8c4c4f7d11',
+      typ: 'Bearer',
+      azp: 'billing',
+      scope: 'email',
+      client_id: 'billing',
+      username: 'service-account-billing',
+      token_type: 'Bearer',
+    };
+    const by = start({
+      issuers: [{ ...realm, introspectionEndpoint: `${issuer.url}/introspect` }],
+      clients: ['billing'],
+    });
+    for (const [more, expected] of [
+      [{}, 'accepted'],
+      [{ preferred_username: 'service-account-billing' }, 'accepted'],
+      [{ preferred_username: 'jane', username: 'jane' }, 'not_a_machine'],
+      [{ username: 'jane' }, 'not_a_machine'],
+      [{ preferred_username: 'service-account-billing', username: 'jane' }, 'not_a_machine'],
+      [{ sid: 's1' }, 'not_a_machine'],
+      [{ typ: 'Refresh' }, 'foreign_token'],
+      [{ aud: ['account'] }, 'audience_mismatch'],
+    ] as const) {
+      issuer.introspectionAnswer = json(200, { ...answer, ...more });
+      expect([more, await outcome(opaque(), undefined, by)]).toEqual([more, expected]);
+    }
+    by.close();
+  });
+
   it('srv-4: opaque tokens of a real server (oidc-provider), which says no audience, come in', async () => {
     const server = await AuthorizationServer.start({ opaqueTokens: true });
     server.register({ client_id: 'billing', client_secret: 'a-secret-of-the-client', scope: 'users' });

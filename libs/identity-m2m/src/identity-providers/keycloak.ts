@@ -95,8 +95,9 @@ function onlyOfServiceAccount(claim: string): ClaimCondition {
     claim,
     expected: 'none, unless client_id and preferred_username name the client of azp',
     holds: (claims) => {
-      const { preferred_username: userName, azp, client_id: client = claims.clientId } = claims;
-      return !Object.hasOwn(claims, claim) || (client === azp && userName !== undefined && isServiceAccount(claims));
+      const { azp, client_id: client = claims.clientId } = claims;
+      const isNamed = client === azp && userNames(claims).length > 0 && isServiceAccount(claims);
+      return !Object.hasOwn(claims, claim) || isNamed;
     },
   };
 }
@@ -104,9 +105,16 @@ function onlyOfServiceAccount(claim: string): ClaimCondition {
 /**
  * A person has a session, but not in a token that a client has exchanged: so it has to be shown that there is none. The
  * user behind a client has a name that is made of the client's, in lower case; and only a token of its own repeats the
- * client beside `azp`.
+ * client beside `azp`. Introspection repeats it for every token, but always has a user name.
  */
 function isServiceAccount(claims: Claims): boolean {
-  const { preferred_username: userName, azp, client_id: client = claims.clientId } = claims;
-  return userName === undefined ? client === azp : userName === `service-account-${String(azp).toLowerCase()}`;
+  const { azp, client_id: client = claims.clientId } = claims;
+  const names = userNames(claims);
+  if (names.length === 0) return client === azp;
+  return names.every((name) => name === `service-account-${String(azp).toLowerCase()}`);
+}
+
+/** As tokens and as introspection have them. */
+function userNames({ preferred_username: inTokens, username }: Claims): unknown[] {
+  return [inTokens, username].filter((name) => name !== undefined);
 }
