@@ -2,7 +2,6 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -17,9 +16,9 @@ import {
   type RoutePolicy,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { type Answer, json } from './support/http-server.js';
+import { socketClock, until } from './support/socket-clock.js';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const HOUR = 3600_000;
@@ -27,7 +26,7 @@ const first = forgingKey('ES256', 'first');
 const next = forgingKey('ES256', 'next');
 
 let issuer: ForgeableIssuer;
-let clock: ManualClock;
+let clock: ReturnType<typeof manualClock>;
 let verifier: AccessTokenVerifier;
 let events: VerificationEvent[];
 
@@ -41,16 +40,7 @@ const claims = (more: object = {}) => ({
   exp: NOW + 1_000_000,
   ...more,
 });
-/** Moves on only when the issuer has not been asked anything for a while. */
-const manualClock = () =>
-  new ManualClock(new Date(NOW * 1000), async () => {
-    for (let seen = -1; seen !== issuer.server.requests.length;) {
-      seen = issuer.server.requests.length;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      // Where the machine was busy elsewhere all of that is over at once, and what came meanwhile is still to be read.
-      for (let turn = 0; turn < 20; turn++) await setImmediate();
-    }
-  });
+const manualClock = () => socketClock(() => issuer.server, new Date(NOW * 1000));
 let made = 0;
 /** A token that was never seen before. */
 const fresh = (key = first, header: object = {}) => forge(key, claims({ jti: String(made++) }), header);
@@ -65,14 +55,6 @@ function start(options: Partial<GuardOptions> = {}, time = clock): AccessTokenVe
 async function outcome(token: string, by = verifier, route?: RoutePolicy): Promise<string> {
   const verdict = await by.verify(token, route);
   return verdict.ok ? 'accepted' : verdict.reason;
-}
-
-/** Waits until what goes on over sockets has come to rest. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let round = 0; !condition(); round++) {
-    if (round > 2000) throw new Error('it did not happen');
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 beforeEach(async () => {

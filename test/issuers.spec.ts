@@ -4,15 +4,30 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from '@jest/globals';
 import {
   type AccessTokenVerifier,
+  auth0,
   createAccessTokenVerifier,
   cyberArkIdentity,
+  duende,
+  entraId,
   genericOAuth2,
+  type GenericOAuth2Options,
   type GuardOptions,
+  IdentityM2MConfigurationError,
+  IdentityM2MModule,
+  type IdentityProvider,
+  keycloak,
+  type KnownIssuer,
   kubernetesServiceAccounts,
+  okta,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
+import { Test } from '@nestjs/testing';
+import { checkOptions } from '../libs/identity-m2m/src/config/check-options.js';
+import type { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+import { CertificateAuthority } from './support/certificates.js';
 import { forge, ForgeableIssuer, type ForgingKey, forgingKey, part } from './support/forgeable-issuer.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
+import { socketClock, until } from './support/socket-clock.js';
 
 const rsa = forgingKey('RS256', 'k1');
 const others = Array.from({ length: 4 }, (_, index) => forgingKey('RS256', `other${index}`));
@@ -386,7 +401,7 @@ describe('metadata at either of its addresses', () => {
     const { fallbackJwksUri, ...tenant } = cyberArkIdentity({ tenantUrl: server.url, applicationId: 'api' });
     const { pathname } = new URL(fallbackJwksUri!);
     const claims = { unique_name: 'svc', scope: 'all' };
-    const token = plainToken(tenant.issuer!, { header: { typ: 'JWT' }, claims });
+    const token = plainToken(tenant.issuer, { header: { typ: 'JWT' }, claims });
     server.answer = (request, ...rest) => (request.url === pathname ? answers['/keys']! : page)(request, ...rest);
     expect(await outcome(verifierFor([{ ...tenant, fallbackJwksUri }], { clients: ['svc'] }), token)).toBe('let in');
     // A tenant that is down is down there too.
@@ -396,5 +411,523 @@ describe('metadata at either of its addresses', () => {
       'issuer_unavailable',
     );
     expect(server.requests).toHaveLength(1);
+  });
+});
+
+describe('issuers of any name', () => {
+  const jwks = { keys: [rsa.jwk] };
+  const boots = (issuers: GuardOptions['issuers'], more: Partial<GuardOptions> = {}) => {
+    const options = { issuers, audience: 'api', ...more };
+    const verifier = createAccessTokenVerifier(options, { production: true });
+    open.push(verifier);
+    return verifier;
+  };
+  const faultsOf = (issuers: GuardOptions['issuers'], more: Partial<GuardOptions> = {}) => {
+    try {
+      boots(issuers, more);
+      return {};
+    } catch (error) {
+      if (!(error instanceof IdentityM2MConfigurationError)) throw error;
+      return Object.fromEntries(error.faults.map(({ path, expected, found }) => [path, `${expected}; ${found}`]));
+    }
+  };
+
+  test.each([
+    ['in-C1', 'http://adfs.acme.com/adfs/services/trust'],
+    ['in-C2', 'foo.acme.com'],
+    ['in-C4', 'urn:sso.company.com'],
+    ['in-C1', 'http://localhost:8080/realms/r'],
+    ['in-C2', 'Company GmbH'],
+    ['in-C2', 'kubernetes/serviceaccount'],
+    ['in-C2', '__proto__'],
+    ['in-C4', 'https://id.example/?tenant=a#b'],
+    ['in-C4', 'spiffe://acme.example'],
+    ['in-C4', 'urn:müller'],
+  ])('%s: %s is an issuer in production where its keys are given', async (_id, name) => {
+    const verifier = boots([genericOAuth2({ issuer: name, jwks })]);
+    expect(await outcome(verifier, plainToken(name))).toBe('let in');
+    // To the letter, and never as an address.
+    for (const other of [`${name}/`, name.toUpperCase(), ` ${name}`, encodeURI(`${name} `), `${name}:80`]) {
+      expect(await outcome(verifier, plainToken(other))).toBe('issuer_unknown');
+    }
+    for (const place of [
+      { jwksUri: 'https://keys.example/k' },
+      { internalJwksUri: 'http://keys:8080/k' },
+      { jwksFile: '/run/keys.json' },
+    ]) {
+      expect(faultsOf([genericOAuth2({ issuer: name, ...place })])).toEqual({});
+    }
+  });
+
+  it('in-C1: the keys of any issuer are fetched where the options say, and nowhere else', async () => {
+    for (const name of ['http://adfs.acme.com/adfs/services/trust', 'foo.acme.com', 'urn:sso.company.com']) {
+      const verifier = verifierFor([genericOAuth2({ issuer: name, jwksUri: `${issuer.url}/keys` })]);
+      expect(await outcome(verifier, plainToken(name))).toBe('let in');
+    }
+    expect(new Set(issuer.server.requests.map(({ url }) => url))).toEqual(new Set(['/keys']));
+  });
+
+  test.each<[string, GuardOptions['issuers'], Record<string, RegExp>]>([
+    [
+      'in-C1: plain http without keys',
+      [genericOAuth2({ issuer: 'http://adfs.acme.com/adfs/services/trust' })],
+      { 'options.issuers[0].issuer': /^an https URL .*for any other issuer give jwksUri, jwks or jwksFile; "http:/ },
+    ],
+    [
+      'in-C2: a bare name without keys',
+      [genericOAuth2({ issuer: 'foo.acme.com' })],
+      { 'options.issuers[0].issuer': /^an absolute https URL, by which its keys are found.*"foo.acme.com"$/ },
+    ],
+    [
+      'in-C4: a URN without keys',
+      [genericOAuth2({ issuer: 'urn:sso.company.com', tokenEndpoint: 'https://id.example/token' })],
+      { 'options.issuers[0].issuer': /^an absolute https URL/ },
+    ],
+    [
+      'in-C4: keys over plain http',
+      [genericOAuth2({ issuer: 'urn:sso.company.com', jwksUri: 'http://keys.example/k' })],
+      { 'options.issuers[0].jwksUri': /^an https URL.*internalJwksUri; "http:/ },
+    ],
+    [
+      'in-C4: the same issuer twice',
+      [genericOAuth2({ issuer: 'urn:a', jwks }), genericOAuth2({ issuer: 'urn:a', jwksFile: '/k' })],
+      { 'options.issuers[1].issuer': /not listed yet; a repetition/ },
+    ],
+    [
+      'in-C4: no name, and names that come from copying',
+      ['', ' urn:a', 'urn:a\n', 'urn:\0a', '\uFEFFurn:a', 'u'.repeat(1025), 7 as never].map((issuer) =>
+        genericOAuth2({ issuer, jwks }),
+      ),
+      Object.fromEntries(
+        Array.from({ length: 7 }, (_, at) => [`options.issuers[${at}].issuer`, /^an issuer identifier, to the letter/]),
+      ),
+    ],
+  ])('%s fails the boot', (_name, issuers, expected) => {
+    const found = faultsOf(issuers);
+    expect(Object.keys(found)).toEqual(Object.keys(expected));
+    for (const [path, text] of Object.entries(expected)) expect(found[path]).toMatch(text);
+  });
+
+  it('in-C4: an issuer that is no URL is asked about tokens at an address that is given', () => {
+    const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
+    expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks })], { introspection })).toEqual({
+      'options.issuers[0].introspectionEndpoint': expect.stringContaining('can’t be found by an issuer'),
+    });
+    const introspectionEndpoint = 'https://id.example/introspect';
+    expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks, introspectionEndpoint })], { introspection })).toEqual({});
+  });
+
+  it('in-C4: a service account issuer of a cluster may have any name as well', () => {
+    const clients = ['system:serviceaccount:shop:billing'];
+    const cluster = { issuer: 'kubernetes/serviceaccount' };
+    expect(faultsOf([kubernetesServiceAccounts({ ...cluster, jwksFile: '/run/keys.json' })], { clients })).toEqual({});
+    expect(Object.keys(faultsOf([kubernetesServiceAccounts(cluster)], { clients }))).toEqual([
+      'options.issuers[0].issuer',
+    ]);
+  });
+
+  it('in-C4: a client is not bound to such a name where its token endpoint is given', () => {
+    const client = { clientId: 'a', clientSecret: 'a secret of the client', origins: ['https://api.example'] };
+    const check = (options: GenericOAuth2Options) =>
+      checkOptions({ client: { ...client, identityProvider: genericOAuth2(options) } }, true);
+    expect(() => check({ issuer: 'urn:a', tokenEndpoint: 'https://id.example/token' })).not.toThrow();
+    expect(() => check({ issuer: 'urn:a', jwks })).toThrow(/identityProvider\.issuer: expected an absolute https URL/);
+    expect(() => check({ issuer: 'http://id.example', jwks })).toThrow(
+      /identityProvider\.issuer: expected an https URL/,
+    );
+  });
+
+  it('in-A8: a key for other uses may stand beside the others in a key set that is given', () => {
+    const encryption = { ...others[0]!.jwk, use: 'enc' };
+    expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks: { keys: [encryption, rsa.jwk] } })])).toEqual({});
+    expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks: { keys: [encryption] } })])).toEqual({
+      'options.issuers[0].jwks[kid "other0"]': expect.stringContaining('a key that is not for signatures'),
+    });
+  });
+});
+
+describe('in-C7: keys at an address inside the own network', () => {
+  const internalJwksUri = 'http://keycloak:8080/realms/r/protocol/openid-connect/certs';
+  const clients = ['svc'];
+  const boot = (provider: IdentityProvider) =>
+    createAccessTokenVerifier({ issuers: [provider], audience: 'api', clients }, { production: true });
+
+  test.each<[string, IdentityProvider]>([
+    ['keycloak', keycloak({ url: 'https://id.example', realm: 'r', internalJwksUri })],
+    ['duende', duende({ issuer: 'https://id.example', internalJwksUri })],
+    ['genericOAuth2', genericOAuth2({ issuer: 'https://id.example', internalJwksUri })],
+    ['kubernetesServiceAccounts', kubernetesServiceAccounts({ issuer: 'https://k8s.example', internalJwksUri })],
+    ['keycloak that its tokens name so too', keycloak({ url: 'http://keycloak:8080', realm: 'r', internalJwksUri })],
+    ['a copy of another preset', { ...okta({ domain: 'acme.okta.com' }), internalJwksUri }],
+  ])('in-C7: %s boots in production', (_name, provider) => expect(() => boot(provider).close()).not.toThrow());
+
+  it('in-C7: the guard reads them there, and the issuer stays what the tokens name', async () => {
+    const provider = keycloak({ url: 'https://id.example', realm: 'r', internalJwksUri: `${issuer.url}/keys` });
+    const verifier = verifierFor([provider], { clients });
+    const claims = { typ: 'Bearer', azp: 'svc', client_id: 'svc', preferred_username: 'service-account-svc' };
+    const token = (iss: string) => plainToken(iss, { header: { typ: 'JWT' }, claims });
+    expect(await outcome(verifier, token('https://id.example/realms/r'))).toBe('let in');
+    expect(await outcome(verifier, token(`${issuer.url}/realms/r`))).toBe('issuer_unknown');
+  });
+
+  test.each<[string, IdentityProvider, RegExp]>([
+    [
+      'the key set’s ordinary address',
+      { ...keycloak({ url: 'https://id.example', realm: 'r' }), jwksUri: internalJwksUri },
+      /issuers\[0\]\.jwksUri: expected an https URL .*inside your own network goes into internalJwksUri/,
+    ],
+    [
+      'the server itself',
+      keycloak({ url: 'http://keycloak:8080', realm: 'r' }),
+      /issuers\[0\]\.url: expected an https URL/,
+    ],
+    [
+      'a file',
+      keycloak({ url: 'https://id.example', realm: 'r', internalJwksUri: 'file:///keys' }),
+      /issuers\[0\]\.internalJwksUri: expected an absolute https URL/,
+    ],
+    [
+      'a password in it',
+      { ...okta({ domain: 'acme.okta.com' }), internalJwksUri: 'http://a:b@keys/' },
+      /issuers\[0\]\.internalJwksUri: .*found an address with user name or password/,
+    ],
+    [
+      'two places at once',
+      genericOAuth2({ issuer: 'https://id.example', jwksUri: 'https://id.example/k', internalJwksUri }),
+      /issuers\[0\]\.internalJwksUri: expected nothing, because jwksUri is given/,
+    ],
+  ])('in-C7: plain http is for that address alone: %s fails the boot', (_name, provider, message) =>
+    expect(() => boot(provider)).toThrow(message),
+  );
+
+  it('in-C7: what carries secrets and tokens stays https: introspection, and a client’s requests', () => {
+    const provider = keycloak({ url: 'http://keycloak:8080', realm: 'r', internalJwksUri });
+    const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
+    const options = { issuers: [provider], audience: 'api', clients, introspection };
+    expect(() => createAccessTokenVerifier(options, { production: true })).toThrow(
+      /issuers\[0\]\.introspectionEndpoint: expected an https URL/,
+    );
+    const client = { clientId: 'a', clientSecret: 'a secret of the client', identityProvider: provider };
+    expect(() => checkOptions({ client: { ...client, origins: ['https://api.example'] } }, true)).toThrow(
+      /identityProvider\.tokenEndpoint: expected an https URL/,
+    );
+  });
+});
+
+describe('in-C8: names with blanks and umlauts in a preset', () => {
+  test.each<[string, KnownIssuer, string]>([
+    [
+      'a realm',
+      keycloak({ url: 'https://id.example', realm: 'Company GmbH' }),
+      'https://id.example/realms/Company%20GmbH',
+    ],
+    [
+      'a realm',
+      keycloak({ url: 'https://id.example', realm: 'Müller & Söhne' }),
+      'https://id.example/realms/M%C3%BCller%20%26%20S%C3%B6hne',
+    ],
+    ['a realm', keycloak({ url: 'https://id.example', realm: '100%' }), 'https://id.example/realms/100%25'],
+    ['a realm', keycloak({ url: 'https://id.example', realm: 'a?b#c' }), 'https://id.example/realms/a%3Fb%23c'],
+    [
+      'a server',
+      okta({ domain: 'acme.okta.com', authorizationServerId: 'my server' }),
+      'https://acme.okta.com/oauth2/my%20server',
+    ],
+    ['a domain', auth0({ domain: 'id.Müller.example' }), 'https://id.xn--mller-kva.example/'],
+    [
+      'an application',
+      cyberArkIdentity({ tenantUrl: 'https://acme.example', applicationId: 'Bücher' }),
+      'https://acme.example/B%C3%BCcher/',
+    ],
+    [
+      'a directory',
+      entraId({ tenantId: '8A3F6A52-93F1-4B70-8E0B-4E5C3F7F2A11' }),
+      'https://login.microsoftonline.com/8a3f6a52-93f1-4b70-8e0b-4e5c3f7f2a11/v2.0',
+    ],
+  ])('in-C8: %s is percent-encoded as its tokens have it', (_name, provider, expected) => {
+    expect(provider.faults('never')).toEqual([]);
+    expect(provider.issuer).toBe(expected);
+    for (const address of [provider.issuer, provider.tokenEndpoint, provider.jwksUri]) {
+      if (address !== undefined) expect(new URL(address).href.replace(/\/$/, '')).toBe(address.replace(/\/$/, ''));
+    }
+  });
+
+  it('in-C8: tokens of such a realm are let in', async () => {
+    const provider = keycloak({
+      url: 'https://id.example',
+      realm: 'Company GmbH',
+      internalJwksUri: `${issuer.url}/keys`,
+    });
+    const claims = { typ: 'Bearer', azp: 'svc', client_id: 'svc', preferred_username: 'service-account-svc' };
+    const token = plainToken('https://id.example/realms/Company%20GmbH', { header: { typ: 'JWT' }, claims });
+    expect(await outcome(verifierFor([provider], { clients: ['svc'] }), token)).toBe('let in');
+  });
+
+  test.each(['a/b', '..', '.', 'a\\b', ' a', 'a\n', '\uD800'])('in-C8: %j is no name but a mistake', (realm) => {
+    expect(keycloak({ url: 'https://id.example', realm }).faults('never')).toMatchObject([{ path: 'realm' }]);
+    const { faults } = okta({ domain: 'acme.okta.com', authorizationServerId: realm });
+    expect(faults('never')).toMatchObject([{ path: 'authorizationServerId' }]);
+  });
+});
+
+describe('in-C10: one client at several issuers', () => {
+  const tenantId = '8a3f6a52-93f1-4b70-8e0b-4e5c3f7f2a11';
+  const jwks = { keys: [rsa.jwk] };
+  const v2 = { ...entraId({ tenantId }), jwksUri: undefined, jwks };
+  const v1 = { ...entraId({ tenantId, tokenVersion: 'v1' }), jwksUri: undefined, jwks };
+  const machine = { tid: tenantId, oid: 'o', sub: 'o', client_id: undefined };
+  const header = { typ: 'JWT' };
+  const tokenOfV2 = (azp: string) =>
+    plainToken(v2.issuer, { header, claims: { ...machine, ver: '2.0', azp, azpacr: '1' } });
+  const tokenOfV1 = (appid: string) =>
+    plainToken(v1.issuer, { header, claims: { ...machine, ver: '1.0', appid, appidacr: '1' } });
+
+  it('in-C10: a client may be named with both versions of its tenant', async () => {
+    const clients = [
+      { clientId: 'app1', issuer: [v2.issuer, v1.issuer] },
+      { clientId: 'app2', issuer: v2.issuer },
+    ];
+    const verifier = verifierFor([v2, v1], { clients });
+    expect(await outcome(verifier, tokenOfV2('app1'))).toBe('let in');
+    expect(await outcome(verifier, tokenOfV1('app1'))).toBe('let in');
+    expect(await outcome(verifier, tokenOfV2('app2'))).toBe('let in');
+    // Elsewhere the same identifier may be another client's.
+    expect(await outcome(verifier, tokenOfV1('app2'))).toBe('client_not_allowed');
+    // Its scopes and its end go with it, and a route may name it.
+    const ended = verifierFor([v2, v1], {
+      clients: [{ clientId: 'app1', issuer: [v2.issuer, v1.issuer], until: '2020-01-01' }],
+    });
+    expect([await outcome(ended, tokenOfV2('app1')), await outcome(ended, tokenOfV1('app1'))]).toEqual([
+      'client_expired',
+      'client_expired',
+    ]);
+    expect(await verifier.verify(tokenOfV1('app1'), { clients: ['app1'] })).toMatchObject({ ok: true });
+  });
+
+  test.each<[string, GuardOptions['clients'], Record<string, string>]>([
+    ['no issuer', ['app1'], { 'options.clients[0].issuer': 'nothing' }],
+    ['an empty list', [{ clientId: 'app1', issuer: [] }], { 'options.clients[0].issuer': 'a list of 0' }],
+    [
+      'an issuer that is not trusted',
+      [{ clientId: 'app1', issuer: [v2.issuer, 'https://other.example'] }],
+      { 'options.clients[0].issuer[1]': '"https://other.example"' },
+    ],
+    [
+      'the same issuer twice',
+      [{ clientId: 'app1', issuer: [v2.issuer, v2.issuer] }],
+      { 'options.clients[0]': 'a repetition' },
+    ],
+    [
+      'the same client twice',
+      [
+        { clientId: 'app1', issuer: [v1.issuer, v2.issuer] },
+        { clientId: 'app1', issuer: v2.issuer },
+      ],
+      { 'options.clients[1]': 'a repetition' },
+    ],
+  ])('in-C10: %s fails the boot', (_name, clients, expected) => {
+    try {
+      verifierFor([v2, v1], { clients: clients! });
+      throw new Error('it booted');
+    } catch (error) {
+      expect(error).toBeInstanceOf(IdentityM2MConfigurationError);
+      const { faults } = error as IdentityM2MConfigurationError;
+      expect(Object.fromEntries(faults.map(({ path, found }) => [path, found]))).toEqual(expected);
+    }
+  });
+});
+
+describe('srv-11: keys are fetched at boot', () => {
+  const metadataOf = () => issuer.requestsFor('/.well-known/openid-configuration').length;
+  const down: Answer = json(503, {});
+  const manualClock = () => socketClock(() => issuer.server);
+  const create = (options: Partial<GuardOptions> = {}, clock?: ManualClock) => {
+    const issuers = [genericOAuth2({ issuer: issuer.url })];
+    const surroundings = { production: false, ...(clock && { clock }) };
+    const verifier = createAccessTokenVerifier({ issuers, audience: 'api', start: 'warm', ...options }, surroundings);
+    open.push(verifier);
+    verifier.events.subscribe((event) => events.push(event));
+    return verifier;
+  };
+
+  beforeEach(() => void (issuer.server.requests.length = 0));
+
+  it('srv-11: before any token comes, so that an outage right after the boot is not noticed', async () => {
+    const verifier = create();
+    await until(() => events.some(({ type }) => type === 'key_set.changed'));
+    issuer.keySetAnswer = down;
+    expect(await outcome(verifier, plainToken(issuer.url))).toBe('let in');
+    expect([metadataOf(), issuer.keySetRequests]).toEqual([1, 1]);
+  });
+
+  it('srv-11: a boot in an outage does not wait, tries again by itself, and has them before the first caller', async () => {
+    const clock = manualClock();
+    issuer.keySetAnswer = down;
+    const verifier = create({}, clock);
+    await verifier.start();
+    await clock.advance(30_000);
+    const failures = events.flatMap((event) => (event.type === 'key_set.refresh_failed' ? [event.failures] : []));
+    // 1, 2, 4, 8 and 16 s, each shorter by up to a half.
+    expect(failures.length).toBeGreaterThanOrEqual(5);
+    expect(failures.length).toBeLessThanOrEqual(9);
+    issuer.keySetAnswer = undefined;
+    await clock.advance(32_000);
+    expect(events.at(-1)).toEqual({ type: 'key_set.recovered', issuer: issuer.url });
+    issuer.keySetAnswer = down;
+    expect(await outcome(verifier, plainToken(issuer.url))).toBe('let in');
+    // From there on the rule is as before: keys that nobody uses are not read again.
+    const before = issuer.keySetRequests;
+    await clock.advance(24 * 3600_000);
+    expect(issuer.keySetRequests - before).toBeLessThanOrEqual(1);
+  });
+
+  it('srv-11: the first callers share the read of the boot', async () => {
+    const verifier = create();
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => outcome(verifier, plainToken(issuer.url))));
+    expect(new Set(outcomes)).toEqual(new Set(['let in']));
+    expect(issuer.keySetRequests).toBe(1);
+  });
+
+  it.each(['lazy', undefined] as const)('srv-11: `%s` leaves it to the first token', async (start) => {
+    const verifier = create({ start });
+    await verifier.start();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(issuer.server.requests).toHaveLength(0);
+    expect(await outcome(verifier, plainToken(issuer.url))).toBe('let in');
+  });
+
+  it('srv-11: keys that are given, and keys of opaque tokens, are not asked for', async () => {
+    const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
+    const given = create({ issuers: [genericOAuth2({ issuer: issuer.url, jwks: { keys: [rsa.jwk] } })] });
+    const opaque = create({ introspection });
+    await Promise.all([given.start(), opaque.start()]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(issuer.server.requests).toHaveLength(0);
+    // Unless they have an address of their own.
+    create({ introspection, issuers: [remote()] });
+    await until(() => issuer.keySetRequests === 1);
+  });
+
+  it('srv-11: `require` waits for the keys of all issuers', async () => {
+    const second = await ForgeableIssuer.start();
+    second.keys = [rsa.jwk];
+    let answer = () => {};
+    second.keySetAnswer = (...request) => (answer = () => void json(200, { keys: second.keys })(...request));
+    const verifier = create({
+      issuers: [remote(), genericOAuth2({ issuer: second.url })],
+      start: 'require',
+    });
+    let isReady = false;
+    const ready = verifier.start().then(() => (isReady = true));
+    await until(() => second.keySetRequests === 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(isReady).toBe(false);
+    answer();
+    await ready;
+    expect(await outcome(verifier, plainToken(second.url))).toBe('let in');
+    await second.close();
+  });
+
+  it('srv-11: `require` fails in time, with the issuers and the reasons', async () => {
+    const clock = manualClock();
+    issuer.keySetAnswer = down;
+    const verifier = create({ start: 'require', startTimeoutMs: 10_000 }, clock);
+    const started = verifier.start().catch((error: unknown) => error);
+    await clock.advance(9_999);
+    await clock.advance(1);
+    expect(await started).toMatchObject({
+      code: 'M2M_KEY_SET_UNAVAILABLE',
+      message: `The keys of these issuers could not be had within 10000 ms, and the guard has start: 'require':\n  ${issuer.url}: the key set at ${issuer.url}/keys was answered with HTTP 503`,
+    });
+  });
+
+  it('srv-11: `require` fails at once where a certificate is rejected, and says what to do', async () => {
+    const authority = await CertificateAuthority.create('Private authority');
+    const server = await TestServer.start(json(200, { keys: [rsa.jwk] }), await authority.issueForLoopback());
+    const jwksUri = `${server.url}/keys`;
+    const issuers = [genericOAuth2({ issuer: issuer.url, jwksUri })];
+    const error: unknown = await create({ issuers, start: 'require' })
+      .start()
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      code: 'M2M_KEY_SET_UNAVAILABLE',
+      message: expect.stringMatching(/could not be had at all[^]*certificate[^]*NODE_EXTRA_CA_CERTS/),
+    });
+    expect(events).toContainEqual(
+      expect.objectContaining({ problem: expect.stringMatching(/certificate.*option ca/) }),
+    );
+    const trusting = create({ issuers, start: 'require', ca: authority.pem });
+    await trusting.start();
+    await server.close();
+    expect(await outcome(trusting, plainToken(issuer.url))).toBe('let in');
+  });
+
+  it('srv-11: a verifier that is closed ends its start, and leaves nothing behind', async () => {
+    const clock = manualClock();
+    issuer.keySetAnswer = () => undefined;
+    const verifier = create({ start: 'require' }, clock);
+    const started = verifier.start().catch((error: unknown) => error);
+    await until(() => issuer.keySetRequests === 1);
+    verifier.close();
+    expect(await started).toMatchObject({
+      code: 'M2M_KEY_SET_UNAVAILABLE',
+      message: expect.stringContaining('closed'),
+    });
+    await until(() => clock.pendingTimers === 0);
+    await clock.advance(60_000);
+    expect(issuer.keySetRequests).toBe(1);
+  });
+
+  it.each<[string, Partial<GuardOptions>, string]>([
+    ['start', { start: 'eager' as never }, 'options.start'],
+    ['startTimeoutMs', { startTimeoutMs: 0 }, 'options.startTimeoutMs'],
+  ])('srv-11: the boot refuses a wrong %s', (_name, options, path) => expect(() => create(options)).toThrow(path));
+});
+
+describe('srv-11: a Nest application', () => {
+  const application = async (guard: Partial<GuardOptions>) => {
+    const issuers = [genericOAuth2({ issuer: issuer.url })];
+    const module = await Test.createTestingModule({
+      imports: [IdentityM2MModule.forRoot({ guard: { issuers, audience: 'api', ...guard } })],
+    }).compile();
+    const app = module.createNestApplication();
+    app.useLogger(false);
+    return app;
+  };
+
+  beforeEach(() => void (issuer.server.requests.length = 0));
+
+  it('srv-11: fetches keys when it boots, not when it is put together, and does not wait', async () => {
+    let answer = () => {};
+    issuer.keySetAnswer = (...request) => (answer = () => void json(200, { keys: issuer.keys })(...request));
+    const app = await application({});
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(issuer.server.requests).toHaveLength(0);
+    await app.init();
+    await until(() => issuer.keySetRequests === 1);
+    answer();
+    await app.close();
+  });
+
+  it('srv-11: boots in an outage, and shuts down in one', async () => {
+    issuer.keySetAnswer = json(503, {});
+    const app = await application({});
+    await app.init();
+    await app.close();
+    const asked = issuer.server.requests.length;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(issuer.server.requests).toHaveLength(asked);
+  });
+
+  it('srv-11: does not boot without keys where they are required', async () => {
+    issuer.keySetAnswer = json(503, {});
+    const app = await application({ start: 'require', startTimeoutMs: 50 });
+    await expect(app.init()).rejects.toThrow(/could not be had within 50 ms.*HTTP 503/s);
+    await app.close();
+    issuer.keySetAnswer = undefined;
+    const second = await application({ start: 'require' });
+    await second.init();
+    expect(issuer.keySetRequests).toBeGreaterThan(1);
+    await second.close();
   });
 });

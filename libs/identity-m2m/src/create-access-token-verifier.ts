@@ -5,6 +5,7 @@ import type { GuardOptions } from './config/guard-options.js';
 import { type BoundedFetch, createBoundedFetch } from './foundation/bounded-fetch.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { EventStream } from './foundation/event-stream.js';
+import { KEY_PLACES } from './identity-providers/identity-provider.js';
 import { AccessTokenVerifier } from './verification/access-token-verifier.js';
 import { ClientRegistry } from './verification/client-registry.js';
 import { Introspection } from './verification/introspection.js';
@@ -17,6 +18,7 @@ import { RefreshedKeySet } from './verification/refreshed-key-set.js';
 import { remoteKeySource } from './verification/remote-key-source.js';
 import { StaticKeySet } from './verification/static-key-set.js';
 import type { TrustedIssuer } from './verification/trusted-issuer.js';
+import { TrustedIssuers } from './verification/trusted-issuers.js';
 import type { VerificationEvent } from './verification/verification-events.js';
 import { readKeySet } from './verification/verification-key.js';
 
@@ -31,7 +33,8 @@ export interface VerifierSurroundings {
 /**
  * A verifier of access tokens that needs no Nest: the guard's own, for other frameworks, workers and scripts.
  *
- * `close()` it when it is not needed any more.
+ * It fetches keys with the first token, unless its option `start` says otherwise. `close()` it when it is not needed any
+ * more.
  *
  * @throws `IdentityM2MConfigurationError` with every wrong option at once.
  */
@@ -41,7 +44,11 @@ export function createAccessTokenVerifier(
 ): AccessTokenVerifier {
   const faults = guardFaults(options, 'options', production);
   if (faults.length > 0) throw new IdentityM2MConfigurationError(faults, createAccessTokenVerifier.name);
-  return accessTokenVerifier(guardConfiguration(options, production), clock);
+  const { start = 'lazy' } = options;
+  const verifier = accessTokenVerifier(guardConfiguration({ ...options, start }, production), clock);
+  // With `require`, `start()` has the error for those who call it.
+  verifier.start().catch(() => {});
+  return verifier;
 }
 
 /** Puts a verifier together. */
@@ -58,14 +65,24 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
       maxResponseBytes: MAX_KEY_SET_BYTES,
     }),
   };
+  const registry = clients && new ClientRegistry(clients);
+  const named = configuration.issuers.map((issuer): TrustedIssuer => {
+    const keys = keySet(issuer, parts);
+    const policy = { audiences, clockToleranceSeconds, maxTokenLifetimeSeconds, profile: issuer.accessToken };
+    return {
+      issuer: issuer.issuer,
+      policy,
+      keys,
+      clients: registry,
+      hasKeysEarly: !issuer.introspection?.opaqueTokens || KEY_PLACES.some((place) => issuer[place] !== undefined),
+      ...introspections(issuer, keys, parts),
+    };
+  });
+  const { start, startTimeoutMs, hasSeveralIssuers } = configuration;
   return new AccessTokenVerifier({
-    issuers: configuration.issuers.map((issuer) => {
-      const keys = keySet(issuer, parts);
-      const policy = { audiences, clockToleranceSeconds, maxTokenLifetimeSeconds, profile: issuer.accessToken };
-      return { issuer: issuer.issuer, policy, keys, ...introspections(issuer, keys, parts) };
-    }),
+    issuers: new TrustedIssuers({ named, start, startTimeoutMs, events, clock }),
+    hasSeveralIssuers,
     opaqueTokensOf: configuration.issuers.find((issuer) => issuer.introspection?.opaqueTokens)?.issuer,
-    clients: clients && new ClientRegistry(clients),
     revocations: configuration.revocations,
     maxTokenLength: configuration.maxTokenLength,
     verifiedTokens: configuration.verifiedTokens,
@@ -82,7 +99,8 @@ interface Parts {
 }
 
 function keySet(provider: IssuerConfiguration, { configuration: { http }, clock, tell, fetch }: Parts): KeySet {
-  const { issuer, jwks, jwksFile, jwksUri, fallbackJwksUri } = provider;
+  const { issuer, jwks, jwksFile, fallbackJwksUri } = provider;
+  const jwksUri = provider.internalJwksUri ?? provider.jwksUri;
   if (jwks) return new StaticKeySet(new VerificationKeys(readKeySet({ ...jwks })?.keys ?? []));
   const source =
     jwksFile === undefined

@@ -67,7 +67,7 @@ const providers: Provider[] = [
     inject: [CONFIGURATION, VERIFIER],
     useFactory: ({ guard }: IdentityM2MConfiguration, verifier: AccessTokenVerifier | undefined) =>
       new InboundDecisions(verifier, guard?.realm, {
-        hasSeveralIssuers: guard !== undefined && guard.issuers.length > 1,
+        hasSeveralIssuers: guard?.hasSeveralIssuers ?? false,
       }),
   },
   {
@@ -126,7 +126,7 @@ export class IdentityM2MCoreModule
 
   async onModuleInit(): Promise<void> {
     this.#checkGuards();
-    await this.outbound.start();
+    await Promise.all([this.outbound.start(), this.verifier?.start()]);
   }
 
   #checkGuards(): void {

@@ -12,6 +12,7 @@ export type { Clock, Instant } from './foundation/clock.js';
 export { EventStream } from './foundation/event-stream.js';
 export { IdentityM2MError } from './foundation/identity-m2m-error.js';
 export type { OptionFault } from './foundation/option-fault.js';
+export type { StartMode } from './foundation/start-mode.js';
 
 export type {
   AccessTokenProfile,
@@ -26,7 +27,7 @@ export { cyberArkIdentity, type CyberArkIdentityOptions } from './identity-provi
 export { duende, type DuendeOptions } from './identity-providers/duende.js';
 export { entraId, type EntraIdOptions } from './identity-providers/entra-id.js';
 export { genericOAuth2, type GenericOAuth2Options } from './identity-providers/generic-oauth2.js';
-export type { IdentityProvider, JsonWebKeySet } from './identity-providers/identity-provider.js';
+export type { IdentityProvider, JsonWebKeySet, KnownIssuer } from './identity-providers/identity-provider.js';
 export { keycloak, type KeycloakOptions } from './identity-providers/keycloak.js';
 export {
   kubernetesServiceAccounts,
@@ -36,7 +37,6 @@ export { okta, type OktaOptions } from './identity-providers/okta.js';
 
 export { AccessToken, type AccessTokenType } from './token/access-token.js';
 export type { AccessTokenStatus } from './token/access-token-manager.js';
-export type { StartMode } from './token/managed-token-provider.js';
 export type { BindingDecision } from './token/origin-binding.js';
 export type { AskedFor, ClientWarning, OutboundEvent } from './token/outbound-events.js';
 export type { TokenFreshness } from './token/refresh-policy.js';

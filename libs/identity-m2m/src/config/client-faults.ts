@@ -54,7 +54,7 @@ function providerFaults(options: ClientOptions, root: string, production: boolea
   const { identityProvider } = options;
   const path = `${root}.identityProvider`;
   return [
-    ...identityProviderFaults(identityProvider, path, http),
+    ...identityProviderFaults(identityProvider, 'client', path, http),
     ...tokenRequestHeadersFaults(identityProvider.tokenRequestHeaders, `${path}.tokenRequestHeaders`),
   ];
 }

@@ -19,6 +19,7 @@ import {
 } from '../foundation/option-field.js';
 import { strayCharacters } from '../foundation/stray-characters.js';
 import { isScopeName } from '../foundation/scope-name.js';
+import { START_MODES } from '../foundation/start-mode.js';
 import type { TokenRejection } from '../token/token-rejection.js';
 import { identityProvider } from './identity-provider-field.js';
 import { isHeaderName, isReservedHeader } from './header-names.js';
@@ -82,7 +83,7 @@ export const clientSchema = z.strictObject({
       ).optional(),
     })
     .optional(),
-  start: oneOf(['lazy', 'warm', 'require']).optional(),
+  start: oneOf(START_MODES).optional(),
   startTimeoutMs: quantity('milliseconds', 1, 3600_000).optional(),
   startSpreadMs: quantity('milliseconds', 0, 3600_000).optional(),
   acquireTimeoutMs: quantity('milliseconds', 1, 600_000).optional(),

@@ -1,6 +1,7 @@
 import type { Agent } from 'node:http';
 import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
+import type { StartMode } from '../foundation/start-mode.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import {
   type IntrospectionAuthentication,
@@ -32,6 +33,8 @@ export interface IssuerConfiguration extends IdentityProvider {
 /** The guard's options, checked and with every default filled in. */
 export interface GuardConfiguration {
   readonly issuers: readonly IssuerConfiguration[];
+  /** Whether a bare client identifier may mean more than one client. */
+  readonly hasSeveralIssuers: boolean;
   readonly audiences: readonly string[];
   /** undefined: every machine that the issuers vouch for. */
   readonly clients: readonly RegisteredClient[] | undefined;
@@ -42,6 +45,8 @@ export interface GuardConfiguration {
   readonly maxTokenLifetimeSeconds: number | undefined;
   readonly maxTokenLength: number;
   readonly verifiedTokens: { readonly maxEntries: number; readonly maxBytes: number };
+  readonly start: StartMode;
+  readonly startTimeoutMs: number;
   readonly realm: string | undefined;
   /** undefined: `Authorization: Bearer`. */
   readonly tokenHeader: { readonly name: string; readonly scheme: string } | undefined;
@@ -61,8 +66,9 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
         introspection: asked && introspectionConfiguration(asked, provider),
       };
     }),
+    hasSeveralIssuers: options.issuers.length > 1,
     audiences: [options.audience].flat(),
-    clients: options.clients?.map((client) => registeredClient(client, onlyIssuer)),
+    clients: options.clients?.flatMap((client) => registeredClients(client, onlyIssuer)),
     revocations: options.revocations,
     agent: options.agent,
     ca: options.ca,
@@ -70,6 +76,8 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
     maxTokenLifetimeSeconds: options.maxTokenLifetimeSeconds,
     maxTokenLength: options.maxTokenLength ?? DEFAULT_MAX_TOKEN_LENGTH,
     verifiedTokens: { ...VERIFIED_TOKENS_LIMITS, ...options.verifiedTokens },
+    start: options.start ?? 'warm',
+    startTimeoutMs: options.startTimeoutMs ?? 30_000,
     realm: options.realm,
     tokenHeader: options.tokenHeader && {
       name: options.tokenHeader.name.toLowerCase(),
@@ -80,10 +88,14 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
   };
 }
 
-function registeredClient(client: string | NamedClient, onlyIssuer: string): RegisteredClient {
-  if (typeof client === 'string') return { clientId: client, issuer: onlyIssuer };
-  const { clientId, issuer = onlyIssuer, scopes, until } = client;
-  return { clientId, issuer, scopes, endsAtMs: endOf(until) };
+function registeredClients(client: string | NamedClient, onlyIssuer: string): RegisteredClient[] {
+  const {
+    clientId,
+    issuer = onlyIssuer,
+    scopes,
+    until,
+  }: NamedClient = typeof client === 'string' ? { clientId: client } : client;
+  return [issuer].flat().map((one) => ({ clientId, issuer: one, scopes, endsAtMs: endOf(until) }));
 }
 
 function introspectionConfiguration(

@@ -1,10 +1,12 @@
 import type { OptionFault } from '../foundation/option-fault.js';
 import { optionFaults } from '../foundation/option-faults.js';
+import type { HttpAllowance } from '../foundation/secure-url.js';
 import { strayCharacters, withoutStrayCharacters } from '../foundation/stray-characters.js';
-import { describeAddress } from '../identity-providers/address-fault.js';
+import { addressFault, describeAddress } from '../identity-providers/address-fault.js';
+import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import { INTROSPECTION_METHODS } from '../verification/introspection-authentication.js';
-import { readKeySet } from '../verification/verification-key.js';
-import type { GuardOptions } from './guard-options.js';
+import { readKeySet, type UnusableKey } from '../verification/verification-key.js';
+import type { GuardOptions, NamedClient } from './guard-options.js';
 import { guardSchema } from './guard-schema.js';
 import { httpAllowance } from './http-allowance.js';
 import { identityProviderFaults } from './identity-provider-faults.js';
@@ -20,7 +22,7 @@ export function guardFaults(options: GuardOptions, root: string, production: boo
     ...faults,
     ...issuerFaults(options, root, production),
     ...(isSound('clients') ? clientFaults(options, root) : []),
-    ...(isSound('introspection') ? introspectionFaults(options, root) : []),
+    ...(isSound('introspection') ? introspectionFaults(options, root, production) : []),
   ];
 }
 
@@ -28,7 +30,7 @@ function issuerFaults(options: GuardOptions, root: string, production: boolean):
   const http = httpAllowance(options.unsafeAllowHttp === true, production);
   return options.issuers.flatMap((provider, index) => {
     const path = `${root}.issuers[${index}]`;
-    const faults = identityProviderFaults(provider, path, http);
+    const faults = identityProviderFaults(provider, 'guard', path, http);
     if (provider.issuer === undefined) {
       if (faults.some((fault) => fault.path === `${path}.issuer`)) return faults;
       faults.push({ path: `${path}.issuer`, expected: 'the issuer of the tokens', found: 'nothing' });
@@ -46,10 +48,15 @@ function issuerFaults(options: GuardOptions, root: string, production: boolean):
   });
 }
 
-/** A key that is given by hand and can't be used is a mistake, and not the issuer's other business. */
+/**
+ * A key that is given by hand and can't be used is a mistake. A key for other uses is not, beside one that can be used:
+ * it was copied along with the issuer's key set.
+ */
 function keyFaults(jwks: object, path: string): OptionFault[] {
-  const unusable = readKeySet(jwks as Readonly<Record<string, unknown>>)?.unusable ?? [];
-  return unusable.map(({ kid, reason }) => ({
+  const { keys = [], unusable = [] } = readKeySet(jwks as Readonly<Record<string, unknown>>) ?? {};
+  const isForOtherUses = ({ reason }: UnusableKey) => reason === 'not_for_signatures' || reason === 'unsupported';
+  const mistakes = keys.length > 0 ? unusable.filter((key) => !isForOtherUses(key)) : unusable;
+  return mistakes.map(({ kid, reason }) => ({
     path: kid === undefined ? path : `${path}[kid ${describeAddress(kid)}]`,
     expected: 'public keys for signatures (RSA from 2048 bits, P-256, P-384, P-521, Ed25519)',
     found: `a key that is ${reason.replaceAll('_', ' ')}`,
@@ -57,24 +64,26 @@ function keyFaults(jwks: object, path: string): OptionFault[] {
 }
 
 function clientFaults({ issuers, clients = [] }: GuardOptions, root: string): OptionFault[] {
-  const [only] = issuers;
-  const named = clients.map((client) =>
-    typeof client === 'object' ? client : { clientId: client, issuer: undefined },
-  );
-  return named.flatMap(({ clientId, issuer }, index) => {
+  const listed = new Set<string>();
+  return clients.flatMap((client, index) => {
     const path = `${root}.clients[${index}]`;
-    const faults = issuerNameFaults(issuers, issuer, `${path}.issuer`);
-    const isSame = (other: (typeof named)[number]) =>
-      other.clientId === clientId && (other.issuer ?? only!.issuer) === (issuer ?? only!.issuer);
-    if (faults.length === 0 && named.slice(0, index).some(isSame)) {
+    const { clientId, issuer }: NamedClient = typeof client === 'object' ? client : { clientId: client };
+    const several = Array.isArray(issuer) ? (issuer as readonly string[]) : undefined;
+    return (several ?? [issuer as string | undefined]).flatMap((one, at) => {
+      const faults = issuerNameFaults(issuers, one, several ? `${path}.issuer[${at}]` : `${path}.issuer`);
+      if (faults.length > 0) return faults;
+      const key = JSON.stringify([clientId, one ?? issuers[0]?.issuer]);
       // Which scopes and which end count would be a matter of order.
-      faults.push({ path, expected: 'a client that is not listed yet', found: 'a repetition' });
-    }
-    return faults;
+      if (listed.has(key)) return [{ path, expected: 'a client that is not listed yet', found: 'a repetition' }];
+      listed.add(key);
+      return [];
+    });
   });
 }
 
-function introspectionFaults({ issuers, introspection = [] }: GuardOptions, root: string): OptionFault[] {
+function introspectionFaults(options: GuardOptions, root: string, production: boolean): OptionFault[] {
+  const { issuers, introspection = [] } = options;
+  const http = httpAllowance(options.unsafeAllowHttp === true, production);
   const [only] = issuers;
   const faults = introspection.flatMap((asked, index): OptionFault[] => {
     const path = `${root}.introspection[${index}]`;
@@ -97,7 +106,9 @@ function introspectionFaults({ issuers, introspection = [] }: GuardOptions, root
       const expected = 'a secret without a byte order mark and without line breaks at its end';
       found.push({ path: `${path}.clientSecret`, expected, found: `a text that ${strayCharacters(clientSecret)}` });
     }
-    const method = issuers.find((provider) => provider.issuer === issuer)?.clientSecretMethod;
+    const at = issuers.findIndex((provider) => provider.issuer === issuer);
+    if (at >= 0) found.push(...endpointFaults(issuers[at]!, `${root}.issuers[${at}]`, http));
+    const method = issuers[at]?.clientSecretMethod;
     if (clientSecret !== undefined && method !== undefined && !INTROSPECTION_METHODS.some((one) => one === method)) {
       const expected = 'authenticate in its place, because the provider takes no secret as it is';
       found.push({ path: `${path}.clientSecret`, expected, found: `a secret, and '${method}'` });
@@ -116,9 +127,30 @@ function introspectionFaults({ issuers, introspection = [] }: GuardOptions, root
   return faults;
 }
 
+/** Where an issuer is asked about tokens: at an address that is given, or that is found by the issuer's name. */
+function endpointFaults(
+  { issuer, introspectionEndpoint }: IdentityProvider,
+  path: string,
+  http: HttpAllowance,
+): OptionFault[] {
+  const endpointPath = `${path}.introspectionEndpoint`;
+  if (introspectionEndpoint !== undefined) {
+    return addressFault(endpointPath, introspectionEndpoint, http, { mayHaveQuery: true });
+  }
+  if (addressFault('issuer', issuer, http).length === 0) return [];
+  const expected = 'its address, because it can’t be found by an issuer that is no https URL';
+  return [{ path: endpointPath, expected, found: 'nothing' }];
+}
+
 function issuerNameFaults(issuers: GuardOptions['issuers'], issuer: string | undefined, path: string): OptionFault[] {
   if (issuer === undefined && issuers.length > 1) {
-    return [{ path, expected: 'the issuer of its tokens, because the guard trusts several', found: 'nothing' }];
+    return [
+      {
+        path,
+        expected: 'the issuer of its tokens, or a list of them, because the guard trusts several',
+        found: 'nothing',
+      },
+    ];
   }
   if (issuer === undefined || issuers.some((provider) => provider.issuer === issuer)) return [];
   const expected = 'one of the issuers that the guard trusts, to the letter';

@@ -1,6 +1,7 @@
 import type { Agent } from 'node:http';
 import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
 import type { CredentialExtractor } from './credential-extractor.js';
+import type { StartMode } from '../foundation/start-mode.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
 import type { RevocationStore } from '../verification/revocation.js';
@@ -10,9 +11,11 @@ export interface NamedClient {
   readonly clientId: string;
   /**
    * Issuer of its tokens. Needed where the guard trusts several: a client identifier means something at its own issuer
-   * only (RFC 6749 §2.2), and another one may have given it to somebody else.
+   * only (RFC 6749 §2.2), and another one may have given it to a different client. A list where the client has the same
+   * identifier at each of them because they are one server under several names: both token versions of an Entra ID
+   * tenant, a custom domain beside the native one.
    */
-  readonly issuer?: string;
+  readonly issuer?: string | readonly string[];
   /** Scopes that count when its tokens bring them. Default: all that they bring. */
   readonly scopes?: readonly string[];
   /** When it stops being let in: a date, or a text such as `2027-01-01` or `2027-01-01T08:00:00Z`. Default: never. */
@@ -107,6 +110,16 @@ export interface GuardOptions {
    * signature is checked each time all the same. Default: 10,000 tokens, 67,108,864 bytes.
    */
   readonly verifiedTokens?: { readonly maxEntries?: number; readonly maxBytes?: number };
+
+  /**
+   * What happens at boot to the key sets of `issuers`, and to the metadata that they are found by. `warm`: they are
+   * fetched, again and again until they are there, and the boot does not wait. `require`: the boot waits, and fails
+   * without them. `lazy`: the first token has them fetched. Default: `warm`; with `createAccessTokenVerifier` `lazy`.
+   */
+  readonly start?: StartMode;
+
+  /** How long the boot waits for keys with `start: 'require'`, in milliseconds. Default: 30,000. */
+  readonly startTimeoutMs?: number;
 
   /** Name of the protection space in challenges (RFC 9110 §11.5). Default: none. */
   readonly realm?: string;

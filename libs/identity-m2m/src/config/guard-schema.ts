@@ -4,11 +4,13 @@ import {
   certificateAuthorities,
   field,
   flag,
+  oneOf,
   quantity,
   text,
   textOrTexts,
 } from '../foundation/option-field.js';
 import { isScopeName } from '../foundation/scope-name.js';
+import { START_MODES } from '../foundation/start-mode.js';
 import { LONGEST_TOKEN } from '../verification/compact-jws.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
 import type { RevocationStore } from '../verification/revocation.js';
@@ -20,7 +22,7 @@ const A_CLIENT = 'a client identifier, or { clientId, issuer, scopes, until }';
 
 const namedClient = z.strictObject({
   clientId: text('a client identifier'),
-  issuer: text('an issuer').optional(),
+  issuer: textOrTexts('an issuer, or a list of issuers').optional(),
   scopes: field<readonly string[]>(
     'a list of scopes',
     (value) => Array.isArray(value) && value.length > 0 && value.every(isScopeName),
@@ -65,6 +67,8 @@ export const guardSchema = z.strictObject({
       maxBytes: quantity('bytes', 0, 2 ** 36).optional(),
     })
     .optional(),
+  start: oneOf(START_MODES).optional(),
+  startTimeoutMs: quantity('milliseconds', 1, 3600_000).optional(),
   realm: z
     .custom<string>(
       (value) => typeof value === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(value),

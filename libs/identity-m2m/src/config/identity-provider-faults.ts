@@ -1,25 +1,57 @@
 import type { OptionFault } from '../foundation/option-fault.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
 import { addressFault } from '../identity-providers/address-fault.js';
-import type { IdentityProvider } from '../identity-providers/identity-provider.js';
+import { type IdentityProvider, KEY_PLACES } from '../identity-providers/identity-provider.js';
+import { issuerFault } from '../identity-providers/issuer-fault.js';
 
-const ADDRESSES = [
-  'issuer',
-  'tokenEndpoint',
-  'revocationEndpoint',
-  'introspectionEndpoint',
-  'jwksUri',
-  'fallbackJwksUri',
-  'apiBaseUrl',
-] as const;
+/**
+ * What is wrong with an identity provider: the options of its preset, or else what was made of them for this use. It may
+ * be made by hand, or be a copy with other addresses than those of its preset.
+ */
+export function identityProviderFaults(
+  provider: IdentityProvider,
+  use: 'client' | 'guard',
+  path: string,
+  http: HttpAllowance,
+): OptionFault[] {
+  const faults = provider.faults(http).map((fault) => ({ ...fault, path: `${path}.${fault.path}` }));
+  if (faults.length > 0) return faults;
+  return use === 'client' ? clientUseFaults(provider, path, http) : guardUseFaults(provider, path, http);
+}
 
-/** What is wrong with an identity provider: the options of its preset, or else what was made of them. */
-export function identityProviderFaults(provider: IdentityProvider, path: string, http: HttpAllowance): OptionFault[] {
-  const faults = provider.faults(http);
-  if (faults.length > 0) return faults.map((fault) => ({ ...fault, path: `${path}.${fault.path}` }));
-  // It may be made by hand, or be a copy with other addresses than those that its preset has checked.
-  const given = ADDRESSES.filter((name) => provider[name] !== undefined);
-  return given.flatMap((name) =>
-    addressFault(`${path}.${name}`, provider[name], http, { mayHaveQuery: name !== 'issuer' }),
+function clientUseFaults(provider: IdentityProvider, path: string, http: HttpAllowance): OptionFault[] {
+  const { issuer, tokenEndpoint } = provider;
+  const addresses = (['tokenEndpoint', 'revocationEndpoint', 'apiBaseUrl'] as const).flatMap((name) =>
+    provider[name] === undefined ? [] : addressFault(`${path}.${name}`, provider[name], http, { mayHaveQuery: true }),
   );
+  if (issuer === undefined) return addresses;
+  // Where the endpoint is found by the issuer's name, that has to be an address. Otherwise it is a name like any other.
+  const found = tokenEndpoint === undefined ? addressFault : issuerFault;
+  return [...found(`${path}.issuer`, issuer, http), ...addresses];
+}
+
+function guardUseFaults(provider: IdentityProvider, path: string, http: HttpAllowance): OptionFault[] {
+  const { issuer, jwksUri, internalJwksUri, fallbackJwksUri } = provider;
+  const faults: OptionFault[] = [];
+  if (issuer !== undefined) {
+    const isName = KEY_PLACES.some((place) => provider[place] !== undefined);
+    faults.push(...(isName ? issuerFault(`${path}.issuer`, issuer) : foundBy(`${path}.issuer`, issuer, http)));
+  }
+  if (internalJwksUri !== undefined) {
+    // Plain http is allowed for this address alone, which its name says to be inside the own network.
+    faults.push(...addressFault(`${path}.internalJwksUri`, internalJwksUri, 'anywhere', { mayHaveQuery: true }));
+  } else if (jwksUri !== undefined) {
+    const ifPlain = 'an address inside your own network goes into internalJwksUri';
+    const found = addressFault(`${path}.jwksUri`, jwksUri, http, { mayHaveQuery: true });
+    faults.push(...found.map((fault) => ({ ...fault, expected: `${fault.expected}; ${ifPlain}` })));
+  }
+  if (fallbackJwksUri !== undefined) faults.push(...addressFault(`${path}.fallbackJwksUri`, fallbackJwksUri, http));
+  return faults;
+}
+
+function foundBy(path: string, issuer: unknown, http: HttpAllowance): OptionFault[] {
+  return addressFault(path, issuer, http).map((fault) => ({
+    ...fault,
+    expected: `${fault.expected}, by which its keys are found; for any other issuer give jwksUri, jwks or jwksFile`,
+  }));
 }

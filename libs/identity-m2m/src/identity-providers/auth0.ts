@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type AccessTokenProfile, allOf } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
-import { hostName, inLowerCase, presetFaults } from './preset-options.js';
+import type { KnownIssuer } from './identity-provider.js';
+import { hostName, hostOf, presetFaults } from './preset-options.js';
 
 export interface Auth0Options {
   /** Domain of the tenant: `acme.eu.auth0.com`, or a custom domain. */
@@ -11,8 +11,8 @@ export interface Auth0Options {
 const schema = z.strictObject({ domain: hostName('a domain, such as acme.eu.auth0.com') });
 
 /** An Auth0 tenant. A client names the API it wants a token for by `audience`. */
-export function auth0(options: Auth0Options): IdentityProvider {
-  const origin = `https://${inLowerCase(options.domain)}`;
+export function auth0(options: Auth0Options): KnownIssuer {
+  const origin = `https://${hostOf(options.domain)}`;
   return {
     name: 'Auth0',
     // With the slash at its end: the tenant's tokens have it, and issuers are compared to the letter.

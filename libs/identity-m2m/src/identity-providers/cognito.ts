@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { field } from '../foundation/option-field.js';
 import { type AccessTokenProfile, allOf, no } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
-import { hostName, inLowerCase, presetFaults } from './preset-options.js';
+import type { KnownIssuer } from './identity-provider.js';
+import { hostName, hostOf, presetFaults } from './preset-options.js';
 
 export interface CognitoOptions {
   /** Identifier of the user pool, which names its region: `eu-west-1_AbCdEf123`. */
@@ -26,11 +26,11 @@ const schema = z.strictObject({
  * guard's options, and scopes (`resource server/scope`) are what tells one API from another. The guard's `audience` does
  * not count for them; it is the name of the API all the same.
  */
-export function cognito(options: CognitoOptions): IdentityProvider {
+export function cognito(options: CognitoOptions): KnownIssuer {
   const { userPoolId, domain } = options;
   const region = /^[^_]*/.exec(userPoolId)?.[0];
   const issuer = `https://cognito-idp.${region}.amazonaws.com/${userPoolId}`;
-  const endpoints = domain === undefined ? undefined : `https://${inLowerCase(domain)}/oauth2`;
+  const endpoints = domain === undefined ? undefined : `https://${hostOf(domain)}/oauth2`;
   return {
     name: 'Amazon Cognito',
     issuer,

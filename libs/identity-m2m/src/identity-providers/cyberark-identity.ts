@@ -5,8 +5,9 @@ import { field, flag } from '../foundation/option-field.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
 import type { AccessTokenProfile } from './access-token-profile.js';
 import { addressFault, describeAddress } from './address-fault.js';
-import type { IdentityProvider } from './identity-provider.js';
+import type { KnownIssuer } from './identity-provider.js';
 import { parseUrl } from '../foundation/parse-url.js';
+import { inPath } from './preset-options.js';
 
 /** A CyberArk Identity tenant, seen through one of its applications. */
 export type CyberArkIdentityOptions = {
@@ -42,10 +43,10 @@ const NATIVE_CLIENT = { 'x-idap-native-client': 'true' };
  * Outbound: a token of an application of type *OAuth2 Client* calls the tenant's own REST API, which it is bound to.
  * Inbound: tokens of an application of type *OAuth2 Server* are what an API of your own is called with.
  */
-export function cyberArkIdentity(options: CyberArkIdentityOptions): IdentityProvider {
+export function cyberArkIdentity(options: CyberArkIdentityOptions): KnownIssuer {
   const tenantUrl = withoutTrailingSlash(options.tenantUrl);
   const applicationId = options.platformToken ? PLATFORM_APPLICATION_ID : options.applicationId;
-  const application = encodeURIComponent(applicationId);
+  const application = inPath(applicationId);
   return {
     name: 'CyberArk Identity',
     // With the slash at its end: the tenant's tokens have it, and issuers are compared to the letter.
@@ -102,6 +103,7 @@ function hint(detail: string): string | undefined {
 
 const schema = z.strictObject({
   tenantUrl: z.unknown(),
+  // The admin portal allows no blanks in it.
   applicationId: field<string>(
     'an Application ID, without blanks and slashes',
     (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { flag } from '../foundation/option-field.js';
 import { type AccessTokenProfile, allOf, no, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
+import type { KnownIssuer } from './identity-provider.js';
 import { presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface DuendeOptions {
@@ -15,12 +15,21 @@ export interface DuendeOptions {
    * of this API; `EmitStaticAudienceClaim` writes one audience, `<issuer>/resources`, into every token.
    */
   readonly hasNoAudience?: boolean;
+  /**
+   * Address of the key set inside your own network, where the guard can't reach the issuer. It may be plain http.
+   * Default: the key set at the issuer.
+   */
+  readonly internalJwksUri?: string;
 }
 
-const schema = z.strictObject({ issuer: z.unknown().optional(), hasNoAudience: flag.optional() });
+const schema = z.strictObject({
+  issuer: z.unknown().optional(),
+  internalJwksUri: z.unknown().optional(),
+  hasNoAudience: flag.optional(),
+});
 
 /** A Duende IdentityServer. */
-export function duende(options: DuendeOptions): IdentityProvider {
+export function duende(options: DuendeOptions): KnownIssuer {
   const url = withoutTrailingSlash(options.issuer);
   return {
     name: 'Duende IdentityServer',
@@ -31,6 +40,7 @@ export function duende(options: DuendeOptions): IdentityProvider {
     clientSecretMethod: 'client_secret_basic',
     tokenRequestHeaders: {},
     jwksUri: `${url}/.well-known/openid-configuration/jwks`,
+    internalJwksUri: options.internalJwksUri,
     accessToken: { ...ACCESS_TOKEN, hasNoAudience: options.hasNoAudience },
     faults: (http) => presetFaults(options, schema, ['issuer'], http),
   };

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { field, oneOf } from '../foundation/option-field.js';
 import { type AccessTokenProfile, allOf, type ClaimCondition, type Claims } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
-import { hostName, inLowerCase, presetFaults } from './preset-options.js';
+import type { KnownIssuer } from './identity-provider.js';
+import { hostName, hostOf, inLowerCase, inPath, presetFaults } from './preset-options.js';
 
 export interface EntraIdOptions {
   /** Directory (tenant) ID. Not `common` or `organizations`: these stand for everybody's tenant. */
@@ -15,8 +15,8 @@ export interface EntraIdOptions {
 
 const schema = z.strictObject({
   tenantId: field<string>(
-    'the ID of a directory, in lower case',
-    (value) => typeof value === 'string' && /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
+    'the ID of a directory',
+    (value) => typeof value === 'string' && /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i.test(value),
   ),
   tokenVersion: oneOf(['v1', 'v2']).optional(),
   host: hostName('a host name').optional(),
@@ -28,13 +28,14 @@ const schema = z.strictObject({
  * A client asks for a token with the scope `<API>/.default`. What it may do are app roles, which the guard takes for
  * scopes. Clients must be named in the guard's options: any application of the tenant can get a token for any API.
  */
-export function entraId(options: EntraIdOptions): IdentityProvider {
-  const { tenantId, tokenVersion = 'v2', host = 'login.microsoftonline.com' } = options;
-  const tenant = `https://${inLowerCase(host)}/${encodeURIComponent(tenantId)}`;
+export function entraId(options: EntraIdOptions): KnownIssuer {
+  const { tokenVersion = 'v2', host = 'login.microsoftonline.com' } = options;
+  const tenantId = inLowerCase(options.tenantId);
+  const tenant = `https://${hostOf(host)}/${inPath(tenantId)}`;
   const isV1 = tokenVersion === 'v1';
   return {
     name: 'Microsoft Entra ID',
-    issuer: isV1 ? `https://${v1IssuerHost(host)}/${encodeURIComponent(tenantId)}/` : `${tenant}/v2.0`,
+    issuer: isV1 ? `https://${v1IssuerHost(host)}/${inPath(tenantId)}/` : `${tenant}/v2.0`,
     tokenEndpoint: `${tenant}/oauth2/v2.0/token`,
     clientSecretMethod: 'client_secret_post',
     tokenRequestHeaders: {},
@@ -46,7 +47,7 @@ export function entraId(options: EntraIdOptions): IdentityProvider {
 
 /** The cloud of China has an issuer of its own; the others share one. */
 function v1IssuerHost(host: string): string {
-  return inLowerCase(host).endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
+  return hostOf(host).endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
 }
 
 function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {

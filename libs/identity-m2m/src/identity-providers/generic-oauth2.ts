@@ -13,10 +13,15 @@ import {
 } from './access-token-profile.js';
 import { addressFault } from './address-fault.js';
 import { isForeignTokenType } from './foreign-token-types.js';
-import type { IdentityProvider, JsonWebKeySet } from './identity-provider.js';
+import { type IdentityProvider, type JsonWebKeySet, KEY_PLACES } from './identity-provider.js';
+import { issuerFault } from './issuer-fault.js';
 
 export interface GenericOAuth2Options {
-  /** Issuer identifier, to the letter. What is not given below is found through its metadata (RFC 8414, OpenID Connect). */
+  /**
+   * Issuer identifier, to the letter. What is not given below is found through its metadata (RFC 8414, OpenID Connect),
+   * and then it has to be an https URL. Otherwise it may be any name (RFC 7519 §4.1.1): `urn:sso.acme.example`,
+   * `http://adfs.acme.example/adfs/services/trust`, `sso`.
+   */
   readonly issuer?: string;
   /** Token endpoint. Needed for a client where there is no `issuer`. */
   readonly tokenEndpoint?: string;
@@ -24,6 +29,11 @@ export interface GenericOAuth2Options {
   readonly revocationEndpoint?: string;
   /** Address of the key set (RFC 7517 §5). Needed where it is not on the issuer's own origin. */
   readonly jwksUri?: string;
+  /**
+   * Address of the key set inside your own network, where the guard can't reach the issuer. It may be plain http.
+   * Default: `jwksUri`.
+   */
+  readonly internalJwksUri?: string;
   /** The key set itself, where it is not to be fetched. */
   readonly jwks?: JsonWebKeySet;
   /** Path of a file with the key set. It is read again while it is in use, so that it can be replaced. */
@@ -54,6 +64,7 @@ export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
     clientSecretMethod: options.clientSecretMethod ?? 'client_secret_basic',
     tokenRequestHeaders: {},
     jwksUri: options.jwksUri,
+    internalJwksUri: options.internalJwksUri,
     jwks: options.jwks,
     jwksFile: options.jwksFile,
     introspectionEndpoint: options.introspectionEndpoint,
@@ -75,9 +86,6 @@ const claimNames = field<readonly string[]>(
   (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
 );
 
-/** Where keys come from: one place, or the issuer's metadata. */
-const KEY_PLACES = ['jwks', 'jwksFile', 'jwksUri'] as const;
-
 const keySet = field<JsonWebKeySet>(
   'a key set, { keys: [ … ] }, with at least one public key',
   (value) =>
@@ -97,6 +105,7 @@ const schema = z.strictObject({
   tokenEndpoint: z.unknown().optional(),
   revocationEndpoint: z.unknown().optional(),
   jwksUri: z.unknown().optional(),
+  internalJwksUri: z.unknown().optional(),
   jwks: keySet.optional(),
   jwksFile: text('a path').optional(),
   introspectionEndpoint: z.unknown().optional(),
@@ -124,12 +133,15 @@ const schema = z.strictObject({
 
 function faults(options: GenericOAuth2Options, http: HttpAllowance): OptionFault[] {
   const found = optionFaults(schema, options);
-  const addresses = ['issuer', 'tokenEndpoint', 'revocationEndpoint', 'jwksUri', 'introspectionEndpoint'] as const;
+  const addresses = ['tokenEndpoint', 'revocationEndpoint', 'introspectionEndpoint'] as const;
   for (const path of addresses) {
     if (options[path] === undefined) continue;
-    found.push(...addressFault(path, options[path], http, { mayHaveQuery: path !== 'issuer' }));
+    found.push(...addressFault(path, options[path], http, { mayHaveQuery: true }));
   }
   const places = KEY_PLACES.filter((path) => options[path] !== undefined);
+  // Whether something has to be found by it depends on what the provider is used for.
+  const isName = places.length > 0 || options.tokenEndpoint !== undefined;
+  if (options.issuer !== undefined && isName) found.push(...issuerFault('issuer', options.issuer));
   if (places.length > 1) {
     found.push({ path: places[1]!, expected: `nothing, because ${places[0]} is given`, found: 'both' });
   }

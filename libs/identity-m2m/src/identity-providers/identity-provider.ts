@@ -39,6 +39,11 @@ export interface IdentityProvider {
   readonly jwksUri?: string | undefined;
   /** Address of the key set where the issuer has no metadata. */
   readonly fallbackJwksUri?: string | undefined;
+  /**
+   * Address of the key set inside the own network, where the issuer's own can't be reached; takes the place of
+   * `jwksUri`. Plain http is allowed for it, in production too: whoever can answer in its place can sign tokens.
+   */
+  readonly internalJwksUri?: string | undefined;
   /** The key set itself, in place of an address. */
   readonly jwks?: JsonWebKeySet | undefined;
   /** Path of a file with the key set, in place of an address. */
@@ -51,3 +56,11 @@ export interface IdentityProvider {
   /** What is wrong with the preset's own options; paths are relative to them. */
   readonly faults: (http: HttpAllowance) => readonly OptionFault[];
 }
+
+/** An identity provider whose issuer is known: `clients` can be named with it. */
+export interface KnownIssuer extends IdentityProvider {
+  readonly issuer: string;
+}
+
+/** Where keys come from, if they are not found through the issuer's metadata. */
+export const KEY_PLACES = ['jwks', 'jwksFile', 'jwksUri', 'internalJwksUri'] as const;

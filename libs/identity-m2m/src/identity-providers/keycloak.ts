@@ -8,12 +8,13 @@ import {
   no,
   SIGNATURE_ALGORITHMS,
 } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
-import { pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
+import type { KnownIssuer } from './identity-provider.js';
+import { inPath, pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface KeycloakOptions {
   /** Address of the server as its tokens name it, with its relative path where it has one: `https://id.example/auth`. */
   readonly url: string;
+  /** Name of the realm, as the admin console shows it: blanks and umlauts are percent-encoded. */
   readonly realm: string;
   /**
    * Whether the tokens of service accounts have a session (`sid`), as they do where a client uses the setting *Use refresh
@@ -29,6 +30,12 @@ export interface KeycloakOptions {
    * that is there must match all the same. Default: false; an audience mapper is the better remedy.
    */
   readonly hasNoAudience?: boolean;
+  /**
+   * Address of the key set inside your own network, such as
+   * `http://keycloak:8080/realms/acme/protocol/openid-connect/certs`, where the guard can't reach `url`. It may be plain
+   * http. The issuer stays what the tokens name. Default: the key set at `url`.
+   */
+  readonly internalJwksUri?: string;
 }
 
 const schema = z.strictObject({
@@ -36,6 +43,7 @@ const schema = z.strictObject({
   realm: pathSegment('the name of a realm'),
   serviceAccountSessions: flag.optional(),
   hasNoAudience: flag.optional(),
+  internalJwksUri: z.unknown().optional(),
 });
 
 /**
@@ -46,8 +54,8 @@ const schema = z.strictObject({
  * need the claims of the client scope `service_account` (before version 24: of the client's own mappers) or those of
  * `profile`: without, a machine can't be told from a person.
  */
-export function keycloak(options: KeycloakOptions): IdentityProvider {
-  const issuer = `${withoutTrailingSlash(options.url)}/realms/${encodeURIComponent(options.realm)}`;
+export function keycloak(options: KeycloakOptions): KnownIssuer {
+  const issuer = `${withoutTrailingSlash(options.url)}/realms/${inPath(options.realm)}`;
   const endpoints = `${issuer}/protocol/openid-connect`;
   return {
     name: 'Keycloak',
@@ -58,6 +66,7 @@ export function keycloak(options: KeycloakOptions): IdentityProvider {
     clientSecretMethod: 'client_secret_basic',
     tokenRequestHeaders: {},
     jwksUri: `${endpoints}/certs`,
+    internalJwksUri: options.internalJwksUri,
     accessToken: accessToken(options),
     faults: (http) => presetFaults(options, schema, ['url'], http),
   };

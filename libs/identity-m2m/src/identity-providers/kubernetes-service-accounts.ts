@@ -1,7 +1,11 @@
 import { z } from 'zod';
+import type { OptionFault } from '../foundation/option-fault.js';
 import { text } from '../foundation/option-field.js';
+import type { HttpAllowance } from '../foundation/secure-url.js';
 import { type AccessTokenProfile, allOf } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
+import { addressFault } from './address-fault.js';
+import type { KnownIssuer } from './identity-provider.js';
+import { issuerFault } from './issuer-fault.js';
 import { presetFaults } from './preset-options.js';
 
 export interface KubernetesServiceAccountsOptions {
@@ -9,6 +13,8 @@ export interface KubernetesServiceAccountsOptions {
   readonly issuer: string;
   /** Address of the key set, where it is not on the issuer's own origin. */
   readonly jwksUri?: string;
+  /** The same inside the cluster, where it may be plain http. */
+  readonly internalJwksUri?: string;
   /** Path of a file with the key set, where the issuer can't be reached or asks for a certificate of the cluster's own. */
   readonly jwksFile?: string;
 }
@@ -16,6 +22,7 @@ export interface KubernetesServiceAccountsOptions {
 const schema = z.strictObject({
   issuer: z.unknown().optional(),
   jwksUri: z.unknown().optional(),
+  internalJwksUri: z.unknown().optional(),
   jwksFile: text('a path').optional(),
 });
 
@@ -25,18 +32,28 @@ const schema = z.strictObject({
  *
  * Clients must be named in the guard's options: every pod can get a token for any audience.
  */
-export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOptions): IdentityProvider {
+export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOptions): KnownIssuer {
   return {
     name: 'Kubernetes',
     issuer: options.issuer,
     clientSecretMethod: 'client_secret_basic',
     tokenRequestHeaders: {},
     jwksUri: options.jwksUri,
+    internalJwksUri: options.internalJwksUri,
     jwksFile: options.jwksFile,
     accessToken: ACCESS_TOKEN,
-    faults: (http) =>
-      presetFaults(options, schema, options.jwksUri === undefined ? ['issuer'] : ['issuer', 'jwksUri'], http),
+    faults: (http) => faults(options, http),
   };
+}
+
+/** A cluster may have any name for an issuer, such as `kubernetes/serviceaccount`, where its keys are elsewhere. */
+function faults(options: KubernetesServiceAccountsOptions, http: HttpAllowance): OptionFault[] {
+  const { issuer, jwksUri, internalJwksUri, jwksFile } = options;
+  const hasKeys = [jwksUri, internalJwksUri, jwksFile].some((place) => place !== undefined);
+  return [
+    ...presetFaults(options, schema, [], http),
+    ...(hasKeys ? issuerFault('issuer', issuer) : addressFault('issuer', issuer, http)),
+  ];
 }
 
 const ACCESS_TOKEN: AccessTokenProfile = {

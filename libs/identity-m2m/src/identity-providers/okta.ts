@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type AccessTokenProfile, allOf, no } from './access-token-profile.js';
-import type { IdentityProvider } from './identity-provider.js';
-import { hostName, inLowerCase, pathSegment, presetFaults } from './preset-options.js';
+import type { KnownIssuer } from './identity-provider.js';
+import { hostName, hostOf, inPath, pathSegment, presetFaults } from './preset-options.js';
 
 export interface OktaOptions {
   /** Domain of the organisation: `acme.okta.com`, or a custom domain. */
@@ -19,9 +19,9 @@ const schema = z.strictObject({
  * A custom authorization server of Okta. Tokens of the organisation's own server are for Okta alone, and can't be
  * verified by others.
  */
-export function okta(options: OktaOptions): IdentityProvider {
-  const server = encodeURIComponent(options.authorizationServerId ?? 'default');
-  const issuer = `https://${inLowerCase(options.domain)}/oauth2/${server}`;
+export function okta(options: OktaOptions): KnownIssuer {
+  const server = inPath(options.authorizationServerId ?? 'default');
+  const issuer = `https://${hostOf(options.domain)}/oauth2/${server}`;
   return {
     name: 'Okta',
     issuer,

@@ -1,6 +1,7 @@
 import type { DpopProver } from '../credentials/dpop-prover.js';
 import type { Clock } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
+import type { StartMode } from '../foundation/start-mode.js';
 import { AccessTokenManager, type AccessTokenManagerOptions, type AccessTokenStatus } from './access-token-manager.js';
 import type { AccessToken } from './access-token.js';
 import { AccessTokenManagers } from './access-token-managers.js';
@@ -18,15 +19,6 @@ import {
 import { askedFor, bodyParameters, parametersFault, tokenKey, type TokenParameters } from './token-parameters.js';
 import { type GetTokenOptions, TokenProvider } from './token-provider.js';
 import { waitAtMost } from '../foundation/wait-at-most.js';
-
-/** What happens to the token when the application boots. */
-export type StartMode =
-  /** Nothing: the first call fetches it. */
-  | 'lazy'
-  /** It is fetched, and the boot does not wait for it. */
-  | 'warm'
-  /** The boot waits for it, and fails without it. */
-  | 'require';
 
 export interface ManagedTokenProviderOptions extends Omit<
   AccessTokenManagerOptions,

@@ -4,7 +4,6 @@ import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
 import type { Claims } from '../identity-providers/access-token-profile.js';
 import { type ClaimsPolicy, claimsRefusal, unwanted } from './claims-policy.js';
-import type { ClientRegistry } from './client-registry.js';
 import { tooLong } from './compact-jws.js';
 import type { IntrospectionResult } from './introspection.js';
 import type { MachineCaller } from './machine-caller.js';
@@ -17,14 +16,15 @@ import { verifySignature } from './signature.js';
 import { issuerUnknown, readSignedToken, type SignedToken } from './signed-token.js';
 import { confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './token-holder.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
+import type { TrustedIssuers } from './trusted-issuers.js';
 import type { VerificationEvent } from './verification-events.js';
 import type { VerifiedToken } from './verified-token.js';
 import { VerifiedTokens } from './verified-tokens.js';
 
 export interface AccessTokenVerifierOptions {
-  readonly issuers: readonly TrustedIssuer[];
-  /** Clients that may come; undefined: every machine that the issuers vouch for. */
-  readonly clients: ClientRegistry | undefined;
+  readonly issuers: TrustedIssuers;
+  /** Whether a bare client identifier may mean more than one client. */
+  readonly hasSeveralIssuers: boolean;
   /** The issuer that is asked about tokens which can't be read; undefined: these are refused. */
   readonly opaqueTokensOf: string | undefined;
   readonly revocations: RevocationStore | undefined;
@@ -48,7 +48,6 @@ const ANY_ROUTE: RoutePolicy = {};
  * nothing were remembered.
  */
 export class AccessTokenVerifier {
-  readonly #issuers: ReadonlyMap<string, TrustedIssuer>;
   readonly #verified: VerifiedTokens;
   /** Signatures that are being verified, by the token: no more than there are calls that wait for it. */
   readonly #underWay = new Map<string, Promise<VerifiedToken | Refusal>>();
@@ -58,11 +57,10 @@ export class AccessTokenVerifier {
   readonly events: Pick<EventStream<VerificationEvent>, 'subscribe'>;
 
   constructor(private readonly options: AccessTokenVerifierOptions) {
-    const { issuers, verifiedTokens, events } = options;
+    const { hasSeveralIssuers, verifiedTokens, events } = options;
     this.events = events;
-    this.#issuers = new Map(issuers.map((issuer) => [issuer.issuer, issuer]));
     this.#verified = new VerifiedTokens(verifiedTokens);
-    this.#surroundings = { hasSeveralIssuers: issuers.length > 1 };
+    this.#surroundings = { hasSeveralIssuers };
   }
 
   /**
@@ -76,21 +74,27 @@ export class AccessTokenVerifier {
     if (typeof token !== 'string') return refuse('token_malformed');
     const known = this.#verified.get(token);
     if (known) return this.#judgeSigned(known, route, known);
-    const { maxTokenLength, opaqueTokensOf } = this.options;
+    const { issuers, maxTokenLength, opaqueTokensOf } = this.options;
     if (token.length > maxTokenLength) return tooLong(token.length, maxTokenLength);
     if (opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
-    const signed = readSignedToken(token, this.#issuers, maxTokenLength);
+    const signed = readSignedToken(token, issuers, maxTokenLength);
     return signed.ok ? this.#judgeSigned(signed, route) : signed;
   }
 
-  /** Ends whatever goes on behind the scenes. Tokens are refused from now on, as far as keys would have to be fetched. */
+  /**
+   * Fetches the issuers' keys before the first token comes, as the option `start` says. `createAccessTokenVerifier` has
+   * begun with it; call this to wait, where the option is `require`.
+   *
+   * @throws `KeySetError` with `require`, where the keys can't be had in time: names the issuers and what failed.
+   */
+  start(): Promise<void> {
+    return this.options.issuers.start();
+  }
+
+  /** Ends background work. From now on tokens are refused, as far as keys would have to be fetched. */
   close(): void {
     this.#verified.clear();
-    for (const { keys, introspection, confirmation } of this.options.issuers) {
-      keys.close();
-      introspection?.close();
-      confirmation?.close();
-    }
+    this.options.issuers.close();
   }
 
   #judgeSigned(signed: SignedToken, route: RoutePolicy, known?: VerifiedToken): Verdict | Promise<Verdict> {
@@ -131,14 +135,14 @@ export class AccessTokenVerifier {
   }
 
   #judgeVerified(verified: VerifiedToken, route: RoutePolicy, nowMs: number): Verdict | Promise<Verdict> {
-    const holder = (verified.holder ??= tokenHolder(verified, this.options.clients, 'signed'));
+    const holder = (verified.holder ??= tokenHolder(verified, 'signed'));
     if (!holder.ok) return holder;
     return this.#judgeHolder(holder, verified.issuer, verified.keyId, route, nowMs, verified.token);
   }
 
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
     if (!isOpaqueToken(token)) return refuse('token_malformed', { expected: 'visible ASCII characters, no comma' });
-    const issuer = this.#issuers.get(this.options.opaqueTokensOf!)!;
+    const issuer = this.options.issuers.find(this.options.opaqueTokensOf!)!;
     const result = await issuer.introspection!.ask(token);
     if (result.active !== true) return inactive(result);
     const { claims } = result;
@@ -147,7 +151,7 @@ export class AccessTokenVerifier {
     const { wallMs } = this.options.clock.now();
     const refusal = foreignRefusal(claims) ?? answerRefusal(claims, issuer.policy, wallMs / 1000);
     if (refusal) return refusal;
-    const holder = tokenHolder({ token, issuer, claims }, this.options.clients, 'introspected');
+    const holder = tokenHolder({ token, issuer, claims }, 'introspected');
     return holder.ok ? this.#judgeHolder(holder, issuer, undefined, route, wallMs, token) : holder;
   }
 
@@ -159,8 +163,8 @@ export class AccessTokenVerifier {
     nowMs: number,
     token: string,
   ): Verdict | Promise<Verdict> {
-    const { revocations, clients, clock } = this.options;
-    const refusal = holderRefusal(holder, issuer, clients, nowMs);
+    const { revocations, clock } = this.options;
+    const refusal = holderRefusal(holder, issuer, nowMs);
     if (refusal) return refusal;
     if (!revocations) return this.#judgeRoute(holder, issuer, route, token);
     const revoked = revocationRefusal(revocations, revocable(holder.caller, keyId), clock);

@@ -3,7 +3,7 @@ import { printableText } from '../foundation/printable-text.js';
 import { untilAborted } from '../foundation/until-aborted.js';
 import { type KeyLookup, type KeySet, VerificationKeys } from './key-set.js';
 import { type KeySetSchedule, keySetStage, lookUpDelayMs, refreshAfterMs, retryDelayMs } from './key-set-schedule.js';
-import { type KeyDocument, KeySetError, type KeySource } from './key-source.js';
+import { type KeyDocument, KeySetError, type KeySource, problemText } from './key-source.js';
 import { readKeySet, type UnusableKey } from './verification-key.js';
 import type { VerificationEvent } from './verification-events.js';
 
@@ -239,9 +239,9 @@ export class RefreshedKeySet implements KeySet {
 
   #tellFailure(error: unknown): void {
     if (this.#isClosed) return;
-    const problem = error instanceof Error ? error.message : 'unknown';
     const { issuer, tell } = this.options;
-    tell({ type: 'key_set.refresh_failed', issuer, failures: this.#failures, problem: printableText(problem, 400) });
+    const problem = problemText(error) ?? 'unknown';
+    tell({ type: 'key_set.refresh_failed', issuer, failures: this.#failures, problem });
   }
 
   #schedule(delayMs: number): void {

@@ -5,6 +5,7 @@ import { oneOf, shownClaim } from './refusal-detail.js';
 import { statedClaims } from './stated-claims.js';
 import { readTokenHeader, type TokenHeader } from './token-header.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
+import type { TrustedIssuers } from './trusted-issuers.js';
 
 /** A token that could be one of an issuer's, by its form and header. Its claims are still a stranger's words. */
 export interface SignedToken {
@@ -16,19 +17,14 @@ export interface SignedToken {
 }
 
 /**
- * @param issuers By their identifiers, which are compared to the letter.
  * @param maxLength Longest token read, in characters.
  */
-export function readSignedToken(
-  token: string,
-  issuers: ReadonlyMap<string, TrustedIssuer>,
-  maxLength: number,
-): SignedToken | Refusal {
+export function readSignedToken(token: string, issuers: TrustedIssuers, maxLength: number): SignedToken | Refusal {
   const jws = parseCompactJws(token, maxLength);
   if (!jws.ok) return jws;
   const claims = statedClaims(jws.claims);
-  const issuer = typeof claims.iss === 'string' ? issuers.get(claims.iss) : undefined;
-  if (!issuer) return issuerUnknown(claims, [...issuers.keys()]);
+  const issuer = typeof claims.iss === 'string' ? issuers.find(claims.iss) : undefined;
+  if (!issuer) return issuerUnknown(claims, issuers.names);
   const header = readTokenHeader(jws.header, issuer.policy.profile);
   return header.ok ? { ok: true, token, issuer, header, claims } : header;
 }

@@ -2,7 +2,7 @@ import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import type { AccessTokenProfile, Claims } from '../identity-providers/access-token-profile.js';
 import { profileFault, unwanted } from './claims-policy.js';
 import { resolveClientId } from './client-identity.js';
-import type { ClientRegistry, RegisteredClient } from './client-registry.js';
+import type { RegisteredClient } from './client-registry.js';
 import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse } from './refusal.js';
 import { oneOf, type RefusalDetail, shown } from './refusal-detail.js';
@@ -29,10 +29,9 @@ export interface AuthenticToken {
 /** Reads from the claims who holds a token. Depends on its arguments alone, so that the result can be kept with them. */
 export function tokenHolder(
   { token, issuer: trusted, claims }: AuthenticToken,
-  clients: ClientRegistry | undefined,
   source: TokenHolder['source'],
 ): TokenHolder | Refusal {
-  const { issuer } = trusted;
+  const { issuer, clients } = trusted;
   const { profile } = trusted.policy;
   // RFC 7662 §2.2 has a name of its own for the client.
   const names = source === 'signed' ? profile.clientIdClaims : [...new Set([...profile.clientIdClaims, 'client_id'])];
@@ -79,8 +78,7 @@ export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]
 /** What stands against the holder of a valid token at a moment; undefined where nothing does. */
 export function holderRefusal(
   holder: TokenHolder,
-  { policy }: TrustedIssuer,
-  clients: ClientRegistry | undefined,
+  { policy, clients }: TrustedIssuer,
   nowMs: number,
 ): Refusal | undefined {
   const { caller, registered } = holder;

@@ -1,4 +1,5 @@
 import type { ClaimsPolicy } from './claims-policy.js';
+import type { ClientRegistry } from './client-registry.js';
 import type { Introspection } from './introspection.js';
 import type { KeySet } from './key-set.js';
 
@@ -8,6 +9,13 @@ export interface TrustedIssuer {
   /** What the claims of its tokens are measured against. */
   readonly policy: ClaimsPolicy;
   readonly keys: KeySet;
+  /** Clients that may call; undefined: every machine that the issuer vouches for. */
+  readonly clients: ClientRegistry | undefined;
+  /**
+   * Whether the keys are fetched at boot. Not where tokens of the issuer may all be opaque and its keys would have to be
+   * found first: it may have none.
+   */
+  readonly hasKeysEarly: boolean;
   /** Where it is asked about tokens that can't be read; undefined: nowhere. */
   readonly introspection?: Introspection | undefined;
   /**

@@ -1,0 +1,103 @@
+import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
+import { HttpExchangeError } from '../foundation/bounded-fetch.js';
+import type { Clock } from '../foundation/clock.js';
+import type { EventStream } from '../foundation/event-stream.js';
+import { printableText } from '../foundation/printable-text.js';
+import type { StartMode } from '../foundation/start-mode.js';
+import { waitAtMost } from '../foundation/wait-at-most.js';
+import { KeySetError, problemText } from './key-source.js';
+import type { TrustedIssuer } from './trusted-issuer.js';
+import type { VerificationEvent } from './verification-events.js';
+
+export interface TrustedIssuersOptions {
+  /** The issuers that the options name. */
+  readonly named: readonly TrustedIssuer[];
+  readonly start: StartMode;
+  /** How long the start waits with `require`, in milliseconds. */
+  readonly startTimeoutMs: number;
+  readonly events: EventStream<VerificationEvent>;
+  readonly clock: Clock;
+}
+
+/** The issuers whose tokens are accepted, by their identifiers, which are compared to the letter. */
+export class TrustedIssuers {
+  readonly #named: ReadonlyMap<string, TrustedIssuer>;
+  readonly #closing = new AbortController();
+  #started: Promise<void> | undefined;
+
+  constructor(private readonly options: TrustedIssuersOptions) {
+    this.#named = new Map(options.named.map((issuer) => [issuer.issuer, issuer]));
+  }
+
+  /** Identifiers of the issuers that the options name. */
+  get names(): readonly string[] {
+    return [...this.#named.keys()];
+  }
+
+  find(issuer: string): TrustedIssuer | undefined {
+    return this.#named.get(issuer);
+  }
+
+  /**
+   * Fetches the keys before a token needs them.
+   *
+   * @throws {@link KeySetError} with `require`: at once where a certificate is rejected, which waiting does not mend;
+   * otherwise after `startTimeoutMs`.
+   */
+  start(): Promise<void> {
+    return (this.#started ??= this.#start());
+  }
+
+  close(): void {
+    this.#closing.abort(new KeySetError('the verifier was closed before it had the keys of its issuers'));
+    for (const { keys, introspection, confirmation } of this.#named.values()) {
+      keys.close();
+      introspection?.close();
+      confirmation?.close();
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { start, startTimeoutMs, clock } = this.options;
+    if (start === 'lazy') return;
+    const missing = new Set([...this.#named.values()].filter(({ hasKeysEarly }) => hasKeysEarly));
+    const ready = [...missing].map(async (issuer) => {
+      await issuer.keys.warmUp();
+      missing.delete(issuer);
+    });
+    if (start === 'warm') return;
+    const mistake = this.#certificateFault(missing);
+    try {
+      const hasKeys = Promise.race([Promise.all(ready), mistake.found]);
+      if (await waitAtMost(hasKeys, startTimeoutMs, clock, this.#closing.signal)) return;
+    } finally {
+      mistake.forget();
+    }
+    throw startError(missing, `within ${startTimeoutMs} ms`);
+  }
+
+  /** Rejects as soon as a server's certificate is rejected: waiting does not mend that. */
+  #certificateFault(issuers: ReadonlySet<TrustedIssuer>) {
+    let forget = () => {};
+    const found = new Promise<never>((_resolve, reject) => {
+      forget = this.options.events.subscribe(() => {
+        const rejected = [...issuers].filter(({ keys }) => isCertificateFault(keys.problem));
+        if (rejected.length > 0) reject(startError(rejected, 'at all'));
+      });
+    });
+    return { found, forget };
+  }
+}
+
+function isCertificateFault(problem: unknown): boolean {
+  return (problem instanceof HttpExchangeError || problem instanceof DiscoveryError) && problem.fault === 'certificate';
+}
+
+function startError(issuers: Iterable<TrustedIssuer>, when: string): KeySetError {
+  const missing = [...issuers].map(({ issuer, keys }) => ({ issuer: printableText(issuer), problem: keys.problem }));
+  const lines = missing.map(({ issuer, problem }) => `\n  ${issuer}: ${problemText(problem) ?? 'no answer yet'}`);
+  return new KeySetError(
+    `The keys of these issuers could not be had ${when}, and the guard has start: 'require':${lines.join('')}`,
+    { cause: missing[0]?.problem },
+  );
+}
