@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from '@jest/globals';
 import {
   type AccessTokenVerifier,
+  AllowClients,
   auth0,
   createAccessTokenVerifier,
   cyberArkIdentity,
@@ -929,5 +930,105 @@ describe('srv-11: a Nest application', () => {
     await second.init();
     expect(issuer.keySetRequests).toBeGreaterThan(1);
     await second.close();
+  });
+});
+
+describe('in-C12: identifiers with what comes along when they are copied or split', () => {
+  const jwks = { keys: [rsa.jwk] };
+  const faultsOf = (guard: Partial<GuardOptions>) => {
+    try {
+      verifierFor([genericOAuth2({ issuer: 'https://id.example', jwks })], guard);
+      return 'it booted';
+    } catch (error) {
+      if (!(error instanceof IdentityM2MConfigurationError)) throw error;
+      return Object.fromEntries(error.faults.map(({ path, found }) => [path, found]));
+    }
+  };
+
+  test.each<[string, Partial<GuardOptions>, Record<string, string>]>([
+    [
+      'a client of a list that was split',
+      { clients: 'a, b'.split(',') },
+      { 'options.clients[1]': 'a text that begins with a blank' },
+    ],
+    ['a client with a line break', { clients: ['a\n'] }, { 'options.clients[0]': 'a text that ends in a line break' }],
+    [
+      'a client with a byte order mark',
+      { clients: ['\uFEFFa'] },
+      { 'options.clients[0]': 'a text that begins with a byte order mark' },
+    ],
+    [
+      'a client with a control character',
+      { clients: ['a\0b'] },
+      { 'options.clients[0]': 'a text that has a control character in it' },
+    ],
+    [
+      'a client with a blank that is none of ASCII',
+      { clients: ['a\u00a0'] },
+      { 'options.clients[0]': 'a text that ends in a blank' },
+    ],
+    [
+      'a client in its long form',
+      { clients: [{ clientId: 'a ' }] },
+      { 'options.clients[0].clientId': 'a text that ends in a blank' },
+    ],
+    ['an audience', { audience: 'api ' }, { 'options.audience': '"api ", which ends in a blank' }],
+    [
+      'an audience of a list that was split',
+      { audience: 'a, b'.split(',') },
+      { 'options.audience': 'a list of 2 whose [1] begins with a blank' },
+    ],
+    [
+      'a scope',
+      { clients: [{ clientId: 'a', scopes: 'r, w'.split(',') }] },
+      { 'options.clients[0].scopes': 'a list of 2 whose [1] begins with a blank' },
+    ],
+    [
+      'the issuer of a client',
+      { clients: [{ clientId: 'a', issuer: ['https://id.example', ' https://id.example'] }] },
+      { 'options.clients[0].issuer': 'a list of 2 whose [1] begins with a blank' },
+    ],
+    [
+      'the guard’s own identifier',
+      { introspection: [{ clientId: 'a\t', clientSecret: 'a secret of the guard' }] },
+      { 'options.introspection[0].clientId': 'a text that has a control character in it' },
+    ],
+    [
+      'an issuer',
+      { issuers: [genericOAuth2({ issuer: 'https://id.example\n' })] },
+      { 'options.issuers[0].issuer': 'an address that ends in a line break' },
+    ],
+    [
+      'the address of a preset that tokens repeat',
+      { issuers: [keycloak({ url: 'https://id.example ', realm: 'r' })], clients: ['a'] },
+      { 'options.issuers[0].url': 'an address that ends in a blank' },
+    ],
+    [
+      'the name of a claim',
+      {
+        issuers: [
+          genericOAuth2({
+            issuer: 'https://id.example',
+            accessToken: { clientIdClaims: ['azp', ' cid'], requiredClaims: ['sub '] },
+          }),
+        ],
+      },
+      {
+        'options.issuers[0].accessToken.clientIdClaims': 'a list of 2 whose [1] begins with a blank',
+        'options.issuers[0].accessToken.requiredClaims': 'a list of 1 whose [0] ends in a blank',
+      },
+    ],
+  ])('in-C12: %s fails the boot, which names it', (_name, guard, expected) =>
+    expect(faultsOf(guard)).toEqual(expected),
+  );
+
+  it('in-C12: blanks inside are part of a name', () => {
+    expect(faultsOf({ clients: ['my client'], audience: 'My API' })).toBe('it booted');
+  });
+
+  it('in-C12: a route that names such a client fails when its class is defined', () => {
+    const [first, second] = 'a, b'.split(',') as [string, string];
+    expect(() => AllowClients(first, second)).toThrow(/@AllowClients\(\).*found \["a"," b"\]/);
+    expect(() => AllowClients('a\n')).toThrow(TypeError);
   });
 });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   anAgent,
   certificateAuthorities,
+  cleanText,
   field,
   flag,
   oneOf,
@@ -21,7 +22,7 @@ const A_LIST_OF_CLIENTS = 'a list of clients, at least one';
 const A_CLIENT = 'a client identifier, or { clientId, issuer, scopes, until }';
 
 const namedClient = z.strictObject({
-  clientId: text('a client identifier'),
+  clientId: cleanText('a client identifier'),
   issuer: textOrTexts('an issuer, or a list of issuers').optional(),
   scopes: field<readonly string[]>(
     'a list of scopes',
@@ -34,7 +35,7 @@ const introspection = z.strictObject({
   issuer: text('an issuer').optional(),
   opaqueTokens: flag.optional(),
   signedAnswers: flag.optional(),
-  clientId: text('a client identifier').optional(),
+  clientId: cleanText('a client identifier').optional(),
   clientSecret: field<IntrospectionSecret>(
     "a secret: a text, a function, or a source such as fromEnv('NAME')",
     isSecret,
@@ -119,7 +120,7 @@ function isExtractor(value: unknown): boolean {
 
 /** By itself and not as one of two forms, so that each wrong field of an object is named. */
 function checkClient({ value, issues }: z.core.ParsePayload): void {
-  const form = typeof value === 'object' && value !== null ? namedClient : text(A_CLIENT);
+  const form = typeof value === 'object' && value !== null ? namedClient : cleanText(A_CLIENT);
   for (const issue of form.safeParse(value).error?.issues ?? [])
     issues.push({ ...issue, input: value } as z.core.$ZodRawIssue);
 }

@@ -53,11 +53,18 @@ function describeText(text: string): string {
   return stray === undefined || text.trim() === '' ? 'a text' : `a text that ${stray}`;
 }
 
+/** With the first member that has something odd about its ends: a list that was split at its commas, say. */
+function describeList(list: readonly unknown[]): string {
+  const strays = list.map((member) => (typeof member === 'string' ? strayCharacters(member) : undefined));
+  const at = strays.findIndex((stray) => stray !== undefined);
+  return at < 0 ? `a list of ${list.length}` : `a list of ${list.length} whose [${at}] ${strays[at]}`;
+}
+
 function kindOf(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'string') return describeText(value);
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
-  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (Array.isArray(value)) return describeList(value);
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

@@ -17,21 +17,22 @@ export const text = (expected: string) => field<string>(expected, isText);
 
 /** The same without what is copied along with a text: blanks and line breaks at its ends, control characters. */
 export const cleanText = (expected: string) =>
-  field<string>(
-    `${expected}, without control characters and without blanks at its ends`,
-    (value) => isText(value) && strayCharacters(value) === undefined,
-  );
+  field<string>(`${expected}, without control characters and without blanks at its ends`, isCleanText);
 
-/** One text or several. */
+/** One clean text or several. */
 export const textOrTexts = (expected: string, test: (text: string) => boolean = () => true) =>
   field<string | readonly string[]>(expected, (value) => {
     const texts = Array.isArray(value) ? (value as unknown[]) : [value];
-    return texts.length > 0 && texts.every((one) => isText(one) && test(one));
+    return texts.length > 0 && texts.every((one) => isCleanText(one) && test(one));
   });
 
 /** A list of texts, at least one. */
 export const texts = (expected: string) =>
   field<readonly string[]>(expected, (value) => Array.isArray(value) && value.length > 0 && value.every(isText));
+
+/** A list of clean texts, at least one. */
+export const cleanTexts = (expected: string) =>
+  field<readonly string[]>(expected, (value) => Array.isArray(value) && value.length > 0 && value.every(isCleanText));
 
 export const flag = field<boolean>('true or false', (value) => typeof value === 'boolean');
 
@@ -68,6 +69,10 @@ export const aFunction = <T extends (...args: never[]) => unknown>(expected: str
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value.trim() !== '' && value.isWellFormed();
+}
+
+function isCleanText(value: unknown): value is string {
+  return isText(value) && strayCharacters(value) === undefined;
 }
 
 function quoted(values: readonly string[]): string {

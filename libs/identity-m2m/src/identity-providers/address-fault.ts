@@ -1,4 +1,5 @@
 import type { OptionFault } from '../foundation/option-fault.js';
+import { strayCharacters } from '../foundation/stray-characters.js';
 import { printableText } from '../foundation/printable-text.js';
 import { type HttpAllowance, urlFault } from '../foundation/secure-url.js';
 
@@ -20,6 +21,9 @@ export function addressFault(
   { mayHaveQuery = false } = {},
 ): OptionFault[] {
   if (typeof value !== 'string') return [{ path, expected: EXPECTED.not_a_url, found: describeAddress(value) }];
+  // The parser passes over what an issuer, compared to the letter, must not have.
+  const stray = mayHaveQuery ? undefined : strayCharacters(value);
+  if (stray !== undefined) return [{ path, expected: EXPECTED.not_a_url, found: `an address that ${stray}` }];
   const fault = urlFault(value, http);
   if (fault) return [{ path, expected: EXPECTED[fault], found: describeAddress(value) }];
   const { search, hash } = new URL(value);

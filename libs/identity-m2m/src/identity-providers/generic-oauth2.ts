@@ -3,7 +3,8 @@ import { CLIENT_SECRET_METHODS, type ClientSecretMethod } from '../credentials/c
 import { definedOnly } from '../foundation/defined-only.js';
 import type { OptionFault } from '../foundation/option-fault.js';
 import { optionFaults } from '../foundation/option-faults.js';
-import { aFunction, field, flag, oneOf, someOf, text, texts } from '../foundation/option-field.js';
+import { aFunction, cleanTexts, field, flag, oneOf, someOf, text } from '../foundation/option-field.js';
+import { strayCharacters } from '../foundation/stray-characters.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
 import {
   type AccessTokenProfile,
@@ -83,7 +84,9 @@ function profileOf(clientIdClaims: readonly string[] | undefined): AccessTokenPr
 
 const claimNames = field<readonly string[]>(
   'a list of claim names',
-  (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
+  (value) =>
+    Array.isArray(value) &&
+    value.every((name) => typeof name === 'string' && name !== '' && strayCharacters(name) === undefined),
 );
 
 const keySet = field<JsonWebKeySet>(
@@ -119,8 +122,8 @@ const schema = z.strictObject({
         'a list of media types in lower case, or undefined for none',
         (value) => Array.isArray(value) && value.length > 0 && value.every(isTokenType),
       ).optional(),
-      clientIdClaims: texts('a list of claim names, at least one').optional(),
-      scopeClaims: texts('a list of claim names, at least one').optional(),
+      clientIdClaims: cleanTexts('a list of claim names, at least one').optional(),
+      scopeClaims: cleanTexts('a list of claim names, at least one').optional(),
       requiredClaims: claimNames.optional(),
       foreignClaims: claimNames.optional(),
       isAccessToken: aFunction('a function of the claims').optional(),
