@@ -5,8 +5,9 @@ import type { GuardOptions } from './config/guard-options.js';
 import { type BoundedFetch, createBoundedFetch } from './foundation/bounded-fetch.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { EventStream } from './foundation/event-stream.js';
-import { KEY_PLACES } from './identity-providers/identity-provider.js';
+import { type IdentityProvider, KEY_PLACES, type KnownIssuer } from './identity-providers/identity-provider.js';
 import { AccessTokenVerifier } from './verification/access-token-verifier.js';
+import type { ClaimsPolicy } from './verification/claims-policy.js';
 import { ClientRegistry } from './verification/client-registry.js';
 import { Introspection } from './verification/introspection.js';
 import { IntrospectionAvailability } from './verification/introspection-availability.js';
@@ -16,6 +17,7 @@ import { type KeySet, VerificationKeys } from './verification/key-set.js';
 import { KEY_FILE_SCHEDULE, REMOTE_KEY_SET_SCHEDULE } from './verification/key-set-schedule.js';
 import { RefreshedKeySet } from './verification/refreshed-key-set.js';
 import { remoteKeySource } from './verification/remote-key-source.js';
+import { ResolvedIssuers } from './verification/resolved-issuers.js';
 import { StaticKeySet } from './verification/static-key-set.js';
 import type { TrustedIssuer } from './verification/trusted-issuer.js';
 import { TrustedIssuers } from './verification/trusted-issuers.js';
@@ -65,22 +67,29 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
       maxResponseBytes: MAX_KEY_SET_BYTES,
     }),
   };
+  const policyOf = (provider: IdentityProvider): ClaimsPolicy => ({
+    audiences,
+    clockToleranceSeconds,
+    maxTokenLifetimeSeconds,
+    profile: provider.accessToken,
+  });
   const registry = clients && new ClientRegistry(clients);
   const named = configuration.issuers.map((issuer): TrustedIssuer => {
     const keys = keySet(issuer, parts);
-    const policy = { audiences, clockToleranceSeconds, maxTokenLifetimeSeconds, profile: issuer.accessToken };
     return {
       issuer: issuer.issuer,
-      policy,
+      policy: policyOf(issuer),
       keys,
       clients: registry,
       hasKeysEarly: !issuer.introspection?.opaqueTokens || KEY_PLACES.some((place) => issuer[place] !== undefined),
+      isResolved: false,
       ...introspections(issuer, keys, parts),
     };
   });
   const { start, startTimeoutMs, hasSeveralIssuers } = configuration;
+  const resolved = resolvedIssuers(policyOf, parts);
   return new AccessTokenVerifier({
-    issuers: new TrustedIssuers({ named, start, startTimeoutMs, events, clock }),
+    issuers: new TrustedIssuers({ named, resolved, start, startTimeoutMs, events, clock }),
     hasSeveralIssuers,
     opaqueTokensOf: configuration.issuers.find((issuer) => issuer.introspection?.opaqueTokens)?.issuer,
     revocations: configuration.revocations,
@@ -98,7 +107,43 @@ interface Parts {
   readonly fetch: BoundedFetch;
 }
 
-function keySet(provider: IssuerConfiguration, { configuration: { http }, clock, tell, fetch }: Parts): KeySet {
+function resolvedIssuers(
+  policyOf: (provider: IdentityProvider) => ClaimsPolicy,
+  parts: Parts,
+): ResolvedIssuers | undefined {
+  const { clock, tell, configuration } = parts;
+  const { resolver } = configuration;
+  if (!resolver) return undefined;
+  // Keys that are read where they were read before go on, with all that is known of them.
+  const places = new WeakMap<KeySet, string>();
+  return new ResolvedIssuers({
+    ...resolver,
+    clock,
+    tell,
+    trust: (issuer, answer, before) => {
+      const { provider, clients } = resolver.read(issuer, answer);
+      const place = keyPlace(provider);
+      const isSamePlace = before !== undefined && places.get(before.keys) === place;
+      const keys = isSamePlace ? before.keys : keySet(provider, parts);
+      places.set(keys, place);
+      return {
+        issuer,
+        policy: policyOf(provider),
+        keys,
+        clients: clients && new ClientRegistry(clients),
+        hasKeysEarly: false,
+        isResolved: true,
+      };
+    },
+  });
+}
+
+/** Where the keys of a provider are read, as a text: equal for equal places. */
+function keyPlace({ fallbackJwksUri, ...provider }: KnownIssuer): string {
+  return JSON.stringify([...KEY_PLACES.map((name) => provider[name] ?? null), fallbackJwksUri ?? null]);
+}
+
+function keySet(provider: KnownIssuer, { configuration: { http }, clock, tell, fetch }: Parts): KeySet {
   const { issuer, jwks, jwksFile, fallbackJwksUri } = provider;
   const jwksUri = provider.internalJwksUri ?? provider.jwksUri;
   if (jwks) return new StaticKeySet(new VerificationKeys(readKeySet({ ...jwks })?.keys ?? []));

@@ -4,7 +4,13 @@ export type { HttpClientOptions, IdentityM2MOptions, IdentityM2MOptionsFactory }
 
 export type { ClientOptions } from './config/client-options.js';
 export type { CredentialExtractor } from './config/credential-extractor.js';
-export type { GuardOptions, IntrospectionOptions, NamedClient } from './config/guard-options.js';
+export type {
+  GuardOptions,
+  IntrospectionOptions,
+  IssuerResolver,
+  NamedClient,
+  ResolvedIssuer,
+} from './config/guard-options.js';
 export { IdentityM2MConfigurationError } from './config/configuration-error.js';
 export type { TenantsOptions } from './config/tenants-configuration.js';
 export type { CertificateAuthorities } from './foundation/certificate-authorities.js';
@@ -117,6 +123,7 @@ export type {
   IntrospectionSecret,
 } from './verification/introspection-authentication.js';
 export type { MachineCaller } from './verification/machine-caller.js';
+export { KeySetError } from './verification/key-source.js';
 export type { Refusal, RefusalReason } from './verification/refusal.js';
 export type { RefusalDetail } from './verification/refusal-detail.js';
 export type { RevocableToken, RevocationStore } from './verification/revocation.js';

@@ -12,10 +12,11 @@ import { DEFAULT_MAX_TOKEN_LENGTH } from '../verification/compact-jws.js';
 import type { RegisteredClient } from '../verification/client-registry.js';
 import type { RevocationStore } from '../verification/revocation.js';
 import { VERIFIED_TOKENS_LIMITS } from '../verification/verified-tokens.js';
-import type { GuardOptions, IntrospectionOptions, NamedClient } from './guard-options.js';
-import { endOf } from './guard-schema.js';
+import type { GuardOptions, IntrospectionOptions, IssuerResolver } from './guard-options.js';
 import type { CredentialExtractor } from './credential-extractor.js';
 import { httpAllowance } from './http-allowance.js';
+import { type IssuerAnswer, readIssuerAnswer } from './issuer-answer.js';
+import { registeredClients } from './registered-clients.js';
 
 /** How an issuer is asked about its tokens. */
 export interface IntrospectionConfiguration {
@@ -35,6 +36,8 @@ export interface GuardConfiguration {
   readonly issuers: readonly IssuerConfiguration[];
   /** Whether a bare client identifier may mean more than one client. */
   readonly hasSeveralIssuers: boolean;
+  /** undefined: no issuers but those. */
+  readonly resolver: ResolverConfiguration | undefined;
   readonly audiences: readonly string[];
   /** undefined: every machine that the issuers vouch for. */
   readonly clients: readonly RegisteredClient[] | undefined;
@@ -54,9 +57,18 @@ export interface GuardConfiguration {
   readonly http: HttpAllowance;
 }
 
+/** How issuers are accepted at run time. */
+export interface ResolverConfiguration {
+  readonly resolve: IssuerResolver;
+  /** @throws `IdentityM2MConfigurationError` */
+  readonly read: (issuer: string, answer: unknown) => IssuerAnswer;
+  readonly maxIssuers: number;
+  readonly holdMs: number;
+}
+
 /** @param options Free of faults. */
 export function guardConfiguration(options: GuardOptions, production: boolean): GuardConfiguration {
-  const onlyIssuer = options.issuers[0]!.issuer!;
+  const onlyIssuer = options.issuers[0]?.issuer;
   return {
     issuers: options.issuers.map((provider) => {
       const asked = options.introspection?.find(({ issuer = onlyIssuer }) => issuer === provider.issuer);
@@ -66,7 +78,8 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
         introspection: asked && introspectionConfiguration(asked, provider),
       };
     }),
-    hasSeveralIssuers: options.issuers.length > 1,
+    hasSeveralIssuers: options.issuers.length > 1 || options.issuerResolver !== undefined,
+    resolver: resolverConfiguration(options, production),
     audiences: [options.audience].flat(),
     clients: options.clients?.flatMap((client) => registeredClients(client, onlyIssuer)),
     revocations: options.revocations,
@@ -88,14 +101,10 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
   };
 }
 
-function registeredClients(client: string | NamedClient, onlyIssuer: string): RegisteredClient[] {
-  const {
-    clientId,
-    issuer = onlyIssuer,
-    scopes,
-    until,
-  }: NamedClient = typeof client === 'string' ? { clientId: client } : client;
-  return [issuer].flat().map((one) => ({ clientId, issuer: one, scopes, endsAtMs: endOf(until) }));
+function resolverConfiguration(options: GuardOptions, production: boolean): ResolverConfiguration | undefined {
+  const { issuerResolver: resolve, resolvedIssuers: { maxIssuers = 100, holdSeconds = 300 } = {} } = options;
+  const read = (issuer: string, answer: unknown) => readIssuerAnswer(issuer, answer, options, production);
+  return resolve && { resolve, read, maxIssuers, holdMs: holdSeconds * 1000 };
 }
 
 function introspectionConfiguration(

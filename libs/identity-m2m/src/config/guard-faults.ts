@@ -9,6 +9,7 @@ import { readKeySet, type UnusableKey } from '../verification/verification-key.j
 import type { GuardOptions, NamedClient } from './guard-options.js';
 import { guardSchema } from './guard-schema.js';
 import { httpAllowance } from './http-allowance.js';
+import { A_LIST_OF_PROVIDERS } from './identity-provider-field.js';
 import { identityProviderFaults } from './identity-provider-faults.js';
 
 /** What is wrong with the guard's options, every wrong field at once. */
@@ -20,10 +21,25 @@ export function guardFaults(options: GuardOptions, root: string, production: boo
   if (!isSound('issuers')) return faults;
   return [
     ...faults,
+    ...resolverFaults(options, root),
     ...issuerFaults(options, root, production),
     ...(isSound('clients') ? clientFaults(options, root) : []),
     ...(isSound('introspection') ? introspectionFaults(options, root, production) : []),
   ];
+}
+
+function resolverFaults({ issuers, issuerResolver, resolvedIssuers }: GuardOptions, root: string): OptionFault[] {
+  if (issuerResolver !== undefined) return [];
+  const faults: OptionFault[] = [];
+  if (issuers.length === 0) {
+    const expected = `${A_LIST_OF_PROVIDERS}, or an issuerResolver`;
+    faults.push({ path: `${root}.issuers`, expected, found: 'a list of 0' });
+  }
+  if (resolvedIssuers !== undefined) {
+    const expected = 'nothing, because there is no issuerResolver';
+    faults.push({ path: `${root}.resolvedIssuers`, expected, found: 'an object' });
+  }
+  return faults;
 }
 
 function issuerFaults(options: GuardOptions, root: string, production: boolean): OptionFault[] {
@@ -63,14 +79,15 @@ function keyFaults(jwks: object, path: string): OptionFault[] {
   }));
 }
 
-function clientFaults({ issuers, clients = [] }: GuardOptions, root: string): OptionFault[] {
+function clientFaults({ issuers, issuerResolver, clients = [] }: GuardOptions, root: string): OptionFault[] {
+  const several = issuers.length > 1 || issuerResolver !== undefined;
   const listed = new Set<string>();
   return clients.flatMap((client, index) => {
     const path = `${root}.clients[${index}]`;
     const { clientId, issuer }: NamedClient = typeof client === 'object' ? client : { clientId: client };
-    const several = Array.isArray(issuer) ? (issuer as readonly string[]) : undefined;
-    return (several ?? [issuer as string | undefined]).flatMap((one, at) => {
-      const faults = issuerNameFaults(issuers, one, several ? `${path}.issuer[${at}]` : `${path}.issuer`);
+    const list = Array.isArray(issuer) ? (issuer as readonly string[]) : undefined;
+    return (list ?? [issuer as string | undefined]).flatMap((one, at) => {
+      const faults = issuerNameFaults(issuers, several, one, list ? `${path}.issuer[${at}]` : `${path}.issuer`);
       if (faults.length > 0) return faults;
       const key = JSON.stringify([clientId, one ?? issuers[0]?.issuer]);
       // Which scopes and which end count would be a matter of order.
@@ -87,11 +104,11 @@ function introspectionFaults(options: GuardOptions, root: string, production: bo
   const [only] = issuers;
   const faults = introspection.flatMap((asked, index): OptionFault[] => {
     const path = `${root}.introspection[${index}]`;
-    const { authenticate, clientId, clientSecret, signedAnswers, issuer = only!.issuer } = asked;
-    const found = issuerNameFaults(issuers, asked.issuer, `${path}.issuer`);
+    const { authenticate, clientId, clientSecret, signedAnswers, issuer = only?.issuer } = asked;
+    const found = issuerNameFaults(issuers, issuers.length > 1, asked.issuer, `${path}.issuer`);
     if (
       found.length === 0 &&
-      introspection.slice(0, index).some((other) => (other.issuer ?? only!.issuer) === issuer)
+      introspection.slice(0, index).some((other) => (other.issuer ?? only?.issuer) === issuer)
     ) {
       found.push({ path: `${path}.issuer`, expected: 'an issuer that is not listed yet', found: 'a repetition' });
     }
@@ -142,15 +159,15 @@ function endpointFaults(
   return [{ path: endpointPath, expected, found: 'nothing' }];
 }
 
-function issuerNameFaults(issuers: GuardOptions['issuers'], issuer: string | undefined, path: string): OptionFault[] {
-  if (issuer === undefined && issuers.length > 1) {
-    return [
-      {
-        path,
-        expected: 'the issuer of its tokens, or a list of them, because the guard trusts several',
-        found: 'nothing',
-      },
-    ];
+function issuerNameFaults(
+  issuers: GuardOptions['issuers'],
+  areSeveral: boolean,
+  issuer: string | undefined,
+  path: string,
+): OptionFault[] {
+  if (issuer === undefined && areSeveral) {
+    const expected = 'the issuer of its tokens, or a list of them, because the guard trusts several';
+    return [{ path, expected, found: 'nothing' }];
   }
   if (issuer === undefined || issuers.some((provider) => provider.issuer === issuer)) return [];
   const expected = 'one of the issuers that the guard trusts, to the letter';

@@ -54,10 +54,50 @@ export type IntrospectionOptions = {
     }
 );
 
+/** An issuer that the resolver accepts. */
+export interface ResolvedIssuer {
+  /** Its provider, whose `issuer` is the one that was asked about, to the letter. */
+  readonly identityProvider: IdentityProvider;
+  /**
+   * Its clients that may call. Default: every machine that it vouches for; with `clients` in the guard's options none,
+   * because these belong to the issuers of the options.
+   */
+  readonly clients?: readonly (string | Omit<NamedClient, 'issuer'>)[];
+}
+
+/**
+ * Says at run time whether tokens of an issuer are accepted.
+ *
+ * Look the identifier up, and build the answer from what you have found: it comes from a token that has not been verified.
+ * An answer that is made of the identifier alone trusts everybody.
+ *
+ * @param issuer `iss` of a token whose form and header are right.
+ * @param signal Aborts after 5 s, and when the verifier is closed.
+ * @returns The provider of that issuer, alone or with its clients; undefined or null denies it. If this throws, takes
+ * longer than 5 s or returns anything else, callers get 503.
+ */
+export type IssuerResolver = (
+  issuer: string,
+  signal: AbortSignal,
+) =>
+  IdentityProvider | ResolvedIssuer | undefined | null | Promise<IdentityProvider | ResolvedIssuer | undefined | null>;
+
 /** Whom the guard lets in. */
 export interface GuardOptions {
-  /** Whose tokens are accepted. Issuers are compared to the letter. */
+  /** Whose tokens are accepted. Issuers are compared to the letter. May be empty with an `issuerResolver`. */
   readonly issuers: readonly IdentityProvider[];
+
+  /**
+   * Accepts further issuers at run time: where each tenant has one, say. Called once at a time for each issuer, and 16
+   * times at once; overload and failures are answered with 503. Default: no issuers but those in `issuers`.
+   */
+  readonly issuerResolver?: IssuerResolver;
+
+  /**
+   * How many of the accepted issuers are kept, 100 by default: those whose tokens were not seen for longest make room for
+   * others. And how long an acceptance holds, in seconds, 300 by default; it is renewed before its end while it is in use.
+   */
+  readonly resolvedIssuers?: { readonly maxIssuers?: number; readonly holdSeconds?: number };
 
   /** The name of this API in the tokens' `aud` (RFC 7519 §4.1.3): one of these, to the letter. */
   readonly audience: string | readonly string[];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  aFunction,
   anAgent,
   certificateAuthorities,
   cleanText,
@@ -16,6 +17,7 @@ import { LONGEST_TOKEN } from '../verification/compact-jws.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
 import type { RevocationStore } from '../verification/revocation.js';
 import type { CredentialExtractor } from './credential-extractor.js';
+import type { IssuerResolver } from './guard-options.js';
 import { identityProviders } from './identity-provider-field.js';
 
 const A_LIST_OF_CLIENTS = 'a list of clients, at least one';
@@ -49,6 +51,13 @@ const introspection = z.strictObject({
 /** The form of the guard's options, field by field. */
 export const guardSchema = z.strictObject({
   issuers: identityProviders,
+  issuerResolver: aFunction<IssuerResolver>('a function of an issuer’s identifier').optional(),
+  resolvedIssuers: z
+    .strictObject({
+      maxIssuers: quantity('issuers', 1, 10_000).optional(),
+      holdSeconds: quantity('seconds', 1, 86_400).optional(),
+    })
+    .optional(),
   audience: textOrTexts('the name of this API in the tokens’ aud, or a list of names'),
   clients: z.array(z.unknown().check(checkClient), A_LIST_OF_CLIENTS).min(1, A_LIST_OF_CLIENTS).optional(),
   introspection: z.array(introspection, 'a list of issuers to ask').optional(),

@@ -6,11 +6,14 @@ export const identityProvider = field<IdentityProvider>(
   isIdentityProvider,
 );
 
+export const A_LIST_OF_PROVIDERS = 'a list of identity providers, at least one';
+
+/** An empty one too: whether it may be empty depends on the other options. */
 export const identityProviders = field<readonly IdentityProvider[]>(
-  'a list of identity providers, at least one',
-  (value) => Array.isArray(value) && value.length > 0 && value.every(isIdentityProvider),
+  A_LIST_OF_PROVIDERS,
+  (value) => Array.isArray(value) && value.every(isIdentityProvider),
 );
 
-function isIdentityProvider(value: unknown): boolean {
+export function isIdentityProvider(value: unknown): value is IdentityProvider {
   return typeof value === 'object' && value !== null && 'faults' in value && typeof value.faults === 'function';
 }

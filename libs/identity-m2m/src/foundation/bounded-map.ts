@@ -20,7 +20,11 @@ export class BoundedMap<Value> {
   readonly #slots = new Map<string, Slot<Value>>();
   #bytes = 0;
 
-  constructor(private readonly limits: BoundedMapLimits) {}
+  /** @param onDrop Called with each value that gives way to others. */
+  constructor(
+    private readonly limits: BoundedMapLimits,
+    private readonly onDrop?: (value: Value) => void,
+  ) {}
 
   get size(): number {
     return this.#slots.size;
@@ -48,6 +52,10 @@ export class BoundedMap<Value> {
     this.#bytes += bytes;
   }
 
+  *values(): Iterable<Value> {
+    for (const { value } of this.#slots.values()) yield value;
+  }
+
   delete(key: string): void {
     const slot = this.#slots.get(key);
     if (!slot) return;
@@ -62,7 +70,10 @@ export class BoundedMap<Value> {
 
   #dropOne(): void {
     for (const [key, slot] of this.#slots) {
-      if (!slot.isRecent) return this.delete(key);
+      if (!slot.isRecent) {
+        this.delete(key);
+        return this.onDrop?.(slot.value);
+      }
       slot.isRecent = false;
       this.#slots.delete(key);
       this.#slots.set(key, slot);

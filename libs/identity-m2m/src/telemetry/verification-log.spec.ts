@@ -52,6 +52,24 @@ describe('the log of what goes on behind the guard', () => {
     );
   });
 
+  it('warns once of what strangers can cause any number of times', () => {
+    for (const name of ['a', 'b']) {
+      events.emit({ type: 'key_set.look_up_deferred', issuer, retryAfterSeconds: 5 });
+      events.emit({ type: 'issuer.accepted', issuer: name });
+      events.emit({ type: 'issuer.denied', issuer: name });
+      events.emit({ type: 'issuer.resolution_failed', issuer: name, failures: 1, problem: 'down' });
+      events.emit({ type: 'issuer.resolver_overloaded' });
+      events.emit({ type: 'issuer.evicted', issuer: name });
+    }
+    const levels = lines.map((line) => line.split(':')[0]);
+    expect(levels.slice(0, 6)).toEqual(['warn', 'log', 'debug', 'warn', 'warn', 'warn']);
+    expect(levels.slice(6)).toEqual(['debug', 'log', 'debug', 'debug', 'debug', 'debug']);
+    for (let problem = 0; problem < 50; problem++) {
+      events.emit({ type: 'issuer.resolution_failed', issuer, failures: 1, problem: `p${problem}` });
+    }
+    expect(lines.filter((line) => line.startsWith('warn')).length).toBeLessThanOrEqual(20);
+  });
+
   it('says how many keys there are, and which are not used', () => {
     events.emit({ type: 'key_set.changed', issuer, keys: 2 });
     events.emit({ type: 'key_set.key_ignored', issuer, kid: 'old', reason: 'weak' });

@@ -2,11 +2,20 @@ import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 
+/** Most warnings of what strangers can cause. */
+const MAX_WARNINGS = 20;
+
 /** Writes into Nest's log what goes on behind the guard's decisions. */
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
   const neverAnswered = new Set<string>();
-  const deferred = new Set<string>();
+  // Strangers can cause any number of these: one warning for each kind, and for each of a few problems.
+  const warned = new Set<string>();
+  const warnOnce = (kind: string, text: string) => {
+    if (warned.has(kind) || warned.size >= MAX_WARNINGS) return logger.debug(text);
+    warned.add(kind);
+    return logger.warn(text);
+  };
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
@@ -20,10 +29,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
       }
       case 'key_set.look_up_deferred': {
         const text = `guard: tokens name keys that ${event.issuer} did not have a moment ago; it is asked again in ${event.retryAfterSeconds} s, and such tokens get 503 until then`;
-        // One warning: strangers can cause any number.
-        if (deferred.has(event.issuer)) return logger.debug(text);
-        deferred.add(event.issuer);
-        return logger.warn(text);
+        return warnOnce(`${event.type} ${event.issuer}`, text);
       }
       case 'key_set.key_ignored':
         return logger.warn(
@@ -31,6 +37,25 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         );
       case 'key_set.keys_ignored':
         return logger.warn(`guard: ${event.keys} keys of ${event.issuer} are not used`);
+      case 'issuer.accepted':
+        return logger.log(`guard: the issuer ${event.issuer} is accepted by the resolver`);
+      case 'issuer.denied':
+        return logger.debug(`guard: the issuer ${event.issuer} is denied by the resolver`);
+      case 'issuer.resolution_failed':
+        return warnOnce(
+          event.problem,
+          `guard: the issuer ${event.issuer} could not be resolved, and its tokens get 503: ${event.problem}`,
+        );
+      case 'issuer.resolver_overloaded':
+        return warnOnce(
+          event.type,
+          'guard: the issuerResolver is asked about too many issuers at once; others get 503',
+        );
+      case 'issuer.evicted':
+        return warnOnce(
+          event.type,
+          `guard: the issuer ${event.issuer} made room for another one; raise resolvedIssuers.maxIssuers if all of them are in use`,
+        );
       case 'introspection.failed': {
         // One odd token is enough, and anybody can send it.
         const { issuer, tokens, problem } = event;

@@ -72,13 +72,15 @@ export class AccessTokenVerifier {
    */
   verify(token: string, route: RoutePolicy = ANY_ROUTE): Verdict | Promise<Verdict> {
     if (typeof token !== 'string') return refuse('token_malformed');
+    const { issuers } = this.options;
     const known = this.#verified.get(token);
-    if (known) return this.#judgeSigned(known, route, known);
-    const { issuers, maxTokenLength, opaqueTokensOf } = this.options;
+    if (known && issuers.holds(known.issuer)) return this.#judgeSigned(known, route, known);
+    const { maxTokenLength, opaqueTokensOf } = this.options;
     if (token.length > maxTokenLength) return tooLong(token.length, maxTokenLength);
     if (opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
     const signed = readSignedToken(token, issuers, maxTokenLength);
-    return signed.ok ? this.#judgeSigned(signed, route) : signed;
+    if (signed instanceof Promise) return signed.then((late) => this.#judgeRead(late, route));
+    return this.#judgeRead(signed, route);
   }
 
   /**
@@ -95,6 +97,10 @@ export class AccessTokenVerifier {
   close(): void {
     this.#verified.clear();
     this.options.issuers.close();
+  }
+
+  #judgeRead(signed: SignedToken | Refusal, route: RoutePolicy): Verdict | Promise<Verdict> {
+    return signed.ok ? this.#judgeSigned(signed, route) : signed;
   }
 
   #judgeSigned(signed: SignedToken, route: RoutePolicy, known?: VerifiedToken): Verdict | Promise<Verdict> {
@@ -126,7 +132,10 @@ export class AccessTokenVerifier {
     if (underWay) return underWay;
     const begun = verifySignature(signed)
       .then((verified) => {
-        if (verified.ok) this.#verified.add(verified);
+        if (verified.ok) {
+          this.#verified.add(verified);
+          this.options.issuers.prove(verified.issuer);
+        }
         return verified;
       })
       .finally(() => this.#underWay.delete(token));

@@ -1,4 +1,4 @@
-import type { AccessTokenProfile } from '../identity-providers/access-token-profile.js';
+import { type AccessTokenProfile, SIGNATURE_ALGORITHMS } from '../identity-providers/access-token-profile.js';
 import { isForeignTokenType } from '../identity-providers/foreign-token-types.js';
 import { type Refusal, refuse } from './refusal.js';
 import { NOT_SHOWN, oneOf, shown } from './refusal-detail.js';
@@ -20,22 +20,27 @@ const REFUSED_MEMBERS = ['crit', 'b64', 'jwk', 'jku', 'x5u'];
 /**
  * Reads the header of a token by the rules of its issuer (RFC 8725 §3.1, §3.11). Certificates in it (`x5c`, `x5t`), which
  * some issuers send along, are not read at all.
+ *
+ * @param profile undefined: by what holds for every issuer.
  */
 export function readTokenHeader(
   header: Readonly<Record<string, unknown>>,
-  profile: AccessTokenProfile,
+  { algorithms, tokenTypes }: Partial<AccessTokenProfile> = {},
 ): TokenHeader | Refusal {
   const refused = REFUSED_MEMBERS.find((name) => Object.hasOwn(header, name));
   if (refused !== undefined) {
     return refuse('token_header_refused', { claim: refused, found: NOT_SHOWN, expected: 'none' });
   }
   const { alg, kid, typ } = header;
-  if (typeof alg !== 'string' || !profile.algorithms.some((accepted) => accepted === alg)) {
-    return refuse('algorithm_refused', { claim: 'alg', ...found(alg), expected: oneOf(profile.algorithms) });
+  const accepted = algorithms ?? SIGNATURE_ALGORITHMS;
+  if (typeof alg !== 'string' || !accepted.some((algorithm) => algorithm === alg)) {
+    return refuse('algorithm_refused', { claim: 'alg', ...found(alg), expected: oneOf(accepted) });
   }
   const type = mediaType(typ);
-  if (!profile.tokenTypes.includes(type) || (type !== undefined && isForeignTokenType(type))) {
-    return refuse('token_type_refused', { claim: 'typ', ...found(typ), expected: oneOf(profile.tokenTypes) });
+  const isAccepted = tokenTypes ? tokenTypes.includes(type) : type !== NO_TYPE;
+  if (!isAccepted || (type !== undefined && isForeignTokenType(type))) {
+    const expected = tokenTypes ? oneOf(tokenTypes) : 'the type of an access token, or none';
+    return refuse('token_type_refused', { claim: 'typ', ...found(typ), expected });
   }
   if (kid === undefined) return { ok: true, algorithm: alg, kid };
   if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH) {
@@ -49,8 +54,10 @@ function found(value: unknown): { readonly found?: string } {
   return value === undefined ? {} : { found: shown(value) };
 }
 
+const NO_TYPE = 'not a text';
+
 /** RFC 7515 §4.1.9: compared without regard to case, and `application/` may be left out. */
 function mediaType(typ: unknown): string | undefined {
   if (typ === undefined) return undefined;
-  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : 'not a text';
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : NO_TYPE;
 }

@@ -16,6 +16,8 @@ export interface TrustedIssuer {
    * found first: it may have none.
    */
   readonly hasKeysEarly: boolean;
+  /** Whether the resolver accepted it at run time: then only for a while. */
+  readonly isResolved: boolean;
   /** Where it is asked about tokens that can't be read; undefined: nowhere. */
   readonly introspection?: Introspection | undefined;
   /**

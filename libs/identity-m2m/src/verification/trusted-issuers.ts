@@ -6,12 +6,15 @@ import { printableText } from '../foundation/printable-text.js';
 import type { StartMode } from '../foundation/start-mode.js';
 import { waitAtMost } from '../foundation/wait-at-most.js';
 import { KeySetError, problemText } from './key-source.js';
+import type { ResolvedIssuers } from './resolved-issuers.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationEvent } from './verification-events.js';
 
 export interface TrustedIssuersOptions {
   /** The issuers that the options name. */
   readonly named: readonly TrustedIssuer[];
+  /** Those that the resolver accepts; undefined: no others. */
+  readonly resolved: ResolvedIssuers | undefined;
   readonly start: StartMode;
   /** How long the start waits with `require`, in milliseconds. */
   readonly startTimeoutMs: number;
@@ -34,8 +37,23 @@ export class TrustedIssuers {
     return [...this.#named.keys()];
   }
 
+  get resolved(): ResolvedIssuers | undefined {
+    return this.options.resolved;
+  }
+
+  /** One that the options name. */
   find(issuer: string): TrustedIssuer | undefined {
     return this.#named.get(issuer);
+  }
+
+  /** Whether an issuer of a token that was verified is trusted still. */
+  holds(issuer: TrustedIssuer): boolean {
+    return !issuer.isResolved || this.options.resolved!.holds(issuer);
+  }
+
+  /** A token was verified with the keys of an issuer. */
+  prove(issuer: TrustedIssuer): void {
+    if (issuer.isResolved) this.options.resolved!.prove(issuer);
   }
 
   /**
@@ -55,6 +73,7 @@ export class TrustedIssuers {
       introspection?.close();
       confirmation?.close();
     }
+    this.options.resolved?.close();
   }
 
   async #start(): Promise<void> {

@@ -37,6 +37,22 @@ export type VerificationEvent =
       readonly issuer: string;
       readonly keys: number;
     }
+  /** The resolver has accepted an issuer that was not accepted before. */
+  | { readonly type: 'issuer.accepted'; readonly issuer: string }
+  /** The resolver has denied an issuer. Strangers can have it asked about any name. */
+  | { readonly type: 'issuer.denied'; readonly issuer: string }
+  | {
+      /** The resolver failed, or its answer is none: tokens of that issuer get 503. */
+      readonly type: 'issuer.resolution_failed';
+      readonly issuer: string;
+      /** In a row. */
+      readonly failures: number;
+      readonly problem: string;
+    }
+  /** The resolver was not asked, because it is asked about too many issuers already. Told at most once in 10 s. */
+  | { readonly type: 'issuer.resolver_overloaded' }
+  /** An accepted issuer made room for another one. Its next token has the resolver asked, and its keys fetched, again. */
+  | { readonly type: 'issuer.evicted'; readonly issuer: string }
   | {
       /** The issuer failed to answer a question about a token. Others are asked about as before. */
       readonly type: 'introspection.failed';
