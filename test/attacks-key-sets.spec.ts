@@ -16,6 +16,7 @@ import {
   type RoutePolicy,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
+import { lookUpDelayMs, REMOTE_KEY_SET_SCHEDULE } from '../libs/identity-m2m/src/verification/key-set-schedule.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { type Answer, json } from './support/http-server.js';
 import { socketClock, until } from './support/socket-clock.js';
@@ -174,6 +175,30 @@ describe('floods and outages', () => {
       by.close();
     }
     expect(waits).toEqual([4, 14, 13, 24, 14, 14]);
+  });
+
+  it('in-kid-1: whenever tokens come, there are four look-ups in 60 s at most, and the next one is 25 s away at most', () => {
+    const { lookUps } = REMOTE_KEY_SET_SCHEDULE;
+    const gaps = fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 200 });
+    fc.assert(
+      fc.property(gaps, (between) => {
+        const made: number[] = [];
+        let now = 0;
+        for (const gap of between) {
+          now += gap;
+          const delay = lookUpDelayMs(
+            made.slice(0, lookUps.most).map((at) => now - at),
+            lookUps,
+          );
+          expect(delay).toBeLessThanOrEqual(25_000);
+          if (delay === 0) made.unshift(now);
+        }
+        for (const at of made)
+          expect(made.filter((one) => one >= at && one < at + 60_000).length).toBeLessThanOrEqual(4);
+      }),
+    );
+    // One stray name holds up nobody for long.
+    expect(lookUpDelayMs([0], lookUps)).toBe(5000);
   });
 
   it('in-kid-1: without a flood a new key is found at once, also right after another, and without waiting for the schedule', async () => {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from '@jest/globals';
 import {
   type AccessTokenVerifier,
@@ -41,6 +42,7 @@ let events: VerificationEvent[];
 beforeAll(async () => (issuer = await ForgeableIssuer.start()));
 afterAll(() => issuer.close());
 beforeEach(() => {
+  issuer.server.requests.length = 0;
   issuer.keys = [rsa.jwk];
   issuer.keySetAnswer = undefined;
   issuer.metadata = {};
@@ -180,6 +182,41 @@ describe('key sets as issuers write them', () => {
   it('in-A13: an answer may begin with a byte order mark, and so may metadata', async () => {
     issuer.keySetAnswer = text(`\uFEFF${JSON.stringify({ keys: [rsa.jwk] })}`);
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
+  });
+
+  test.each<[string, string, (body: Buffer) => Buffer]>([
+    ['in-A15: gzip', 'gzip', gzipSync],
+    ['in-A15: x-gzip', 'x-gzip', gzipSync],
+    ['in-A15: deflate', 'deflate', deflateSync],
+    ['in-A15: br', 'br', brotliCompressSync],
+    ['in-A15: GZIP', 'GZIP', gzipSync],
+  ])('%s is inflated, though it was not asked for', async (_name, coding, compress) => {
+    const body = Buffer.from(JSON.stringify({ keys: [rsa.jwk] }));
+    issuer.keySetAnswer = (request, response, message) => {
+      expect(request.headers['accept-encoding']).toBe('identity');
+      return text(compress(body), { 'content-encoding': coding })(request, response, message);
+    };
+    expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
+    // Metadata too.
+    const metadata = Buffer.from(JSON.stringify({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys` }));
+    issuer.metadataAnswer = text(compress(metadata), { 'content-encoding': coding });
+    expect(await outcome(verifierFor([genericOAuth2({ issuer: issuer.url })]), plainToken(issuer.url))).toBe('let in');
+    issuer.metadataAnswer = undefined;
+  });
+
+  test.each<[string, string, Buffer]>([
+    [
+      'in-A15: what swells beyond 256 KiB',
+      'gzip',
+      gzipSync(Buffer.from(`{"keys":[${JSON.stringify(rsa.jwk)}]}${' '.repeat(262_144)}`)),
+    ],
+    ['in-A15: what is compressed twice', 'gzip, gzip', gzipSync(gzipSync(JSON.stringify({ keys: [rsa.jwk] })))],
+    ['in-A15: what ends too early', 'gzip', gzipSync(JSON.stringify({ keys: [rsa.jwk] })).subarray(0, -20)],
+    ['in-A15: what is not compressed', 'gzip', Buffer.from(JSON.stringify({ keys: [rsa.jwk] }))],
+    ['in-A15: a coding that nobody knows', 'zstd', Buffer.from(JSON.stringify({ keys: [rsa.jwk] }))],
+  ])('%s is no key set', async (_name, coding, body) => {
+    issuer.keySetAnswer = text(body, { 'content-encoding': coding });
+    expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('issuer_unavailable');
   });
 
   it('in-A19: 101 RSA keys are used, the last of them too', async () => {
@@ -751,8 +788,6 @@ describe('srv-11: keys are fetched at boot', () => {
     return verifier;
   };
 
-  beforeEach(() => void (issuer.server.requests.length = 0));
-
   it('srv-11: before any token comes, so that an outage right after the boot is not noticed', async () => {
     const verifier = create();
     await until(() => events.some(({ type }) => type === 'key_set.changed'));
@@ -895,8 +930,6 @@ describe('srv-11: a Nest application', () => {
     app.useLogger(false);
     return app;
   };
-
-  beforeEach(() => void (issuer.server.requests.length = 0));
 
   it('srv-11: fetches keys when it boots, not when it is put together, and does not wait', async () => {
     let answer = () => {};

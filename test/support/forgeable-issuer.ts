@@ -16,6 +16,8 @@ export class ForgeableIssuer {
   keySetAnswer: Answer | undefined;
   /** What the introspection endpoint answers. */
   introspectionAnswer: Answer = json(200, { active: false });
+  /** Takes the place of the metadata's answer while it is set. */
+  metadataAnswer: Answer | undefined;
   /** Takes the place of members of the metadata. */
   metadata: Record<string, unknown> = {};
 
@@ -49,6 +51,7 @@ export class ForgeableIssuer {
     if (url === '/keys') return this.keySetAnswer ?? json(200, { keys: this.keys });
     if (url === '/introspect') return this.introspectionAnswer;
     if (url !== '/.well-known/openid-configuration') return json(404, {});
+    if (this.metadataAnswer) return this.metadataAnswer;
     const { url: issuer } = this;
     const endpoints = { jwks_uri: `${issuer}/keys`, introspection_endpoint: `${issuer}/introspect` };
     return json(200, { issuer, ...endpoints, ...this.metadata });
