@@ -399,6 +399,12 @@ describe('metadata at either of its addresses', () => {
     }
   });
 
+  it('in-B3: metadata and keys are read whatever the status of success', async () => {
+    answers[OIDC] = json(203, { issuer: server.url, jwks_uri: `${server.url}/keys` });
+    answers['/keys'] = json(203, { keys: [rsa.jwk] });
+    expect(await ask()).toBe('let in');
+  });
+
   it('in-B3: metadata is read whatever its media type, and behind a byte order mark', async () => {
     const body = `\uFEFF${JSON.stringify({ issuer: server.url, jwks_uri: `${server.url}/keys` })}`;
     answers[OIDC] = text(body, { 'content-type': 'binary/octet-stream' });

@@ -106,7 +106,7 @@ async function readMetadata(address: string, { issuer, fetch, signal }: Discover
     throw unanswered(address, cause);
   }
   const { status, headers } = response;
-  if (status !== 200) {
+  if (!response.ok) {
     const options = { retryAfterMs: retryAfterMs(headers), isServerDown: SERVER_DOWN.includes(status) };
     throw new DiscoveryError(faultOf(status), `discovery at ${address} answered HTTP ${status}`, options);
   }
@@ -114,7 +114,7 @@ async function readMetadata(address: string, { issuer, fetch, signal }: Discover
   if (typeof metadata?.issuer !== 'string') {
     // A page in place of a document, with a status of success: something stands in between, and may go away.
     const fault = metadata ? 'wrong_document' : 'outage';
-    throw new DiscoveryError(fault, `discovery at ${address} answered HTTP 200 with no metadata of this issuer`);
+    throw new DiscoveryError(fault, `discovery at ${address} answered HTTP ${status} with no metadata of this issuer`);
   }
   if (metadata.issuer !== issuer) {
     const found = JSON.stringify(printableText(metadata.issuer));

@@ -27,7 +27,7 @@ export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
         signal,
       });
       const { status, headers } = response;
-      if (status !== 200) throw new KeySetError(`the key set at ${address} was answered with HTTP ${status}`);
+      if (!response.ok) throw new KeySetError(`the key set at ${address} was answered with HTTP ${status}`);
       const document = parseKeySetDocument(await response.text());
       if (!document.ok) throw new KeySetError(`the answer at ${address} is no key set (${document.fault})`);
       return { document: document.value, lifetimeMs: lifetimeMs(headers.get('cache-control'), headers.get('age')) };
