@@ -70,7 +70,7 @@ export const fleetModel = {
     'outage peak': ({ peakOutage }) => peakOutage,
     'most tries of a process': ({ worstTries }) => worstTries,
     'mints/h': ({ mintsPerHour }) => mintsPerHour,
-    's from recovery to service, mean': ({ meanRecovery }) => meanRecovery,
+    's from recovery to the last failed call, mean': ({ meanRecovery }) => meanRecovery,
     worst: ({ worstRecovery }) => worstRecovery,
   },
   async measure({ contender }) {

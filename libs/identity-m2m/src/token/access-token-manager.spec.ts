@@ -28,6 +28,7 @@ class TokenAuthority {
   /** How a second try may join one that is silent. */
   second: 'beside' | 'instead' | undefined = 'beside';
   readonly progress: AttemptProgress[] = [];
+  onAttempt: (progress: AttemptProgress) => void = () => {};
   readonly attempts: number[] = [];
   readonly signals: AbortSignal[] = [];
   /** When each token was asked for. */
@@ -43,6 +44,7 @@ class TokenAuthority {
   readonly attempt = async (signal: AbortSignal, progress: AttemptProgress): Promise<AcquisitionOutcome> => {
     progress.second = this.second;
     this.progress.push(progress);
+    this.onAttempt(progress);
     this.attempts.push(this.clock.now().monotonicMs);
     this.signals.push(signal);
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#underWay);
@@ -1163,6 +1165,59 @@ describe('a token that is kept warm', () => {
     await clock.advance(minutes(10));
     expect(authority.attempts).toHaveLength(2);
     expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe('the schedule', () => {
+  it('is kept by every attempt, whatever comes of them and however many callers there are', async () => {
+    const kinds = ['transient', 'unexplained', 'malformed', 'certificate', 'configuration', 'credential'] as const;
+    const step = fc.record({
+      failing: fc.option(fc.record({ kind: fc.constantFrom(...kinds), retryAfterMs: fc.constantFrom(0, seconds(90)) })),
+      latencyMs: fc.constantFrom(0, 10, 1500, seconds(4), seconds(12)),
+      forMs: fc.integer({ min: 1, max: seconds(200) }),
+      callEveryMs: fc.constantFrom(50, 1000, seconds(70)),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 1, maxLength: 6 }),
+        fc.constantFrom(15, 300),
+        async (steps, life) => {
+          const { clock, authority, manager, events, outcome } = setUp({ random: Math.random });
+          authority.lifetimeMs = seconds(life);
+          /** Until when no attempt may begin. */
+          let closedUntil = 0;
+          let firstTries = 0;
+          let early = false;
+          events.subscribe((event) => {
+            if (event.type !== 'token.refresh_failed') return;
+            const delayMs = event.retryAt!.getTime() - clock.now().wallMs;
+            // A refused credential is looked at earlier, and then kept back.
+            const isRefusal = event.error.code === 'M2M_CLIENT_REJECTED';
+            closedUntil = clock.now().monotonicMs + Math.floor(isRefusal ? Math.min(delayMs, seconds(5)) : delayMs);
+          });
+          authority.onAttempt = ({ isSecond }) => {
+            if (isSecond) return;
+            firstTries++;
+            early ||= clock.now().monotonicMs < closedUntil;
+          };
+          for (const { failing, latencyMs, forMs, callEveryMs } of steps) {
+            authority.failing = failing ?? undefined;
+            authority.latencyMs = latencyMs;
+            for (let ms = 0; ms < forMs; ms += callEveryMs) {
+              outcome();
+              await clock.advance(Math.min(callEveryMs, 10_000));
+            }
+          }
+          expect([early, firstTries > 0]).toEqual([false, true]);
+          expect(authority.mostAtOnce).toBeLessThanOrEqual(2);
+          manager.dispose();
+          // The authority has timers of its own.
+          await clock.advance(seconds(12));
+          expect(clock.pendingTimers).toBe(0);
+        },
+      ),
+      { numRuns: 25 },
+    );
   });
 });
 

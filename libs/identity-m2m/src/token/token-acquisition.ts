@@ -3,7 +3,7 @@ import type { CredentialQuarantine, Quarantine, QuarantinePolicy } from '../cred
 import type { SignedAssertion } from '../credentials/signed-assertion.js';
 import type { TokenGrant } from '../credentials/token-grant.js';
 import type { Clock, Instant } from '../foundation/clock.js';
-import type { TokenEndpoint } from './token-endpoint.js';
+import type { TokenEndpoint, TokenRequest } from './token-endpoint.js';
 import { obeyedRetryAfterMs } from './retry-schedule.js';
 import type { BodyParameters } from './token-parameters.js';
 import type { GrantedToken, TokenFailure } from './token-response.js';
@@ -160,14 +160,9 @@ export class TokenAcquisition {
     // Whoever is ahead has to be answered first.
     progress.silentSince = undefined;
     const endTurn = await this.options.quarantine.turn(key, signal, progress.isSecond);
-    const countUnanswered = () => {
-      if (progress.isSuperseded) this.options.quarantine.unanswered(key);
-    };
-    signal.addEventListener('abort', countUnanswered, { once: true });
     try {
       return await this.#presentInTurn(key, material, attempt);
     } finally {
-      signal.removeEventListener('abort', countUnanswered);
       endTurn();
     }
   }
@@ -175,9 +170,10 @@ export class TokenAcquisition {
   async #presentInTurn(
     key: string,
     { credential, assertion }: AttemptMaterial,
-    { parameters, signal, progress }: Attempt,
+    attempt: Attempt,
   ): Promise<AcquisitionOutcome> {
-    const { endpoint, quarantine, quarantinePolicy, grant } = this.options;
+    const { quarantine, quarantinePolicy, grant } = this.options;
+    const { parameters, progress } = attempt;
     const ended = [credential, assertion].find((one) => one?.expiresAt && one.expiresAt <= this.#serverNow());
     if (ended) {
       const detail = `the assertion that was read expired at ${ended.expiresAt?.toISOString()}, so it was not shown`;
@@ -185,11 +181,9 @@ export class TokenAcquisition {
     }
     const remaining = quarantine.remaining(key);
     if (remaining) return withheld(remaining);
-    progress.silentSince = this.options.clock.now();
-    progress.second = quarantine.secondRequest(key, quarantinePolicy);
     const body: BodyParameters = assertion ? [...parameters, ['assertion', assertion.reveal()]] : parameters;
     const request = { grantType: grant.grantType, credential, parameters: body, serverAheadMs: this.#serverAheadMs };
-    const outcome = await endpoint.request(request, signal);
+    const outcome = await this.#send(key, request, attempt);
     if (outcome.ok) {
       quarantine.release(key);
       return { ...outcome, rotation: this.#noteAccepted(credential) };
@@ -211,6 +205,27 @@ export class TokenAcquisition {
       failure: { ...failure, kind: refused.isConfirmed ? 'credential' : 'blocked' },
       refusal: { ...refused, isWithheld: false, clockSkewMs },
     };
+  }
+
+  async #send(key: string, request: Omit<TokenRequest, 'onSend'>, { signal, progress }: Attempt) {
+    const { clock, endpoint, quarantine, quarantinePolicy } = this.options;
+    let isSent = false;
+    const onSend = () => {
+      isSent = true;
+      progress.silentSince = clock.now();
+    };
+    // What the server made of it will never be known.
+    const onAbort = () => {
+      if (isSent && progress.isSuperseded) quarantine.unanswered(key);
+    };
+    progress.silentSince = clock.now();
+    progress.second = quarantine.secondRequest(key, quarantinePolicy);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await endpoint.request({ ...request, onSend }, signal);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
   }
 
   #noteAccepted({ fingerprint }: ClientCredential) {

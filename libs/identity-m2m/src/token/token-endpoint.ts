@@ -49,6 +49,8 @@ export interface TokenRequest {
   readonly parameters: BodyParameters;
   /** By how much the server's clock is known to be ahead of ours, in milliseconds. */
   readonly serverAheadMs: number;
+  /** Called just before the credential is sent, each time. */
+  readonly onSend: () => void;
 }
 
 /** The outcome of one token request, with the moments that the token's age is measured from. */
@@ -131,7 +133,7 @@ export class TokenEndpoint {
 
   async #exchange(
     metadata: TokenServerMetadata,
-    { grantType, credential, parameters, serverAheadMs }: TokenRequest,
+    { grantType, credential, parameters, serverAheadMs, onSend }: TokenRequest,
     exchange: Exchange,
     signal: AbortSignal,
   ): Promise<TokenEndpointAnswer> {
@@ -155,6 +157,7 @@ export class TokenEndpoint {
           const headers = { ...init.headers, ...this.options.requestHeaders() };
           exchange.sent.push(...sentCredentials(credential.secrets, headers, init.body));
           exchange.requestedAt = clock.now();
+          onSend();
           return fetch(url, { ...this.#inFormat({ ...init, headers }), tls: credential.tls });
         },
       },
