@@ -217,7 +217,10 @@ function oauthFailureKind(status: number, code: string): TokenFailureKind {
   if (CREDENTIAL_ERRORS.includes(code)) return 'credential';
   if (TRANSIENT_ERRORS.includes(code) || isTransientStatus(status)) return 'transient';
   if (status === 401) return 'credential';
-  return isSuccess(status) && !CONFIGURATION_ERRORS.includes(code) ? 'malformed' : 'configuration';
+  if (CONFIGURATION_ERRORS.includes(code)) return 'configuration';
+  if (isSuccess(status)) return 'malformed';
+  // RFC 6749 §5.2 has 400. What a gateway says of itself is in JSON as often as not.
+  return status > 400 ? 'unexplained' : 'configuration';
 }
 
 function isSuccess(status: number): boolean {
