@@ -1,6 +1,6 @@
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
+import { Agent as HttpAgent, createServer as createHttpServer, type ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from '@jest/globals';
@@ -24,6 +24,7 @@ import {
 } from 'nestjs-identity-m2m';
 import { attachToken } from 'nestjs-identity-m2m/microservices';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
+import { HttpsProxyAgent } from 'https-proxy-agent';
 import { concat, lastValueFrom, of, throwError, toArray } from 'rxjs';
 import { Agent, FormData as UndiciFormData, interceptors, request } from 'undici';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
@@ -38,6 +39,7 @@ import {
   rejecting,
   sentTo,
 } from './support/outbound-applications.js';
+import { RawServer } from './support/raw-server.js';
 
 afterEach(closeAll);
 
@@ -123,6 +125,27 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     aborting.abort();
     // axios has the whole answer by then.
     expect(await answer).toMatch(name === 'HttpService' ? /401|CanceledError/ : /AbortError/);
+  });
+
+  it('is not sent again with a call whose connection breaks, a reused one either', async () => {
+    const api = await RawServer.start();
+    closeLater(() => api.close());
+    const used = new WeakSet<object>();
+    api.answer = (socket) => {
+      if (used.has(socket)) return socket.destroy();
+      used.add(socket);
+      return socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+    };
+    const httpAgent = new HttpAgent({ keepAlive: true });
+    closeLater(() => httpAgent.destroy());
+    const system = await outboundApplication({ origins: [api.url], http: { httpAgent } });
+    const call = make(system, { connections: 1 });
+    expect((await call(api.url)).status).toBe(200);
+    // A connection is free for the next call once its last answer has been dealt with.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await expect(call(api.url, { method: 'POST', body: 'abc' })).rejects.toThrow();
+    expect([api.requests.length, api.connections]).toEqual([2, 1]);
+    expect(system.tokens.requests).toHaveLength(1);
   });
 
   it('call-3: is not renewed for the 401 of a place that it was not sent to', async () => {
@@ -388,6 +411,30 @@ describe('a token that is rejected', () => {
     ]);
     for (const response of slow) response.end('second');
     expect(await Promise.all(bodies.map((read) => read()))).toEqual(Array(3).fill('first second'));
+  });
+
+  it.each([
+    ['its own', (port: number) => ({ proxy: { protocol: 'http', host: '127.0.0.1', port } })],
+    [
+      'an agent',
+      (port: number) => ({ proxy: false as const, httpsAgent: new HttpsProxyAgent(`http://127.0.0.1:${port}`) }),
+    ],
+  ])('call-3: is not renewed for the 401 of a proxy that opens no tunnel: %s', async (_name, config) => {
+    const tunnels: string[] = [];
+    const proxy = createHttpServer().on('connect', ({ url }, socket) => {
+      tunnels.push(String(url));
+      socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno');
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    closeLater(() => proxy.close());
+    const { http, tokens } = await outboundApplication({ origins: ['https://api.example.test'] });
+    const options = { ...config((proxy.address() as AddressInfo).port), validateStatus: () => true };
+    const outcome = await http.axiosRef.post<unknown>('https://api.example.test/x', 'abc', options).then(
+      ({ status }) => status,
+      (error: unknown) => (error as Error).name,
+    );
+    expect([outcome, tunnels]).toEqual([expect.anything(), ['api.example.test:443']]);
+    expect(tokens.requests).toHaveLength(1);
   });
 
   it('is renewed after a refused upgrade', async () => {
