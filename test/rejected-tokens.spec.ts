@@ -143,9 +143,64 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect((await call(api.url)).status).toBe(200);
     // A connection is free for the next call once its last answer has been dealt with.
     await new Promise((resolve) => setTimeout(resolve, 10));
-    await expect(call(api.url, { method: 'POST', body: 'abc' })).rejects.toThrow();
+    await expect(call(api.url, { method: 'POST', body: 'abc' })).rejects.toThrow(/failed|hang up|closed/);
     expect([api.requests.length, api.connections]).toEqual([2, 1]);
     expect(system.tokens.requests).toHaveLength(1);
+  });
+
+  it('out-F7: gives way to the one before where the clock of the API is behind, so that no call fails', async () => {
+    const { system, call, clock, issuedAt } = await behind(make, 1500);
+    const statuses: number[] = [];
+    for (let at = 0; at < 160; at++) {
+      statuses.push((await call(system.api.url, { method: 'POST', body: 'abc' })).status);
+      await clock.advance(100);
+    }
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(issuedAt.size).toBeGreaterThan(2);
+    // By schedule alone: nothing was minted because of a 401.
+    expect(system.tokens.requests.length).toBeLessThanOrEqual(6);
+    const told = system.events.filter(({ type }) => type === 'call.clock_behind');
+    expect(told).toHaveLength(system.events.filter(({ type }) => type === 'token.refreshed').length);
+    expect(told[0]).toMatchObject({ client: 'default', origin: system.api.url });
+    expect(system.events.filter(({ type }) => type === 'call.replayed')).toHaveLength(told.length);
+  });
+
+  it('out-F7: gives way for up to five seconds, and costs one answer where calls cannot be sent again', async () => {
+    const { system, call, clock } = await behind(make, 4500);
+    const statuses: number[] = [];
+    for (let at = 0; at < 70; at++) {
+      statuses.push((await call(system.api.url, { method: 'POST', body: Readable.from(['abc']) })).status);
+      await clock.advance(100);
+    }
+    // Tried at once, after 2 s and after 4 s, and accepted from 5 s on.
+    expect(statuses.filter((status) => status === 401)).toHaveLength(3);
+    expect(system.tokens.requests).toHaveLength(2);
+  });
+
+  it('out-F7: does not give way to one that was rejected itself, and then the next call has another one', async () => {
+    const { system, call, clock } = await behind(make, 0);
+    await clock.advance(7300);
+    await system.provider.getToken();
+    system.api.answer = rejecting('token-1', 'token-2');
+    expect((await call(system.api.url)).status).toBe(401);
+    expect(sentTo(system.api).slice(-2)).toEqual(['Bearer token-2', 'Bearer token-1']);
+    await until(() => system.provider.peek()?.reveal() === 'token-3');
+    expect((await call(system.api.url)).status).toBe(200);
+    expect(sentTo(system.api).slice(-1)).toEqual(['Bearer token-3']);
+  });
+
+  it('out-F7: does not give way to one that this or another API has rejected before', async () => {
+    const { system, call, clock } = await behind(make, 0);
+    system.api.answer = json(401, {});
+    // The first renewal brings token-2; the brake lets no other one through.
+    await call(system.api.url);
+    expect((await call(system.api.url)).status).toBe(401);
+    expect(system.provider.peek()?.reveal()).toBe('token-2');
+    await clock.advance(7300);
+    expect((await system.provider.getToken()).reveal()).toBe('token-3');
+    const before = system.api.requests.length;
+    await call(system.api.url);
+    expect(sentTo(system.api).slice(before)).not.toContain('Bearer token-2');
   });
 
   it('call-3: is not renewed for the 401 of a place that it was not sent to', async () => {
@@ -292,6 +347,36 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
   });
 });
+
+/**
+ * A client with tokens of 12 s and a first one that every receiver takes, and an API whose clock is behind: tokens that are
+ * younger than so many milliseconds are not valid yet.
+ */
+async function behind(make: (typeof CARRIERS)[number][1], behindMs: number) {
+  const clock: ManualClock = new ManualClock(undefined, async () => {
+    do await new Promise(setImmediate);
+    while (system.provider.status().refreshing);
+  });
+  const system: OutboundApplication = await outboundApplication({}, clock);
+  const issuedAt = new Map<string, number>();
+  system.tokens.fault = (...args) => {
+    const access_token = `token-${issuedAt.size + 1}`;
+    issuedAt.set(`Bearer ${access_token}`, clock.now().monotonicMs);
+    json(200, { access_token, token_type: 'Bearer', expires_in: 12 })(...args);
+  };
+  system.api.answer = (request, ...others) => {
+    const ageMs = clock.now().monotonicMs - (issuedAt.get(request.headers.authorization!) ?? Infinity);
+    const challenge = { 'www-authenticate': 'Bearer error="invalid_token"' };
+    return ageMs < behindMs ? json(401, {}, challenge)(request, ...others) : json(200, {})(request, ...others);
+  };
+  await system.provider.getToken();
+  await clock.advance(behindMs);
+  return { system, call: make(system), clock, issuedAt };
+}
+
+const until = async (condition: () => boolean) => {
+  while (!condition()) await new Promise(setImmediate);
+};
 
 /** A call by undici that follows redirects. */
 function redirecting({ provider }: OutboundApplication): Call {

@@ -136,7 +136,7 @@ describe('an adapter of the application', () => {
     ['null', null],
   ])('out-G1: may fail a call with %s', async (_name, thrown) => {
     const { http } = await outboundApplication(bound);
-    const adapter: AxiosAdapter = () => Promise.reject(thrown as unknown as Error);
+    const adapter: AxiosAdapter = () => Promise.reject(thrown);
     const outcome = http.axiosRef.get(`${API}/m`, { adapter }).then(
       () => 'answered',
       (error: unknown) => ({ error }),

@@ -1,4 +1,4 @@
-import type { Clock } from '../foundation/clock.js';
+import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { parseUrl } from '../foundation/parse-url.js';
 import type { AccessToken } from '../token/access-token.js';
 import { tokenKey } from '../token/token-parameters.js';
@@ -59,6 +59,9 @@ export interface ReplayPolicy {
 
 export const DEFAULT_REPLAY_POLICY: ReplayPolicy = { maxBytes: 1_048_576, isTokenRejected: DEFAULT_TOKEN_REJECTION };
 
+/** How long a token that is ahead of a receiver's clock is set back, in milliseconds. */
+const SET_BACK_MS = 2000;
+
 /** Most origins that a refusal is told of. */
 const MAX_REFUSED_ORIGINS = 100;
 
@@ -77,6 +80,10 @@ export class TokenCarrier {
   readonly #brake: ReceiverBrake;
   /** Renewals under way, by the token that was rejected: all calls share one whose token was rejected meanwhile. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
+  /** Tokens that were rejected for another reason than that they are ahead of the receiver's clock. */
+  readonly #rejected = new WeakSet<AccessToken>();
+  /** Tokens in whose place the one before is used for a moment, and since when. */
+  readonly #setBack = new Map<AccessToken, Instant>();
   readonly #refusedOrigins = new Set<string>();
   #hasPredicateFailed = false;
   #callsUnderWay = 0;
@@ -84,7 +91,7 @@ export class TokenCarrier {
 
   constructor(
     private readonly provider: TokenProvider,
-    clock: Clock,
+    private readonly clock: Clock,
     { maxBytes, isTokenRejected }: ReplayPolicy,
     readonly header: TokenHeader = AUTHORIZATION_HEADER,
   ) {
@@ -122,7 +129,7 @@ export class TokenCarrier {
   /** The token where it can go on a call at once and without a proof, which is nearly always. */
   peekBearer(wanted: GetTokenOptions | undefined): AccessToken | undefined {
     const token = this.provider.peek(wanted);
-    return token?.tokenType === 'Bearer' ? token : undefined;
+    return token?.tokenType === 'Bearer' ? this.#inUse(token, wanted) : undefined;
   }
 
   /**
@@ -135,7 +142,7 @@ export class TokenCarrier {
   async call<Response>(call: BoundCall<Response>): Promise<Response> {
     this.callBegins();
     try {
-      const token = this.provider.peek(call.token) ?? (await this.#wait(call));
+      const token = this.#inUse(this.provider.peek(call.token) ?? (await this.#wait(call)), call.token);
       const response = await this.#send(call, token);
       return this.rejection.mayReject(call.status(response)) ? await this.finish(call, token, response) : response;
     } finally {
@@ -168,6 +175,9 @@ export class TokenCarrier {
    */
   async finish<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
     if (!(await this.#isRejection(call, response))) return response;
+    const previous = this.#previousOf(token, call.token);
+    if (previous) return this.#fallBack(call, token, { response, previous });
+    this.#rejected.add(token);
     const receiver = this.#receiverOf(call);
     const replacement = this.#replacementFor(token, call.token, receiver);
     if (!replacement) return response;
@@ -176,13 +186,70 @@ export class TokenCarrier {
     const other = await untilAborted(replacement, call.signal());
     stopFlowing?.();
     if (!other || call.signal().aborted || !call.isReplayable(response)) return response;
-    call.discard(response);
-    const { client, events } = this.provider;
-    events.emit({ type: 'call.replayed', client, origin: originOf(call.url), fingerprint: other.fingerprint });
-    const second = await this.#send(call, other);
+    const second = await this.#sendAgain(call, other, response);
     const isRejectedAgain = await this.#isRejection(call, second);
     this.#brake.renewalEnded(receiver, isRejectedAgain ? 'did not help' : 'helped');
     return second;
+  }
+
+  /**
+   * Uses the token before in place of one that is ahead of the receiver's clock: for this call, if it can be sent again, and
+   * for others for a moment.
+   */
+  async #fallBack<Response>(
+    call: BoundCall<Response>,
+    token: AccessToken,
+    { response, previous }: { readonly response: Response; readonly previous: AccessToken },
+  ): Promise<Response> {
+    this.#setTokenBack(token, previous, originOf(call.url));
+    if (call.signal().aborted || !call.isReplayable(response)) return response;
+    const second = await this.#sendAgain(call, previous, response);
+    if (!(await this.#isRejection(call, second))) return second;
+    // So it was not the clock. The next call needs a token that neither of these is.
+    this.#setBack.delete(token);
+    this.#rejected.add(previous).add(token);
+    void this.#replacementFor(token, call.token, this.#receiverOf(call));
+    return second;
+  }
+
+  #sendAgain<Response>(call: BoundCall<Response>, token: AccessToken, first: Response): Promise<Response> {
+    call.discard(first);
+    const { client, events } = this.provider;
+    events.emit({ type: 'call.replayed', client, origin: originOf(call.url), fingerprint: token.fingerprint });
+    return this.#send(call, token);
+  }
+
+  /** The token for a call: the one that is current, or for a moment the one before. */
+  #inUse(token: AccessToken, wanted: GetTokenOptions | undefined): AccessToken {
+    if (this.#setBack.size === 0) return token;
+    const since = this.#setBack.get(token);
+    if (!since) return token;
+    const isOver = elapsedMs(since, this.clock.now()) >= SET_BACK_MS;
+    const previous = isOver ? undefined : this.#previousOf(token, wanted);
+    if (!previous) this.#setBack.delete(token);
+    return previous ?? token;
+  }
+
+  #setTokenBack(token: AccessToken, previous: AccessToken, origin: string): void {
+    const now = this.clock.now();
+    if (!this.#setBack.has(token)) {
+      const { client, events } = this.provider;
+      const { fingerprint } = token;
+      events.emit({
+        type: 'call.clock_behind',
+        client,
+        origin,
+        fingerprint,
+        previousFingerprint: previous.fingerprint,
+      });
+    }
+    for (const [other, since] of this.#setBack) if (elapsedMs(since, now) >= SET_BACK_MS) this.#setBack.delete(other);
+    this.#setBack.set(token, now);
+  }
+
+  #previousOf(token: AccessToken, wanted: GetTokenOptions | undefined): AccessToken | undefined {
+    const previous = this.provider.previousToken(token, wanted);
+    return previous && !this.#rejected.has(previous) ? previous : undefined;
   }
 
   async #isRejection<Response>(call: BoundCall<Response>, response: Response): Promise<boolean> {

@@ -15,6 +15,8 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
   const logger = new Logger('IdentityM2M');
   /** What cannot be had, by what was asked for. */
   const failing = new Set<string>();
+  /** Receivers whose clock is behind. */
+  const behind = new Set<string>();
   let isLifetimeExplained = false;
   return events.subscribe((event) => {
     const client = `client "${event.client}"`;
@@ -61,6 +63,13 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       case 'call.refused_origin':
         logger.warn(
           `${client}: calls to ${event.origin} go out without a token (${event.reason}); list it in origins if that is not meant`,
+        );
+        return;
+      case 'call.clock_behind':
+        if (behind.has(event.origin) || behind.size >= MAX_FAILING) return;
+        behind.add(event.origin);
+        logger.warn(
+          `${client}: ${event.origin} rejects tokens that were just issued; its clock is behind, so it gets the one before for a moment`,
         );
         return;
       case 'option.failed':

@@ -25,6 +25,8 @@ class TokenAuthority {
   reissuing = false;
   refreshInMs: number | undefined;
   rotation: { fingerprint: string; previousFingerprint: string } | undefined;
+  /** Fingerprint of the credential that is accepted. */
+  credential = 'one';
   /** How a second try may join one that is silent. */
   second: 'beside' | 'instead' | undefined = 'beside';
   readonly progress: AttemptProgress[] = [];
@@ -85,6 +87,7 @@ class TokenAuthority {
       },
       requestedAt,
       receivedAt: this.clock.now(),
+      credential: this.credential,
       rotation: this.rotation,
     };
   }
@@ -720,6 +723,104 @@ describe('renewing a token that a resource server rejected', () => {
   });
 });
 
+describe('the token before', () => {
+  /** A manager whose token was replaced by its schedule a moment ago; it lives for another half a minute. */
+  async function refreshed(change: (system: ReturnType<typeof setUp>) => unknown = () => {}) {
+    const system = setUp();
+    system.authority.lifetimeMs = seconds(60);
+    const first = await system.manager.getToken();
+    await change(system);
+    await system.clock.advance(seconds(30));
+    const second = await system.manager.getToken();
+    expect(second.reveal()).toBe('token-2');
+    return { ...system, first, second };
+  }
+
+  it('is there for five seconds after the schedule has replaced it', async () => {
+    const { clock, manager, first, second } = await refreshed();
+    expect(manager.previousToken(second)).toBe(first);
+    expect(manager.previousToken(first)).toBeUndefined();
+    expect(manager.previousToken(new AccessToken('another'))).toBeUndefined();
+    await clock.advance(4999);
+    expect(manager.previousToken(second)).toBe(first);
+    await clock.advance(1);
+    expect(manager.previousToken(second)).toBeUndefined();
+  });
+
+  it('is not there while there is but one', async () => {
+    const { manager } = setUp();
+    expect(manager.previousToken(await manager.getToken())).toBeUndefined();
+  });
+
+  it('has to live as long as the caller wants it to', async () => {
+    const { manager, first, second } = await refreshed();
+    expect(manager.previousToken(second, seconds(29))).toBe(first);
+    expect(manager.previousToken(second, seconds(30))).toBeUndefined();
+  });
+
+  it('is not used once it has expired', async () => {
+    const system = setUp();
+    system.authority.lifetimeMs = seconds(60);
+    await system.manager.getToken();
+    system.authority.failing = { kind: 'transient' };
+    await system.clock.advance(seconds(58));
+    system.authority.failing = undefined;
+    await system.clock.advance(seconds(1));
+    while (system.manager.status().lastError) await system.clock.advance(100);
+    const second = await system.manager.getToken();
+    const ageMs = system.clock.now().monotonicMs;
+    expect(system.manager.previousToken(second) !== undefined).toBe(ageMs < seconds(60));
+    await system.clock.advance(seconds(60) - ageMs);
+    expect(system.manager.previousToken(second)).toBeUndefined();
+  });
+
+  it.each<[string, (system: ReturnType<typeof setUp>) => unknown]>([
+    ['was rejected, which renewed it', ({ manager }) => manager.renew(manager.peek()!)],
+    [
+      'was rejected while it could not be renewed',
+      async ({ manager, authority, clock }) => {
+        authority.failing = { kind: 'transient' };
+        await manager.renew(manager.peek()!);
+        authority.failing = undefined;
+        await clock.advance(0);
+      },
+    ],
+    ['was granted for another credential', ({ authority }) => (authority.credential = 'two')],
+  ])('is not used where it %s', async (_why, change) => {
+    const system = setUp();
+    system.authority.lifetimeMs = seconds(60);
+    await system.manager.getToken();
+    await change(system);
+    while (system.manager.peek()?.reveal() !== 'token-2') await system.clock.advance(100);
+    expect(system.manager.previousToken(system.manager.peek()!)).toBeUndefined();
+  });
+
+  it('is not used where it was rejected afterwards', async () => {
+    const { manager, first, second } = await refreshed();
+    expect((await manager.renew(first))?.reveal()).toBe('token-2');
+    expect(manager.previousToken(second)).toBeUndefined();
+  });
+
+  it('is not used where the one after it was rejected and renewed', async () => {
+    const { clock, manager, second } = await refreshed();
+    await clock.advance(1000);
+    const third = await manager.renew(second);
+    expect(third?.reveal()).toBe('token-3');
+    expect(manager.previousToken(third!)).toBeUndefined();
+    expect(manager.previousToken(second)).toBeUndefined();
+  });
+
+  it('is not there where the server handed out the same token again', async () => {
+    const system = setUp();
+    system.authority.lifetimeMs = seconds(60);
+    const first = await system.manager.getToken();
+    system.authority.reissuing = true;
+    await system.clock.advance(seconds(31));
+    expect((await system.manager.getToken()).reveal()).toBe('token-1');
+    expect(system.manager.previousToken(first)).toBeUndefined();
+  });
+});
+
 describe('shutting down', () => {
   it('first ends what is done without being asked for, and serves callers as before', async () => {
     const { clock, authority, manager, outcome } = setUp();
@@ -836,6 +937,7 @@ describe('a second try beside a silent one', () => {
         },
         requestedAt: { wallMs: now.wallMs - tookMs, monotonicMs: now.monotonicMs - tookMs },
         receivedAt: now,
+        credential: 'one',
       };
     };
     const failed = (kind: TokenFailureKind): AcquisitionOutcome => ({ ok: false, failure: { kind, detail: kind } });

@@ -13,6 +13,7 @@ import {
   retryRoomMs,
   type TokenFreshness,
   tokenFreshness,
+  YOUNG_TOKEN_MS,
 } from './refresh-policy.js';
 import { RetryGate } from './retry-gate.js';
 import { isMendedByWaiting } from './retry-schedule.js';
@@ -70,6 +71,8 @@ interface HeldToken {
   /** Whether the server has handed it out more than once. */
   readonly isReissued: boolean;
   readonly isServedStale: boolean;
+  /** Fingerprint of the credential that it was granted for. */
+  readonly credential: string;
 }
 
 type AttemptResult = { readonly ok: true } | { readonly ok: false; readonly error: TokenUnavailableError };
@@ -84,6 +87,10 @@ type AttemptResult = { readonly ok: true } | { readonly ok: false; readonly erro
  */
 export class AccessTokenManager {
   #held: HeldToken | undefined;
+  /** The token before that one, where the schedule alone had it replaced. */
+  #previous: HeldToken | undefined;
+  /** Whether a resource server has rejected the token that is held. */
+  #isHeldRejected = false;
   readonly #attempt: SharedAttempt<AcquisitionOutcome, AttemptResult>;
   readonly #silence: SilenceWatch;
   /** Of the first try of the attempt under way. */
@@ -154,7 +161,9 @@ export class AccessTokenManager {
    */
   async renew(rejected: AccessToken, signal?: AbortSignal): Promise<AccessToken | undefined> {
     signal?.throwIfAborted();
+    if (this.#previous?.token.equals(rejected)) this.#previous = undefined;
     if (this.#held && !this.#held.token.equals(rejected)) return this.getToken(signal);
+    this.#isHeldRejected = true;
     const now = this.options.clock.now();
     this.#noteUse(now);
     this.#attemptIfDue(now);
@@ -162,6 +171,22 @@ export class AccessTokenManager {
     const result = await this.#waitForAttempt(this.options.acquireTimeoutMs, signal);
     const renewed = this.#held?.token;
     return result?.ok && renewed && !renewed.equals(rejected) ? renewed : undefined;
+  }
+
+  /**
+   * Returns the token that this one has just replaced by schedule, if it was never rejected and is still alive: for
+   * receivers whose clock is behind, which reject a token that is younger than {@link YOUNG_TOKEN_MS}.
+   *
+   * @param minTtlMs How long it has to live still.
+   */
+  previousToken(token: AccessToken, minTtlMs = 0): AccessToken | undefined {
+    const held = this.#held;
+    const previous = this.#previous;
+    if (!previous || !held?.token.equals(token)) return undefined;
+    const now = this.options.clock.now();
+    const isYoung = elapsedMs(held.since, now) < YOUNG_TOKEN_MS;
+    const isAlive = elapsedMs(previous.since, now) + minTtlMs < previous.schedule.expiresAtMs;
+    return isYoung && isAlive ? previous.token : undefined;
   }
 
   /** Starts to fetch a token without anybody waiting for it. */
@@ -272,7 +297,7 @@ export class AccessTokenManager {
   }
 
   #accept(outcome: Extract<AcquisitionOutcome, { ok: true }>, now: Instant): AttemptResult {
-    const { granted, requestedAt, receivedAt } = outcome;
+    const { granted, requestedAt, receivedAt, credential } = outcome;
     const { lifetimeMs } = granted.lifetime;
     const arrivalAgeMs = elapsedMs(requestedAt, receivedAt);
     if (arrivalAgeMs >= lifetimeMs) {
@@ -306,7 +331,10 @@ export class AccessTokenManager {
         this.options.policy,
       );
       const { accessToken: token } = granted;
-      this.#held = { token, since: requestedAt, schedule, isReissued: isSame, isServedStale: false };
+      const isBySchedule = isUsable && !isSame && !this.#isHeldRejected && previous.credential === credential;
+      this.#previous = isBySchedule ? previous : undefined;
+      this.#isHeldRejected = false;
+      this.#held = { token, since: requestedAt, schedule, isReissued: isSame, isServedStale: false, credential };
     }
     this.#emitAccepted(outcome, this.#held, isUsable ? previous : undefined);
     return { ok: true };

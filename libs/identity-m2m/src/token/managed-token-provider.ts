@@ -80,6 +80,10 @@ export class ManagedTokenProvider extends TokenProvider {
     return this.#find(options)?.renew(rejected, options.signal);
   }
 
+  override previousToken(token: AccessToken, options: GetTokenOptions = {}): AccessToken | undefined {
+    return this.#find(options)?.previousToken(token, this.#minTtlMs(options));
+  }
+
   status(options: TokenParameters = {}): AccessTokenStatus {
     const unknown: AccessTokenStatus = { freshness: 'none', refreshing: false, dormant: false };
     return this.#find(options)?.status() ?? unknown;

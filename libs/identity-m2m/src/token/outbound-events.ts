@@ -92,6 +92,16 @@ export type OutboundEvent =
    * `origin` of a message is the broker or receiver that its client proxy leads to.
    */
   | (OfClient & { readonly type: 'call.replayed'; readonly origin: string; readonly fingerprint: string })
+  /**
+   * A resource server rejected a token that was issued a moment ago, while the one before it lives: its clock is most likely
+   * behind. Calls use the one before for 2 s.
+   */
+  | (OfClient & {
+      readonly type: 'call.clock_behind';
+      readonly origin: string;
+      readonly fingerprint: string;
+      readonly previousFingerprint: string;
+    })
   /** A call went out without a token, because the token is not bound to where it went. Once for each origin. */
   | (OfClient & {
       readonly type: 'call.refused_origin';

@@ -6,6 +6,9 @@ export interface RefreshPolicy {
   readonly outageBudgetMs: number;
 }
 
+/** A token that is rejected while it is younger than this may be ahead of the receiver's clock, in milliseconds. */
+export const YOUNG_TOKEN_MS = 5000;
+
 /**
  * The plan for one token. Every figure is an age: milliseconds since just before the token was asked for.
  *

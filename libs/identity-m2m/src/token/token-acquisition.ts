@@ -16,6 +16,8 @@ export type AcquisitionOutcome =
       readonly granted: GrantedToken;
       readonly requestedAt: Instant;
       readonly receivedAt: Instant;
+      /** Fingerprint of the credential that it was granted for. */
+      readonly credential: string;
       /** Set where another credential was accepted than the last time. */
       readonly rotation?: { readonly fingerprint: string; readonly previousFingerprint: string } | undefined;
     }
@@ -186,7 +188,7 @@ export class TokenAcquisition {
     const outcome = await this.#send(key, request, attempt);
     if (outcome.ok) {
       quarantine.release(key);
-      return { ...outcome, rotation: this.#noteAccepted(credential) };
+      return { ...outcome, credential: credential.fingerprint, rotation: this.#noteAccepted(credential) };
     }
     const { failure } = outcome;
     if (failure.kind !== 'credential' && failure.kind !== 'blocked') {

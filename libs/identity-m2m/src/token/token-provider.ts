@@ -49,6 +49,17 @@ export abstract class TokenProvider {
    */
   abstract renewToken(rejected: AccessToken, options?: GetTokenOptions): Promise<AccessToken | undefined>;
 
+  /**
+   * Returns the token that the given one has just replaced by schedule, while it can still be used; undefined where there
+   * is none. For a receiver whose clock is behind: it rejects a token that was issued a moment ago, and accepts the one
+   * before.
+   *
+   * Returns undefined unless a provider knows better, which is always safe.
+   */
+  previousToken(_token: AccessToken, _options?: GetTokenOptions): AccessToken | undefined {
+    return undefined;
+  }
+
   /** State of a token at this moment, without any secret. Never contacts the identity provider. */
   abstract status(options?: TokenParameters): AccessTokenStatus;
 

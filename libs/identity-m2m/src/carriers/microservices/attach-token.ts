@@ -18,7 +18,8 @@ export interface AttachTokenOptions {
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
    * Whether a call that was refused as unauthenticated is sent once more with a newer token. Turn it off where several
-   * receivers get each message and each acts on it: one may have done so when another refuses. Default: true.
+   * receivers get each message and each acts on it: one may have done so when another refuses. The token is renewed in either
+   * case. Default: true.
    */
   readonly replay?: boolean;
   /**
