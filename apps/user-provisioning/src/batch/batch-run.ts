@@ -42,7 +42,7 @@ export class BatchRun {
   async run(): Promise<void> {
     const { request, response, limits } = this.options;
     const answers = new AnswerStream(response, limits.idleMs);
-    const body = new BodyReader(request, limits.idleMs);
+    const body = new BodyReader(request, limits);
     const patience = setTimeout(() => this.stop(tooLong(limits)), limits.maxDurationMs).unref();
     const gone = () => this.stop({ code: 'client_gone', message: 'The client is gone.' });
     response.once('close', gone);
@@ -96,7 +96,7 @@ export class BatchRun {
   }
 
   #pauseMs(): number {
-    return this.#resumeAt - Date.now();
+    return this.#resumeAt - performance.now();
   }
 
   async #carryOut(line: NdjsonLine, answers: AnswerStream): Promise<void> {
@@ -106,7 +106,7 @@ export class BatchRun {
     if (obstacle) {
       const pauseMs = obstacle.retryAfterSeconds * 1000;
       if (pauseMs > this.options.limits.maxPauseMs) this.stop(obstacle);
-      else this.#resumeAt = Math.max(this.#resumeAt, Date.now() + pauseMs);
+      else this.#resumeAt = Math.max(this.#resumeAt, performance.now() + pauseMs);
     }
     await answers.write(answer);
   }

@@ -40,15 +40,19 @@ afterAll(async () => {
 });
 
 /** The service, over real HTTP, and what it has read of its connections. */
-async function start(limits: Partial<BatchLimits> = {}, environment: Record<string, string> = {}) {
+async function start(
+  limits: Partial<BatchLimits> = {},
+  environment: Record<string, string> = {},
+  at: { readonly tenant: RunningTenant; readonly token: string } = { tenant, token },
+) {
   const settings = readSettings({
-    ...serviceEnvironment(tenant),
+    ...serviceEnvironment(at.tenant),
     ALLOWED_CLIENTS: 'svc-cli@acme.example,svc-reporting@acme.example',
     TENANT_TIMEOUT_MS: '2000',
     DATA_DIR: mkdtempSync(join(dataDir, 'instance-')),
     ...environment,
   });
-  const withLimits = { ...settings, batch: { ...settings.batch, ...limits } };
+  const withLimits = { ...settings, batch: { ...settings.batch, lingerMs: 300, ...limits } };
   const module = await Test.createTestingModule({ imports: [AppModule.with(withLimits)] }).compile();
   const app: INestApplication = module.createNestApplication();
   app.useLogger(false);
@@ -62,8 +66,8 @@ async function start(limits: Partial<BatchLimits> = {}, environment: Record<stri
     url,
     app,
     close,
-    send: (lines: string | readonly AskedUser[]) => sendBatch(url, token, lines),
-    open: (headers?: Record<string, string>) => new BatchClient(url, token, headers),
+    send: (lines: string | readonly AskedUser[]) => sendBatch(url, at.token, lines),
+    open: (headers?: Record<string, string>) => new BatchClient(url, at.token, headers),
     isConnected: () => sockets.at(-1)?.destroyed === false,
     bytesRead: () => sockets.at(-1)?.bytesRead ?? 0,
   };
@@ -76,8 +80,8 @@ const askedUser = (more: object = {}): AskedUser => {
 };
 const askedUsers = (count: number, more: object = {}) => Array.from({ length: count }, () => askedUser(more));
 const nameOf = ({ user }: AskedUser) => String(user.name);
-const made = (asked: readonly AskedUser[]) => {
-  const users = usersByName(tenant);
+const made = (asked: readonly AskedUser[], at = tenant) => {
+  const users = usersByName(at);
   return asked.map((line) => users.get(nameOf(line))?.length ?? 0);
 };
 const createCalls = () => tenant.statistics().apiCalls['/cdirectoryservice/createuser'] ?? 0;
@@ -398,8 +402,8 @@ describe('a batch beyond a limit', () => {
     await until(() => client.summary !== undefined);
     expect(client.summary?.stopped).toBeDefined();
     const begin = performance.now();
-    for (; isConnected(); await sleep(50)) client.request.write(' \n');
-    expect(performance.now() - begin).toBeGreaterThan(1000);
+    for (; isConnected(); await sleep(20)) client.request.write(' \n');
+    expect(performance.now() - begin).toBeGreaterThan(150);
   });
 });
 
@@ -487,31 +491,36 @@ describe('a client that goes away', () => {
 });
 
 describe('an outage of the tenant', () => {
-  test.each(['refuse', '500', 'lose-answer'] as const)(
-    '%s: lines fail with a time to try again, the batch waits for it, and no user is made twice',
-    async (outage) => {
-      const { open, send } = await start({ concurrency: 4 }, { TENANT_TIMEOUT_MS: '400' });
-      const asked = askedUsers(40);
-      await send(askedUsers(1));
-      tenant.switches.change({ faults: { api: { outage } } });
-      tenant.resetStatistics();
-      const client = open();
-      const reading = client.read();
-      void client.write(asked).then(() => client.request.end());
-      await until(() => client.answers.length >= 4);
-      await settled(() => client.answers.length);
-      expect(client.answers.every(({ status }) => status === 'failed')).toBe(true);
-      expect(client.answers[0]).toMatchObject({ error: { code: 'tenant_unreachable' }, retryAfterSeconds: 5 });
-      // Those that were begun before the first of them failed, and no others.
-      expect(client.answers.length).toBeLessThanOrEqual(8);
-      const failed = client.answers.length;
-      tenant.switches.reset();
-      expect((await reading).summary).toEqual({ lines: 40, created: 40 - failed, replayed: 0, rejected: 0, failed });
-      const again = await send(asked);
-      expect(again.summary).toEqual({ lines: 40, created: failed, replayed: 40 - failed, rejected: 0, failed: 0 });
-      expect(made(asked)).toEqual(asked.map(() => 1));
-    },
-  );
+  async function survives(outage: 'refuse' | '500' | 'lose-answer'): Promise<void> {
+    const own = await startTenant();
+    closing.push(() => own.close());
+    const at = { tenant: own, token: await callerToken(own) };
+    const { open, send } = await start({ concurrency: 4 }, { TENANT_TIMEOUT_MS: '400' }, at);
+    const asked = askedUsers(40);
+    await send(askedUsers(1));
+    own.switches.change({ faults: { api: { outage } } });
+    own.resetStatistics();
+    const client = open();
+    const reading = client.read();
+    void client.write(asked).then(() => client.request.end());
+    await until(() => client.answers.length >= 4);
+    await settled(() => client.answers.length);
+    expect(client.answers.every(({ status }) => status === 'failed')).toBe(true);
+    expect(client.answers[0]).toMatchObject({ error: { code: 'tenant_unreachable' }, retryAfterSeconds: 5 });
+    // Those that were begun before the first of them failed, and no others.
+    expect(client.answers.length).toBeLessThanOrEqual(8);
+    const failed = client.answers.length;
+    own.switches.reset();
+    expect((await reading).summary).toEqual({ lines: 40, created: 40 - failed, replayed: 0, rejected: 0, failed });
+    const again = await send(asked);
+    expect(again.summary).toEqual({ lines: 40, created: failed, replayed: 40 - failed, rejected: 0, failed: 0 });
+    expect(made(asked, own)).toEqual(asked.map(() => 1));
+  }
+
+  it('refuse, 500, lose-answer: lines fail with a time to try again, the batch waits for it, and no user is made twice', async () => {
+    // Side by side, because each waits for five seconds.
+    await Promise.all((['refuse', '500', 'lose-answer'] as const).map(survives));
+  });
 
   it('by a rate limit: waits as long as the tenant asks, or stops where that is too long', async () => {
     const { send } = await start({ concurrency: 2, maxPauseMs: 2000 });

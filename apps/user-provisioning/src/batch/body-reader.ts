@@ -1,18 +1,15 @@
 import type { IncomingMessage } from 'node:http';
+import type { BatchLimits } from './batch-limits.js';
 import { BatchStoppedError } from './batch-stopped-error.js';
-
-/** How long the rest of a body is taken off the client's hands, so that it gets to read the answer; in milliseconds. */
-const LINGER_MS = 2000;
 
 /**
  * Reads the body of a request no further than it is asked to: what is not asked for stays with the client, but for
  * what fits into the buffers on the way.
  */
 export class BodyReader {
-  /** @param idleMs How long the client may take for the next piece, in milliseconds. */
   constructor(
     private readonly request: IncomingMessage,
-    private readonly idleMs: number,
+    private readonly limits: Pick<BatchLimits, 'idleMs' | 'lingerMs'>,
   ) {}
 
   /**
@@ -45,7 +42,7 @@ export class BodyReader {
   async linger(): Promise<void> {
     if (this.request.readableEnded || this.request.closed) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, LINGER_MS);
+      const timer = setTimeout(resolve, this.limits.lingerMs);
       for (const event of ['end', 'close']) {
         this.request.once(event, () => {
           clearTimeout(timer);
@@ -70,7 +67,8 @@ export class BodyReader {
         else resolve();
       };
       const proceed = () => settle();
-      const timer = setTimeout(() => settle(idle(this.idleMs)), this.idleMs).unref();
+      const { idleMs } = this.limits;
+      const timer = setTimeout(() => settle(idle(idleMs)), idleMs).unref();
       for (const event of EVENTS) this.request.on(event, proceed);
       signal.addEventListener('abort', proceed);
     });

@@ -7,6 +7,8 @@ export interface RedisForTests {
   readonly url: string;
   /** Of this test file alone. */
   readonly keyPrefix: string;
+  /** Lets all leases run out, as time would. */
+  expireLeases(): Promise<void>;
   /** Removes all that was written under the prefix. */
   cleanUp(): Promise<void>;
 }
@@ -29,6 +31,14 @@ export async function redisForTests(): Promise<RedisForTests | undefined> {
   return {
     url: URL,
     keyPrefix,
+    expireLeases: async () => {
+      const client = await createClient({ url: URL }).connect();
+      for await (const keys of client.scanIterator({ MATCH: `${keyPrefix}*:request:*`, COUNT: 1000 })) {
+        for (const key of keys)
+          if (await client.hExists(key, 'leasedUntil')) await client.hSet(key, 'leasedUntil', '0');
+      }
+      await client.close();
+    },
     cleanUp: async () => {
       const client = await createClient({ url: URL }).connect();
       for await (const keys of client.scanIterator({ MATCH: `${keyPrefix}*`, COUNT: 1000 })) {
