@@ -8,7 +8,7 @@ export function serveApiDocumentation(app: INestApplication, tokenCommand: strin
     .setDescription(
       `Makes, shows, changes and deletes users of a CyberArk Identity tenant, for named machines only.\n\nFor the Authorize dialogue, the \`access_token\` that this prints:\n\n    ${tokenCommand}`,
     )
-    .setVersion('0.1.0')
+    .setVersion('0.2.0')
     .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' })
     .build();
   SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, document));
