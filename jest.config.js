@@ -4,7 +4,8 @@ export default {
   testEnvironmentOptions: { customExportConditions: ['@nestjs-identity-m2m/source', 'node', 'node-addons'] },
   roots: ['<rootDir>/libs', '<rootDir>/apps', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts'],
-  modulePathIgnorePatterns: ['/dist/'],
+  // The consumers have tests of their own, which they run with the packed library.
+  modulePathIgnorePatterns: ['/dist/', '/test/consumers/'],
   extensionsToTreatAsEsm: ['.ts'],
   resolver: '<rootDir>/test/resolver.cjs',
   globalSetup: '<rootDir>/test/global-setup.mjs',

@@ -73,6 +73,16 @@ function compact(code: string): string {
   return code.replaceAll(/\s+/g, '').replaceAll(/,(?=[)}\]]|$)/g, '');
 }
 
+it('gives the Jest configuration that a project of Nest 11 runs its tests with', () => {
+  const [, recipe] = /<summary>Jest in a CommonJS project<\/summary>[^]*?```json\n([^]*?)```/.exec(read('README.md'))!;
+  const project = ['test', 'consumers', 'nest-11-jest'];
+  const { jest } = JSON.parse(read(...project, 'package.json')) as { jest: object };
+  for (const config of [jest, JSON.parse(read(...project, 'test', 'jest-e2e.json')) as object]) {
+    const { transform, transformIgnorePatterns } = config as Record<string, unknown>;
+    expect(JSON.parse(recipe!)).toEqual({ transform, transformIgnorePatterns });
+  }
+});
+
 it('names tests that exist, where it says which test keeps the library from a fault', () => {
   const named = [...read('docs', 'pitfalls.md').matchAll(/“([^”]+)” \(\[[^\]]+\]\(\.\.\/([^)]+)\)\)/g)];
   expect(named.length).toBeGreaterThan(50);

@@ -8,6 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { install, root } from '../../scripts/prepare.mjs';
+import { pack } from './pack.mjs';
 
 const TYPESCRIPT = 'typescript@5.9';
 const NEST_12 = ['@nestjs/common@12', '@nestjs/core@12', '@nestjs/platform-express@12', '@nestjs/axios@12'];
@@ -63,22 +64,13 @@ const [only] = process.argv.slice(2);
 if (only === undefined) install();
 const workshop = mkdtempSync(join(tmpdir(), 'identity-m2m-package-'));
 try {
-  const tarball = pack();
+  const tarball = pack(workshop);
   checkForm(tarball);
   const installations = INSTALLATIONS.filter(({ name }) => only === undefined || name === only);
   if (installations.length === 0) throw new Error(`there is no installation "${only}"`);
   for (const installation of installations) useIn(installation, tarball);
 } finally {
   rmSync(workshop, { recursive: true, force: true });
-}
-
-function pack() {
-  const output = npm(['pack', '-w', 'nestjs-identity-m2m', '--json', '--pack-destination', workshop], root);
-  const [{ filename, files }] = JSON.parse(output.slice(output.indexOf('[')));
-  const unwanted = files.map(({ path }) => path).filter((path) => /\.spec\.|tsbuildinfo|(^|\/)\.env/.test(path));
-  if (unwanted.length > 0) throw new Error(`the package has what it should not have: ${unwanted.join(', ')}`);
-  console.log(`packed ${filename}: ${files.length} files`);
-  return join(workshop, filename);
 }
 
 function checkForm(tarball) {

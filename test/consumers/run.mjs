@@ -1,0 +1,73 @@
+// Runs the consumer projects: each is an application of its own with its own lock file, copied out of this repository,
+// with the packed library installed; its types are checked and its tests run.
+//
+//   node run.mjs [<name of a project> …]
+
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, delimiter, dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { pack } from '../packaging/pack.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const projects = readdirSync(here, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+const named = process.argv.slice(2);
+const strange = named.filter((name) => !projects.includes(name));
+if (strange.length > 0) throw new Error(`unknown project ${strange.join(', ')}; there are ${projects.join(', ')}`);
+
+// Outside of the repository nothing is found in a node_modules folder further up.
+const workshop = mkdtempSync(join(tmpdir(), 'identity-m2m-consumers-'));
+try {
+  const tarball = pack(workshop);
+  for (const name of named.length > 0 ? named : projects) await check(name, tarball);
+} finally {
+  rmSync(workshop, { recursive: true, force: true });
+}
+
+/** Prints one line; where a step fails, its output too, and this process ends with 1. */
+async function check(name, tarball) {
+  const start = performance.now();
+  const folder = join(workshop, name);
+  cpSync(join(here, name), folder, { recursive: true, filter: (path) => basename(path) !== 'node_modules' });
+  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const steps = [
+    ['ci', '--prefer-offline', '--loglevel=error'],
+    ['install', '--no-save', '--prefer-offline', '--loglevel=error', tarball],
+    ...['typecheck', 'test', 'test:e2e'].filter((script) => script in scripts).map((script) => ['run', script]),
+  ];
+  let skipped = [];
+  for (const step of steps) {
+    const { status, output } = await npm(step, folder);
+    skipped = [...skipped, ...skippedTests(output)];
+    if (status !== 0) {
+      console.log(`✗ ${name}: npm ${step.join(' ')} failed\n${output}`);
+      process.exitCode = 1;
+      return;
+    }
+  }
+  console.log(`✓ ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+  for (const line of skipped) console.log(`  ${line}`);
+}
+
+/** What a test says of itself that can't run here. */
+function skippedTests(output) {
+  return output.split('\n').flatMap((line) => line.match(/^\s*(skipped: .*)$/)?.slice(1) ?? []);
+}
+
+async function npm(args, cwd) {
+  const env = {
+    ...process.env,
+    // The version of Node.js that runs this script runs the projects too.
+    PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
+    NO_COLOR: '1',
+  };
+  const child = spawn('npm', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const exited = new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+  const [status, ...output] = await Promise.all([exited, text(child.stdout), text(child.stderr)]);
+  return { status, output: output.join('') };
+}
