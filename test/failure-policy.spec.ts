@@ -155,6 +155,32 @@ describe('a token endpoint that restarts', () => {
   });
 });
 
+describe('a boot that waits for its token', () => {
+  it('srv-2: goes on at once after retryNow()', async () => {
+    const network = new SimulatedNetwork();
+    const { clock } = network;
+    network.answer = () => ({ status: 503, headers: { 'retry-after': '40' } });
+    const clients = new OutboundClients({ clock, random: () => 0.5, production: false, onClient: () => {} });
+    const { provider } = clients.addByOptions('client', {
+      identityProvider: genericOAuth2({ tokenEndpoint: 'http://127.0.0.1/token' }),
+      clientId: 'id',
+      clientSecret: 'a-secret',
+      agent: network,
+      start: 'require',
+      startTimeoutMs: 60_000,
+    });
+    let bootedAt: number | undefined;
+    const boot = clients.start().then(() => (bootedAt = clock.ms));
+    await clock.advance(10_000);
+    network.answer = () => grant('a-token', 3600);
+    provider.retryNow();
+    await clock.advance(1000);
+    expect(bootedAt).toBe(10_000 + network.latencyMs);
+    await boot;
+    await clients.shutDown();
+  });
+});
+
 describe('an outage of a token endpoint', () => {
   const html = (code: number): SimulatedAnswer => ({
     status: code,

@@ -93,6 +93,26 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(4);
   });
 
+  it('out-F1: is renewed over a reset connection, in the time that a call may wait', async () => {
+    const clock = new ManualClock();
+    const system = await outboundApplication({}, clock);
+    await system.provider.getToken();
+    system.api.answer = rejecting('token-1');
+    system.tokens.fault = (_request, response) => {
+      system.tokens.fault = undefined;
+      response.socket!.resetAndDestroy();
+    };
+    const failed = new Promise<void>((resolve) =>
+      system.provider.events.subscribe(({ type }) => type === 'token.refresh_failed' && resolve()),
+    );
+    const answer = make(system)(system.api.url);
+    await failed;
+    await clock.advance(1000);
+    expect((await answer).status).toBe(200);
+    expect(sentTo(system.api)).toEqual(['Bearer token-1', 'Bearer token-2']);
+    expect(system.tokens.requests).toHaveLength(3);
+  });
+
   it('out-F1: costs one renewal for 50 calls at once that cannot be sent again', async () => {
     const system = await outboundApplication();
     await system.provider.getToken();

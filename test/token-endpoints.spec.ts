@@ -340,6 +340,18 @@ describe('a connection that was kept open', () => {
     expect(server.requests).toHaveLength(2);
   });
 
+  it('out-B8: the same for revocation, whose token does not stay alive for it', async () => {
+    const { server, agent } = await startForgetfulServer();
+    const identityProvider = genericOAuth2({
+      tokenEndpoint: `${server.url}/token`,
+      revocationEndpoint: `${server.url}/revoke`,
+    });
+    const { provider, module } = await startClient('', { identityProvider, agent, revokeOnShutdown: true });
+    await provider.getToken();
+    await module.close();
+    expect(server.requests.map(({ url }) => url)).toEqual(['/token', '/revoke', '/revoke']);
+  });
+
   it('out-B8: a fresh connection that is reset is not tried again within an attempt', async () => {
     const server = await startServer((_request, _response, { socket }) => socket.resetAndDestroy());
     const { provider } = await startClient(`${server.url}/token`);

@@ -48,9 +48,15 @@ export interface FleetFigures {
   readonly worstTries: number;
   /** Token requests of one process in an hour without outage. */
   readonly mintsPerHour: number;
+  /** Token requests of the whole fleet in each minute of the outage, on the average. */
+  readonly requestsPerMinute: number;
+  /** Calls that got no token, of the whole fleet: the mean of all phases. */
+  readonly meanFailed: number;
   /** Time from the recovery until the last call fails, in seconds: the mean of all phases, and the worst. */
   readonly meanRecovery: number;
   readonly worstRecovery: number;
+  /** Time from the recovery until each process has a token, in seconds: that of the slowest in all phases. */
+  readonly slowestToken: number;
 }
 
 export async function fleetFigures(library: ModelledLibrary, options: FleetOptions): Promise<FleetFigures> {
@@ -65,8 +71,11 @@ export async function fleetFigures(library: ModelledLibrary, options: FleetOptio
     peakOutage: Math.max(...of(({ peakOutage }) => peakOutage)),
     worstTries: Math.max(...of(({ worstTries }) => worstTries)),
     mintsPerHour: mean(of(({ mintsPerHour }) => mintsPerHour)),
+    requestsPerMinute: mean(of(({ requestsPerMinute }) => requestsPerMinute)),
+    meanFailed: mean(of(({ failed }) => failed)),
     meanRecovery: mean(of(({ recoverySeconds }) => recoverySeconds)),
     worstRecovery: Math.max(...of(({ recoverySeconds }) => recoverySeconds)),
+    slowestToken: Math.max(...of(({ tokenSeconds }) => tokenSeconds)),
   };
 }
 
@@ -76,7 +85,10 @@ interface PhaseFigures {
   readonly peakOutage: number;
   readonly worstTries: number;
   readonly mintsPerHour: number;
+  readonly requestsPerMinute: number;
+  readonly failed: number;
   readonly recoverySeconds: number;
+  readonly tokenSeconds: number;
 }
 
 /** @param phase How far into the life of their tokens the processes are when the outage begins, from 0 to 1. */
@@ -130,6 +142,7 @@ async function phaseFigures(
     callAll(countFailure);
     await clock.advance(TICK_MS);
   }
+  const servedAt = clock.ms;
   // The refreshes that the outage has put off are part of it.
   const watchedMs = clock.ms + AFTERMATH_MS;
   while (clock.ms < watchedMs) {
@@ -138,15 +151,19 @@ async function phaseFigures(
   }
   await clients.shutDown();
 
-  const inOutage = network.received.filter(({ at }) => at >= beginMs);
+  const fromOutage = network.received.filter(({ at }) => at >= beginMs);
+  const inOutage = fromOutage.filter(({ at }) => at < endMs);
   const healthy = network.received.filter(({ at }) => at >= 2 * lifeMs && at < beginMs);
   return {
     failShare: calls.failed / ((PROCESSES * outageSeconds * 1000) / TICK_MS),
     peakHealthy: peak(network.received.filter(({ at }) => at >= 2000 && at < beginMs)),
-    peakOutage: peak(inOutage),
-    worstTries: Math.max(...perProcess(inOutage.filter(({ at }) => at < endMs)).values(), 0),
+    peakOutage: peak(fromOutage),
+    worstTries: Math.max(...perProcess(inOutage).values(), 0),
     mintsPerHour: beginMs > 2 * lifeMs ? (healthy.length / PROCESSES / (beginMs - 2 * lifeMs)) * 3600_000 : 0,
+    requestsPerMinute: inOutage.length / (outageSeconds / 60),
+    failed: calls.failed,
     recoverySeconds: Math.max(calls.lastFailedAt - endMs, 0) / 1000,
+    tokenSeconds: (servedAt - endMs) / 1000,
   };
 }
 

@@ -79,6 +79,42 @@ export const fleetModel = {
   },
 };
 
+const OUTAGES = Object.fromEntries(
+  Object.entries({
+    'HTTP 503': () => unavailable,
+    'HTTP 404': () => () => ({ status: 404 }),
+    'HTTP 403': () => () => ({ status: 403 }),
+    'restart with 404': (seconds) => restart(seconds, 404),
+    'no answer': () => () => 'hang',
+  }).flatMap(([name, outageOf]) =>
+    [3, 10, 60, 600].flatMap((seconds) =>
+      [true, false].map((isColdStart) => [
+        `${seconds} s of ${name}, ${isColdStart ? 'cold start' : 'tokens of 60 s'}`,
+        { lifetimeSeconds: 60, outageSeconds: seconds, outage: outageOf(seconds), isColdStart, phases: 4, seed: 1 },
+      ]),
+    ),
+  ),
+);
+
+/** What outages cost, at a cold start and where tokens live, and how soon they are over. */
+export const outageModel = {
+  title: 'Outages of 3 s to 10 min, seen by a fleet of 40 processes, 5 calls/s each, 4 phases (model)',
+  rows: 'outage',
+  contenders: Object.keys(OUTAGES),
+  rounds: 1,
+  timeoutMs: 600_000,
+  columns: {
+    'token requests/min': ({ requestsPerMinute }) => requestsPerMinute,
+    'most tries of a process': ({ worstTries }) => worstTries,
+    'calls failed, mean': ({ meanFailed }) => meanFailed,
+    's from recovery to the last of 40 first tokens': ({ slowestToken }) => slowestToken,
+  },
+  async measure({ contender }) {
+    const { model, library } = await load();
+    return model.fleetFigures(library, OUTAGES[contender]);
+  },
+};
+
 const json = (status, body) => ({
   status,
   headers: { 'content-type': 'application/json' },

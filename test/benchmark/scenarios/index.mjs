@@ -1,6 +1,6 @@
 import * as cachedToken from './cached-token.mjs';
 import * as expiry from './expiry.mjs';
-import { fleetModel, logins } from './failure-models.mjs';
+import { fleetModel, logins, outageModel } from './failure-models.mjs';
 import { guardedRoute } from './guarded-route.mjs';
 import * as herd from './herd.mjs';
 import * as importing from './import.mjs';
@@ -19,6 +19,7 @@ export const scenarios = {
   expiry,
   outage,
   'fleet-model': fleetModel,
+  'outage-model': outageModel,
   logins,
   revocation,
   ...verification,

@@ -710,15 +710,49 @@ describe('renewing a token that a resource server rejected', () => {
     expect(authority.attempts).toHaveLength(2);
   });
 
-  it('brings nothing where the server hands out the same token again, fails, or is backed off from', async () => {
+  it('brings nothing where the server hands out the same token again, or is backed off from', async () => {
     const { authority, manager } = setUp();
     const rejected = await manager.getToken();
     authority.reissuing = true;
     expect(await manager.renew(rejected)).toBeUndefined();
-    authority.failing = { kind: 'transient' };
+    authority.failing = { kind: 'configuration' };
     expect(await manager.renew(rejected)).toBeUndefined();
     expect(await manager.renew(rejected)).toBeUndefined();
     expect(authority.attempts).toHaveLength(3);
+    expect(manager.peek()?.reveal()).toBe('token-1');
+  });
+
+  it('waits over several attempts, as long as a call waits for its first token', async () => {
+    const { clock, authority, manager } = setUp();
+    const rejected = await manager.getToken();
+    authority.failing = { kind: 'transient' };
+    const renewed: (string | undefined)[] = [];
+    const renew = () => void manager.renew(rejected).then((token) => renewed.push(token?.reveal()));
+    renew();
+    await clock.advance(100);
+    renew();
+    authority.failing = undefined;
+    await clock.advance(400);
+    expect(renewed).toEqual(['token-2', 'token-2']);
+    expect(authority.attempts).toEqual([0, 0, 500]);
+  });
+
+  it('gives up when the next attempt is due later than it may wait, or its own signal aborts', async () => {
+    const { clock, authority, manager } = setUp();
+    const rejected = await manager.getToken();
+    authority.failing = { kind: 'transient' };
+    const ends: [string, number][] = [];
+    const end = (of: string) => () => ends.push([of, clock.now().monotonicMs]);
+    const leaving = new AbortController();
+    void manager.renew(rejected).then(end('patient'));
+    void manager.renew(rejected, leaving.signal).catch(end('gone'));
+    await clock.advance(1000);
+    leaving.abort();
+    await clock.advance(seconds(10));
+    expect(ends).toEqual([
+      ['gone', 1000],
+      ['patient', 3500],
+    ]);
     expect(manager.peek()?.reveal()).toBe('token-1');
   });
 });
@@ -780,9 +814,10 @@ describe('the token before', () => {
       'was rejected while it could not be renewed',
       async ({ manager, authority, clock }) => {
         authority.failing = { kind: 'transient' };
-        await manager.renew(manager.peek()!);
+        const renewed = manager.renew(manager.peek()!);
+        await clock.advance(seconds(5));
+        expect(await renewed).toBeUndefined();
         authority.failing = undefined;
-        await clock.advance(0);
       },
     ],
     ['was granted for another credential', ({ authority }) => (authority.credential = 'two')],
@@ -1080,6 +1115,21 @@ describe('a second try beside a silent one', () => {
     await clock.advance(seconds(6));
     outcome();
     expect(await isJoined()).toBe(true);
+  });
+
+  it('is made for calls whose token was rejected, which are not served by the one that is held', async () => {
+    const { clock, manager, outcome, tries, granted } = byHand();
+    outcome();
+    await clock.advance(0);
+    tries[0]!.settle(granted('rejected', 0));
+    await clock.advance(seconds(1));
+    const renewed = manager.renew(manager.peek()!);
+    await clock.advance(1667);
+    expect(tries).toHaveLength(3);
+    tries[2]!.settle(granted('renewed', 0));
+    await clock.advance(0);
+    expect((await renewed)?.reveal()).toBe('renewed');
+    expect(tries[1]!.signal.aborted).toBe(true);
   });
 
   it('takes the place of the first where the credential was never accepted, or is not made at all', async () => {

@@ -115,7 +115,7 @@ export class AccessTokenManager {
       finish: (end) => this.#finishAttempt(end),
     });
     this.#silence = options.secondAttempts.watch({
-      isNeeded: () => this.#attempt.isAwaited && !this.#canServeLate(options.clock.now()),
+      isNeeded: () => this.#attempt.isAwaited && (this.#isHeldRejected || !this.#canServeLate(options.clock.now())),
       start: (place) => this.#startSecondTry(place),
     });
   }
@@ -154,23 +154,30 @@ export class AccessTokenManager {
   /**
    * A token other than the one that a resource server has just rejected.
    *
-   * Many calls may be rejected with the same token at once; the first starts an attempt and all share it.
+   * Many calls may be rejected with the same token at once; the first starts an attempt and all share it. As in
+   * {@link getToken}, each waits over several attempts while the next one is due within `acquireTimeoutMs`.
    *
-   * @returns undefined where there is no other token to be had: the schedule forbids an attempt now, the attempt
-   * failed, or it brought the same token again.
+   * @returns undefined where there is no other token to be had in that time, or the server issued the same one again.
    */
   async renew(rejected: AccessToken, signal?: AbortSignal): Promise<AccessToken | undefined> {
     signal?.throwIfAborted();
     if (this.#previous?.token.equals(rejected)) this.#previous = undefined;
     if (this.#held && !this.#held.token.equals(rejected)) return this.getToken(signal);
     this.#isHeldRejected = true;
-    const now = this.options.clock.now();
-    this.#noteUse(now);
-    this.#attemptIfDue(now);
-    if (!this.#attempt.isRunning) return undefined;
-    const result = await this.#waitForAttempt(this.options.acquireTimeoutMs, signal);
-    const renewed = this.#held?.token;
-    return result?.ok && renewed && !renewed.equals(rejected) ? renewed : undefined;
+    const begin = this.options.clock.now();
+    for (;;) {
+      const now = this.options.clock.now();
+      this.#noteUse(now);
+      this.#attemptIfDue(now);
+      const patienceMs = this.#patienceMs(begin, now);
+      if (!this.#attempt.isRunning) {
+        if (this.#phase === 'disposed' || !this.gate.isWorthWaiting(now, patienceMs)) return undefined;
+      }
+      const result = await this.#waitForAttempt(patienceMs, signal);
+      if (result && !result.ok) continue;
+      const renewed = this.#held?.token;
+      return result && renewed && !renewed.equals(rejected) ? renewed : undefined;
+    }
   }
 
   /**
@@ -401,13 +408,13 @@ export class AccessTokenManager {
   }
 
   async #tokenByWaiting(signal: AbortSignal | undefined): Promise<AccessToken> {
-    const { clock, acquireTimeoutMs } = this.options;
+    const { clock } = this.options;
     const begin = clock.now();
     for (;;) {
       const now = clock.now();
       this.#noteUse(now);
       this.#attemptIfDue(now);
-      const patienceMs = Math.max(acquireTimeoutMs - elapsedMs(begin, now), 0);
+      const patienceMs = this.#patienceMs(begin, now);
       if (!this.#attempt.isRunning) {
         const late = this.#serveLate(now);
         if (late) return late;
@@ -422,6 +429,11 @@ export class AccessTokenManager {
       if (token) return token;
       if (!result || result.ok) throw this.#waitTimeoutError();
     }
+  }
+
+  /** What is left of a caller's time, in milliseconds. */
+  #patienceMs(begin: Instant, now: Instant): number {
+    return Math.max(this.options.acquireTimeoutMs - elapsedMs(begin, now), 0);
   }
 
   /** The end of the attempt under way, or of the next one; undefined when this caller has waited long enough. */

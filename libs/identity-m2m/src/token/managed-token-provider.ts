@@ -49,6 +49,8 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #usualKey: string;
   readonly #others: AccessTokenManagers;
   readonly #start = new AbortController();
+  /** Ends the wait of a boot for the time of the next attempt. */
+  #retry = new AbortController();
   readonly #secondAttempts: SecondAttempts;
 
   constructor(private readonly options: ManagedTokenProviderOptions) {
@@ -93,6 +95,8 @@ export class ManagedTokenProvider extends TokenProvider {
     this.options.acquisition.resetQuarantine();
     this.#usual.retryNow();
     this.#others.retryNow();
+    this.#retry.abort();
+    this.#retry = new AbortController();
     this.events.emit({ type: 'client.retry_now', client: this.client });
   }
 
@@ -204,7 +208,7 @@ export class ManagedTokenProvider extends TokenProvider {
           if (error instanceof TokenUnavailableError) {
             lastError = error;
             const dueInMs = (error.retryAt?.getTime() ?? 0) - clock.now().wallMs;
-            await sleep(Math.max(dueInMs, 0), clock, outOfTime.signal);
+            await sleep(Math.max(dueInMs, 0), clock, AbortSignal.any([outOfTime.signal, this.#retry.signal]));
           }
         }
       }

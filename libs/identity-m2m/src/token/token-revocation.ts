@@ -1,5 +1,5 @@
 import { allowInsecureRequests, customFetch, revocationRequest } from 'oauth4webapi';
-import type { BoundedFetch } from '../foundation/bounded-fetch.js';
+import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import type { AccessToken } from './access-token.js';
 import type { ClientProof, TokenAcquisition } from './token-acquisition.js';
@@ -40,7 +40,11 @@ export class TokenRevocation {
     const queue = [...tokens];
     const revokeInTurn = async () => {
       for (let token = queue.shift(); token && !signal.aborted; token = queue.shift()) {
-        await this.#revoke(token, proof, signal).catch(() => {});
+        const revoke = () => this.#revoke(token, proof, signal);
+        // Once more, with a new proof, where the connection was one that the server had given up.
+        await revoke()
+          .catch((error: unknown) => (isStaleConnection(error) ? revoke() : undefined))
+          .catch(() => {});
       }
     };
     await Promise.all(Array.from({ length: MAX_CONCURRENT }, revokeInTurn));
