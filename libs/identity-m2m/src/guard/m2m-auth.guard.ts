@@ -53,7 +53,12 @@ export class M2MAuthGuard implements CanActivate {
     const credential = access === 'unknown' ? refuse('handler_unknown') : transport.read(context);
     const verdict = this.decisions.decide(credential, policy, transport.name, context);
     if (verdict instanceof Promise) {
-      return verdict.then((settled) => settle(settled, context, transport, policy, slot));
+      const release = transport.hold?.(context);
+      return verdict.then((settled) => {
+        const isLetIn = settle(settled, context, transport, policy, slot);
+        release?.();
+        return isLetIn;
+      });
     }
     return settle(verdict, context, transport, policy, slot);
   }

@@ -22,6 +22,14 @@ interface GrpcCall {
   emit(event: 'error', error: object): void;
 }
 
+/** A call whose messages come as a stream. */
+interface GrpcStream extends GrpcCall {
+  isPaused(): boolean;
+  pause(): void;
+  resume(): void;
+  listenerCount(event: 'data'): number;
+}
+
 type UnaryCallback = (error: object) => void;
 
 /**
@@ -58,6 +66,19 @@ export class GrpcTransport implements InboundTransport {
     return grpcCallOf(context)!;
   }
 
+  /**
+   * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it asks the guard. Nest up
+   * to 12.0.3 forgets them where the stream ends before the handler is called, and every Nest keeps as many as the caller
+   * likes to send. A paused stream is bounded by HTTP/2's flow control.
+   */
+  hold(context: ExecutionContext): () => void {
+    const call = grpcCallOf(context)!;
+    // A stream that nobody reads, as that of `@GrpcStreamCall()`, holds its messages by itself.
+    if (!isBeingRead(call)) return () => {};
+    call.pause();
+    return () => call.resume();
+  }
+
   refuse(context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
     const call = grpcCallOf(context)!;
     const answer = refusalAnswer(refusal, scopes);
@@ -72,6 +93,11 @@ export class GrpcTransport implements InboundTransport {
     else call.emit('error', status);
     return new MessageRefusal(undefined);
   }
+}
+
+function isBeingRead(call: GrpcCall): call is GrpcStream {
+  const stream = call as Partial<GrpcStream>;
+  return typeof stream.isPaused === 'function' && !stream.isPaused() && Number(stream.listenerCount?.('data')) > 0;
 }
 
 function statusOf(answer: RefusalAnswer, challenge: string | undefined, received: GrpcMetadata): object {

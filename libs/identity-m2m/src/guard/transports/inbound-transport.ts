@@ -14,6 +14,12 @@ export interface InboundTransport {
   /** The object that stands for the call as long as it lasts. Never the payload. */
   carrier(context: ExecutionContext): object;
 
+  /**
+   * Holds back what a call goes on to bring while it is not decided whether it is let in. Returns what ends that; a call
+   * that is refused is held for good.
+   */
+  hold?(context: ExecutionContext): () => void;
+
   /** Tells the caller and the broker that the call is refused. Returns what the guard has to throw. */
   refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error;
 }
