@@ -6,7 +6,9 @@ import { M2MClients } from './carriers/m2m-clients.js';
 import type { OutboundClient } from './carriers/outbound-client.js';
 import { DEFAULT_CLIENT, OutboundClients } from './carriers/outbound-clients.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './carriers/unconfigured-client.js';
+import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { isTenantsOptions } from './config/tenants-configuration.js';
+import type { OptionFault } from './foundation/option-fault.js';
 import { InboundDecisions } from './guard/inbound-decisions.js';
 import { M2MAuthGuard } from './guard/m2m-auth.guard.js';
 import { GLOBAL_MESSAGE_GUARD, guardMessageHandlers } from './guard/message-handlers.js';
@@ -17,7 +19,11 @@ import {
   type OPTIONS_TYPE,
 } from './identity-m2m-core.module.js';
 import type { HttpClientOptions } from './identity-m2m.options.js';
+import { asyncRootFaults, refuseBareImport, requireRoot, rootFaults } from './module-use.js';
 import { TokenProvider } from './token/token-provider.js';
+
+/** Looks at how the module is used, before anything is made that could fail without saying why. */
+const USE = Symbol('use of IdentityM2MModule');
 
 /** Where the module's exports are available, and where its guard stands. */
 export interface IdentityM2MModuleExtras {
@@ -36,10 +42,12 @@ export interface IdentityM2MModuleExtras {
  * Imported once, with `forRoot` or `forRootAsync`; modules that use a client other than the default one import
  * `forFeature`. Exports `HttpService`, `TokenProvider` and `M2MAuthGuard`.
  */
-@Module({})
+@Module({ providers: [{ provide: USE, useFactory: refuseBareImport }] })
 export class IdentityM2MModule {
   /** @throws `IdentityM2MConfigurationError` at boot, with every wrong option at once. */
   static forRoot(options: typeof OPTIONS_TYPE & IdentityM2MModuleExtras): DynamicModule {
+    const faults = rootFaults(options);
+    if (faults.length > 0) return failingRoot(faults);
     const { isGlobal, globalGuard, ...own } = options;
     const names = Object.entries(own.clients ?? {}).flatMap(([name, client]) =>
       name === DEFAULT_CLIENT || isTenantsOptions(client) ? [] : [name],
@@ -54,6 +62,8 @@ export class IdentityM2MModule {
    * @throws `IdentityM2MConfigurationError` at boot, with every wrong option at once.
    */
   static forRootAsync(options: typeof ASYNC_OPTIONS_TYPE & IdentityM2MModuleExtras): DynamicModule {
+    const faults = asyncRootFaults(options);
+    if (faults.length > 0) return failingRoot(faults);
     const { isGlobal, globalGuard, ...own } = options;
     return rootModule(IdentityM2MCoreModule.forRootAsync(own), { isGlobal, globalGuard }, []);
   }
@@ -69,6 +79,11 @@ export class IdentityM2MModule {
     return {
       module: IdentityM2MModule,
       providers: [
+        {
+          provide: USE,
+          inject: [ModulesContainer],
+          useFactory: (modules: ModulesContainer) => requireRoot(modules, client),
+        },
         ...clientProviders(client, async (clients) => {
           if (!options) return clients.get(client);
           const added = clients.addByOptions(client, options);
@@ -93,6 +108,7 @@ function rootModule(
     global: isGlobal,
     imports: [globalGuard ? withMessageGuard(core) : core],
     providers: [
+      { provide: USE, useValue: 'root' },
       {
         provide: HttpService,
         inject: [OutboundClients, TokenProvider],
@@ -122,6 +138,14 @@ function rootModule(
   };
 }
 
+/** At the boot it says what is wrong, as it does for every other option. */
+function failingRoot(faults: readonly OptionFault[]): DynamicModule {
+  const useFactory = () => {
+    throw new IdentityM2MConfigurationError(faults);
+  };
+  return rootModule(IdentityM2MCoreModule.forRootAsync({ useFactory }), {}, []);
+}
+
 /** Known in every module, because each has to find it for its own message handlers. */
 function withMessageGuard(core: DynamicModule): DynamicModule {
   return {
@@ -143,13 +167,21 @@ function withMessageGuard(core: DynamicModule): DynamicModule {
   };
 }
 
+/** Nest goes on without optional dependencies that have failed. The boot ends by their error, and by no later one. */
+const bootHasFailed = new Promise<never>(() => {});
+
 function clientProviders(
   name: string,
   find: (clients: OutboundClients) => OutboundClient | Promise<OutboundClient>,
 ): Provider[] {
-  const client = Symbol(`OutboundClient:${name}`);
+  const client = Symbol(`client "${name}" of IdentityM2MModule`);
   return [
-    { provide: client, inject: [OutboundClients], useFactory: find },
+    {
+      provide: client,
+      // Optional, so that where there is no root it is USE that says so, and not Nest, in terms of injection.
+      inject: [USE, { token: OutboundClients, optional: true }],
+      useFactory: (_use: unknown, clients: OutboundClients | undefined) => (clients ? find(clients) : bootHasFailed),
+    },
     { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: OutboundClient) => provider },
     {
       provide: m2mHttpToken(name),

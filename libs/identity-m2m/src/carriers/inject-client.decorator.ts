@@ -2,12 +2,17 @@ import { Inject } from '@nestjs/common';
 
 /** Injection token of a client's `HttpService`. */
 export function m2mHttpToken(client: string): string {
-  return `nestjs-identity-m2m:HttpService:${client}`;
+  return tokenOf('HttpService', client);
 }
 
 /** Injection token of a client's `TokenProvider`. */
 export function tokenProviderToken(client: string): string {
-  return `nestjs-identity-m2m:TokenProvider:${client}`;
+  return tokenOf('TokenProvider', client);
+}
+
+/** Where there is no such client, it is all that Nest's error shows of it. */
+function tokenOf(what: string, client: string): string {
+  return `${what} of client '${client}', out of clients in IdentityM2MModule.forRoot() or IdentityM2MModule.forFeature('${client}') in imports`;
 }
 
 /** Injects the `HttpService` whose calls carry the tokens of this client. */

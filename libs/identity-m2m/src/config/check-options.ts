@@ -9,6 +9,7 @@ import { IdentityM2MConfigurationError } from './configuration-error.js';
 import { type GuardConfiguration, guardConfiguration } from './guard-configuration.js';
 import { guardFaults } from './guard-faults.js';
 import type { GuardOptions } from './guard-options.js';
+import { placeOf } from './option-places.js';
 import {
   isTenantsOptions,
   type TenantsConfiguration,
@@ -31,12 +32,15 @@ export interface IdentityM2MConfiguration {
   readonly guard?: GuardConfiguration;
 }
 
+/** What the name of a client is, in words. */
+export const CLIENT_NAME = 'of letters, digits, _ . and -';
+
 // What the rooms' options hold is judged by the rooms.
 const schema = z.strictObject({
   client: z.unknown().optional(),
   clients: field<object>(
-    'an object of clients by their names, of letters, digits, _ . and -',
-    (value) => isObject(value) && Object.keys(value).every((name) => /^[\w.-]{1,64}$/.test(name)),
+    `an object of clients by their names, ${CLIENT_NAME}`,
+    (value) => isObject(value) && Object.keys(value).every(isClientName),
   ).optional(),
   guard: z.unknown().optional(),
 });
@@ -51,7 +55,7 @@ export function checkOptions(options: CoreOptions | undefined, production: boole
   // A factory may have returned anything.
   const { client, clients: given, guard } = options ?? {};
   const named = isObject(given) ? given : {};
-  const faults: OptionFault[] = optionFaults(schema, options);
+  const faults: OptionFault[] = optionFaults(schema, options, '', placeOf);
   const clients = Object.entries(named);
   if (client !== undefined) faults.push(...clientFaults(client, 'client', production));
   for (const [name, one] of clients) {
@@ -74,6 +78,11 @@ export function checkOptions(options: CoreOptions | undefined, production: boole
     tenants: clients.flatMap(([name, one]) => (isTenantsOptions(one) ? [tenantsConfiguration(name, one)] : [])),
     ...(guard && { guard: guardConfiguration(guard, production) }),
   };
+}
+
+/** Whether a value can be the name of a client. */
+export function isClientName(value: unknown): boolean {
+  return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value);
 }
 
 function isObject(value: unknown): value is object {

@@ -17,11 +17,12 @@ import type { ClientOptions } from './client-options.js';
 import { clientSchema, isAuthentication, SECRET } from './client-schema.js';
 import { httpAllowance } from './http-allowance.js';
 import { identityProviderFaults } from './identity-provider-faults.js';
+import { placeOf } from './option-places.js';
 import { tokenRequestHeadersFaults } from './token-request-headers-faults.js';
 
 /** What is wrong with a client's options, every wrong field at once. */
 export function clientFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
-  const faults = optionFaults(clientSchema, options, root);
+  const faults = optionFaults(clientSchema, options, root, placeOf);
   // What goes beyond the form of a field is judged only where its form is right.
   const isSound = (...fields: (keyof ClientOptions)[]) =>
     !faults.some(({ path }) => path === root || fields.some((field) => path.startsWith(`${root}.${field}`)));

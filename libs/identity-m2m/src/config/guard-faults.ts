@@ -11,10 +11,11 @@ import { guardSchema } from './guard-schema.js';
 import { httpAllowance } from './http-allowance.js';
 import { A_LIST_OF_PROVIDERS } from './identity-provider-field.js';
 import { identityProviderFaults } from './identity-provider-faults.js';
+import { placeOf } from './option-places.js';
 
 /** What is wrong with the guard's options, every wrong field at once. */
 export function guardFaults(options: GuardOptions, root: string, production: boolean): OptionFault[] {
-  const faults = optionFaults(guardSchema, options, root);
+  const faults = optionFaults(guardSchema, options, root, placeOf);
   // What goes beyond the form of a field is judged only where its form is right.
   const isSound = (...fields: (keyof GuardOptions)[]) =>
     !faults.some(({ path }) => path === root || fields.some((field) => path.startsWith(`${root}.${field}`)));

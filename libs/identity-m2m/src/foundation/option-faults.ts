@@ -7,15 +7,26 @@ import { strayCharacters } from './stray-characters.js';
  * What a schema finds wrong with options, field by field.
  *
  * @param root Where the options stand in those of the whole; empty for the whole itself.
+ * @param placeOf Says where an option belongs that is unknown in its place, if it has a place elsewhere.
  */
-export function optionFaults(schema: z.ZodType, options: unknown, root = ''): OptionFault[] {
+export function optionFaults(
+  schema: z.ZodType,
+  options: unknown,
+  root = '',
+  placeOf: (option: string) => string | undefined = () => undefined,
+): OptionFault[] {
+  if (options instanceof Promise) {
+    const expected = 'the options themselves; those that have to be waited for go through forRootAsync({ useFactory })';
+    return [{ path: root || 'options', expected, found: kindOf(options) }];
+  }
   const result = schema.safeParse(options);
   if (result.success) return [];
   return result.error.issues.flatMap((issue): OptionFault[] => {
     if (issue.code === 'unrecognized_keys') {
-      const expected = 'no such option (is it misspelt?)';
       return issue.keys.map((key) => {
         const path = [...issue.path, key];
+        const place = placeOf(key);
+        const expected = place ? `no such option here: its place is ${place}` : 'no such option (is it misspelt?)';
         return { path: pathOf(root, path), expected, found: kindOf(valueAt(options, path)) };
       });
     }
@@ -66,5 +77,6 @@ function kindOf(value: unknown): string {
   if (typeof value === 'string') return describeText(value);
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
   if (Array.isArray(value)) return describeList(value);
+  if (value instanceof Promise) return 'a promise';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
