@@ -25,6 +25,13 @@ export function installRivals() {
   installIn(folder, files, 'the rivals');
 }
 
+/** Installs the authorization servers that the library is tried on, unless they are. */
+export function installInterop() {
+  const folder = join('test', 'interop');
+  const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
+  installIn(folder, files, 'authorization servers');
+}
+
 /** @param files All that decides what an installation brings. */
 function installIn(folder, files, what) {
   const stampFile = join(root, folder, 'node_modules', '.installed-for');

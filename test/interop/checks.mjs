@@ -1,0 +1,174 @@
+import { Agent } from 'node:http';
+import { setTimeout as wait } from 'node:timers/promises';
+import { ClientRejectedError, createAccessTokenVerifier, genericOAuth2 } from 'nestjs-identity-m2m';
+import { AUDIENCE, CLIENT_ID, CLIENT_SECRET, tokenOf, withTokens } from './machine.mjs';
+
+/** For how long a wrong secret is tried, and most token requests that may come of it. */
+const WRONG_SECRET_MS = 10_000;
+const MOST_REQUESTS = 5;
+/** How long a server stays stopped at least, and how soon after its return there must be a token. */
+const OUTAGE_MS = 3000;
+const RECOVERY_MS = 5000;
+
+const byEndpoint = ({ origin, maker }, options) =>
+  genericOAuth2({ tokenEndpoint: origin + maker.tokenEndpoint, ...options });
+
+const issuerOf = ({ origin, maker }) => maker.issuer?.(origin) ?? origin;
+
+/**
+ * Each takes a running server, and returns what is worth telling or nothing. It throws where the library fails, and returns
+ * `NOT_THERE` where the server has nothing of the kind. Those that come later may stop the server.
+ */
+export const checks = {
+  'default login': async (server) => {
+    await tokenOf({ identityProvider: byEndpoint(server) });
+  },
+
+  'secret in body': async (server) => {
+    if (!server.maker.post) return NOT_THERE;
+    const identityProvider = byEndpoint(server, { clientSecretMethod: 'client_secret_post' });
+    await tokenOf({ identityProvider, ...server.maker.post });
+  },
+
+  discovery: async (server) => {
+    if (!server.maker.hasMetadata) return NOT_THERE;
+    await tokenOf({ identityProvider: genericOAuth2({ issuer: issuerOf(server) }) });
+  },
+
+  'JWT, fitted': async (server) => {
+    const { jwt } = server.maker;
+    if (!jwt) return NOT_THERE;
+    const token = await tokenOf({ identityProvider: byEndpoint(server), ...jwt.client });
+    const guard = (options) => verdict(server, token, { ...jwt.fit }, { audience: jwt.audience, ...options });
+    letIn(await guard({ clients: [CLIENT_ID] }));
+    refused(await guard({ clients: [CLIENT_ID], audience: 'another-api' }), {
+      reason: 'audience_mismatch',
+      claim: 'aud',
+    });
+    refused(await guard({ clients: ['another-client'] }), { reason: 'client_not_allowed' });
+  },
+
+  'JWT, defaults': async (server) => {
+    const { jwt } = server.maker;
+    if (!jwt) return NOT_THERE;
+    const token = await tokenOf({ identityProvider: byEndpoint(server), ...jwt.client });
+    const result = await verdict(server, token, {}, { audience: jwt.audience, clients: [CLIENT_ID] });
+    if (!jwt.defaults) return letIn(result);
+    refused(result, jwt.defaults);
+    return `says ${result.claim} ${result.found ?? 'missing'}`;
+  },
+
+  opaque: async (server) => {
+    const { opaque } = server.maker;
+    if (!opaque) return NOT_THERE;
+    const token = await tokenOf({ identityProvider: byEndpoint(server), ...opaque.client });
+    const introspectionEndpoint = server.origin + opaque.introspection;
+    const introspection = [{ clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, ...opaque.guard }];
+    const ask = (text, options, guard) =>
+      verdict(
+        server,
+        text,
+        { introspectionEndpoint, ...opaque.fit, ...options },
+        { audience: AUDIENCE, clients: [CLIENT_ID], introspection, ...guard },
+      );
+    const hasNoAudience = true;
+    letIn(await ask(token, { hasNoAudience }));
+    refused(await ask(token), { reason: 'audience_mismatch', claim: 'aud' });
+    refused(await ask(token, { hasNoAudience }, { clients: ['another-client'] }), { reason: 'client_not_allowed' });
+    refused(await ask('made-up-token', { hasNoAudience }), { reason: 'token_inactive' });
+    if (!opaque.revocation) return undefined;
+    // The application ends in there, and takes its token back.
+    const revocationEndpoint = server.origin + opaque.revocation;
+    const identityProvider = byEndpoint(server, { revocationEndpoint });
+    const revoked = await tokenOf({ identityProvider, revokeOnShutdown: true, ...opaque.client });
+    refused(await ask(revoked, { hasNoAudience }), { reason: 'token_inactive' });
+    return 'revoked too';
+  },
+
+  'wrong secret': async (server) => {
+    if (server.maker.hasSecrets === false) return NOT_THERE;
+    const agent = new CountingAgent();
+    const errors = [];
+    await withTokens({ identityProvider: byEndpoint(server), clientSecret: 'no-secret-02', agent }, async (tokens) => {
+      const end = Date.now() + WRONG_SECRET_MS;
+      while (Date.now() < end) {
+        errors.push(
+          await tokens.getToken().then(
+            () => new Error('There is a token.'),
+            (error) => error,
+          ),
+        );
+        await wait(100);
+      }
+    });
+    if (!errors.some((error) => error instanceof ClientRejectedError))
+      throw new Error(`no ClientRejectedError, but: ${errors[0]}`);
+    const wrong = errors.find(({ message }) => !/^((?!network|firewall|allow-list|proxy)[^])*secret/i.test(message));
+    if (wrong) throw new Error(`does not speak of the secret: ${wrong}`);
+    if (agent.connections > MOST_REQUESTS) throw new Error(`${agent.connections} token requests in 10 s`);
+    return `${agent.connections} requests`;
+  },
+
+  restart: async (server) => {
+    await server.stop();
+    return withTokens({ identityProvider: byEndpoint(server) }, async (tokens) => {
+      const over = new AbortController();
+      const served = tokenAt(tokens, over.signal);
+      await wait(OUTAGE_MS);
+      await server.start();
+      const back = Date.now();
+      const at = await Promise.race([served, wait(RECOVERY_MS, Infinity)]);
+      over.abort();
+      if (at === Infinity) throw new Error(`no token within ${RECOVERY_MS} ms after the server was back`);
+      return `after ${Math.max(0, at - back)} ms`;
+    });
+  },
+};
+
+/** When a client that asks again and again got its first token. */
+async function tokenAt(tokens, signal) {
+  while (!signal.aborted) {
+    const isServed = await tokens.getToken().then(
+      () => true,
+      () => false,
+    );
+    if (isServed) return Date.now();
+    await wait(50);
+  }
+  return Infinity;
+}
+
+export const NOT_THERE = Symbol('not there');
+
+/** Counts connections; the library makes one for each request. */
+class CountingAgent extends Agent {
+  connections = 0;
+  createConnection(...args) {
+    this.connections += 1;
+    return super.createConnection(...args);
+  }
+}
+
+async function verdict(server, token, provider, guard) {
+  const issuers = [genericOAuth2({ issuer: issuerOf(server), ...provider })];
+  const verifier = createAccessTokenVerifier({ issuers, ...guard });
+  try {
+    return await verifier.verify(token);
+  } finally {
+    verifier.close();
+  }
+}
+
+function letIn(result) {
+  if (!result.ok) throw new Error(`refused: ${toText(result)}`);
+  if (result.caller.clientId !== CLIENT_ID) throw new Error(`let in as "${result.caller.clientId}"`);
+}
+
+function refused(result, expected) {
+  const differs = result.ok || Object.keys(expected).some((name) => result[name] !== expected[name]);
+  if (differs) throw new Error(`${result.ok ? 'let in' : toText(result)}, expected ${toText(expected)}`);
+}
+
+function toText({ reason, claim, found, expected }) {
+  return `${reason} (${claim} ${found ?? 'missing'}, expected ${expected})`;
+}

@@ -1,0 +1,27 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { IdentityM2MModule, TokenProvider } from 'nestjs-identity-m2m';
+
+/** Ordinary names: a form encoder that escapes more than it must makes others of them. */
+export const CLIENT_ID = 'svc-client';
+export const CLIENT_SECRET = 'no-secret-01';
+/** The API that tokens are for, where a server lets its clients say. */
+export const AUDIENCE = 'https://api.example';
+
+/** Runs something with the token provider of a client, in a Nest application of its own. */
+export async function withTokens(client, use) {
+  const module = IdentityM2MModule.forRoot({
+    client: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, origins: [AUDIENCE], ...client },
+  });
+  const application = await NestFactory.createApplicationContext(module, { logger: false });
+  try {
+    return await use(application.get(TokenProvider, { strict: false }));
+  } finally {
+    await application.close();
+  }
+}
+
+/** A token, as a client of these options gets it. */
+export function tokenOf(client) {
+  return withTokens(client, async (tokens) => (await tokens.getToken()).reveal());
+}

@@ -1,0 +1,97 @@
+import { AUDIENCE, CLIENT_ID } from './machine.mjs';
+
+/** Debian's, which finds Debian's packages. */
+const PYTHON = '/usr/bin/python3';
+
+const node = (file) => [process.execPath, file];
+
+/**
+ * The servers, and what is peculiar to each.
+ *
+ * - `program`: what runs it; `probe`: a command that succeeds where its packages are installed, those of `apt`.
+ * - `post`: options of a client that sends its secret in the body.
+ * - `hasSecrets`: false where it lets in every client.
+ * - `hasMetadata`: whether a client can find the token endpoint by the issuer.
+ * - `jwt`: its JWT access tokens: options of the `client` that gets one, the `audience` they have, options of
+ *   `genericOAuth2()` that `fit` them, and what a guard without these says (`defaults`; undefined: lets them in).
+ * - `opaque`: its opaque tokens, and the addresses of its `introspection` and `revocation`.
+ */
+export const makers = [
+  {
+    name: 'oidc-provider',
+    program: node('oidc-provider.mjs'),
+    tokenEndpoint: '/token',
+    post: { clientId: `${CLIENT_ID}-post` },
+    hasMetadata: true,
+    jwt: { client: { resource: AUDIENCE }, audience: AUDIENCE },
+    opaque: { introspection: '/token/introspection', revocation: '/token/revocation' },
+  },
+  {
+    name: 'oauth2-mock-server',
+    program: node('oauth2-mock-server.mjs'),
+    host: 'localhost',
+    tokenEndpoint: '/token',
+    post: {},
+    hasSecrets: false,
+    hasMetadata: true,
+    jwt: {
+      client: { parameters: { aud: AUDIENCE } },
+      audience: AUDIENCE,
+      // It writes no `sub` for a client, and one for a person.
+      fit: {
+        accessToken: {
+          tokenTypes: ['jwt'],
+          requiredClaims: ['client_id'],
+          isMachine: (claims) => !Object.hasOwn(claims, 'sub'),
+        },
+      },
+      defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
+    },
+  },
+  {
+    name: 'node-oauth',
+    program: node('node-oauth.mjs'),
+    tokenEndpoint: '/token',
+    post: {},
+  },
+  {
+    name: 'jmondi',
+    program: node('jmondi.mjs'),
+    tokenEndpoint: '/token',
+    post: {},
+  },
+  {
+    name: 'django-oauth-toolkit',
+    apt: 'python3-django-oauth-toolkit',
+    probe: [PYTHON, '-c', 'import oauth2_provider'],
+    program: [PYTHON, 'django-oauth-toolkit.py'],
+    tokenEndpoint: '/o/token/',
+    post: {},
+    opaque: { introspection: '/o/introspect/', revocation: '/o/revoke_token/' },
+  },
+  {
+    name: 'doorkeeper',
+    apt: 'ruby-doorkeeper ruby-activerecord ruby-sqlite3 puma',
+    probe: ['ruby', '-e', 'gem "doorkeeper"; gem "puma"; gem "sqlite3"'],
+    program: ['ruby', 'doorkeeper.rb'],
+    tokenEndpoint: '/oauth/token',
+    post: {},
+    opaque: { introspection: '/oauth/introspect', revocation: '/oauth/revoke' },
+  },
+  {
+    name: 'authlib',
+    apt: 'python3-authlib python3-flask',
+    probe: [PYTHON, '-c', 'import authlib, flask'],
+    program: [PYTHON, 'flask-authlib.py'],
+    tokenEndpoint: '/token',
+    post: {},
+    hasMetadata: true,
+    jwt: {
+      client: { scope: 'jwt' },
+      audience: AUDIENCE,
+      fit: { accessToken: { tokenTypes: ['jwt'] } },
+      defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
+    },
+    opaque: { introspection: '/introspect' },
+  },
+];
