@@ -210,7 +210,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(await call(system.api.url)).toMatchObject({ status: 401 });
     expect(system.tokens.requests).toHaveLength(1);
     system.api.answer = json(401, { detail: 'revoked' });
-    system.tokens.fault = json(503, {});
+    system.tokens.fault = json(400, { error: 'invalid_scope' });
     expect(await call(system.api.url)).toEqual({ status: 401, body: '{"detail":"revoked"}' });
     expect(system.api.requests).toHaveLength(2);
   });
@@ -751,7 +751,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     const asked = new Promise<void>((resolve) => (isAsked = resolve));
     tokens.fault = async (...args) => {
       await asked;
-      json(503, {})(...args);
+      json(400, { error: 'invalid_scope' })(...args);
     };
     api.answer = (_request, response) => {
       response.on('close', isAsked);
