@@ -45,7 +45,8 @@ export abstract class TokenProvider {
 
   /**
    * A token other than the one that a resource server has just rejected with 401, or undefined where there is none to
-   * be had now. Any number of callers with the same rejected token share one token request.
+   * be had. Any number of callers with the same rejected token share one token request; like those of `getToken`, they
+   * wait for the next one where it is due within `acquireTimeoutMs`.
    */
   abstract renewToken(rejected: AccessToken, options?: GetTokenOptions): Promise<AccessToken | undefined>;
 
