@@ -529,7 +529,14 @@ describe('opaque tokens over HTTP', () => {
   });
 
   const introspection = [{ clientId: 'api', clientSecret: 'a-secret-of-the-guard' }];
-  const opaque = ['00D7F0000001I8v!ARgAQOG9W.wPt', 'Atc|MQEBIJ4', '"quoted"', 'a&b=%41', '{"active":true}'];
+  const opaque = [
+    '00D7F0000001I8v!ARgAQOG9W.wPt',
+    '00D7F0000001I8v!ARgA.QOG9W.wPt',
+    'Atc|MQEBIJ4',
+    '"quoted"',
+    'a&b=%41',
+    '{"active":true}',
+  ];
 
   it('H2b: come in with any visible characters where an issuer is asked about them', async () => {
     const { call, events } = await start({ introspection });
@@ -538,7 +545,7 @@ describe('opaque tokens over HTTP', () => {
       expect([value, await call(`Bearer ${value}`)]).toEqual([value, 400]);
     }
     // The form of a signed token makes it one, whatever characters it has.
-    for (const value of ['a!b.c.d', 'a.b"c".d']) expect(await call(`Bearer ${value}`)).toBe(400);
+    for (const value of ['e!yJ.c.d', 'a.b"c".d']) expect(await call(`Bearer ${value}`)).toBe(400);
     expect(await call('Bearer a.b.c')).toBe(401);
     for (const token of opaque) expect(JSON.stringify(events)).not.toContain(JSON.stringify(token).slice(1, -1));
   });

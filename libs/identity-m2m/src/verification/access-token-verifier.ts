@@ -217,11 +217,21 @@ export class AccessTokenVerifier {
   }
 }
 
-/** Anything but three parts: what has the form of a signed token is judged as one, and sent to no issuer. */
+/**
+ * Whether a token is none of the guard's to read. What has the form of a signed token is judged as one, however badly it
+ * is spelt, and sent to no issuer. Three parts alone are not that form: tokens of some issuers, Salesforce's among them,
+ * have dots by chance.
+ */
 function isOpaque(token: string): boolean {
-  const second = token.indexOf('.', token.indexOf('.') + 1);
-  return !(token.includes('.') && second > 0 && !token.includes('.', second + 1));
+  const first = token.indexOf('.');
+  const second = first < 0 ? -1 : token.indexOf('.', first + 1);
+  if (second < 0 || token.includes('.', second + 1)) return true;
+  const header = token.slice(0, first);
+  // The decoder passes over what is no base64, and so finds a header in any spelling.
+  return NO_BASE64.test(header) && Buffer.from(header, 'base64url').toString().trimStart()[0] !== '{';
 }
+
+const NO_BASE64 = /[^\w+/=-]/;
 
 /**
  * What stands against the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional: what a profile has
