@@ -789,6 +789,13 @@ describe('srv-4: introspection without aud', () => {
       client_id: 'billing',
       token_type: 'Bearer',
     }),
+    'a server that names the type by its URI': () => ({
+      active: true,
+      client_id: 'billing',
+      exp: NOW + 300,
+      scope: 'users.read',
+      token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    }),
     'Django OAuth Toolkit': () => ({ active: true, exp: NOW + 300, scope: 'users.read', client_id: 'billing' }),
     'a server that writes nulls': () => ({
       active: true,
@@ -833,6 +840,11 @@ describe('srv-4: introspection without aud', () => {
     ['names two clients', { azp: 'other' }, 'client_ambiguous'],
     ['is about a person', { sub: 'jane' }, 'not_a_machine'],
     ['is about a refresh token', { token_use: 'refresh_token' }, 'foreign_token'],
+    [
+      'is about a refresh token by its URI',
+      { token_type: 'urn:ietf:params:oauth:token-type:refresh_token' },
+      'foreign_token',
+    ],
     ['is about a refresh token of Keycloak', { typ: 'Refresh' }, 'foreign_token'],
     ['is about an ID token', { typ: 'ID' }, 'foreign_token'],
     ['has no end', { exp: undefined }, 'time_claim_malformed'],

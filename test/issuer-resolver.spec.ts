@@ -665,6 +665,11 @@ describe('in-C9: the options', () => {
       { issuers: [named], issuerResolver, clients: [{ clientId: 'a', issuer: 'https://tenant.example' }] },
       { 'options.clients[0].issuer': '"https://tenant.example"' },
     ],
+    [
+      'introspection of no issuer',
+      { issuers: [], issuerResolver, introspection: [{ clientId: 'a', clientSecret: 'secret-of-a' }] },
+      { 'options.introspection[0]': 'an issuer to ask' },
+    ],
   ])('in-C9: %s fail the boot', (_name, options, expected) => {
     try {
       createAccessTokenVerifier({ audience: 'api', issuers: [], ...options });

@@ -161,6 +161,33 @@ describe('key sets as issuers write them', () => {
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url, { key }))).toBe('let in');
   });
 
+  it.each<readonly [string, (bytes: Buffer) => string]>([
+    [
+      'with a zero in front, as a signed number',
+      (bytes) => Buffer.concat([Buffer.alloc(1), bytes]).toString('base64url'),
+    ],
+    ['padded', (bytes) => `${bytes.toString('base64url')}==`],
+    ['in the other alphabet', (bytes) => bytes.toString('base64')],
+    ['in lines', (bytes) => bytes.toString('base64').replaceAll(/.{64}/g, '$&\n')],
+  ])('in-A8 brothers: n and e %s are the same numbers', async (_name, spell) => {
+    const spelt = [n!, e!].map((text) => spell(Buffer.from(text, 'base64url')));
+    issuer.keys = [{ ...written, n: spelt[0], e: spelt[1] }];
+    expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
+  });
+
+  it('in-B3 brothers: requests for metadata, keys and introspection name who asks', async () => {
+    issuer.introspectionAnswer = json(200, { active: false });
+    const introspection = [{ clientId: 'api', clientSecret: 'a-secret-of-the-guard' }];
+    const verifier = verifierFor([genericOAuth2({ issuer: issuer.url })], { introspection });
+    expect(await outcome(verifier, plainToken(issuer.url))).toBe('let in');
+    expect(await outcome(verifier, 'an-opaque-token')).toBe('token_inactive');
+    const asked = issuer.server.requests.map(({ url, headers }) => [url, headers['user-agent']]);
+    expect(new Set(asked.map(([url]) => url))).toEqual(
+      new Set(['/.well-known/openid-configuration', '/keys', '/introspect']),
+    );
+    expect(new Set(asked.map(([, agent]) => agent))).toEqual(new Set(['nestjs-identity-m2m']));
+  });
+
   it('in-A13: a file may begin with a byte order mark', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keys-'));
     const jwksFile = join(folder, 'jwks.json');

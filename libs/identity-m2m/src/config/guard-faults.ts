@@ -106,6 +106,10 @@ function introspectionFaults(options: GuardOptions, root: string, production: bo
   const faults = introspection.flatMap((asked, index): OptionFault[] => {
     const path = `${root}.introspection[${index}]`;
     const { authenticate, clientId, clientSecret, signedAnswers, issuer = only?.issuer } = asked;
+    if (!only) {
+      const expected = 'nothing, because an issuer that is asked about tokens has to be one of the options';
+      return [{ path, expected, found: 'an issuer to ask' }];
+    }
     const found = issuerNameFaults(issuers, issuers.length > 1, asked.issuer, `${path}.issuer`);
     if (
       found.length === 0 &&

@@ -66,6 +66,9 @@ export interface BoundedFetchInit {
 
 export type BoundedFetch = (url: string, init?: BoundedFetchInit) => Promise<Response>;
 
+/** Sent unless the caller names another: firewalls in front of issuers turn requests away that name none. */
+const USER_AGENT = 'nestjs-identity-m2m';
+
 /** Without the parameter `charset`, which is not registered for this type, and which some servers refuse. */
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 
@@ -138,6 +141,7 @@ function send(
     const request = (url.protocol === 'https:' ? https : http).request(url, {
       method,
       headers: {
+        'user-agent': USER_AGENT,
         ...headers,
         ...(body instanceof URLSearchParams && { 'content-type': FORM_TYPE }),
         'accept-encoding': 'identity',

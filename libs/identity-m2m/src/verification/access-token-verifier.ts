@@ -244,10 +244,11 @@ function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number)
 }
 
 /**
- * RFC 7662 §2.2 has the type of RFC 6749 §5.1 as `token_type`; some servers have the kind of token there, or in a claim of
- * their own, and tell refresh tokens by that alone.
+ * RFC 7662 §2.2 has the type of RFC 6749 §5.1 as `token_type`; some servers have the kind of token there, by a word or by
+ * its URI (RFC 8693 §3), or in a claim of their own, and tell refresh tokens by that alone.
  */
 const TYPE_CLAIMS = ['token_type', 'token_use', 'typ'];
+const TOKEN_TYPE_URI = 'urn:ietf:params:oauth:token-type:';
 const ACCESS_TOKEN_TYPES = ['bearer', 'access_token', 'access', 'jwt', 'at+jwt', 'application/at+jwt'];
 
 /**
@@ -265,7 +266,9 @@ function foreignRefusal(answer: Claims, own: Claims = {}): Refusal | undefined {
 }
 
 function isAccessTokenType(type: unknown): boolean {
-  return typeof type === 'string' && ACCESS_TOKEN_TYPES.includes(type.toLowerCase());
+  if (typeof type !== 'string') return false;
+  const word = type.toLowerCase();
+  return ACCESS_TOKEN_TYPES.includes(word) || word === `${TOKEN_TYPE_URI}access_token`;
 }
 
 function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refusal {
