@@ -12,6 +12,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { OutboundClients } from './carriers/outbound-clients.js';
+import { stockHttpServices } from './carriers/stock-http-services.js';
 import { checkOptions, type IdentityM2MConfiguration } from './config/check-options.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { accessTokenVerifier } from './create-access-token-verifier.js';
@@ -126,6 +127,7 @@ export class IdentityM2MCoreModule
 
   async onModuleInit(): Promise<void> {
     this.#checkGuards();
+    this.#checkHttpServices();
     await Promise.all([this.outbound.start(), this.verifier?.start()]);
   }
 
@@ -149,6 +151,14 @@ export class IdentityM2MCoreModule
         `guard refuses every call of ${listed(unreadable)}: it cannot read the credentials of WebSocket messages and GraphQL operations. Mark them @Public() and authenticate their callers with a guard of your own`,
       );
     }
+  }
+
+  #checkHttpServices(): void {
+    const users = stockHttpServices(this.#modules, (url) => this.outbound.explain(url));
+    if (users.length === 0) return;
+    new Logger('IdentityM2M').warn(
+      `calls by the HttpService of ${listed(users)} go out without a token: it is that of HttpModule, which hides the one of IdentityM2MModule. Take HttpModule out of the imports of their modules, or inject one by @InjectM2MHttp(client); for calls that need no token, give HttpModule.register() a baseURL`,
+    );
   }
 
   /** Requests that came before the shutdown are still being served, and may need tokens. */

@@ -6,6 +6,7 @@ import { IdentityM2MConfigurationError } from '../config/configuration-error.js'
 import type { TenantsConfiguration } from '../config/tenants-configuration.js';
 import { CredentialQuarantine } from '../credentials/credential-quarantine.js';
 import type { Clock } from '../foundation/clock.js';
+import type { BindingDecision } from '../token/origin-binding.js';
 import type { CallTokenOptions } from './axios-request-options.js';
 import { M2MClients } from './m2m-clients.js';
 import { OutboundClient, type OutboundSurroundings } from './outbound-client.js';
@@ -76,6 +77,15 @@ export class OutboundClients extends M2MClients {
 
   has(name: string): boolean {
     return this.#clients.has(name);
+  }
+
+  /** Whether the token of any client is bound to an address, those of tenants aside; else why the nearest one is not. */
+  explain(url: string): BindingDecision {
+    const decisions = [...this.#clients.values()].map(({ provider }) => provider.explain(url));
+    return (
+      decisions.find(({ isBound }) => isBound) ??
+      decisions.find(({ reason }) => reason !== 'origin_not_bound') ?? { isBound: false, reason: 'origin_not_bound' }
+    );
   }
 
   /** The client that a call asks for. */
