@@ -16,6 +16,9 @@ const projects = readdirSync(here, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
+/** Folders that are made anew in the copy. */
+const MADE = ['node_modules', 'dist'];
+
 const named = process.argv.slice(2);
 const strange = named.filter((name) => !projects.includes(name));
 if (strange.length > 0) throw new Error(`unknown project ${strange.join(', ')}; there are ${projects.join(', ')}`);
@@ -33,7 +36,7 @@ try {
 async function check(name, tarball) {
   const start = performance.now();
   const folder = join(workshop, name);
-  cpSync(join(here, name), folder, { recursive: true, filter: (path) => basename(path) !== 'node_modules' });
+  cpSync(join(here, name), folder, { recursive: true, filter: (path) => !MADE.includes(basename(path)) });
   const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   const steps = [
     ['ci', '--prefer-offline', '--loglevel=error'],

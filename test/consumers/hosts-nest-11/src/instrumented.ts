@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NestFactory } from '@nestjs/core';
+import { TestIssuer } from 'nestjs-identity-m2m/testing';
+import { bearer, CalledHandlers, guardedModule, Things } from './guarded-app';
+
+/** Checks the rules of routes whose handlers are wrapped by an instrumentation, which has to be in place already. */
+export function testKeepsItsRules(instrumentation: string): void {
+  test(`host-1: each route keeps its rules under ${instrumentation}`, async () => {
+    const issuer = await TestIssuer.start();
+    const calls = new CalledHandlers();
+    const app = await NestFactory.create(guardedModule(issuer, calls), { logger: ['error', 'warn'] });
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    const status = async (path: string, authorization?: string) =>
+      (await fetch(url + path, { headers: authorization === undefined ? {} : { authorization } })).status;
+    try {
+      assert.equal(await status('/things', await bearer(issuer)), 200);
+      assert.equal(await status('/things', await bearer(issuer, [])), 403);
+      assert.equal(await status('/things'), 401);
+      assert.equal(await status('/health'), 200);
+      assert.equal(calls.functions.size, 2);
+      assert.ok(!calls.functions.has(Things.prototype.list), 'the handler is wrapped');
+      assert.ok(!calls.functions.has(Things.prototype.health), 'the handler is wrapped');
+    } finally {
+      await app.close();
+      await issuer.close();
+    }
+  });
+}

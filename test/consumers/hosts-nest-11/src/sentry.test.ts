@@ -1,0 +1,4 @@
+import './sentry-tracing';
+import { testKeepsItsRules } from './instrumented';
+
+testKeepsItsRules('@sentry/nestjs');
