@@ -52,7 +52,7 @@ async function cellsOf(maker) {
 async function cellOf(name, check, server) {
   try {
     const note = await check(server);
-    return note === NOT_THERE ? '–' : `ok${note ? `: ${note}` : ''}`;
+    return note === NOT_THERE ? '–' : (note ?? 'ok');
   } catch (error) {
     failures.push(`${server.maker.name}, ${name}: ${error.message}`);
     return 'FAILED';

@@ -9,6 +9,7 @@ const node = (file) => [process.execPath, file];
  * The servers, and what is peculiar to each.
  *
  * - `program`: what runs it; `probe`: a command that succeeds where its packages are installed, those of `apt`.
+ * - `client`: options that every client needs.
  * - `post`: options of a client that sends its secret in the body.
  * - `hasSecrets`: false where it lets in every client.
  * - `hasMetadata`: whether a client can find the token endpoint by the issuer.
@@ -93,5 +94,35 @@ export const makers = [
       defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
     },
     opaque: { introspection: '/introspect' },
+  },
+  {
+    name: 'glewlwyd',
+    apt: 'glewlwyd openssl',
+    probe: ['glewlwyd', '--version'],
+    program: [PYTHON, 'glewlwyd.py'],
+    tokenEndpoint: '/api/oidc/token',
+    issuer: (origin) => `${origin}/api/oidc`,
+    client: { scope: 'notes' },
+    post: {},
+    hasMetadata: true,
+    jwt: { audience: 'notes' },
+  },
+  {
+    name: 'lemonldap-ng',
+    apt: `lemonldap-ng openssl libplack-perl libio-string-perl libgd-securityimage-perl libgd-perl libimage-magick-perl libcrypt-openssl-rsa-perl libconvert-pem-perl libstring-random-perl`,
+    probe: ['perl', '-MLemonldap::NG::Portal::Issuer::OpenIDConnect', '-MPlack::Loader', '-e1'],
+    program: ['perl', 'lemonldap-ng.pl'],
+    tokenEndpoint: '/oauth2/token',
+    issuer: (origin) => `${origin}/`,
+    client: { scope: 'notes' },
+    post: {},
+    hasMetadata: true,
+    jwt: {
+      client: { clientId: `${CLIENT_ID}-jwt` },
+      audience: `${CLIENT_ID}-jwt`,
+      fit: { accessToken: { tokenTypes: ['jwt'] } },
+      defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
+    },
+    opaque: { introspection: '/oauth2/introspect' },
   },
 ];
