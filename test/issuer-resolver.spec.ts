@@ -444,6 +444,24 @@ describe('in-C9: floods', () => {
     expect(told('issuer.evicted')).toEqual([{ type: 'issuer.evicted', issuer: issuerOf('acme') }]);
   });
 
+  it('in-C9: strangers who keep naming the same issuers take no place for longer, however short acceptances hold', async () => {
+    for (let at = 0; at < 32; at++) keys[`tenant-${at}`] = stranger;
+    const verifier = start(lookUp, { resolvedIssuers: { holdSeconds: 1 } });
+    for (let ms = 0; ms <= 6000; ms += 500) {
+      for (let at = 0; at < 32; at++) await outcome(verifier, tokenOf(`tenant-${at}`, { key: other }));
+      clock.suspend(500);
+    }
+    expect(await outcome(verifier, tokenOf('acme'))).toBe('let in');
+  });
+
+  it('in-C9: events name an issuer in one line of ASCII, wherever its keys are read', async () => {
+    const verifier = start((issuer) => genericOAuth2({ issuer, jwksUri: server.url + keysOf('acme') }));
+    expect(await outcome(verifier, tokenOf('x\u2028\u202eLOG forged', { key: acme }))).toBe('let in');
+    const names = events.flatMap((event) => ('issuer' in event ? [event.issuer] : []));
+    expect(new Set(names)).toEqual(new Set([issuerOf('x??LOG forged')]));
+    expect(told('key_set.changed')).toHaveLength(1);
+  });
+
   it('in-C9: an issuer that makes room ends its background work, and comes back with its next token', async () => {
     keys.third = forgingKey('ES256', 'k');
     const verifier = start(lookUp, { resolvedIssuers: { maxIssuers: 2 } });

@@ -5,6 +5,7 @@ import type { GuardOptions } from './config/guard-options.js';
 import { type BoundedFetch, createBoundedFetch } from './foundation/bounded-fetch.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { EventStream } from './foundation/event-stream.js';
+import { printableText } from './foundation/printable-text.js';
 import { type IdentityProvider, KEY_PLACES, type KnownIssuer } from './identity-providers/identity-provider.js';
 import { AccessTokenVerifier } from './verification/access-token-verifier.js';
 import type { ClaimsPolicy } from './verification/claims-policy.js';
@@ -124,7 +125,7 @@ function resolvedIssuers(
       const { provider, clients } = resolver.read(issuer, answer);
       const place = keyPlace(provider);
       const isSamePlace = before !== undefined && places.get(before.keys) === place;
-      const keys = isSamePlace ? before.keys : keySet(provider, parts);
+      const keys = isSamePlace ? before.keys : keySet(provider, parts, printableText(issuer));
       places.set(keys, place);
       return {
         issuer,
@@ -143,7 +144,12 @@ function keyPlace({ fallbackJwksUri, ...provider }: KnownIssuer): string {
   return JSON.stringify([...KEY_PLACES.map((name) => provider[name] ?? null), fallbackJwksUri ?? null]);
 }
 
-function keySet(provider: KnownIssuer, { configuration: { http }, clock, tell, fetch }: Parts): KeySet {
+/** @param toldAs Names the issuer in events. */
+function keySet(
+  provider: KnownIssuer,
+  { configuration: { http }, clock, tell, fetch }: Parts,
+  toldAs = provider.issuer,
+): KeySet {
   const { issuer, jwks, jwksFile, fallbackJwksUri } = provider;
   const jwksUri = provider.internalJwksUri ?? provider.jwksUri;
   if (jwks) return new StaticKeySet(new VerificationKeys(readKeySet({ ...jwks })?.keys ?? []));
@@ -152,7 +158,7 @@ function keySet(provider: KnownIssuer, { configuration: { http }, clock, tell, f
       ? remoteKeySource({ issuer, jwksUri, fallbackJwksUri, http, fetch })
       : keyFileSource(jwksFile);
   const schedule = jwksFile === undefined ? REMOTE_KEY_SET_SCHEDULE : KEY_FILE_SCHEDULE;
-  return new RefreshedKeySet({ issuer, source, schedule, clock, random: Math.random, tell });
+  return new RefreshedKeySet({ issuer: toldAs, source, schedule, clock, random: Math.random, tell });
 }
 
 function introspections(

@@ -70,6 +70,26 @@ describe('the log of what goes on behind the guard', () => {
     expect(lines.filter((line) => line.startsWith('warn')).length).toBeLessThanOrEqual(20);
   });
 
+  it('in-C9: has few lines about issuers that strangers have accepted again and again', () => {
+    const tell = (name: string) => {
+      events.emit({ type: 'issuer.accepted', issuer: name });
+      events.emit({ type: 'key_set.changed', issuer: name, keys: 1 });
+      events.emit({ type: 'key_set.key_ignored', issuer: name, kid: 'e', reason: 'not_for_signatures' });
+      events.emit({ type: 'key_set.refresh_failed', issuer: name, failures: 1, problem: 'no answer' });
+    };
+    const written = () => lines.filter((line) => !line.startsWith('debug'));
+    tell('tenant');
+    expect(written()).toHaveLength(4);
+    tell('tenant');
+    expect(written()).toHaveLength(4);
+    for (let at = 0; at < 3000; at++) tell(`tenant-${at}`);
+    expect(written()).toHaveLength(200);
+    // Those of the options are not affected.
+    events.emit({ type: 'key_set.refresh_failed', issuer, failures: 1, problem: 'no answer' });
+    events.emit({ type: 'key_set.refresh_failed', issuer, failures: 1, problem: 'no answer' });
+    expect(written()).toHaveLength(202);
+  });
+
   it('says how many keys there are, and which are not used', () => {
     events.emit({ type: 'key_set.changed', issuer, keys: 2 });
     events.emit({ type: 'key_set.key_ignored', issuer, kid: 'old', reason: 'weak' });

@@ -5,6 +5,13 @@ import type { VerificationEvent } from '../verification/verification-events.js';
 /** Most warnings of what strangers can cause. */
 const MAX_WARNINGS = 20;
 
+/**
+ * Most lines about issuers that came at run time, and most of these whose names are kept. Strangers can name any that the
+ * resolver accepts, so that they are accepted, and their keys fetched, again and again.
+ */
+const MAX_RUN_TIME_LINES = 200;
+const MAX_RUN_TIME_ISSUERS = 1000;
+
 /** Writes into Nest's log what goes on behind the guard's decisions. */
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
@@ -16,29 +23,42 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
     warned.add(kind);
     return logger.warn(text);
   };
+  const runTimeIssuers = new Set<string>();
+  const runTimeLines = new Set<string>();
+  /** Writes a line about an issuer; about one that came at run time, the same line once. */
+  const write = (level: 'log' | 'warn', issuer: string, text: string) => {
+    if (!runTimeIssuers.has(issuer)) return logger[level](text);
+    if (runTimeLines.has(text) || runTimeLines.size >= MAX_RUN_TIME_LINES) return logger.debug(text);
+    runTimeLines.add(text);
+    return logger[level](text);
+  };
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
-        return logger.log(`guard: keys of ${event.issuer} that can be used: ${event.keys}`);
+        return write('log', event.issuer, `guard: keys of ${event.issuer} that can be used: ${event.keys}`);
       case 'key_set.recovered':
-        return logger.log(`guard: the keys of ${event.issuer} can be read again`);
+        return write('log', event.issuer, `guard: the keys of ${event.issuer} can be read again`);
       case 'key_set.refresh_failed': {
         const text = `guard: the keys of ${event.issuer} could not be read: ${event.problem}`;
         // One warning for an outage, however long it is.
-        return event.failures === 1 ? logger.warn(text) : logger.debug(text);
+        return event.failures === 1 ? write('warn', event.issuer, text) : logger.debug(text);
       }
       case 'key_set.look_up_deferred': {
         const text = `guard: tokens name keys that ${event.issuer} did not have a moment ago; it is asked again in ${event.retryAfterSeconds} s, and such tokens get 503 until then`;
         return warnOnce(`${event.type} ${event.issuer}`, text);
       }
       case 'key_set.key_ignored':
-        return logger.warn(
+        return write(
+          'warn',
+          event.issuer,
           `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
         );
       case 'key_set.keys_ignored':
-        return logger.warn(`guard: ${event.keys} keys of ${event.issuer} are not used`);
+        return write('warn', event.issuer, `guard: ${event.keys} keys of ${event.issuer} are not used`);
       case 'issuer.accepted':
-        return logger.log(`guard: the issuer ${event.issuer} is accepted by the resolver`);
+        if (runTimeIssuers.size >= MAX_RUN_TIME_ISSUERS) runTimeIssuers.delete(runTimeIssuers.values().next().value!);
+        runTimeIssuers.add(event.issuer);
+        return write('log', event.issuer, `guard: the issuer ${event.issuer} is accepted by the resolver`);
       case 'issuer.denied':
         return logger.debug(`guard: the issuer ${event.issuer} is denied by the resolver`);
       case 'issuer.resolution_failed':

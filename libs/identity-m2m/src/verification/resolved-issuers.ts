@@ -35,6 +35,8 @@ export type IssuerResolution =
 interface Acceptance {
   readonly issuer: TrustedIssuer;
   readonly acceptedAt: Instant;
+  /** When it got its place, which a renewal does not change. */
+  readonly since: Instant;
 }
 
 /** Why the resolver is not asked about an issuer for a while. */
@@ -88,7 +90,7 @@ class IssuerResolutionError extends IdentityM2MError {
  */
 export class ResolvedIssuers {
   readonly #proven: BoundedMap<Acceptance>;
-  /** In the order in which they were accepted. */
+  /** The one that has its place for longest first. */
   readonly #unproven = new Map<string, Acceptance>();
   readonly #setbacks = new BoundedMap<Setback>(SETBACKS);
   readonly #calls = new Map<string, Promise<IssuerResolution>>();
@@ -179,8 +181,10 @@ export class ResolvedIssuers {
       const answer = await untilAborted((async () => resolve(issuer, signal))(), signal);
       if (this.#isClosed) return unavailable(1000);
       if (answer === undefined || answer === null) return this.#denied(issuer);
-      const before = this.#acceptance(issuer)?.issuer;
-      return this.#accepted({ issuer: trust(issuer, answer, before), acceptedAt: startedAt }, before);
+      const before = this.#acceptance(issuer);
+      const trusted = trust(issuer, answer, before?.issuer);
+      const since = before?.since ?? clock.now();
+      return this.#accepted({ issuer: trusted, acceptedAt: startedAt, since }, before?.issuer);
     } catch (error) {
       return this.#failed(issuer, error);
     } finally {
@@ -208,7 +212,7 @@ export class ResolvedIssuers {
   #hasRoom(now: Instant): boolean {
     if (this.#unproven.size < MAX_UNPROVEN) return true;
     const [name, oldest] = this.#unproven.entries().next().value!;
-    if (elapsedMs(oldest.acceptedAt, now) < UNPROVEN_STAY_MS) return false;
+    if (elapsedMs(oldest.since, now) < UNPROVEN_STAY_MS) return false;
     this.#unproven.delete(name);
     oldest.issuer.keys.retire();
     return true;
