@@ -608,6 +608,22 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(sentTo(api)).toEqual(['own', 'own', 'own']);
   });
 
+  it('call-2: takes headers that can be read once, with the token and without', async () => {
+    const { provider, api, elsewhere } = await setUp();
+    api.answer = rejecting('token-1');
+    const dispatcher = bearerAgent(provider);
+    for (const { url } of [api, elsewhere]) {
+      const headers = new Map([['x-a', '1']]).entries() as unknown as Dispatcher.DispatchOptions['headers'];
+      await dispatcher.request({ origin: url, path: '/', method: 'GET', headers }).then(({ body }) => body.dump());
+    }
+    const seen = [...api.requests, ...elsewhere.requests].map(({ headers }) => [headers.authorization, headers['x-a']]);
+    expect(seen).toEqual([
+      ['Bearer token-1', '1'],
+      ['Bearer token-2', '1'],
+      [undefined, '1'],
+    ]);
+  });
+
   it('does not wait for anything where the token is there', async () => {
     const { provider, api } = await setUp();
     await provider.getToken();

@@ -448,6 +448,14 @@ it('H2b: every transport reads an opaque token of visible characters, and none t
   }
 });
 
+it('srv-9: a short token garbles no error of a receiver, and is taken out where it stands behind its scheme', () => {
+  const error = { code: 'UNAUTHENTICATED', message: 'Bearer A or Bearer%20A is no token' };
+  expect(withoutText(error, 'A')).toEqual({
+    code: 'UNAUTHENTICATED',
+    message: 'Bearer [access token] or Bearer [access token] is no token',
+  });
+});
+
 it('H2b: an opaque token is taken out of errors as it is, as JSON escapes it and as a URL encodes it, to the letter', () => {
   for (const token of ['Atc|MQEBIJ4"\\$&', '00D7F!ARgAQ.wPt(.*)+', "a'b%41=/+~{}[]"]) {
     const spellings = [
@@ -462,6 +470,17 @@ it('H2b: an opaque token is taken out of errors as it is, as JSON escapes it and
     expect(written).toContain('refused: [access token] "[access token]" [access token] token=[access token]');
     for (const spelling of [token, JSON.stringify(token).slice(1, -1), encodeURIComponent(token)]) {
       expect(written).not.toContain(spelling);
+    }
+    // Writers of JSON and of URLs differ in what they escape, and JSON may be within JSON.
+    const code = (character: string) => character.charCodeAt(0).toString(16).padStart(2, '0');
+    for (const spelling of [
+      token.replaceAll(/[^a-z\d]/gi, (character) => `%${code(character)}`),
+      token.replaceAll(/[^a-z\d]/gi, (character) => `\\u00${code(character).toUpperCase()}`),
+      JSON.stringify(token).slice(1, -1).replaceAll('/', '\\/'),
+      JSON.stringify(JSON.stringify(token)).slice(3, -3),
+      encodeURIComponent(encodeURIComponent(token)),
+    ]) {
+      expect(withoutText(`refused: ${spelling}.`, token)).toBe('refused: [access token].');
     }
     // What only looks like it stays.
     expect(withoutText('Atc-MQEBIJ4 00D7F-ARgAQ-wPt', token)).toBe('Atc-MQEBIJ4 00D7F-ARgAQ-wPt');

@@ -17,6 +17,7 @@ import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { firstValueFrom, lastValueFrom, of } from 'rxjs';
 import { json } from './support/http-server.js';
 import { closeAll, closeLater, outboundApplication, rejecting, sentTo } from './support/outbound-applications.js';
+import { reachablePaths } from './support/reachable-paths.js';
 import { UNDICI_VERSIONS } from './support/undici-versions.js';
 
 // What tests of applications put in the place of the network, and what applications put in front of it.
@@ -48,6 +49,21 @@ describe('axios-mock-adapter', () => {
     const { http: without } = await outboundApplication(bound);
     mocked(without).onGet('/m').reply(200, 'relative');
     expect((await without.axiosRef.get<unknown>('/m')).data).toBe('relative');
+  });
+
+  it('out-G1: fails a call to a relative address as it was told to, and not because of the address', async () => {
+    const { http, provider } = await outboundApplication(bound);
+    const mock = mocked(http);
+    mock.onGet('/down').reply(500, { down: true }).onGet('/gone').networkError().onGet('/slow').timeout();
+    const failure = (url: string) => http.axiosRef.get(url).catch((error: unknown) => error);
+    expect(await failure('/down')).toMatchObject({
+      response: { status: 500, data: { down: true } },
+    });
+    expect(await failure('/gone')).toMatchObject({ name: 'Error', message: 'Network Error' });
+    expect(await failure('/slow')).toMatchObject({ name: 'Error', code: 'ECONNABORTED' });
+    expect(await failure('/none')).toMatchObject({ response: { status: 404 } });
+    const fetch = bearerFetch(provider, { fetch: () => Promise.reject(new TypeError('down')) });
+    await expect(fetch('/down')).rejects.toThrow(/^down$/);
   });
 
   it('out-G1: rejects a token as an API does', async () => {
@@ -142,6 +158,31 @@ describe('an adapter of the application', () => {
       (error: unknown) => ({ error }),
     );
     expect(await outcome).toEqual({ error: thrown });
+  });
+});
+
+/** Errors of an adapter that works upon another one, or is made by hand. */
+const FAILURES: [string, (config: object) => object][] = [
+  ['an error that has the config', (config) => Object.assign(new Error('down'), { config })],
+  ['a plain object that has the config', (config) => ({ message: 'down', config })],
+  [
+    'an error whose cause is one of axios',
+    (config) => new Error('down', { cause: new AxiosError('down', 'E', config as never) }),
+  ],
+  [
+    'an error of axios that is made of another',
+    (config) => AxiosError.from(Object.assign(new Error('down'), { config }), 'E'),
+  ],
+];
+
+describe('an error of an adapter', () => {
+  it.each(FAILURES)('out-G1: has no token on it: %s', async (_name, failing) => {
+    const { http } = await outboundApplication(bound);
+    const own = { mine: true };
+    const adapter: AxiosAdapter = (config) => Promise.reject(Object.assign(failing(config), { own: { config: own } }));
+    const error: unknown = await http.axiosRef.get(`${API}/m`, { adapter }).catch((error: unknown) => error);
+    expect(error).toMatchObject({ message: 'down', own: { config: own } });
+    expect(reachablePaths('token-1', error)).toEqual([]);
   });
 });
 

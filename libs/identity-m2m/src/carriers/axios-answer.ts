@@ -37,19 +37,13 @@ export class AxiosAnswer {
 
   /** Never rejects. */
   static async to(sending: Promise<AxiosResponse>, sent: Sent): Promise<AxiosAnswer> {
-    const { config, call } = sent;
     try {
       const response = await sending;
       if (isObject(response)) withoutToken(response, sent);
       return new AxiosAnswer({ response }, isObject(response) ? response : undefined, sent);
     } catch (error) {
-      const response = responseOf(error);
-      if (isAxiosError(error)) {
-        error.config = config;
-        redactRequest(error.request, call);
-      }
-      if (response) withoutToken(response, sent);
-      return new AxiosAnswer({ error }, response, sent);
+      takeTokenOff(error, sent);
+      return new AxiosAnswer({ error }, responseOf(error), sent);
     }
   }
 
@@ -121,6 +115,28 @@ export class AxiosAnswer {
 function withoutToken(response: LooseResponse, { config, call }: Sent): void {
   response.config = config;
   redactRequest(response.request, call);
+}
+
+/** Longest chain of causes that is looked through. */
+const MAX_CAUSES = 5;
+
+/** Of axios' own errors, of those that an adapter makes after their pattern, and of what these were made of. */
+function takeTokenOff(error: unknown, sent: Sent): void {
+  const { config, call } = sent;
+  let one = error;
+  for (let causes = 0; isObject(one) && causes <= MAX_CAUSES; causes++) {
+    const { config: own, request, cause } = one as { config?: unknown; request?: unknown; cause?: unknown };
+    if (isAxiosError(one) || carriesToken(own, call)) Reflect.set(one, 'config', config);
+    redactRequest(request, call);
+    const response = responseOf(one);
+    if (response) withoutToken(response, sent);
+    one = cause;
+  }
+}
+
+function carriesToken(config: unknown, { authorization }: CallAuthorization): boolean {
+  const headers: unknown = isObject(config) ? (config as { headers?: unknown }).headers : undefined;
+  return isObject(headers) && Object.values(headers).includes(authorization);
 }
 
 /** Of axios' own errors and of those that an adapter makes after their pattern. */

@@ -25,17 +25,34 @@ export interface FailedCall {
   readonly noun?: 'address' | 'origin';
   /** What to do about one that is relative or missing. */
   readonly advice: string;
-  /** What the HTTP library threw. */
+  /** What the HTTP library threw; absent where the call was not given to one. */
   readonly cause?: unknown;
 }
 
-/** Returns the error for a call that failed because of its address; undefined where the address is not at fault. */
+/**
+ * Returns the error for a call that failed because of its address; undefined where the address is not at fault, or where
+ * the call failed for another reason: a mock, or an adapter for Unix sockets, takes addresses that the network does not.
+ */
 export function callAddressError(failed: FailedCall): CallAddressError | undefined {
-  const fault = addressFault(failed);
-  if (fault === undefined) return undefined;
   const { client, method, cause } = failed;
+  const fault = cause === undefined || isAboutAddress(cause) ? addressFault(failed) : undefined;
+  if (fault === undefined) return undefined;
   const call = `${printableText(method.toUpperCase(), 20)} call of client "${client}"`;
   return new CallAddressError(client, `Cannot send a ${call}: ${fault}`, { cause });
+}
+
+/** Longest chain of causes that is looked through. */
+const MAX_CAUSES = 3;
+
+/** By the words of axios and of the implementations of `fetch`, on the error itself or on its cause. */
+function isAboutAddress(error: unknown, causes = 0): boolean {
+  if (typeof error !== 'object' || error === null || causes > MAX_CAUSES) return false;
+  const { code, message, response, cause } = error as {
+    [Member in 'code' | 'message' | 'response' | 'cause']?: unknown;
+  };
+  if (response != null) return false;
+  const isSaid = code === 'ERR_INVALID_URL' || /\b(?:URLs?|scheme|protocols?)\b/i.test(String(message));
+  return isSaid || isAboutAddress(cause, causes + 1);
 }
 
 function addressFault({ url, noun = 'address', advice }: FailedCall): string | undefined {

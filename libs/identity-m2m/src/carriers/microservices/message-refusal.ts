@@ -18,8 +18,10 @@ export class MessageRefusal {
    */
   headers(): Readonly<Record<string, string>> {
     const { error: reason, metadata } = this.#members();
-    const challenges = typeof reason === 'string' ? [`error="${reason}"`] : metadata?.get?.('www-authenticate');
-    return challenges ? { 'www-authenticate': challenges.join(', ') } : {};
+    if (typeof reason === 'string') return { 'www-authenticate': `error="${reason}"` };
+    // Of other transports it is what the receiver wrote there.
+    const challenges: unknown = typeof metadata?.get === 'function' && metadata.get('www-authenticate');
+    return Array.isArray(challenges) ? { 'www-authenticate': challenges.join(', ') } : {};
   }
 
   bodyStart(): string {
@@ -36,5 +38,5 @@ export class MessageRefusal {
 interface ErrorMembers {
   readonly code?: unknown;
   readonly error?: unknown;
-  readonly metadata?: { get?(key: string): unknown[] };
+  readonly metadata?: { get?(key: string): unknown } | null;
 }

@@ -7,7 +7,7 @@ import { describeAddress } from '../../identity-providers/address-fault.js';
 import { callAddressError } from '../call-address-error.js';
 import { carrierOf } from '../carrier-of.js';
 import type { TokenCarrier } from '../token-carrier.js';
-import { inspectHeaders } from './dispatch-headers.js';
+import { inspectHeaders, withLastingHeaders } from './dispatch-headers.js';
 import { DispatchedCall, withAuthorization } from './dispatched-call.js';
 import { failCall } from './raw-handler.js';
 
@@ -52,7 +52,8 @@ export function bearerInterceptor(
   // undici 8 tells interceptors where a Client or Pool leads; no other dispatcher has an origin of its own.
   return (dispatch, poolOrigin?: unknown) => {
     const fixedOrigin = ownOrigin ?? (typeof poolOrigin === 'string' ? poolOrigin : undefined);
-    return (options, handler) => {
+    return (given, handler) => {
+      const options = withLastingHeaders(given);
       let url: string | undefined;
       let token: AccessToken | undefined;
       try {

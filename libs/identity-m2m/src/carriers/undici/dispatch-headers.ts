@@ -44,6 +44,16 @@ function noting(found: HeadersInQuestion, key: string, name: string, value: unkn
   return lower === 'host' ? { ...found, host: typeof value === 'string' ? value : '' } : found;
 }
 
+/**
+ * The same call with headers that can be read more than once, which those of an iterator cannot: `new Map(…).entries()`, a
+ * generator.
+ */
+export function withLastingHeaders(options: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+  const { headers } = options;
+  const isIterator = typeof headers === 'object' && headers !== null && 'next' in headers && !isPlain(headers);
+  return isIterator ? Object.assign({}, options, { headers: toFlatList(headers) }) : options;
+}
+
 /** A copy with the authorization on it. The caller's own headers may be shared between calls. */
 export function authorizedHeaders(
   headers: Headers,
