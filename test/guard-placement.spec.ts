@@ -17,7 +17,14 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import { APP_GUARD, NestFactory } from '@nestjs/core';
-import { MessagePattern, Server } from '@nestjs/microservices';
+import {
+  MessagePattern,
+  type MicroserviceOptions,
+  RedisContext,
+  Server,
+  TcpContext,
+  Transport,
+} from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import {
   AllowClients,
@@ -424,6 +431,98 @@ describe('handlers whose credentials the guard cannot read', () => {
     const other = { provide: APP_GUARD, useClass: EitherGuard };
     await (await application([Routes], [ChatGateway, UsersResolver])).init();
     await (await application([Routes], [ChatGateway, UsersResolver, other])).init();
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe('servers whose messages have no place for a credential', () => {
+  @Controller()
+  class Mixed {
+    @MessagePattern('any')
+    any() {}
+
+    @MessagePattern('by nats', Transport.NATS)
+    byNats() {}
+
+    @MessagePattern('open')
+    @Public()
+    open() {}
+  }
+
+  const TCP: MicroserviceOptions = { transport: Transport.TCP, options: { host: '127.0.0.1', port: 0 } };
+  const REDIS: MicroserviceOptions = { transport: Transport.REDIS };
+  const mqtt = (protocolVersion?: 4 | 5) => ({ transport: Transport.MQTT, options: { protocolVersion } }) as const;
+  const named = () => warnings.map((line) => /^guard refuses every call of (.* that comes by \w+): /.exec(line)?.[1]);
+
+  /** Nest before 12.1: the metadata of packets reaches no context. */
+  function withoutMetadata(): void {
+    for (const { prototype } of [TcpContext, RedisContext]) {
+      const method = Object.getOwnPropertyDescriptor(prototype, 'getMetadata')!;
+      Reflect.deleteProperty(prototype, 'getMetadata');
+      opened.push({ close: async () => Object.defineProperty(prototype, 'getMetadata', method) });
+    }
+  }
+
+  it('host-12: are named in one warning each, before and after the start, by versions of Nest without metadata', async () => {
+    withoutMetadata();
+    const app = await application([Routes, Mixed], [], true);
+    app.connectMicroservice(TCP);
+    app.connectMicroservice(TCP);
+    await app.init();
+    expect(named()).toEqual(['Mixed.any that comes by TCP']);
+    expect(warnings[0]).toContain('Use version 12.1 or later on both sides, or another transport');
+    app.connectMicroservice(REDIS);
+    expect(named()).toEqual(['Mixed.any that comes by TCP', 'Mixed.any that comes by Redis']);
+  });
+
+  it('host-12: are named where a microservice is an application by itself, and the guard on the handler', async () => {
+    withoutMetadata();
+    const options = { ...TCP, logger, abortOnError: false };
+    const app = await NestFactory.createMicroservice(root([GuardedMessages]), options);
+    opened.push(app);
+    await app.listen();
+    expect(named()).toEqual(['GuardedMessages.guarded that comes by TCP']);
+  });
+
+  it('host-12: are named where they speak MQTT 3.1.1', async () => {
+    const app = await application([Mixed], [], true);
+    app.connectMicroservice<MicroserviceOptions>(mqtt(5));
+    await app.init();
+    expect(warnings).toEqual([]);
+    app.connectMicroservice<MicroserviceOptions>(mqtt());
+    app.connectMicroservice<MicroserviceOptions>(mqtt(4));
+    expect(named()).toEqual(['Mixed.any that comes by MQTT']);
+  });
+
+  it('host-12: are not named where nobody is refused for it', async () => {
+    const servers = (app: INestApplication) => [TCP, REDIS].map((one) => app.connectMicroservice(one));
+    const withMetadata = await application([Mixed], [], true);
+    servers(withMetadata);
+    await withMetadata.init();
+    withoutMetadata();
+    const unguarded = await application([Mixed]);
+    servers(unguarded);
+    await unguarded.init();
+    const byExtractor = await NestFactory.create(
+      {
+        module: class {},
+        controllers: [Mixed],
+        imports: [
+          IdentityM2MModule.forRoot({
+            guard: {
+              issuers: [genericOAuth2({ issuer: 'https://id.example' })],
+              audience: 'api',
+              extractors: [{ transport: 'signed-tcp', context: TcpContext, authorization: () => [] }],
+            },
+            globalGuard: true,
+          }),
+        ],
+      },
+      { logger, abortOnError: false },
+    );
+    opened.push(byExtractor);
+    byExtractor.connectMicroservice(TCP);
+    await byExtractor.init();
     expect(warnings).toEqual([]);
   });
 });

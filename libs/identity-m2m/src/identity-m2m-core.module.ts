@@ -99,12 +99,14 @@ export class IdentityM2MCoreModule
   readonly #endings: (() => void)[];
   // They lead to the module's options, secrets and all, and must not be seen by whoever prints what has this module in it.
   readonly #inbound: InboundDecisions;
+  readonly #transports: InboundTransports;
   readonly #modules: ModulesContainer;
   readonly #adapterHost: HttpAdapterHost;
 
   constructor(
     private readonly outbound: OutboundClients,
     @Inject(InboundDecisions) inbound: InboundDecisions,
+    @Inject(InboundTransports) transports: InboundTransports,
     @Inject(ModulesContainer) modules: ModulesContainer,
     @Inject(HttpAdapterHost) adapterHost: HttpAdapterHost,
     @Optional() @Inject(VERIFIER) private readonly verifier: AccessTokenVerifier | undefined,
@@ -116,6 +118,7 @@ export class IdentityM2MCoreModule
     if (use !== undefined) throw guardOptionsMissing(`M2MAuthGuard stands before ${use}`);
     prepareHandlers(modules);
     this.#inbound = inbound;
+    this.#transports = transports;
     this.#modules = modules;
     this.#adapterHost = adapterHost;
     this.#endings = [
@@ -135,7 +138,7 @@ export class IdentityM2MCoreModule
     if (!this.#inbound.isConfigured && isGlobalGuard(this.#modules)) {
       throw guardOptionsMissing('M2MAuthGuard is a global guard');
     }
-    const { unchecked, unreadable } = guardPlacement(this.#modules, {
+    const { unchecked, unreadable, guardedBy } = guardPlacement(this.#modules, {
       // A microservice by itself has no adapter.
       servesHttp: Boolean(this.#adapterHost.httpAdapter),
       hasMessageGuard: this.messageGuard !== undefined,
@@ -151,6 +154,20 @@ export class IdentityM2MCoreModule
         `guard refuses every call of ${listed(unreadable)}: it cannot read the credentials of WebSocket messages and GraphQL operations. Mark them @Public() and authenticate their callers with a guard of your own`,
       );
     }
+    this.#warnOfMuteServers(guardedBy);
+  }
+
+  /** Servers may be connected at any time, also when the others have been started. */
+  #warnOfMuteServers(guardedBy: (server: object) => readonly string[]): void {
+    const told = new Set<string>();
+    const subscription = this.#modules.getRpcTargetRegistry<object>().subscribe((server) => {
+      const why = this.#transports.mutenessOf(server);
+      const handlers = guardedBy(server);
+      if (why === undefined || handlers.length === 0 || told.has(why)) return;
+      told.add(why);
+      new Logger('IdentityM2M').warn(`guard refuses every call of ${listed(handlers)} that comes ${why}`);
+    });
+    this.#endings.push(() => subscription.unsubscribe());
   }
 
   #checkHttpServices(): void {

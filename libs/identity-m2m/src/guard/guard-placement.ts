@@ -1,6 +1,7 @@
 import type { CanActivate } from '@nestjs/common';
 import type { ApplicationConfig, ModulesContainer } from '@nestjs/core';
 import { type ApplicationHandler, applicationHandlers } from './application-handlers.js';
+import { isHandlerOf } from './message-handler.js';
 import { GUARDS, MessageHandlerGuard } from './message-handlers.js';
 import { isM2MAuthGuard, RuleReaders } from './rule-readers.js';
 import { UnguardedMessageHandlersError } from './unguarded-message-handlers-error.js';
@@ -11,8 +12,8 @@ export interface GuardPlacement {
   readonly unchecked: readonly string[];
   /** Handlers behind `M2MAuthGuard` whose calls it cannot read: nobody may call them. */
   readonly unreadable: readonly string[];
-  /** Message handlers behind `M2MAuthGuard`. */
-  readonly guardedMessages: readonly string[];
+  /** Names the message handlers behind `M2MAuthGuard` that a server calls. */
+  readonly guardedBy: (server: object) => readonly string[];
 }
 
 /**
@@ -30,7 +31,7 @@ export function guardPlacement(
 ): GuardPlacement {
   const globalGuards = globalGuardsOf(modules);
   // Nobody can tell.
-  if (!globalGuards) return { unchecked: [], unreadable: [], guardedMessages: [] };
+  if (!globalGuards) return { unchecked: [], unreadable: [], guardedBy: () => [] };
   const { hasMessageGuard, servesHttp } = application;
   const readers = new RuleReaders(modules);
   const isGlobal = hasMessageGuard || globalGuards.some((guard) => readers.include(guard));
@@ -45,7 +46,8 @@ export function guardPlacement(
   return {
     unchecked: namesOf(handlers.filter((handler) => handler.isRuled && !isChecked(handler))),
     unreadable: namesOf(guarded.filter(({ kind }) => kind === 'websocket' || kind === 'graphql')),
-    guardedMessages: namesOf(guarded.filter(({ kind }) => kind === 'message')),
+    guardedBy: (server) =>
+      namesOf(guarded.filter(({ kind, method }) => kind === 'message' && isHandlerOf(method, server))),
   };
 }
 

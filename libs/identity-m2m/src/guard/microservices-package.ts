@@ -10,6 +10,9 @@ export interface MicroservicesPackage {
   readonly MqttContext: Type<object>;
   readonly RmqContext: Type<object>;
   readonly KafkaContext: Type<object>;
+  readonly ServerTCP: Type<object>;
+  readonly ServerRedis: Type<object>;
+  readonly ServerMqtt: Type<object>;
   readonly ServerRMQ: Type<object>;
 }
 

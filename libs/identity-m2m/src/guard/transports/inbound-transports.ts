@@ -7,6 +7,7 @@ import type { HandlerRules } from '../handler-access.js';
 import type { TokenHeader } from '../http-credential.js';
 import type { InboundDecisions } from '../inbound-decisions.js';
 import type { MicroservicesPackage } from '../microservices-package.js';
+import { muteness } from '../mute-servers.js';
 import { observeAcknowledgementModes } from '../rabbitmq-acknowledgement.js';
 import { ExternalTransport } from './external-transport.js';
 import { grpcCallOf, GrpcTransport } from './grpc-metadata.js';
@@ -42,6 +43,7 @@ export class InboundTransports {
   readonly #unknown: InboundTransport | undefined;
   readonly #custom: TransportsByContext;
   readonly #ofNest: TransportsByContext;
+  readonly #mutenessOf: (server: object) => string | undefined;
 
   constructor({ decisions, adapterHost, microservices, extractors, tokenHeader }: InboundTransportsOptions) {
     const { realm } = decisions;
@@ -53,6 +55,7 @@ export class InboundTransports {
       ? extractors.map((one) => [one.context, new MessageTransport(one.transport, microservices, reader(one))])
       : [];
     this.#ofNest = microservices ? nestTransports(microservices, decisions) : [];
+    this.#mutenessOf = (server) => microservices && muteness(server, microservices, extractors);
   }
 
   /**
@@ -65,6 +68,11 @@ export class InboundTransports {
     if (type === 'rpc') return this.#ofMessage(context) ?? this.#unknown;
     // The second argument of a WebSocket handler is its payload, and that of a resolver holds its parameters.
     return type === 'ws' || type === 'graphql' ? undefined : soleTransport(transportsOf(context, this.#external));
+  }
+
+  /** Why no message of a server can have a credential, and what to do about it; undefined where it can. */
+  mutenessOf(server: object): string | undefined {
+    return this.#mutenessOf(server);
   }
 
   #ofMessage(context: ExecutionContext): InboundTransport | undefined {
