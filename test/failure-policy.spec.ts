@@ -416,23 +416,34 @@ describe('a token request that is not answered', () => {
     expect(ofType(events, 'token.second_attempt')).toMatchObject([{ isFirstAborted: false }]);
   });
 
-  it('call-4: is joined over real sockets, on a connection of its own', async () => {
-    const server = await TestServer.start((...args) => (server.requests.length === 1 ? undefined : granted()(...args)));
-    closing.push(() => server.close());
-    const { provider, module } = await startApplication({
-      client: {
-        identityProvider: genericOAuth2({ tokenEndpoint: `${server.url}/token` }),
-        clientId: 'id',
-        clientSecret: 'a-secret',
-        acquireTimeoutMs: 600,
-      },
-    });
-    closing.push(() => module.close());
-    const begin = performance.now();
-    await expect(provider.getToken()).resolves.toBeDefined();
-    expect(performance.now() - begin).toBeGreaterThanOrEqual(199);
-    expect(server.requests).toHaveLength(2);
-  });
+  it.each([true, false])(
+    'call-4: is joined over real sockets, on a connection of its own, with a new assertion: accepted before: %s',
+    async (wasAccepted) => {
+      const hung: string[] = [];
+      const server = await TestServer.start((request, ...rest) => {
+        const form = new URLSearchParams(request.body);
+        if (form.get('scope') === 'hung') hung.push(form.get('client_assertion')!);
+        return hung.length === 1 ? undefined : granted()(request, ...rest);
+      });
+      closing.push(() => server.close());
+      const { provider, module } = await startApplication({
+        client: {
+          identityProvider: genericOAuth2({ tokenEndpoint: `${server.url}/token` }),
+          clientId: 'id',
+          clientAuthentication: 'client_secret_jwt',
+          clientSecret: 'a-client-secret-of-32-characters',
+          acquireTimeoutMs: 600,
+        },
+      });
+      closing.push(() => module.close());
+      if (wasAccepted) await provider.getToken();
+      const begin = performance.now();
+      await expect(provider.getToken({ scope: 'hung' })).resolves.toBeDefined();
+      expect(performance.now() - begin).toBeGreaterThanOrEqual(199);
+      const ids = hung.map((jwt) => JSON.parse(Buffer.from(jwt.split('.')[1]!, 'base64url').toString()).jti as string);
+      expect(new Set(ids).size).toBe(2);
+    },
+  );
 
   it('call-4: is joined for each of many tokens, one after the other', async () => {
     const { network, clock, provider } = await simulatedClient();
@@ -579,6 +590,18 @@ describe('a wrong secret', () => {
     async (options) => {
       const logins = await loginsPerHour(library, { ...options, callsPerSecond: 0.2, seed: 1 });
       expect(logins).toEqual([5, 1].slice(0, options.hours));
+    },
+  );
+
+  it.each([
+    { scopes: 1, wasAccepted: true, refusalMs: 3000 },
+    { scopes: 1, wasAccepted: false, refusalMs: 3000 },
+    { scopes: 20, wasAccepted: false, refusalMs: 9000 },
+  ])(
+    'call-4: is not shown more often where second attempts show it: $scopes, $wasAccepted, $refusalMs',
+    async (slow) => {
+      const options = { ...slow, refusal: refusals['401 invalid_client'], callsPerSecond: 0.2, hours: 1, seed: 1 };
+      expect(await loginsPerHour(library, options)).toEqual([5]);
     },
   );
 

@@ -189,6 +189,8 @@ function peak(requests: readonly SimulatedRequest[]): number {
 export interface LoginOptions {
   /** What the token endpoint answers to the wrong secret. */
   readonly refusal: SimulatedAnswer;
+  /** Time that it takes for that, in milliseconds. Default: 20. */
+  readonly refusalMs?: number;
   readonly scopes: number;
   /** For each scope, at most 1. */
   readonly callsPerSecond: number;
@@ -230,6 +232,7 @@ export async function loginsPerHour(library: ModelledLibrary, options: LoginOpti
   const begin = clock.ms;
   const already = network.received.length;
   network.answer = () => options.refusal;
+  network.latencyMs = options.refusalMs ?? network.latencyMs;
   while (clock.ms < begin + options.hours * 3600_000) {
     callAll();
     await clock.advance(1000 / options.callsPerSecond);

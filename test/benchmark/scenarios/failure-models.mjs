@@ -120,18 +120,21 @@ const json = (status, body) => ({
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify(body),
 });
+const invalidClient = json(401, { error: 'invalid_client' });
 const REFUSALS = {
-  '401 invalid_client': json(401, { error: 'invalid_client' }),
-  '401 without a body': { status: 401 },
-  '403 without a body': { status: 403 },
-  'no answer': 'hang',
+  '401 invalid_client': { refusal: invalidClient },
+  '401 invalid_client after 3 s': { refusal: invalidClient, refusalMs: 3000 },
+  '401 invalid_client after 9 s': { refusal: invalidClient, refusalMs: 9000 },
+  '401 without a body': { refusal: { status: 401 } },
+  '403 without a body': { refusal: { status: 403 } },
+  'no answer': { refusal: 'hang' },
 };
 const LOGINS = Object.fromEntries(
   Object.entries(REFUSALS).flatMap(([name, refusal]) =>
     [1, 20].flatMap((scopes) =>
       [false, true].map((wasAccepted) => [
         `${name}, ${scopes === 1 ? '1 scope' : `${scopes} scopes`}${wasAccepted ? ', accepted before' : ''}`,
-        { refusal, scopes, wasAccepted, callsPerSecond: 1, hours: 3 },
+        { ...refusal, scopes, wasAccepted, callsPerSecond: 1, hours: 3 },
       ]),
     ),
   ),

@@ -33,6 +33,8 @@ export interface Quarantine {
 export interface ShownCredential {
   /** When the request was sent. Of several that were under way at the same time, one counts. */
   readonly shownAt: Instant;
+  /** As how many refusals it counts: two where a second attempt shows it as well. */
+  readonly requests: number;
   /** Whether the answer says that the client was refused (an OAuth error), and not only a status of 401 or 403. */
   readonly isConfirmed: boolean;
   /** Shortest time until the next request that the server asked for, in milliseconds. */
@@ -101,13 +103,14 @@ export class CredentialQuarantine {
   }
 
   /** Records that the identity provider refused the credential. */
-  refused(key: string, policy: QuarantinePolicy, { shownAt, isConfirmed, minDelayMs }: ShownCredential): Quarantine {
+  refused(key: string, policy: QuarantinePolicy, shown: ShownCredential): Quarantine {
+    const { shownAt, requests, isConfirmed, minDelayMs } = shown;
     this.#acceptedAt.delete(key);
     const before = this.#records.get(key);
     if (before?.refusal && before.refusal.since.monotonicMs >= shownAt.monotonicMs) {
       return this.remaining(key) ?? before.refusal.quarantine;
     }
-    const count = (before?.count ?? 0) + 1;
+    const count = (before?.count ?? 0) + requests;
     const decided = quarantineAfter(count, policy, isConfirmed, this.random);
     const quarantine = { ...decided, delayMs: Math.max(decided.delayMs, minDelayMs) };
     const refusal = { since: this.clock.now(), quarantine };
@@ -115,12 +118,17 @@ export class CredentialQuarantine {
     return quarantine;
   }
 
+  /** Whether the credential was accepted, and was not refused since. */
+  wasAccepted(key: string): boolean {
+    return this.#acceptedAt.has(key);
+  }
+
   /**
    * How a second request may join one with this credential that is silent: beside it where the credential was accepted
    * before; otherwise in its place, once, if the budget of refusals has room for both; or not at all.
    */
   secondRequest(key: string, policy: QuarantinePolicy): 'beside' | 'instead' | undefined {
-    if (this.#acceptedAt.has(key)) return 'beside';
+    if (this.wasAccepted(key)) return 'beside';
     const { count, isSuperseded } = this.#records.get(key) ?? { count: 0, isSuperseded: false };
     return isSuperseded || count + 2 > policy.maxRefusals ? undefined : 'instead';
   }

@@ -271,19 +271,15 @@ export class AccessTokenManager {
     const first = attemptBegins(now);
     this.#first = first;
     this.#silence.attemptBegins(first);
-    this.#attempt.start(this.#try(first), timeoutMs);
+    first.abort = this.#attempt.start(this.#try(first), timeoutMs);
   }
 
   /** One hung connection does not hold up callers who have no token. */
   #startSecondTry(place: 'beside' | 'instead'): void {
     const { clock, events, requestTimeoutMs } = this.options;
-    const work = this.#try(attemptBegins(clock.now(), true));
-    const isFirstAborted = place === 'instead';
-    if (isFirstAborted) {
-      this.#first!.isSuperseded = true;
-      this.#attempt.replace(work, requestTimeoutMs);
-    } else this.#attempt.start(work, requestTimeoutMs);
-    events.emit({ type: 'token.second_attempt', ...this.#requestFacts(), isFirstAborted });
+    const second = attemptBegins(clock.now(), this.#first);
+    second.abort = this.#attempt.start(this.#try(second), requestTimeoutMs);
+    events.emit({ type: 'token.second_attempt', ...this.#requestFacts(), isFirstAborted: place === 'instead' });
   }
 
   #try(progress: AttemptProgress) {

@@ -43,8 +43,12 @@ export class SharedAttempt<Outcome, Result> {
     return this.#end !== undefined && this.#waiting > 0;
   }
 
-  /** Starts an attempt, or a second try of the one under way. */
-  start(work: (signal: AbortSignal) => Promise<Outcome>, timeoutMs: number): void {
+  /**
+   * Starts an attempt, or a second try of the one under way.
+   *
+   * @returns Aborts this try in favour of the other one.
+   */
+  start(work: (signal: AbortSignal) => Promise<Outcome>, timeoutMs: number): () => void {
     const controller = new AbortController();
     const cancelTimeout = this.clock.setTimer(timeoutMs, () =>
       controller.abort(new HttpExchangeError('timeout', `no token within ${timeoutMs} ms`)),
@@ -57,12 +61,7 @@ export class SharedAttempt<Outcome, Result> {
       (value) => this.#settle(one, { value }),
       (error: unknown) => this.#settle(one, { error }),
     );
-  }
-
-  /** Starts a second try in the place of the first, which is aborted before. */
-  replace(work: (signal: AbortSignal) => Promise<Outcome>, timeoutMs: number): void {
-    this.#abortTries();
-    this.start(work, timeoutMs);
+    return () => this.#abort(one);
   }
 
   /** The result of the attempt under way, or of the next one; undefined once this caller has waited long enough. */
@@ -98,13 +97,14 @@ export class SharedAttempt<Outcome, Result> {
   }
 
   #abortTries(): void {
-    const tries = [...this.#tries];
-    // What comes of them does not count any more.
-    this.#tries.clear();
-    for (const { controller, cancelTimeout } of tries) {
-      cancelTimeout();
-      controller.abort(new HttpExchangeError('timeout', 'the attempt was ended'));
-    }
+    for (const one of this.#tries) this.#abort(one);
+  }
+
+  #abort(one: Try): void {
+    // What comes of it does not count any more.
+    if (!this.#tries.delete(one)) return;
+    one.cancelTimeout();
+    one.controller.abort(new HttpExchangeError('timeout', 'the attempt was ended'));
   }
 
   #takeEnd() {

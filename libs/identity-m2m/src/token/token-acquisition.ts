@@ -37,13 +37,33 @@ export interface AttemptProgress {
   silentSince: Instant | undefined;
   /** How a second attempt may join this one: beside it, or in its place. */
   second: 'beside' | 'instead' | undefined;
-  /** Set before the attempt is aborted in favour of a second one. */
+  /** Names the credential that was sent to the server and not answered yet. */
+  shown: string | undefined;
+  /** The other one of two attempts. */
+  other: AttemptProgress | undefined;
+  /** Ends this attempt alone, where there is another one. */
+  abort: () => void;
+  /** Set before the attempt is aborted in favour of the other one. */
   isSuperseded: boolean;
 }
 
-/** The progress of an attempt that begins now. */
-export function attemptBegins(now: Instant, isSecond = false): AttemptProgress {
-  return { isSecond, silentSince: now, second: 'beside', isSuperseded: false };
+/**
+ * The progress of an attempt that begins now.
+ *
+ * @param first The attempt under way that this one is to help.
+ */
+export function attemptBegins(now: Instant, first?: AttemptProgress): AttemptProgress {
+  const progress: AttemptProgress = {
+    isSecond: first !== undefined,
+    silentSince: now,
+    second: 'beside',
+    shown: undefined,
+    other: first,
+    abort: () => {},
+    isSuperseded: false,
+  };
+  if (first) first.other = progress;
+  return progress;
 }
 
 export interface CredentialRefusal extends Quarantine {
@@ -161,6 +181,7 @@ export class TokenAcquisition {
     const key = this.#quarantineKey(material.credential.fingerprint);
     // Whoever is ahead has to be answered first.
     progress.silentSince = undefined;
+    if (progress.isSecond) this.#supersedeFirst(key, progress);
     const endTurn = await this.options.quarantine.turn(key, signal, progress.isSecond);
     try {
       return await this.#presentInTurn(key, material, attempt);
@@ -199,6 +220,8 @@ export class TokenAcquisition {
     const clockSkewMs = credential.isTimed ? this.#noteClockSkew(failure, outcome.receivedAt) : undefined;
     const refused = quarantine.refused(key, quarantinePolicy, {
       shownAt: outcome.requestedAt,
+      // Once this one is refused, the other one is not waited for.
+      requests: this.#isShownByOther(key, progress) ? 2 : 1,
       isConfirmed: failure.kind === 'credential',
       minDelayMs: obeyedRetryAfterMs(failure.retryAfterMs, this.options.random),
     });
@@ -211,14 +234,14 @@ export class TokenAcquisition {
 
   async #send(key: string, request: Omit<TokenRequest, 'onSend'>, { signal, progress }: Attempt) {
     const { clock, endpoint, quarantine, quarantinePolicy } = this.options;
-    let isSent = false;
     const onSend = () => {
-      isSent = true;
+      progress.shown = key;
       progress.silentSince = clock.now();
     };
     // What the server made of it will never be known.
     const onAbort = () => {
-      if (isSent && progress.isSuperseded) quarantine.unanswered(key);
+      if (progress.shown && progress.isSuperseded) quarantine.unanswered(key);
+      progress.shown = undefined;
     };
     progress.silentSince = clock.now();
     progress.second = quarantine.secondRequest(key, quarantinePolicy);
@@ -227,7 +250,20 @@ export class TokenAcquisition {
       return await endpoint.request({ ...request, onSend }, signal);
     } finally {
       signal.removeEventListener('abort', onAbort);
+      progress.shown = undefined;
     }
+  }
+
+  /** One request at a time shows a credential that was never accepted. The turn of the first one is free with this. */
+  #supersedeFirst(key: string, progress: AttemptProgress): void {
+    const { other } = progress;
+    if (!other || !this.#isShownByOther(key, progress) || this.options.quarantine.wasAccepted(key)) return;
+    other.isSuperseded = true;
+    other.abort();
+  }
+
+  #isShownByOther(key: string, { other }: AttemptProgress): boolean {
+    return other?.shown === key;
   }
 
   #noteAccepted({ fingerprint }: ClientCredential) {
