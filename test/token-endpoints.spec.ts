@@ -673,6 +673,12 @@ describe('a grant', () => {
     },
   );
 
+  it.each(['No such client.', 'Is this a client?'])('out-A19: ends no sentence twice: %s', async (description) => {
+    const server = await startServer(json(401, { error: 'invalid_client', error_description: description }));
+    const { provider } = await startClient(`${server.url}/token`);
+    expect((await firstFailure(provider)).message).toContain(`: invalid_client: ${description} Check the client id`);
+  });
+
   it('out-A19: a refusal with an error of no characters has a message that says something', async () => {
     const server = await startServer(json(400, { error: '', error_description: '' }));
     const { provider } = await startClient(`${server.url}/token`);

@@ -27,7 +27,8 @@ export function tokenFailureError(
   const found = printableText(failure.detail);
   const advice = hint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
   const because = failure.remark === undefined ? '' : `${failure.remark} `;
-  const message = `No access token for client "${context.client}" from ${context.server}: ${found}. ${because}${advice}`;
+  const stop = /[.!?]$/.test(found) ? '' : '.';
+  const message = `No access token for client "${context.client}" from ${context.server}: ${found}${stop} ${because}${advice}`;
   const details = {
     client: context.client,
     retryAt,
