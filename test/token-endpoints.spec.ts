@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http, { Agent } from 'node:http';
 import https from 'node:https';
+import { createRequire } from 'node:module';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +36,7 @@ import {
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
 import { FixedTokenProvider } from 'nestjs-identity-m2m/testing';
+import { Agent as UndiciAgent } from 'undici';
 import { ClientSecret } from '../libs/identity-m2m/src/credentials/client-secret.js';
 import { basicAuthorization } from '../libs/identity-m2m/src/foundation/basic-authorization.js';
 import { createBoundedFetch } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
@@ -464,6 +466,28 @@ describe('a private certificate authority', () => {
     expect(proxy.asked).toEqual([new URL(server.url).host]);
   });
 
+  it('out-E6: the same beside an agent of before Node’s own had classes to descend from', async () => {
+    const server = await startServer(json(200, GRANT), loopback);
+    const proxy = await startProxy();
+    // axios brings version 5 of https-proxy-agent along.
+    const requireOfAxios = createRequire(createRequire(import.meta.url).resolve('axios'));
+    const OldProxyAgent = requireOfAxios('https-proxy-agent') as new (url: string) => https.Agent;
+    expect(OldProxyAgent.prototype).not.toBeInstanceOf(http.Agent);
+    const agent = new OldProxyAgent(proxy.url);
+    const { provider } = await startClient(`${server.url}/token`, { agent, ca: authority.pem });
+    await expect(provider.getToken()).resolves.toBeDefined();
+    expect(proxy.asked).toEqual([new URL(server.url).host]);
+  });
+
+  test.each<[string, unknown]>([
+    ['options of an agent', { keepAlive: true }],
+    ['a dispatcher of undici', new UndiciAgent()],
+    ['an address', 'http://proxy.example:3128'],
+  ])('out-E6: fails the boot where agent is %s', async (_name, agent) => {
+    const error = await failure(startClient('https://id.example/token', { agent: agent as https.Agent }));
+    expect(error.message).toMatch(/client\.agent: expected an agent of node:http or node:https/);
+  });
+
   it('out-E6: together with a certificate of the client', async () => {
     const client = await authority.issue('svc');
     const tls = { ...loopback, ca: authority.pem, requestCert: true, rejectUnauthorized: true };
@@ -558,7 +582,7 @@ describe('a private certificate authority', () => {
   test.each([
     'Bad response: 407',
     'tunneling socket could not be established, statusCode=407',
-    'Failed to establish tunnel to id.example:443 via http://127.0.0.1:3128/: HTTP/1.1 407 X',
+    'Failed to establish tunnel to id.example:443 via http://user:its-password@127.0.0.1:3128/: HTTP/1.1 407 X',
   ])('out-B5: a proxy’s 407 is known from the error of an agent: %s', async (message) => {
     class Failing extends https.Agent {
       override createConnection(): never {
@@ -566,10 +590,9 @@ describe('a private certificate authority', () => {
       }
     }
     const { provider } = await startClient('https://id.example/token', { agent: new Failing() });
-    expect(await firstFailure(provider)).toMatchObject({
-      reason: 'blocked',
-      message: expect.stringMatching(/proxy/),
-    });
+    const error = await firstFailure(provider);
+    expect(error).toMatchObject({ reason: 'blocked', message: expect.stringMatching(/proxy/) });
+    expect(inspect(error, { depth: null })).not.toContain('its-password');
   });
 });
 
@@ -867,12 +890,44 @@ describe('a refusal by the body of the answer', () => {
     ['a form', 'error=invalid_scope&error_description=No+such+scope', 'request_rejected', 'No such scope'],
     ['a code in capitals', '{"error":"INVALID_SCOPE"}', 'request_rejected', 'INVALID_SCOPE'],
     ['a transient code', '{"errorCode":"temporarily_unavailable"}', 'outage', 'temporarily_unavailable'],
+    [
+      'ErrorCode',
+      '{"ErrorCode":"invalid_client","Error":"ClientId is Invalid"}',
+      'client_rejected',
+      'ClientId is Invalid',
+    ],
+    ['a list of errors', '{"errors":[{"code":"invalid_client","message":"Unknown"}]}', 'client_rejected', 'Unknown'],
+    ['a code of the id', '{"error":"invalid_client_id"}', 'client_rejected', 'invalid_client_id'],
+    ['a code of the secret', '{"ok":false,"error":"bad_client_secret"}', 'client_rejected', 'bad_client_secret'],
+    ['a code of both', '{"error":"incorrect_client_credentials"}', 'client_rejected', 'incorrect_client_credentials'],
+    ['a code of something else', '{"errors":[{"code":"quota"}],"code":"E17"}', 'outage', 'without an OAuth error'],
   ])('out-B1: in the form of other vendors: %s', async (_name, body, reason, words) => {
     const server = await startServer(answered(400, '', body));
     const { provider } = await startClient(`${server.url}/token`);
     const error = await firstFailure(provider);
     expect(error).toMatchObject({ reason });
     expect(error.message).toContain(words);
+  });
+
+  it('srv-6: 401 with the name of the status and an explanation is a refused client, with the explanation', async () => {
+    const body = '{"error":"unauthorized","error_description":"Bad client credentials"}';
+    const server = await startServer(answered(401, 'application/json', body));
+    const { provider } = await startClient(`${server.url}/token`);
+    const error = await firstFailure(provider);
+    expect(error).toMatchObject({ reason: 'client_rejected', oauthError: 'unauthorized' });
+    expect(error.message).toContain('unauthorized: Bad client credentials. Check the client id, the client secret');
+  });
+
+  it('srv-6: the name of a status alone, or with another than 401, is still that of a gateway', async () => {
+    for (const [status, body, reason] of [
+      [401, '{"error":"Unauthorized","message":"no"}', 'blocked'],
+      [403, '{"error":"forbidden","error_description":"no"}', 'blocked'],
+      [404, '{"error":"Not Found","error_description":"no"}', 'outage'],
+    ] as const) {
+      const server = await startServer(answered(status, 'application/json', body));
+      const { provider } = await startClient(`${server.url}/token`);
+      expect(await firstFailure(provider)).toMatchObject({ reason });
+    }
   });
 
   it('srv-6: 403 without a body names the secret first, and the network second', async () => {

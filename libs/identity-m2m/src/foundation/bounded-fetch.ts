@@ -282,15 +282,27 @@ function toResponse(message: IncomingMessage, body: Buffer): Response {
 }
 
 function networkError(url: string, error: unknown): HttpExchangeError {
-  // Node keeps the unparsable bytes on the error, and these may hold a token.
-  if (typeof error === 'object' && error !== null && 'rawPacket' in error) delete error.rawPacket;
+  hideSecrets(error);
   const { origin } = new URL(url);
   const known = connectionFault(origin, error);
   if (known) return asExchangeError(known, error);
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  // An agent may name its proxy by an address with a password in it.
-  const detail = String(code ?? message).replaceAll(/\/\/[^\s/@]*@/g, '//');
+  const detail = String(code ?? message);
   return new HttpExchangeError('network', `no answer from ${origin} (${detail})`, { cause: error });
+}
+
+/** In place, because the error becomes the cause of one that users log. */
+function hideSecrets(error: unknown): void {
+  if (typeof error !== 'object' || error === null) return;
+  // Node keeps the unparsable bytes on the error, and these may hold a token.
+  if ('rawPacket' in error) Reflect.deleteProperty(error, 'rawPacket');
+  // An agent may name its proxy by an address with a password in it.
+  for (const name of ['message', 'stack']) {
+    const text: unknown = Reflect.get(error, name);
+    if (typeof text !== 'string') continue;
+    const rest = text.replaceAll(/\/\/[^\s/@]*@/g, '//');
+    if (rest !== text) Reflect.set(error, name, rest);
+  }
 }
 
 function asExchangeError({ fault, problem, advice }: ConnectionFault, cause?: unknown): HttpExchangeError {

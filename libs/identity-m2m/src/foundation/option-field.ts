@@ -53,10 +53,14 @@ export const quantity = (unit: string, min: number, max: number) =>
     (value) => typeof value === 'number' && value >= min && value <= max,
   );
 
-/** What makes connections for `node:http` and `node:https`, such as one for a proxy. */
+/**
+ * What makes connections for `node:http` and `node:https`, such as one for a proxy. As Node.js judges it: older agents for
+ * proxies descend from none of its own.
+ */
 export const anAgent = field<Agent>(
   'an agent of node:http or node:https',
-  (value) => typeof value === 'object' && value !== null && 'createConnection' in value,
+  (value) =>
+    typeof value === 'object' && value !== null && 'addRequest' in value && typeof value.addRequest === 'function',
 );
 
 export const certificateAuthorities = field<CertificateAuthorities>(

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
+import type { TokenEndpointAnswer } from './token-response-reader.js';
 
 /** A refusal that a server put into the body of its answer. */
 export interface OAuthError {
@@ -13,24 +14,36 @@ type Members = Readonly<Record<string, unknown>>;
 /**
  * The error in an answer's body (RFC 6749 §5.2), whatever its media type says.
  *
- * The body is a JSON object or, as some servers write it, a form. An error under another name, as in `errorCode` or
- * `error.code`, counts only where it is one that OAuth knows: gateways in front of servers write such members too. So
- * does the name of a status, as in `{"status":404,"error":"Not Found"}`: it says nothing about the request.
+ * The body is a JSON object or, as some servers write it, a form. An error under another name, as in `errorCode`,
+ * `error.code` or `errors[0].code`, counts only where it is one that OAuth knows: gateways in front of servers write such
+ * members too. So does the name of a status, as in `{"status":404,"error":"Not Found"}`: it says nothing about the
+ * request, unless it is a 401 that the server explains in the words of OAuth, as in
+ * `{"error":"unauthorized","error_description":"Bad credentials"}`.
  *
  * @param isKnown Whether a code, as {@link normalizedCode} has it, is one that OAuth knows.
  */
-export function oauthErrorIn(body: string, isKnown: (code: string) => boolean): OAuthError | undefined {
+export function oauthErrorIn(
+  { status, body }: Pick<TokenEndpointAnswer, 'status' | 'body'>,
+  isKnown: (code: string) => boolean,
+): OAuthError | undefined {
   const json = parseStrictJsonObject(body);
   const members = json.ok ? json.value : formMembers(body);
   const description = textOf(members.error_description);
   const code = textOf(members.error);
-  if (code !== undefined) return isStatusName(code) ? undefined : { code, description };
-  const nested = objectOf(members.error);
-  const vendorCodes = [nested.code, nested.error, nested.type, members.errorCode, members.error_code, members.code];
+  const isExplained = status === 401 && description !== undefined;
+  if (code !== undefined) return isStatusName(code) && !isExplained ? undefined : { code, description };
+  const nested = objectOf(members.error ?? [members.errors].flat()[0]);
+  const own = byPlainName(members);
+  const vendorCodes = [nested.code, nested.error, nested.type, own.errorcode, own.code];
   const vendorCode = vendorCodes.map(textOf).find((one) => one !== undefined && isKnown(normalizedCode(one)));
   if (vendorCode === undefined) return undefined;
-  const texts = [nested.message, nested.description, members.errorSummary, members.errorMessage, members.message];
+  const texts = [nested.message, nested.description, own.errorsummary, own.errormessage, own.message, members.Error];
   return { code: vendorCode, description: description ?? texts.map(textOf).find((one) => one !== undefined) };
+}
+
+/** Vendors write `errorCode`, `ErrorCode` and `error_code`. */
+function byPlainName(members: Members): Members {
+  return Object.fromEntries(Object.entries(members).map(([name, value]) => [lettersOf(name), value]));
 }
 
 /**

@@ -88,12 +88,12 @@ function failureOfKind(kind: TokenFailureKind, answer: TokenEndpointAnswer, dial
 function byTheStandards(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenOutcome {
   const { status, headers, body } = answer;
   if (!isSuccess(status)) {
-    const error = oauthErrorIn(body, (code) => isKnown(code, dialect));
+    const error = oauthErrorIn(answer, (code) => isKnown(code, dialect));
     return { ok: false, failure: error ? oauthFailure(error, answer, dialect) : statusFailure(answer) };
   }
   const json = parseStrictJsonObject(body);
   if (json.ok && typeof json.value.access_token === 'string') return readMembers(json.value, answer, dialect);
-  const error = oauthErrorIn(body, (code) => isKnown(code, dialect));
+  const error = oauthErrorIn(answer, (code) => isKnown(code, dialect));
   if (error) return { ok: false, failure: oauthFailure(error, answer, dialect) };
   if (json.ok) return malformed('the answer has no access_token');
   const found = `HTTP ${status}, content type ${contentType(headers)}`;
@@ -195,8 +195,16 @@ const CONFIGURATION_ERRORS = [
 const TRANSIENT_ERRORS = ['temporarily_unavailable', 'server_error', 'slow_down'];
 const KNOWN_ERRORS = new Set([...CREDENTIAL_ERRORS, ...CONFIGURATION_ERRORS, ...TRANSIENT_ERRORS]);
 
+/** Of vendors: `invalid_client_id`, `bad_client_secret`, `incorrect_client_credentials`. */
+const CREDENTIAL_OF_CLIENT = /(?:^|_)client_?(?:id|secret|credentials?)(?:_|$)/;
+
 function isKnown(code: string, { credentialErrors = [] }: TokenResponseDialect): boolean {
-  return KNOWN_ERRORS.has(code) || credentialErrors.includes(code);
+  return KNOWN_ERRORS.has(code) || isAboutCredential(code) || credentialErrors.includes(code);
+}
+
+/** @param code As `normalizedCode` has it. */
+function isAboutCredential(code: string): boolean {
+  return CREDENTIAL_ERRORS.includes(code) || CREDENTIAL_OF_CLIENT.test(code);
 }
 
 function oauthFailure(
@@ -214,7 +222,7 @@ function oauthFailure(
 }
 
 function oauthFailureKind(status: number, code: string): TokenFailureKind {
-  if (CREDENTIAL_ERRORS.includes(code)) return 'credential';
+  if (isAboutCredential(code)) return 'credential';
   if (TRANSIENT_ERRORS.includes(code) || isTransientStatus(status)) return 'transient';
   if (status === 401) return 'credential';
   if (CONFIGURATION_ERRORS.includes(code)) return 'configuration';
