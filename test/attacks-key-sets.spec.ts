@@ -547,6 +547,25 @@ describe('floods and outages', () => {
     expect(events).toContainEqual(expect.objectContaining({ type: 'key_set.key_ignored', reason: 'beyond_limit' }));
   });
 
+  it.each([
+    ['ES384', 200],
+    ['ES512', 112],
+  ] as const)('K11 keys for %s take so long to read that no more than %d are used', async (algorithm, used) => {
+    const { jwk } = forgingKey(algorithm);
+    issuer.keys = [first.jwk, ...Array.from({ length: 250 }, (_, index) => ({ ...jwk, kid: `k${index}` }))];
+    expect(await outcome(fresh())).toBe('accepted');
+    expect(events).toContainEqual({ type: 'key_set.changed', issuer: issuer.url, keys: used });
+  });
+
+  it.each(['n', 'e'])('K11 an RSA key whose %s is as long as a key set holds nobody up', async (name) => {
+    const number = Buffer.alloc(150_000, 0xab).toString('base64url');
+    issuer.keys = [first.jwk, { ...forgingKey('RS256', 'long').jwk, [name]: number }];
+    const startedAt = performance.now();
+    expect(await outcome(fresh())).toBe('accepted');
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+    expect(events).toContainEqual(expect.objectContaining({ kid: 'long', reason: 'weak' }));
+  });
+
   it('counts no keys that are for other uses', async () => {
     issuer.keys = [
       ...Array.from({ length: 1000 }, (_, index) => ({ ...next.jwk, kid: `k${index}`, use: 'enc' })),

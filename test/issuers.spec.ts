@@ -231,6 +231,11 @@ describe('key sets as issuers write them', () => {
     issuer.metadataAnswer = undefined;
   });
 
+  it.each(['none', 'UTF-8', ' identity '])('in-A15: brothers: "%s" is no content coding', async (coding) => {
+    issuer.keySetAnswer = text(JSON.stringify({ keys: [rsa.jwk] }), { 'content-encoding': coding });
+    expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
+  });
+
   test.each<[string, string, Buffer]>([
     [
       'in-A15: what swells beyond 256 KiB',

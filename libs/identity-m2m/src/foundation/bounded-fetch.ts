@@ -234,6 +234,9 @@ const undoRawDeflate = inflating(promisify(inflateRaw));
 const DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['', asIs],
   ['identity', asIs],
+  // No codings, but what some servers write where nothing is encoded.
+  ['none', asIs],
+  ['utf-8', asIs],
   ['gzip', undoGzip],
   ['x-gzip', undoGzip],
   // Some servers leave out the frame that RFC 9110 §8.4.1.2 wants; its first byte tells.

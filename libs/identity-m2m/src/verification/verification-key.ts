@@ -28,10 +28,13 @@ export interface KeySetContent {
 }
 
 /**
- * Most keys of a set that are used: about as many as fit into the longest key set that is read. Reading so many takes
- * some 60 ms at worst (P-256), once.
+ * Most keys of a set that are used: about as many as fit into the longest key set that is read. Keys on the longer curves
+ * count as several, because OpenSSL takes so much longer to read one. Reading a set then takes some 100 ms at worst, once.
  */
 export const MAX_KEYS = 1000;
+
+/** By the names that OpenSSL has for P-384 and P-521. */
+const READING_COST: Readonly<Record<string, number>> = { secp384r1: 5, secp521r1: 9 };
 
 /** Longest `kid` that is looked for. */
 export const MAX_KID_LENGTH = 256;
@@ -51,16 +54,19 @@ export function readKeySet(
   const known = new Map(held.map((key) => [key.identity, key]));
   const keys: VerificationKey[] = [];
   const unusable: UnusableKey[] = [];
+  let cost = 0;
   for (const entry of document.keys as unknown[]) {
     const read = readKey(entry, known);
     if ('reason' in read) {
       unusable.push(read);
-    } else if (keys.length === MAX_KEYS) {
+      continue;
+    }
+    cost += READING_COST[read.key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 1;
+    if (cost > MAX_KEYS) {
       unusable.push({ kid: undefined, reason: 'beyond_limit' });
       break;
-    } else {
-      keys.push(read);
     }
+    keys.push(read);
   }
   return { keys, unusable };
 }
@@ -78,6 +84,9 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
   if (algorithms.length === 0) return { kid, reason: 'unsupported' };
   // Public members alone, so that nothing else in the entry has a say.
   const { kty, n, e, crv, x, y } = jwk;
+  if (kty === 'RSA' && (isLonger(n, MAX_MODULUS_LENGTH) || isLonger(e, MAX_EXPONENT_LENGTH))) {
+    return { kid, reason: 'weak' };
+  }
   const identity = JSON.stringify([kid, algorithms, kty, n, e, crv, x, y]);
   const same = known.get(identity);
   if (same) return same;
@@ -136,6 +145,17 @@ function coordinate(text: unknown, curve: unknown): string | undefined {
 
 /** Above this, one signature costs too much to check. */
 const MAX_RSA_BITS = 8192;
+
+/**
+ * Longest texts of an RSA key's numbers, in characters, with room for zeros in front, padding and line breaks. Node.js
+ * takes time in the square of an exponent's length to tell what it is: 20 s where it fills a key set.
+ */
+const MAX_MODULUS_LENGTH = 2048;
+const MAX_EXPONENT_LENGTH = 64;
+
+function isLonger(text: unknown, length: number): boolean {
+  return typeof text === 'string' && text.length > length;
+}
 
 /**
  * RSA: 2048 bits or more (RFC 7518 §3.3). An exponent of 1 accepts anything; an even or a huge one is no exponent. A
