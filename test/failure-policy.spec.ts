@@ -445,6 +445,27 @@ describe('a token request that is not answered', () => {
     },
   );
 
+  it('call-4: is joined where it hangs before the credential is sent: in its source, or with the metadata', async () => {
+    const issuer = 'http://127.0.0.1';
+    let reads = 0;
+    for (const options of [
+      { identityProvider: genericOAuth2({ issuer }) },
+      { clientSecret: () => (++reads === 1 ? new Promise<string>(() => {}) : 'a-secret') },
+    ]) {
+      const { network, clock, module, provider } = await simulatedClient(options);
+      const metadata = JSON.stringify({ issuer, token_endpoint: `${issuer}/token` });
+      let questions = 0;
+      network.answer = ({ url }) => {
+        if (url === '/token') return grant('a-token', 3600);
+        return ++questions === 1 ? 'hang' : { status: 200, body: metadata };
+      };
+      const calls = [undefined, 'a', 'b'].map((scope) => provider.getToken({ scope }));
+      await clock.advance(2000);
+      for (const token of await Promise.all(calls)) expect(token.reveal()).toBe('a-token');
+      await module.close();
+    }
+  });
+
   it('call-4: is joined for each of many tokens, one after the other', async () => {
     const { network, clock, provider } = await simulatedClient();
     network.answer = () => grant('warm', 60);

@@ -37,8 +37,10 @@ export interface AttemptProgress {
   silentSince: Instant | undefined;
   /** How a second attempt may join this one: beside it, or in its place. */
   second: 'beside' | 'instead' | undefined;
-  /** Names the credential that was sent to the server and not answered yet. */
-  shown: string | undefined;
+  /** Names the credential that it is about to show, or shows. */
+  turn: string | undefined;
+  /** Whether that was sent and is not answered yet. */
+  isShown: boolean;
   /** The other one of two attempts. */
   other: AttemptProgress | undefined;
   /** Ends this attempt alone, where there is another one. */
@@ -57,7 +59,8 @@ export function attemptBegins(now: Instant, first?: AttemptProgress): AttemptPro
     isSecond: first !== undefined,
     silentSince: now,
     second: 'beside',
-    shown: undefined,
+    turn: undefined,
+    isShown: false,
     other: first,
     abort: () => {},
     isSuperseded: false,
@@ -183,9 +186,11 @@ export class TokenAcquisition {
     progress.silentSince = undefined;
     if (progress.isSecond) this.#supersedeFirst(key, progress);
     const endTurn = await this.options.quarantine.turn(key, signal, progress.isSecond);
+    progress.turn = key;
     try {
       return await this.#presentInTurn(key, material, attempt);
     } finally {
+      progress.turn = undefined;
       endTurn();
     }
   }
@@ -221,7 +226,7 @@ export class TokenAcquisition {
     const refused = quarantine.refused(key, quarantinePolicy, {
       shownAt: outcome.requestedAt,
       // Once this one is refused, the other one is not waited for.
-      requests: this.#isShownByOther(key, progress) ? 2 : 1,
+      requests: progress.other?.turn === key && progress.other.isShown ? 2 : 1,
       isConfirmed: failure.kind === 'credential',
       minDelayMs: obeyedRetryAfterMs(failure.retryAfterMs, this.options.random),
     });
@@ -235,13 +240,12 @@ export class TokenAcquisition {
   async #send(key: string, request: Omit<TokenRequest, 'onSend'>, { signal, progress }: Attempt) {
     const { clock, endpoint, quarantine, quarantinePolicy } = this.options;
     const onSend = () => {
-      progress.shown = key;
+      progress.isShown = true;
       progress.silentSince = clock.now();
     };
     // What the server made of it will never be known.
     const onAbort = () => {
-      if (progress.shown && progress.isSuperseded) quarantine.unanswered(key);
-      progress.shown = undefined;
+      if (progress.isShown && progress.isSuperseded) quarantine.unanswered(key);
     };
     progress.silentSince = clock.now();
     progress.second = quarantine.secondRequest(key, quarantinePolicy);
@@ -250,20 +254,15 @@ export class TokenAcquisition {
       return await endpoint.request({ ...request, onSend }, signal);
     } finally {
       signal.removeEventListener('abort', onAbort);
-      progress.shown = undefined;
+      progress.isShown = false;
     }
   }
 
   /** One request at a time shows a credential that was never accepted. The turn of the first one is free with this. */
-  #supersedeFirst(key: string, progress: AttemptProgress): void {
-    const { other } = progress;
-    if (!other || !this.#isShownByOther(key, progress) || this.options.quarantine.wasAccepted(key)) return;
+  #supersedeFirst(key: string, { other }: AttemptProgress): void {
+    if (other?.turn !== key || this.options.quarantine.wasAccepted(key)) return;
     other.isSuperseded = true;
     other.abort();
-  }
-
-  #isShownByOther(key: string, { other }: AttemptProgress): boolean {
-    return other?.shown === key;
   }
 
   #noteAccepted({ fingerprint }: ClientCredential) {
