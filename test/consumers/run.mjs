@@ -16,6 +16,8 @@ const projects = readdirSync(here, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
+/** Most that one step of a project may take. */
+const STEP_TIMEOUT_MS = 120_000;
 /** Folders that are made anew in the copy. */
 const MADE = ['node_modules', 'dist'];
 
@@ -23,14 +25,13 @@ const named = process.argv.slice(2);
 const strange = named.filter((name) => !projects.includes(name));
 if (strange.length > 0) throw new Error(`unknown project ${strange.join(', ')}; there are ${projects.join(', ')}`);
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 // Outside of the repository nothing is found in a node_modules folder further up.
 const workshop = mkdtempSync(join(tmpdir(), 'identity-m2m-consumers-'));
-try {
-  const tarball = pack(workshop);
-  for (const name of named.length > 0 ? named : projects) await check(name, tarball);
-} finally {
-  rmSync(workshop, { recursive: true, force: true });
-}
+process.once('exit', () => rmSync(workshop, { recursive: true, force: true }));
+const tarball = pack(workshop);
+for (const name of named.length > 0 ? named : projects) await check(name, tarball);
 
 /** Prints one line; where a step fails, its output too, and this process ends with 1. */
 async function check(name, tarball) {
@@ -69,8 +70,15 @@ async function npm(args, cwd) {
     PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
     NO_COLOR: '1',
   };
-  const child = spawn('npm', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  // In a group of its own, so that what it has started ends with it.
+  const child = spawn('npm', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const end = () => process.kill(-Number(child.pid), 'SIGKILL');
+  const timer = setTimeout(end, STEP_TIMEOUT_MS);
+  process.once('exit', end);
   const exited = new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
   const [status, ...output] = await Promise.all([exited, text(child.stdout), text(child.stderr)]);
+  clearTimeout(timer);
+  process.off('exit', end);
+  if (status === null) output.push(`killed after ${STEP_TIMEOUT_MS / 1000} s\n`);
   return { status, output: output.join('') };
 }

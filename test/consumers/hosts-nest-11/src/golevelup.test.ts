@@ -19,6 +19,7 @@ import {
   IdentityM2MModule,
   InboundDecisions,
   type MachineCaller,
+  Public,
   RequireScopes,
 } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
@@ -59,6 +60,12 @@ class Things {
   @RabbitRPC({ exchange: EXCHANGE, routingKey: 'who', queue: `${EXCHANGE}.who`, queueOptions: { autoDelete: true } })
   who(@Caller() caller: MachineCaller) {
     return { for: caller.clientId };
+  }
+
+  @RabbitRPC({ exchange: EXCHANGE, routingKey: 'open', queue: `${EXCHANGE}.open`, queueOptions: { autoDelete: true } })
+  @Public()
+  open() {
+    return 'open';
   }
 
   @RabbitSubscribe({
@@ -147,6 +154,10 @@ async function main() {
       // The payload is never a place for a token, also where it looks like a message.
       const lookalike = { fields: {}, properties: { headers: { authorization: good } } };
       assert.deepEqual(await request('list', {}, lookalike), { refused: 401 });
+    });
+
+    test('in-F16: a public handler runs without a token', async () => {
+      assert.equal(await request('open', {}), 'open');
     });
 
     test('in-F16: an event without a token reaches no handler, and the next one does', async () => {

@@ -1,15 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
 import { bearer, CalledHandlers, guardedModule, Things } from './guarded-app';
 
-/** Checks the rules of routes whose handlers are wrapped by an instrumentation, which has to be in place already. */
-export function testKeepsItsRules(instrumentation: string): void {
+/**
+ * Checks the rules of routes whose handlers are wrapped by an instrumentation, which has to be in place already.
+ *
+ * @param imports Modules that belong to the instrumentation.
+ */
+export function testKeepsItsRules(instrumentation: string, imports: ModuleMetadata['imports'] = []): void {
   test(`host-1: each route keeps its rules under ${instrumentation}`, async () => {
     const issuer = await TestIssuer.start();
     const calls = new CalledHandlers();
-    const app = await NestFactory.create(guardedModule(issuer, calls), { logger: ['error', 'warn'] });
+    const module = guardedModule(issuer, calls);
+    const withImports = { ...module, imports: [...imports, ...(module.imports ?? [])] };
+    const app = await NestFactory.create(withImports, { logger: ['error', 'warn'] });
     await app.listen(0, '127.0.0.1');
     const url = await app.getUrl();
     const status = async (path: string, authorization?: string) =>

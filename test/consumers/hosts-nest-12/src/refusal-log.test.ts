@@ -32,8 +32,8 @@ for (const [name, logger, lines] of CASES) {
       if (typeof args[0] === 'string') keep(args[0]);
       return write.apply(process.stdout, args);
     };
+    const app = await NestFactory.create(guardedModule(issuer), logger && { logger });
     try {
-      const app = await NestFactory.create(guardedModule(issuer), logger && { logger });
       await app.listen(0, '127.0.0.1');
       const call = async (authorization?: string) =>
         (await fetch(`${await app.getUrl()}/things`, { headers: authorization ? { authorization } : {} })).status;
@@ -47,8 +47,8 @@ for (const [name, logger, lines] of CASES) {
         kept.filter((line) => line.includes('guard refused HTTP GET /things: credential_missing')).length,
         lines,
       );
-      await app.close();
     } finally {
+      await app.close();
       process.stdout.write = write;
     }
   });
