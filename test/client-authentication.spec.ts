@@ -10,12 +10,14 @@ import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, exportJWK, ty
 import {
   type ClientOptions,
   ClientRejectedError,
+  entraId,
   federatedAssertion,
   fromFile,
   genericOAuth2,
   type HttpClientOptions,
   jwtBearer,
   m2mHttpToken,
+  okta,
   privateKeyJwt,
   type RemoteSigner,
   selfSignedTlsClientAuth,
@@ -255,6 +257,68 @@ describe('private_key_jwt', () => {
       expect(aud).toBe(server.issuer);
       expect([exp! - iat!, nbf]).toEqual([60, iat]);
     }
+  });
+
+  describe('at a server that accepts no assertion but for the endpoint that is called', () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const audiences: Record<string, unknown> = {};
+    /** Metadata, and endpoints that take the audience of the assertion to the letter. */
+    const answer: Answer = (request, response, message) => {
+      const origin = `http://${request.headers.host}`;
+      const metadata = { issuer: origin, token_endpoint: `${origin}/token`, revocation_endpoint: `${origin}/revoke` };
+      if (request.method === 'GET') return json(200, metadata)(request, response, message);
+      const { aud } = decodeJwt(new URLSearchParams(request.body).get('client_assertion')!);
+      audiences[request.url] = aud;
+      const isRight = aud === origin + request.url;
+      const body = isRight
+        ? { access_token: 'token', token_type: 'Bearer', expires_in: 60 }
+        : { error: 'invalid_client' };
+      return json(isRight ? 200 : 401, body)(request, response, message);
+    };
+    const secret = { clientSecret: 'a secret that is 32 bytes or longer', clientAuthentication: 'client_secret_jwt' };
+    const WAYS = [
+      ['private_key_jwt', { clientAuthentication: privateKeyJwt({ key: privateKey }) }],
+      ['client_secret_jwt', secret as Pick<ClientOptions, 'clientSecret' | 'clientAuthentication'>],
+    ] as const;
+
+    it.each(WAYS)('srv-1: %s gets a token by assertionAudience, and takes it back', async (_method, client) => {
+      const { url } = await resourceServer(answer);
+      const identityProvider = genericOAuth2({ issuer: url, assertionAudience: 'endpoint' });
+      const { provider, module } = await applicationWith({
+        clientId: 'id',
+        identityProvider,
+        revokeOnShutdown: true,
+        ...client,
+      });
+      expect((await provider.getToken()).reveal()).toBe('token');
+      await module.close();
+      expect(audiences).toEqual({ '/token': `${url}/token`, '/revoke': `${url}/revoke` });
+    });
+
+    it.each(WAYS)('srv-6: %s says without it what may be wrong', async (_method, client) => {
+      const { url } = await resourceServer(answer);
+      const { provider } = await applicationWith({
+        clientId: 'id',
+        identityProvider: genericOAuth2({ issuer: url }),
+        ...client,
+      });
+      const error = await provider.getToken().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(ClientRejectedError);
+      expect(String(error)).toContain("set assertionAudience: 'endpoint' of the identity provider");
+    });
+
+    it.each([
+      ['Okta', okta({ domain: 'acme.okta.com' })],
+      ['Entra ID', entraId({ tenantId: '6a6f1f5c-6f0e-4d0c-9a75-0b2d0d3c7f11', tokenVersion: 'v1' })],
+    ])('srv-1: the preset for %s does so by itself', async (_name, preset) => {
+      const { url } = await resourceServer(answer);
+      const { provider } = await applicationWith({
+        clientId: 'id',
+        identityProvider: { ...preset, tokenEndpoint: `${url}/token` },
+        clientAuthentication: privateKeyJwt({ key: privateKey }),
+      });
+      expect((await provider.getToken()).reveal()).toBe('token');
+    });
   });
 
   it('finds a rotated key by itself, and tells of it', async () => {

@@ -1,7 +1,7 @@
 import { Agent } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
-import { ClientRejectedError, createAccessTokenVerifier, genericOAuth2 } from 'nestjs-identity-m2m';
-import { AUDIENCE, CLIENT_ID, CLIENT_SECRET, tokenOf, withTokens } from './machine.mjs';
+import { ClientRejectedError, createAccessTokenVerifier, genericOAuth2, privateKeyJwt } from 'nestjs-identity-m2m';
+import { AUDIENCE, CLIENT_ID, CLIENT_KEY, CLIENT_SECRET, tokenOf, withTokens } from './machine.mjs';
 
 /** For how long a wrong secret is tried, and most token requests that may come of it. */
 const WRONG_SECRET_MS = 10_000;
@@ -28,6 +28,17 @@ export const checks = {
     if (!server.maker.post) return NOT_THERE;
     const identityProvider = byEndpoint(server, { clientSecretMethod: 'client_secret_post' });
     await tokenOf({ ...server.maker.client, identityProvider, ...server.maker.post });
+  },
+
+  key: async (server) => {
+    if (!server.maker.hasKeys) return NOT_THERE;
+    const client = { clientId: `${CLIENT_ID}-key`, clientSecret: undefined, ...server.maker.client };
+    const clientAuthentication = privateKeyJwt({ key: CLIENT_KEY });
+    await tokenOf({ ...client, identityProvider: byEndpoint(server), clientAuthentication });
+    const { assertionAudience } = server.maker;
+    const identityProvider = genericOAuth2({ issuer: issuerOf(server), assertionAudience });
+    await tokenOf({ ...client, identityProvider, clientAuthentication });
+    return assertionAudience && `aud: ${assertionAudience}`;
   },
 
   discovery: async (server) => {

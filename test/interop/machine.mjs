@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { IdentityM2MModule, TokenProvider } from 'nestjs-identity-m2m';
@@ -7,6 +8,11 @@ export const CLIENT_ID = 'svc-client';
 export const CLIENT_SECRET = 'no-secret-01';
 /** The API that tokens are for, where a server lets its clients say. */
 export const AUDIENCE = 'https://api.example';
+
+/** The key of the client `<id>-key`, which has no secret. */
+const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+export const CLIENT_KEY = { ...privateKey.export({ format: 'jwk' }), kid: 'client-key' };
+export const CLIENT_KEYS = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'client-key', alg: 'RS256' }] };
 
 /** Runs something with the token provider of a client, in a Nest application of its own. */
 export async function withTokens(client, use) {

@@ -11,6 +11,7 @@ const node = (file) => [process.execPath, file];
  * - `program`: what runs it; `probe`: a command that succeeds where its packages are installed, those of `apt`.
  * - `client`: options that every client needs.
  * - `post`: options of a client that sends its secret in the body.
+ * - `hasKeys`: whether there is a client that signs assertions, and the `assertionAudience` that they need.
  * - `hasSecrets`: false where it lets in every client.
  * - `hasMetadata`: whether a client can find the token endpoint by the issuer.
  * - `jwt`: its JWT access tokens: options of the `client` that gets one, the `audience` they have, options of
@@ -23,6 +24,7 @@ export const makers = [
     program: node('oidc-provider.mjs'),
     tokenEndpoint: '/token',
     post: { clientId: `${CLIENT_ID}-post` },
+    hasKeys: true,
     hasMetadata: true,
     jwt: { client: { resource: AUDIENCE }, audience: AUDIENCE },
     opaque: { introspection: '/token/introspection', revocation: '/token/revocation' },
@@ -86,6 +88,8 @@ export const makers = [
     program: [PYTHON, 'flask-authlib.py'],
     tokenEndpoint: '/token',
     post: {},
+    hasKeys: true,
+    assertionAudience: 'endpoint',
     hasMetadata: true,
     jwt: {
       client: { scope: 'jwt' },
@@ -104,6 +108,8 @@ export const makers = [
     issuer: (origin) => `${origin}/api/oidc`,
     client: { scope: 'notes' },
     post: {},
+    hasKeys: true,
+    assertionAudience: 'endpoint',
     hasMetadata: true,
     jwt: { audience: 'notes' },
   },

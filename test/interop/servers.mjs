@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AUDIENCE, CLIENT_ID, CLIENT_SECRET } from './machine.mjs';
+import { AUDIENCE, CLIENT_ID, CLIENT_KEYS, CLIENT_SECRET } from './machine.mjs';
 
 const folder = fileURLToPath(new URL('servers/', import.meta.url));
 
@@ -38,7 +38,14 @@ export class ServerProcess {
   /** Resolves once the server answers HTTP requests, with whatever status. */
   async start() {
     const [command, file] = this.maker.program;
-    const environment = { PORT: String(this.port), DATA: this.#data, CLIENT_ID, CLIENT_SECRET, AUDIENCE };
+    const environment = {
+      PORT: String(this.port),
+      DATA: this.#data,
+      CLIENT_ID,
+      CLIENT_SECRET,
+      CLIENT_KEYS: JSON.stringify(CLIENT_KEYS),
+      AUDIENCE,
+    };
     this.#child = spawn(command, [join(folder, file)], { env: { ...process.env, ...environment } });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.on('data', (chunk) => (this.#output = (this.#output + chunk).slice(-4000)));

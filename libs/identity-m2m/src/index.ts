@@ -69,6 +69,7 @@ export type {
   TokenResponseReading,
 } from './token/token-response-reader.js';
 
+export type { AssertionAudience } from './credentials/client-assertion.js';
 export type { ClientAuthentication, ClientCredential } from './credentials/client-authentication.js';
 export type { ClientSecretMethod } from './credentials/client-secret-authentication.js';
 export { ClientSecret } from './credentials/client-secret.js';

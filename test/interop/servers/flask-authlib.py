@@ -1,5 +1,6 @@
 # Authlib on Flask: opaque tokens with introspection, and JWTs for clients that ask for the scope "jwt". It writes the
 # type "JWT" over the one asked for.
+import json
 import os
 import time
 
@@ -9,18 +10,25 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.jose import JsonWebKey, jwt
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.models import ClientMixin
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint as Introspection
 from flask import Flask, jsonify
 
 PORT, CLIENT_ID, AUDIENCE = os.environ["PORT"], os.environ["CLIENT_ID"], os.environ["AUDIENCE"]
 ISSUER = f"http://127.0.0.1:{PORT}"
 key = JsonWebKey.generate_key("RSA", 2048, {"kid": "key-1", "use": "sig", "alg": "RS256"}, is_private=True)
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+KEY_METHOD = JWTBearerClientAssertion.CLIENT_AUTH_METHOD
 tokens = {}
 
 
 class Client(ClientMixin):
+    def __init__(self, id, methods):
+        self.id = id
+        self.methods = methods
+
     def get_client_id(self):
-        return CLIENT_ID
+        return self.id
 
     def get_allowed_scope(self, scope):
         return scope or ""
@@ -29,7 +37,7 @@ class Client(ClientMixin):
         return client_secret == os.environ["CLIENT_SECRET"]
 
     def check_endpoint_auth_method(self, method, endpoint):
-        return method in ("client_secret_basic", "client_secret_post")
+        return method in self.methods
 
     def check_response_type(self, response_type):
         return False
@@ -39,7 +47,15 @@ class Client(ClientMixin):
 
 
 class ClientCredentials(ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post"]
+    TOKEN_ENDPOINT_AUTH_METHODS = [*SECRET_METHODS, KEY_METHOD]
+
+
+class ClientAssertion(JWTBearerClientAssertion):
+    def validate_jti(self, claims, jti):
+        return True
+
+    def resolve_client_public_key(self, client, headers):
+        return JsonWebKey.import_key(json.loads(os.environ["CLIENT_KEYS"])["keys"][0])
 
 
 class Token(dict):
@@ -89,8 +105,13 @@ def access_token(client, grant_type, user, scope):
     return jwt.encode(header, {**claims, "jti": os.urandom(8).hex(), "scope": scope}, key).decode()
 
 
+clients = {
+    CLIENT_ID: Client(CLIENT_ID, SECRET_METHODS),
+    f"{CLIENT_ID}-key": Client(f"{CLIENT_ID}-key", (KEY_METHOD,)),
+}
 app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = access_token
-server = AuthorizationServer(app, query_client=lambda id: Client() if id == CLIENT_ID else None, save_token=save_token)
+server = AuthorizationServer(app, query_client=clients.get, save_token=save_token)
+server.register_client_auth_method(KEY_METHOD, ClientAssertion(f"{ISSUER}/token"))
 server.register_grant(ClientCredentials)
 server.register_endpoint(IntrospectionEndpoint)
 

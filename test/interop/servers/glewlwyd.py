@@ -12,7 +12,7 @@ DATABASE = f"{DATA}/database"
 CONFIGURATION = f"""
 port={PORT}
 bind_address="127.0.0.1"
-external_url="{ORIGIN}/"
+external_url="{ORIGIN}"
 login_url="login.html"
 api_prefix="api"
 log_mode="console"
@@ -56,16 +56,24 @@ def fill(database):
         "auth-type-client-enabled": True,
         "jwks-show": True,
         "subject-type": "public",
+        "request-parameter-allow": True,
+        "client-jwks-parameter": "jwks",
     }
     insert(database, "g_plugin_module_instance", gpmi_module="oidc", gpmi_name="oidc", gpmi_parameters=json.dumps(plugin))
     insert(database, "g_scope", gs_name="notes")
     scope = insert(database, "g_client_scope", gcs_name="notes")
+    methods = {"client_secret_basic", "client_secret_post"}
     secret = stored(os.environ["CLIENT_SECRET"])
-    client = insert(database, "g_client", gc_client_id=CLIENT_ID, gc_confidential=1, gc_password=secret)
+    add_client(database, scope, CLIENT_ID, secret, [("token_endpoint_auth_method", method) for method in methods])
+    keys = [("token_endpoint_auth_method", "private_key_jwt"), ("jwks", os.environ["CLIENT_KEYS"])]
+    add_client(database, scope, f"{CLIENT_ID}-key", None, keys)
+
+
+def add_client(database, scope, client_id, secret, properties):
+    client = insert(database, "g_client", gc_client_id=client_id, gc_confidential=1, gc_password=secret)
     insert(database, "g_client_scope_client", gc_id=client, gcs_id=scope)
-    insert(database, "g_client_property", gc_id=client, gcp_name="authorization_type", gcp_value="client_credentials")
-    for method in ("client_secret_basic", "client_secret_post"):
-        insert(database, "g_client_property", gc_id=client, gcp_name="token_endpoint_auth_method", gcp_value=method)
+    for name, value in [("authorization_type", "client_credentials"), *properties]:
+        insert(database, "g_client_property", gc_id=client, gcp_name=name, gcp_value=value)
 
 
 def insert(database, table, **values):

@@ -2,12 +2,12 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { Provider } from 'oidc-provider';
 
-const { PORT, CLIENT_ID, CLIENT_SECRET, AUDIENCE } = process.env;
+const { PORT, CLIENT_ID, CLIENT_SECRET, CLIENT_KEYS, AUDIENCE } = process.env;
 
 const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
-const machine = (client_id, token_endpoint_auth_method) => ({
+const machine = (client_id, token_endpoint_auth_method, credential = { client_secret: CLIENT_SECRET }) => ({
   client_id,
-  client_secret: CLIENT_SECRET,
+  ...credential,
   token_endpoint_auth_method,
   grant_types: ['client_credentials'],
   response_types: [],
@@ -16,7 +16,11 @@ const machine = (client_id, token_endpoint_auth_method) => ({
 
 const provider = new Provider(`http://127.0.0.1:${PORT}`, {
   // A client of this server has one method.
-  clients: [machine(CLIENT_ID, 'client_secret_basic'), machine(`${CLIENT_ID}-post`, 'client_secret_post')],
+  clients: [
+    machine(CLIENT_ID, 'client_secret_basic'),
+    machine(`${CLIENT_ID}-post`, 'client_secret_post'),
+    machine(`${CLIENT_ID}-key`, 'private_key_jwt', { jwks: JSON.parse(CLIENT_KEYS) }),
+  ],
   jwks: { keys: [{ ...key, kid: 'key-1', use: 'sig', alg: 'RS256' }] },
   cookies: { keys: ['not used by machines'] },
   features: {

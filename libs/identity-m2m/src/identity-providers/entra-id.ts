@@ -38,6 +38,7 @@ export function entraId(options: EntraIdOptions): KnownIssuer {
     issuer: isV1 ? `https://${v1IssuerHost(host)}/${inPath(tenantId)}/` : `${tenant}/v2.0`,
     tokenEndpoint: `${tenant}/oauth2/v2.0/token`,
     clientSecretMethod: 'client_secret_post',
+    assertionAudience: 'endpoint',
     tokenRequestHeaders: {},
     jwksUri: isV1 ? `${tenant}/discovery/keys` : `${tenant}/discovery/v2.0/keys`,
     accessToken: accessToken(tenantId, isV1),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ASSERTION_AUDIENCES, type AssertionAudience } from '../credentials/client-assertion.js';
 import { CLIENT_SECRET_METHODS, type ClientSecretMethod } from '../credentials/client-secret-authentication.js';
 import { definedOnly } from '../foundation/defined-only.js';
 import type { OptionFault } from '../foundation/option-fault.js';
@@ -46,6 +47,12 @@ export interface GenericOAuth2Options {
   /** How a client secret is sent. Default: `client_secret_basic`. */
   readonly clientSecretMethod?: ClientSecretMethod;
   /**
+   * Whom the assertions of `privateKeyJwt` and `client_secret_jwt` are addressed to: the `issuer` (of a server that is known
+   * by its `tokenEndpoint` alone: that), or the `endpoint` that the request goes to, for servers that accept nothing else.
+   * Default: `issuer`.
+   */
+  readonly assertionAudience?: AssertionAudience;
+  /**
    * Whether tokens, and answers of introspection (RFC 7662 §2.2), may come without `aud`: the guard then takes them for
    * this API, because every API that trusts this issuer would. So the guard's options must name the clients. An `aud` that
    * is there must match all the same. Default: false.
@@ -63,6 +70,7 @@ export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
     tokenEndpoint: options.tokenEndpoint,
     revocationEndpoint: options.revocationEndpoint,
     clientSecretMethod: options.clientSecretMethod ?? 'client_secret_basic',
+    assertionAudience: options.assertionAudience,
     tokenRequestHeaders: {},
     jwksUri: options.jwksUri,
     internalJwksUri: options.internalJwksUri,
@@ -114,6 +122,7 @@ const schema = z.strictObject({
   introspectionEndpoint: z.unknown().optional(),
   name: text('a name').optional(),
   clientSecretMethod: oneOf(CLIENT_SECRET_METHODS).optional(),
+  assertionAudience: oneOf(ASSERTION_AUDIENCES).optional(),
   hasNoAudience: flag.optional(),
   accessToken: z
     .strictObject({

@@ -1,3 +1,4 @@
+import type { AssertionAudience } from '../credentials/client-assertion.js';
 import type { ClientSecretMethod } from '../credentials/client-secret-authentication.js';
 import type { OptionFault } from '../foundation/option-fault.js';
 import type { HttpAllowance } from '../foundation/secure-url.js';
@@ -25,6 +26,11 @@ export interface IdentityProvider {
   readonly revocationEndpoint?: string | undefined;
   /** How a client secret is sent where the client's options do not say. */
   readonly clientSecretMethod: ClientSecretMethod;
+  /**
+   * Whom assertions that the client signs are addressed to, as their only `aud` (RFC 7523 §3): the issuer, or the endpoint
+   * that the request goes to, for servers that accept nothing else. Default: `issuer`.
+   */
+  readonly assertionAudience?: AssertionAudience | undefined;
   /** Headers that every token request should carry. */
   readonly tokenRequestHeaders: Readonly<Record<string, string>>;
   /** Values of `error` by which its token endpoint refuses the client's credential, besides the standard ones. */

@@ -29,6 +29,7 @@ export function okta(options: OktaOptions): KnownIssuer {
     revocationEndpoint: `${issuer}/v1/revoke`,
     introspectionEndpoint: `${issuer}/v1/introspect`,
     clientSecretMethod: 'client_secret_basic',
+    assertionAudience: 'endpoint',
     tokenRequestHeaders: {},
     jwksUri: `${issuer}/v1/keys`,
     accessToken: ACCESS_TOKEN,

@@ -86,7 +86,8 @@ export class TokenEndpoint {
     });
     this.#warnOfShortSecret(request.credential);
     try {
-      const metadata = atEndpointFor(await server.metadata(signal, request.credential.tls), request.credential);
+      const found = await server.metadata(signal, request.credential.tls);
+      const metadata = server.addressed(atEndpointFor(found, request.credential), 'token_endpoint');
       let answer = await this.#send(metadata, request, exchange, signal);
       // RFC 9449 §8: the first answer may only have been to say which nonce to use.
       if (isNonceWanted(answer) && this.#learnNonce(metadata, answer)) {
@@ -99,11 +100,18 @@ export class TokenEndpoint {
       const credentials = [...exchange.sent, ...issuedTokens(answer.body)];
       const failure = withoutCredentials(outcome.failure, credentials);
       const isRefused = failure.kind === 'credential' || failure.kind === 'blocked';
-      return timed({ ok: false, failure: isRefused ? { ...failure, remark: request.credential.remark } : failure });
+      return timed({
+        ok: false,
+        failure: isRefused ? { ...failure, remark: this.#remark(request.credential) } : failure,
+      });
     } catch (error) {
       server.doubt();
       return timed({ ok: false, failure: exchangeFailure(error) });
     }
+  }
+
+  #remark({ remark, isTimed }: ClientCredential): string | undefined {
+    return remark ?? (isTimed ? this.options.server.assertionRemark : undefined);
   }
 
   #warnOfShortSecret({ secrets }: ClientCredential): void {

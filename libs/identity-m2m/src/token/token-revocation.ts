@@ -58,7 +58,7 @@ export class TokenRevocation {
     const endpoint = alias ?? metadata.revocation_endpoint;
     if (endpoint === undefined) return;
     await revocationRequest(
-      { ...metadata, revocation_endpoint: endpoint },
+      server.addressed({ ...metadata, revocation_endpoint: endpoint }, 'revocation_endpoint'),
       { client_id: clientId },
       credential.proof(serverNow),
       token.reveal(),

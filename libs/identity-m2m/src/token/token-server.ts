@@ -1,4 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi';
+import type { AssertionAudience } from '../credentials/client-assertion.js';
 import { discoverAuthorizationServer, DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import { type HttpAllowance, urlFault } from '../foundation/secure-url.js';
@@ -9,6 +10,7 @@ export interface TokenServerLocation {
   readonly issuer?: string | undefined;
   readonly tokenEndpoint?: string | undefined;
   readonly revocationEndpoint?: string | undefined;
+  readonly assertionAudience?: AssertionAudience | undefined;
 }
 
 /** What a client needs to know about its authorization server. */
@@ -57,6 +59,19 @@ export class TokenServer {
       if (known && isUnanswered) return known;
       throw error;
     }
+  }
+
+  /** The metadata for a request to one of its endpoints: `issuer` is what assertions have as their audience there. */
+  addressed(metadata: TokenServerMetadata, endpoint: 'token_endpoint' | 'revocation_endpoint'): TokenServerMetadata {
+    if (this.location.assertionAudience !== 'endpoint') return metadata;
+    return { ...metadata, issuer: metadata[endpoint] ?? metadata.issuer };
+  }
+
+  /** Why an assertion may be refused that is right in all else; undefined where it was addressed to the endpoint. */
+  get assertionRemark(): string | undefined {
+    const { issuer, assertionAudience } = this.location;
+    if (issuer === undefined || assertionAudience === 'endpoint') return undefined;
+    return "Its assertion is addressed to the issuer; if the server wants the endpoint there, set assertionAudience: 'endpoint' of the identity provider.";
   }
 
   /** Discovers anew next time: the endpoint that was found does not answer, or not as one. It may have moved. */
