@@ -431,10 +431,7 @@ it('H2b: every transport reads an opaque token of visible characters, and none t
     MQTT: (authorization) =>
       mqttCredential({ getPacket: () => ({ properties: { userProperties: { authorization } } }) }),
     RabbitMQ: (authorization) =>
-      rabbitmqCredential({
-        getMessage: () => ({ properties: { headers: { authorization } } }),
-        getChannelRef: () => undefined as never,
-      }),
+      rabbitmqCredential({ getMessage: () => ({ properties: { headers: { authorization } } }) }),
     Kafka: (authorization) => kafkaCredential({ getMessage: () => ({ headers: { authorization } }) }),
     HTTP: (value) => readHttpCredential({ rawHeaders: ['Authorization', value], headers: {}, url: '/' } as never),
   };

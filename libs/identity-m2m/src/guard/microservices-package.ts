@@ -14,6 +14,7 @@ export interface MicroservicesPackage {
   readonly ServerRedis: Type<object>;
   readonly ServerMqtt: Type<object>;
   readonly ServerRMQ: Type<object>;
+  readonly ServerKafka: Type<object>;
 }
 
 /**

@@ -1,18 +1,15 @@
 import type { Type } from '@nestjs/common';
-
-export interface RabbitmqChannel {
-  nack(message: unknown, allUpTo: boolean, requeue: boolean): void;
-}
+import { type SettlingChannel, watchSettlements } from './rabbitmq-settlements.js';
 
 /** Whether messages of a channel wait for an acknowledgement (`noAck: false`), or are done with when delivered. */
 export interface AcknowledgementModes {
-  of(channel: RabbitmqChannel): 'automatic' | 'manual' | 'unknown';
+  of(channel: object): 'automatic' | 'manual' | 'unknown';
 }
 
 /** Nest's server for RabbitMQ, as far as it is needed here. */
 interface RabbitmqServer {
   readonly noAck?: unknown;
-  setupChannel: (this: RabbitmqServer, channel: object, ...rest: unknown[]) => unknown;
+  setupChannel: (this: RabbitmqServer, channel: SettlingChannel, ...rest: unknown[]) => unknown;
 }
 
 const modes = new WeakMap<object, 'automatic' | 'manual'>();
@@ -32,6 +29,7 @@ export function observeAcknowledgementModes(server: Type<object>): Acknowledgeme
     const { setupChannel } = prototype;
     prototype.setupChannel = function (this: RabbitmqServer, channel, ...rest) {
       if (typeof this.noAck === 'boolean') modes.set(channel, this.noAck ? 'automatic' : 'manual');
+      if (this.noAck === false) watchSettlements(channel);
       return setupChannel.call(this, channel, ...rest);
     };
   }

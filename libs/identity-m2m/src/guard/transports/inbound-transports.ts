@@ -9,6 +9,7 @@ import type { InboundDecisions } from '../inbound-decisions.js';
 import type { MicroservicesPackage } from '../microservices-package.js';
 import { muteness } from '../mute-servers.js';
 import { observeAcknowledgementModes } from '../rabbitmq-acknowledgement.js';
+import { observeSharedDeliveries } from '../shared-deliveries.js';
 import { ExternalTransport } from './external-transport.js';
 import { grpcCallOf, GrpcTransport } from './grpc-metadata.js';
 import { HttpTransport } from './http-transport.js';
@@ -100,6 +101,7 @@ function soleTransport(transports: readonly InboundTransport[]): InboundTranspor
 
 function nestTransports(nest: MicroservicesPackage, decisions: InboundDecisions): TransportsByContext {
   const modes = observeAcknowledgementModes(nest.ServerRMQ);
+  for (const server of [nest.ServerRMQ, nest.ServerKafka]) observeSharedDeliveries(server);
   return [
     [nest.TcpContext, new MessageTransport('tcp', nest, packetCredential)],
     [nest.RedisContext, new MessageTransport('redis', nest, packetCredential)],

@@ -6,7 +6,8 @@ import type { InboundDecisions } from '../inbound-decisions.js';
 import { isEventHandler } from '../message-handler.js';
 import { MessageRefusal } from '../message-refusal.js';
 import type { MicroservicesPackage } from '../microservices-package.js';
-import { refusalAnswer } from '../refusal-answer.js';
+import { isUndecidable, refusalAnswer } from '../refusal-answer.js';
+import { sharedDelivery } from '../shared-deliveries.js';
 import { MessageTransport } from './message-transport.js';
 
 export interface KafkaContext {
@@ -36,14 +37,25 @@ export class KafkaTransport extends MessageTransport<KafkaContext> {
 
   override refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
     if (expectsReply(context, this.carrier(context))) return super.refuse(context, refusal, policy);
-    const { reason } = refusal;
-    const { kind, message } = refusalAnswer(refusal, policy.scopes);
-    if (kind === 'undecidable') {
-      this.decisions.settled({ type: 'message.retried', transport: this.name, reason });
-      return new this.microservices.KafkaRetriableException(message);
-    }
-    this.decisions.settled({ type: 'message.skipped', transport: this.name, reason });
+    const delivery = sharedDelivery(this.carrier(context));
+    if (!delivery) return this.#settled([refusal], true) ?? new MessageRefusal(undefined);
+    // Delivered again at once, it would not reach the handlers that are let in.
+    delivery.refused(refusal, (refusals, areAll) => this.#settled(refusals, areAll));
     return new MessageRefusal(undefined);
+  }
+
+  /** @returns What has the message delivered again; undefined where the consumer goes on. */
+  #settled(refusals: readonly Refusal[], areAll: boolean): Error | undefined {
+    const undecidable = refusals.find(({ reason }) => isUndecidable(reason));
+    if (undecidable) {
+      this.decisions.settled({ type: 'message.retried', transport: this.name, reason: undecidable.reason });
+      return new this.microservices.KafkaRetriableException(refusalAnswer(undecidable).message);
+    }
+    const [first] = refusals;
+    if (first && areAll) {
+      this.decisions.settled({ type: 'message.skipped', transport: this.name, reason: first.reason });
+    }
+    return undefined;
   }
 }
 

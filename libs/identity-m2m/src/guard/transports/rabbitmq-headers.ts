@@ -7,16 +7,22 @@ import { MessageRefusal } from '../message-refusal.js';
 import type { MicroservicesPackage } from '../microservices-package.js';
 import { refusalAnswer } from '../refusal-answer.js';
 import { rpcAnswer } from '../rpc-answer.js';
-import type { AcknowledgementModes, RabbitmqChannel } from '../rabbitmq-acknowledgement.js';
+import type { AcknowledgementModes } from '../rabbitmq-acknowledgement.js';
+import { type Delivered, rejectUnsettled, type SettlingChannel } from '../rabbitmq-settlements.js';
+import { sharedDelivery } from '../shared-deliveries.js';
 import { MessageTransport } from './message-transport.js';
 
+interface WithHeaders {
+  readonly properties?: { readonly headers?: Readonly<Record<string, unknown>> };
+}
+
 export interface RmqContext {
-  getMessage(): { readonly properties?: { readonly headers?: Readonly<Record<string, unknown>> } };
-  getChannelRef(): RabbitmqChannel;
+  getMessage(): Delivered & WithHeaders;
+  getChannelRef(): SettlingChannel;
 }
 
 /** RabbitMQ: the header `authorization` of the message's properties, as a text. */
-export function rabbitmqCredential(context: RmqContext): Credential {
+export function rabbitmqCredential(context: { getMessage(): WithHeaders }): Credential {
   return credentialIn(Object.entries(context.getMessage().properties?.headers ?? {}));
 }
 
@@ -49,8 +55,19 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
       this.decisions.settled({ type: 'message.unsettled', transport: this.name, reason });
       return new this.microservices.RpcException(answer);
     }
-    channel.nack(message.getMessage(), false, false);
-    this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
-    return new MessageRefusal(answer);
+    const delivery = sharedDelivery(message);
+    if (!delivery) {
+      channel.nack(message.getMessage(), false, false);
+      this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
+      return new MessageRefusal(answer);
+    }
+    // Another handler may be let in, and settle the message.
+    delivery.refused(refusal, (_refusals, areAll) => {
+      if (rejectUnsettled(channel, message.getMessage(), delivery.startedAt)) {
+        this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
+      }
+      return areAll ? answer : undefined;
+    });
+    return new MessageRefusal(undefined);
   }
 }
