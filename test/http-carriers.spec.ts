@@ -377,6 +377,9 @@ describe('all carriers of one client', () => {
         return false;
       }
     }
+    const failing = () => {
+      throw new Error('no');
+    };
     for (const [name, make] of CARRIERS) {
       if (name === 'HttpService') continue;
       api.requests.length = 0;
@@ -384,6 +387,11 @@ describe('all carriers of one client', () => {
       const call = make({ provider: new OwnProvider(), http: undefined as unknown as HttpService });
       expect(await call(api.url)).toMatchObject({ status: 200 });
       expect(sentTo(api)).toEqual(['Bearer own-1', 'Bearer own-2']);
+      for (const renewToken of [() => undefined, failing]) {
+        const provider = Object.assign(new OwnProvider(), { renewToken: renewToken as never });
+        const callWithMock = make({ provider, http: undefined as unknown as HttpService });
+        expect(await callWithMock(api.url)).toMatchObject({ status: 401 });
+      }
     }
   });
 

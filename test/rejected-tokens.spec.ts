@@ -566,6 +566,14 @@ class Receiver {
     return 'done';
   }
 
+  /** With a member of the name that gRPC has its metadata under. */
+  @MessagePattern('act oddly')
+  actOddly(@Ctx() context: TcpContext) {
+    const metadata = { get: 'no function' };
+    if (authorizationOf(context) === 'Bearer token-1') throw new RpcException({ code: 'UNAUTHENTICATED', metadata });
+    return 'done';
+  }
+
   /** Takes the token at first, and refuses it in the middle of its answers. */
   @MessagePattern('watch')
   watch(@Ctx() context: TcpContext) {
@@ -615,6 +623,12 @@ describe('a token that a receiver of messages refuses', () => {
     expect(await send('act')).toMatchObject({ code: 'UNAUTHENTICATED' });
     for (let at = 0; at < 3; at++) expect(await send('act')).toEqual(['done']);
     expect(Receiver.received).toEqual(['Bearer token-1', 'Bearer token-2', 'Bearer token-2', 'Bearer token-2']);
+    expect(tokens.requests).toHaveLength(2);
+  });
+
+  it('out-F5: is renewed whatever else the error has on it', async () => {
+    const { send, tokens } = await connect();
+    expect(await send('act oddly')).toEqual(['done']);
     expect(tokens.requests).toHaveLength(2);
   });
 

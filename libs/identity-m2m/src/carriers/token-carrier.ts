@@ -313,8 +313,9 @@ export class TokenCarrier {
     wanted: GetTokenOptions | undefined,
     receiver: string,
   ): Promise<AccessToken | undefined> {
-    const renewed = this.provider
-      .renewToken(rejected, wanted)
+    // A provider of the application's own, or a mock of one, may throw or return where a promise is due.
+    const renewing = async () => this.provider.renewToken(rejected, wanted);
+    const renewed = renewing()
       .catch(() => undefined)
       .then((token) => {
         this.#renewals.delete(rejected);
