@@ -412,6 +412,16 @@ describe('all carriers of one client', () => {
   });
 });
 
+/** In the manner of node-fetch: its responses have streams of Node, and make another by `clone`. */
+const fetchOfNodeStreams = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+  const response = await fetch(input, { ...init, duplex: 'half' } as RequestInit);
+  const { status, headers, redirected } = response;
+  const source = Readable.fromWeb(response.body as never);
+  const branch = () => source.pipe(new PassThrough());
+  const whole = { status, headers, redirected, bodyUsed: false, body: branch(), clone: () => ({ body: branch() }) };
+  return whole as unknown as Response;
+};
+
 describe('bearerFetch', () => {
   it('takes what fetch takes: addresses, URLs, requests, and what init says before them', async () => {
     const { provider, api } = await setUp();
@@ -537,6 +547,29 @@ describe('bearerFetch', () => {
     expect((error as TypeError).message).toBe('fetch failed');
     expect(String((error as TypeError).cause)).toMatch(reason);
   });
+
+  it.each<[string, Parameters<typeof setUp>[0]]>([
+    ['by its status', {}],
+    ['by a predicate', { isTokenRejected: ({ status, body }) => status === 401 && body.includes('"ok":false') }],
+  ])(
+    'out-G3: works on a fetch whose bodies are streams of Node, as those of node-fetch: %s',
+    async (_name, options) => {
+      const { provider, api, elsewhere } = await setUp(options);
+      api.answer = (...args) => {
+        const [{ url }, response] = args;
+        if (url === '/away') response.writeHead(302, { location: elsewhere.url }).end('this way');
+        else rejecting('token-1')(...args);
+      };
+      const fetch = bearerFetch(provider, { fetch: fetchOfNodeStreams });
+      const bodyOf = async (call: Promise<Response>) => text((await call).body as unknown as Readable);
+      const stream = Readable.toWeb(Readable.from([Buffer.from('a')])) as ReadableStream;
+      expect(await bodyOf(fetch(api.url, { method: 'POST', body: stream }))).toBe('{"ok":false}');
+      expect(await bodyOf(fetch(api.url))).toBe('{"ok":true}');
+      expect(await bodyOf(fetch(`${api.url}/away`))).toBe('{"ok":true}');
+      expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2', 'Bearer token-2']);
+      expect(sentTo(elsewhere)).toEqual([undefined]);
+    },
+  );
 
   it('works on another fetch', async () => {
     const { provider, api } = await setUp();

@@ -52,6 +52,17 @@ export async function startOfWebStream(stream: ReadableStream<Uint8Array>): Prom
   return start;
 }
 
+/** Lets go of a body that nobody will read, a stream of either kind or anything else. */
+export function discardBody(body: unknown): void {
+  if (isWebStream(body)) body.cancel().catch(() => {});
+  else if (body instanceof Readable) body.destroy();
+}
+
+/** By its members: implementations of `fetch` other than Node's bring streams of their own. */
+export function isWebStream(body: unknown): body is ReadableStream<Uint8Array> {
+  return typeof body === 'object' && body !== null && 'getReader' in body;
+}
+
 /**
  * Reads one of the two branches of a body while nobody reads the other, up to {@link MAX_KEPT_BYTES}: of an answer that
  * ends while it is not read, the parser of undici and of Node's `fetch` dies, and the process with it (nodejs/undici#5360).

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { type AxiosResponse, type InternalAxiosRequestConfig, isAxiosError } from 'axios';
 import { MAX_JUDGED_BODY_BYTES } from '../token/token-rejection.js';
-import { keepFlowing, startOfNodeStream, startOfValue, startOfWebStream } from './answer-body.js';
+import { discardBody, keepFlowing, startOfNodeStream, startOfValue, startOfWebStream } from './answer-body.js';
 import { headerRecord } from './header-record.js';
 import { redactRequest } from './request-redaction.js';
 import type { CallAuthorization } from './token-carrier.js';
@@ -82,9 +82,7 @@ export class AxiosAnswer {
   }
 
   discard(): void {
-    const data: unknown = this.response?.data;
-    if (data instanceof ReadableStream) data.cancel().catch(() => {});
-    else if (data instanceof Readable) data.destroy();
+    discardBody(this.response?.data);
   }
 
   /** @throws What the call failed with. */

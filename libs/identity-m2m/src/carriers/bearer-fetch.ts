@@ -1,5 +1,6 @@
+import { Readable } from 'node:stream';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { keepFlowing, startOfWebStream } from './answer-body.js';
+import { discardBody, isWebStream, keepFlowing, startOfNodeStream, startOfWebStream } from './answer-body.js';
 import { brokenBodySignal } from './broken-body.js';
 import { callAddressError } from './call-address-error.js';
 import { carrierOf } from './carrier-of.js';
@@ -84,13 +85,10 @@ function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }
     // A `fetch` of the application's that follows redirects by itself may not have taken the token along.
     status: ({ status, redirected }) => (redirected ? undefined : status),
     headers: ({ headers }) => headerRecord(headers),
-    bodyStart: async (response) => {
-      const branch = branchOf(response);
-      return branch ? startOfWebStream(branch) : '';
-    },
+    bodyStart,
     keepFlowing: (response) => {
-      const branch = branchOf(response);
-      return branch ? keepFlowing(branch, () => discard(response)) : () => {};
+      const branch = isWebStream(response.body) ? branchOf(response) : undefined;
+      return isWebStream(branch) ? keepFlowing(branch, () => discard(response)) : () => {};
     },
     isReplayable: () => !hop.hasOwnBody && isReplayableBody(hop.body, carrier.maxReplayBytes),
     discard,
@@ -106,14 +104,25 @@ function send(hop: Hop, { header, authorization, dpop }: CallAuthorization, fetc
   return fetch(hop.target, initOf(hop, headers, hop.redirect === 'follow' ? 'manual' : hop.redirect));
 }
 
-/** Another branch of the same body. A `fetch` of the application's may answer with less than a whole `Response`. */
-function branchOf(response: Response): ReadableStream<Uint8Array> | undefined {
-  if (typeof response.clone !== 'function' || response.bodyUsed) return undefined;
-  return (response.clone().body ?? undefined) as ReadableStream<Uint8Array> | undefined;
+async function bodyStart(response: Response): Promise<string> {
+  const branch = branchOf(response);
+  if (isWebStream(branch)) return startOfWebStream(branch);
+  if (!(branch instanceof Readable)) return '';
+  const { start, whole } = await startOfNodeStream(branch);
+  whole.destroy();
+  return start;
+}
+
+/**
+ * Another branch of the same body: a web stream, or with node-fetch one of Node's. A `fetch` of the application's may answer
+ * with less than a whole `Response`.
+ */
+function branchOf(response: Response): unknown {
+  return typeof response.clone !== 'function' || response.bodyUsed ? undefined : response.clone().body;
 }
 
 function discard({ body }: Response): void {
-  body?.cancel().catch(() => {});
+  discardBody(body);
 }
 
 /** As `fetch` marks a response that it followed redirects for. */

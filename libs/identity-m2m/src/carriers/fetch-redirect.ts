@@ -1,4 +1,5 @@
 import { parseUrl } from '../foundation/parse-url.js';
+import { discardBody } from './answer-body.js';
 
 export type RedirectMode = NonNullable<RequestInit['redirect']>;
 
@@ -55,7 +56,7 @@ export function followable({ redirect }: Hop, { status, headers }: Response): bo
  * again.
  */
 export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
-  void response.body?.cancel().catch(() => {});
+  discardBody(response.body);
   const { status } = response;
   const url = redirectUrl(hop.url, response.headers.get('location') ?? '');
   if (redirects >= MAX_REDIRECTS) throw failed(`more than ${MAX_REDIRECTS} redirects`);
