@@ -403,6 +403,18 @@ describe('a call through a proxy', () => {
     expect(evidence()).toEqual([]);
   });
 
+  it('for plain http is judged by the place that axios takes for the proxy', async () => {
+    const { http } = await setUp();
+    const { hostname, port } = new URL(servers.bound.url);
+    const forms = [new URL(servers.proxy.url), { ...proxyOptions(), host: hostname, hostname: 'localhost' }];
+    for (const proxy of forms) await http.axiosRef.get(servers.bound.url, { proxy: proxy as never }).catch(() => {});
+    // Bound by its address, and reached by its name.
+    const asBound = { protocol: 'http', host: hostname, hostname: 'localhost', port: Number(port) };
+    await http.axiosRef.get(servers.bound.url, { proxy: asBound as never }).catch(() => {});
+    const sent = [...servers.proxy.requests, ...servers.bound.requests];
+    expect(sent.map(({ headers }) => headers.authorization)).toEqual([undefined, undefined, undefined]);
+  });
+
   it('for plain http carries the token where it is bound to the proxy too', async () => {
     const { http } = await setUp({ origins: [servers.bound.url, servers.proxy.url] });
     await http.axiosRef.get(servers.bound.url, { proxy: proxyOptions() }).catch(() => {});

@@ -1,4 +1,4 @@
-import axios, { type InternalAxiosRequestConfig } from 'axios';
+import axios, { type AxiosProxyConfig, type InternalAxiosRequestConfig } from 'axios';
 
 /** What axios does with proxies on a call, as far as the token is concerned. */
 export type ProxyChoice =
@@ -20,18 +20,27 @@ export function proxyChoice(
   url: string,
   isBound: (url: string) => boolean,
 ): ProxyChoice {
-  if (proxy === false || (TUNNELS && /^https:/i.test(url))) return 'as it is';
+  if (proxy === false || (/^https:/i.test(url) && tunnels())) return 'as it is';
   if (!proxy) return 'direct';
-  const { protocol = 'http', host, port } = proxy;
-  const hostname = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
-  return isBound(`${protocol.replace(/:$/, '')}://${hostname}:${port}/`) ? 'as it is' : 'refused';
+  // axios itself goes by a member `hostname` first, which its types do not know: a URL may be given.
+  const { protocol = 'http', host, hostname = host, port } = proxy as AxiosProxyConfig & { hostname?: string };
+  const name = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname;
+  return isBound(`${protocol.replace(/:$/, '')}://${name}:${port}/`) ? 'as it is' : 'refused';
 }
 
-/** Before 1.16.1, axios sent calls to https addresses to the proxy as they were, unencrypted (axios#6320). */
-const TUNNELS = isSince(1, 16, 1);
+/**
+ * Before 1.16.1, axios sent calls to https addresses to the proxy as they were, unencrypted (axios#6320). A mock of axios
+ * may have no version, and is asked for none before there is a call.
+ */
+function tunnels(): boolean {
+  doesTunnel ??= isSince(1, 16, 1);
+  return doesTunnel;
+}
+
+let doesTunnel: boolean | undefined;
 
 function isSince(...wanted: readonly number[]): boolean {
-  const found = axios.VERSION.split(/[.-]/).map(Number);
+  const found = String(axios.VERSION).split(/[.-]/).map(Number);
   const differing = wanted.findIndex((part, index) => part !== found[index]);
   return differing === -1 || found[differing]! > wanted[differing]!;
 }
