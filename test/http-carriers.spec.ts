@@ -414,7 +414,7 @@ describe('all carriers of one client', () => {
 
 /** In the manner of node-fetch: its responses have streams of Node, and make another by `clone`. */
 const fetchOfNodeStreams = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
-  const response = await fetch(input, { ...init, duplex: 'half' } as RequestInit);
+  const response = await fetch(input, { ...init, duplex: 'half' });
   const { status, headers, redirected } = response;
   const source = Readable.fromWeb(response.body as never);
   const branch = () => source.pipe(new PassThrough());
@@ -571,6 +571,28 @@ describe('bearerFetch', () => {
     },
   );
 
+  it('sends a call as it was given, whatever becomes of the URL, the options and the body while it waits', async () => {
+    const { provider, api, elsewhere } = await setUp();
+    api.answer = rejecting('token-1');
+    const fetch = bearerFetch(provider);
+    const url = new URL(`${api.url}/a?page=1`);
+    const form = new FormData();
+    form.set('a', '1');
+    for (const body of [new URLSearchParams({ a: '1' }), form]) {
+      const init: RequestInit = { method: 'POST', body };
+      url.href = `${api.url}/a?page=1`;
+      const call = fetch(url, init);
+      url.href = `${elsewhere.url}/b`;
+      init.method = 'PUT';
+      body.set('a', '2');
+      await call;
+    }
+    expect(api.requests.map(({ method, url }) => `${method} ${url}`)).toEqual(Array(3).fill('POST /a?page=1'));
+    expect(api.requests.slice(0, 2).map(({ body }) => body)).toEqual(['a=1', 'a=1']);
+    expect(api.requests[2]!.body).toMatch(/name="a"\r\n\r\n1\r\n/);
+    expect(elsewhere.requests).toEqual([]);
+  });
+
   it('works on another fetch', async () => {
     const { provider, api } = await setUp();
     const fetch = bearerFetch(provider, { fetch: undiciFetch as unknown as BearerFetchOptions['fetch'] });
@@ -647,6 +669,27 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     const own = [{ AUTHORIZATION: 'own' }, ['Authorization', 'own'], new Headers({ authorization: 'own' })];
     for (const headers of own) await request(api.url, { dispatcher, headers });
     expect(sentTo(api)).toEqual(['own', 'own', 'own']);
+  });
+
+  it('sends a call as it was given, whatever becomes of its options while it waits', async () => {
+    const { provider, api, elsewhere } = await setUp();
+    api.answer = rejecting('token-1');
+    const dispatcher = bearerAgent(provider);
+    const headers = { 'x-a': '1' };
+    const options = { origin: api.url, path: '/a', method: 'GET' as const, headers };
+    const call = dispatcher.request(options);
+    Object.assign(options, { origin: elsewhere.url, path: '/b', headers: {} });
+    headers['x-a'] = '2';
+    await (await call).body.dump();
+    const seen = [...api.requests, ...elsewhere.requests].map(({ url, headers }) => [
+      url,
+      headers['x-a'],
+      headers.authorization,
+    ]);
+    expect(seen).toEqual([
+      ['/a', '1', 'Bearer token-1'],
+      ['/a', '1', 'Bearer token-2'],
+    ]);
   });
 
   it('call-2: takes headers that can be read once, with the token and without', async () => {

@@ -40,7 +40,7 @@ function tunnels(): boolean {
 let doesTunnel: boolean | undefined;
 
 function isSince(...wanted: readonly number[]): boolean {
-  const found = String(axios.VERSION).split(/[.-]/).map(Number);
+  const found = axios.VERSION.split(/[.-]/).map(Number);
   const differing = wanted.findIndex((part, index) => part !== found[index]);
   return differing === -1 || found[differing]! > wanted[differing]!;
 }

@@ -22,13 +22,19 @@ export interface Hop {
 /** As many as `fetch` follows by itself (Fetch Standard, HTTP-redirect fetch). */
 const MAX_REDIRECTS = 20;
 
-/** The call as the caller gave it: what `init` says goes before what a `Request` says. */
-export function firstHop(input: string | URL | Request, init: RequestInit | undefined): Hop {
+/**
+ * The call as the caller gave it: what `init` says goes before what a `Request` says.
+ *
+ * As it was given, whatever the caller does afterwards with the URL, the options or the body: `fetch` reads these at once,
+ * and this call may be sent after a wait, and once more.
+ */
+export function firstHop(input: string | URL | Request, given: RequestInit | undefined): Hop {
+  const init = given && { ...given, ...(isChangeable(given.body) && { body: copyOf(given.body) }) };
   const request = isRequest(input) ? input : undefined;
   const hasInitBody = init?.body !== undefined && init.body !== null;
   return {
     url: addressOf(input),
-    target: input,
+    target: request ?? addressOf(input),
     init,
     method: normalized(init?.method ?? request?.method ?? 'GET'),
     headers: new Headers(init?.headers ?? request?.headers),
@@ -74,6 +80,17 @@ export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
   const { signal } = hop;
   const init: RequestInit = { ...hop.init, method, body: body ?? null, signal: signal ?? null };
   return { ...hop, url: url.href, target: url, init, method, headers, body, hasOwnBody: false };
+}
+
+function isChangeable(body: RequestInit['body']): body is URLSearchParams | FormData {
+  return body instanceof URLSearchParams || body instanceof FormData;
+}
+
+function copyOf(body: URLSearchParams | FormData): URLSearchParams | FormData {
+  if (body instanceof URLSearchParams) return new URLSearchParams(body);
+  const copy = new FormData();
+  for (const [name, value] of body) copy.append(name, value);
+  return copy;
 }
 
 const BODY_HEADERS = ['content-encoding', 'content-language', 'content-length', 'content-location', 'content-type'];

@@ -7,7 +7,7 @@ import { describeAddress } from '../../identity-providers/address-fault.js';
 import { callAddressError } from '../call-address-error.js';
 import { carrierOf } from '../carrier-of.js';
 import type { TokenCarrier } from '../token-carrier.js';
-import { inspectHeaders, withLastingHeaders } from './dispatch-headers.js';
+import { inspectHeaders, snapshotOf, withLastingHeaders } from './dispatch-headers.js';
 import { DispatchedCall, withAuthorization } from './dispatched-call.js';
 import { failCall } from './raw-handler.js';
 
@@ -65,7 +65,7 @@ export function bearerInterceptor(
         // Nothing waits for this dispatcher to have room again.
         return true;
       }
-      const call = new DispatchedCall(dispatch, options, handler, { url, wanted, carrier });
+      const call = new DispatchedCall(dispatch, snapshotOf(options), handler, { url, wanted, carrier });
       if (!token) {
         call.waitAndSend();
         return true;

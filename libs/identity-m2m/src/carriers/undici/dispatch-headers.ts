@@ -54,6 +54,17 @@ export function withLastingHeaders(options: Dispatcher.DispatchOptions): Dispatc
   return isIterator ? Object.assign({}, options, { headers: toFlatList(headers) }) : options;
 }
 
+/**
+ * The call as it was given, whatever its caller does afterwards with the options and the headers: undici reads these at
+ * once, and this call may be sent after a wait, and once more.
+ */
+export function snapshotOf(options: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+  const { headers } = options;
+  const copy = Object.assign({}, options);
+  if (headers !== undefined && headers !== null) copy.headers = isPlain(headers) ? { ...headers } : toFlatList(headers);
+  return copy;
+}
+
 /** A copy with the authorization on it. The caller's own headers may be shared between calls. */
 export function authorizedHeaders(
   headers: Headers,
