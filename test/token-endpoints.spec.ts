@@ -566,6 +566,17 @@ describe('a private certificate authority', () => {
     expect((await firstFailure(provider)).message).toMatch(/the proxy .* \(HTTP 407\)/);
   });
 
+  test.each<[string, () => http.Agent, string]>([
+    ['https://127.0.0.1:9', () => new http.Agent(), 'node:https'],
+    ['http://127.0.0.1:9', () => new https.Agent(), 'node:http'],
+  ])('out-B8: an agent of the other protocol is named, with the mend: %s', async (origin, agent, module) => {
+    const { provider } = await startClient(`${origin}/token`, { agent: agent() });
+    const error = await firstFailure(provider);
+    expect(error).toMatchObject({ reason: 'outage' });
+    expect(error.message).toContain(`the agent does not make connections to ${origin}: it is for another protocol`);
+    expect(error.message).toContain(`Give the option agent one of ${module}, or one for a proxy.`);
+  });
+
   test.each(['201 Created', '401 Unauthorized'])(
     'out-B5: what a proxy says in the clear is never taken for the identity provider’s: %s with a grant, or a refusal',
     async (line) => {

@@ -7,14 +7,18 @@ export interface ConnectionFault {
 }
 
 /**
- * Explains the error of a request that got no answer: a TLS certificate that was rejected, a proxy that opens no tunnel.
+ * Explains the error of a request that got no answer: a TLS certificate that was rejected, a proxy that opens no tunnel, an
+ * agent that does not fit.
  *
  * @param origin Origin of the server that was to be reached.
  */
 export function connectionFault(origin: string, error: unknown): ConnectionFault | undefined {
   for (const one of [error, asError(error).cause].map(asError)) {
     const fault =
-      serverCertificateFault(origin, one) ?? clientCertificateFault(origin, one) ?? tunnelFault(origin, one);
+      serverCertificateFault(origin, one) ??
+      clientCertificateFault(origin, one) ??
+      tunnelFault(origin, one) ??
+      agentFault(origin, one);
     if (fault) return fault;
   }
   return undefined;
@@ -105,4 +109,14 @@ const TUNNEL_REFUSED =
 function tunnelFault(origin: string, { message }: AnyError): ConnectionFault | undefined {
   const [, status] = TUNNEL_REFUSED.exec(String(message)) ?? [];
   return status === undefined ? undefined : proxyFault(origin, Number(status));
+}
+
+function agentFault(origin: string, { code }: AnyError): ConnectionFault | undefined {
+  if (code !== 'ERR_INVALID_PROTOCOL') return undefined;
+  const module = origin.startsWith('https:') ? 'node:https' : 'node:http';
+  return {
+    fault: 'network',
+    problem: `the agent does not make connections to ${origin}: it is for another protocol (${code})`,
+    advice: `Give the option agent one of ${module}, or one for a proxy.`,
+  };
 }
