@@ -403,6 +403,7 @@ describe('a private certificate authority', () => {
   test.each<[string, () => NonNullable<HttpClientOptions['ca']>]>([
     ['a string', () => authority.pem],
     ['a Buffer', () => Buffer.from(authority.pem)],
+    ['files joined without a line break', () => loopback.cert.trim() + authority.pem],
     ['a list', () => ['# the company\n' + authority.pem, Buffer.from(authority.pem + loopback.cert)]],
   ])('out-E2: is trusted by the option ca, as %s', async (_name, ca) => {
     const server = await startServer(json(200, GRANT), loopback);

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions } from 'node:zlib';
-import type { CertificateAuthorities } from './certificate-authorities.js';
+import { type CertificateAuthorities, certificatesOf } from './certificate-authorities.js';
 import { type ConnectionFault, connectionFault, proxyFault } from './connection-fault.js';
 import { definedOnly } from './defined-only.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
@@ -99,7 +99,9 @@ const MAX_HEAD_BYTES = 524_288;
  *
  * @throws {@link HttpExchangeError} when no answer could be read; the reason of `init.signal` once that has aborted.
  */
-export function createBoundedFetch({ agent, ca, maxResponseBytes = 65_536 }: BoundedFetchOptions = {}): BoundedFetch {
+export function createBoundedFetch(options: BoundedFetchOptions = {}): BoundedFetch {
+  const { agent, maxResponseBytes = 65_536 } = options;
+  const ca = options.ca === undefined ? undefined : certificatesOf(options.ca);
   const exchange = async (url: string, init: BoundedFetchInit): Promise<Response> => {
     init.signal?.throwIfAborted();
     try {
@@ -135,7 +137,7 @@ interface Answer {
 function send(
   url: URL,
   { method = 'GET', headers = {}, body, signal, tls }: BoundedFetchInit,
-  { agent, ca }: Pick<BoundedFetchOptions, 'agent' | 'ca'>,
+  { agent, ca }: { readonly agent: Agent | undefined; readonly ca: string[] | undefined },
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? https : http).request(url, {
@@ -149,7 +151,7 @@ function send(
       agent: agent ?? false,
       signal,
       // An agent of any kind is given these with the request, also one for a proxy. What it has itself goes before them.
-      ...definedOnly({ ...tls, ca: tls?.ca ?? (ca && [ca].flat()) }),
+      ...definedOnly({ ...tls, ca: tls?.ca ?? ca }),
       ...(agent && { checkServerIdentity: identityCheckFor(url) }),
     });
     let bytesBefore = 0;

@@ -9,11 +9,26 @@ export function areCertificateAuthorities(value: unknown): value is CertificateA
   return parts.length > 0 && parts.every(hasCertificates);
 }
 
+/**
+ * Each certificate, in PEM as Node.js writes it: `node:tls` also passes over one that begins on the line where another ends,
+ * which comes of joining files.
+ */
+export function certificatesOf(authorities: CertificateAuthorities): string[] {
+  return [authorities]
+    .flat()
+    .flatMap(pemsIn)
+    .map((pem) => new X509Certificate(pem).toString());
+}
+
 function hasCertificates(part: unknown): boolean {
   if (typeof part !== 'string' && !Buffer.isBuffer(part)) return false;
-  const pem = part.toString().match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const pems = pemsIn(part);
   const announced = part.toString().split('-----BEGIN').length - 1;
-  return pem.length > 0 && pem.length === announced && pem.every(isCertificate);
+  return pems.length > 0 && pems.length === announced && pems.every(isCertificate);
+}
+
+function pemsIn(part: string | Buffer): string[] {
+  return part.toString().match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
 }
 
 function isCertificate(pem: string): boolean {
