@@ -259,7 +259,7 @@ describe('a client that is injected by name', () => {
     ['in a feature module', () => ({ imports: [feature([], ByName), ...forRoot(clients).imports] }), 'HttpService'],
     ['after forRootAsync', () => ({ ...returned(clients), providers: [ByName, ByProperty] }), 'HttpService'],
   ])('host-10: fails the boot with the mend where a module does not have it: %s', async (_name, metadata, what) => {
-    const mend = `${what} of client 'billing', out of clients in IdentityM2MModule.forRoot() or IdentityM2MModule.forFeature('billing') in imports`;
+    const mend = `${what} of client 'billing' (IdentityM2MModule: clients of forRoot, or forFeature)`;
     await expect(boot(metadata())).rejects.toThrow(mend);
   });
 

@@ -12,7 +12,7 @@ export function tokenProviderToken(client: string): string {
 
 /** Where there is no such client, it is all that Nest's error shows of it. */
 function tokenOf(what: string, client: string): string {
-  return `${what} of client '${client}', out of clients in IdentityM2MModule.forRoot() or IdentityM2MModule.forFeature('${client}') in imports`;
+  return `${what} of client '${client}' (IdentityM2MModule: clients of forRoot, or forFeature)`;
 }
 
 /** Injects the `HttpService` whose calls carry the tokens of this client. */
