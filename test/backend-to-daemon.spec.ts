@@ -358,7 +358,9 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(other.output).toMatch(/leaver \S+-f2 \S+: done[^]*joiner \S+-f3 \S+: done, the user was made/);
       expect(await release()).toBe(412);
       frozen.thaw();
-      const reason = name === 'RabbitMQ' ? 'The user was made after Request-Time' : 'after its Request-Expires';
+      const overtaken = 'The user was made after Request-Time';
+      // The service knows the tenant's time to about a second, so that one that has just expired may not count as that yet.
+      const reason = name === 'RabbitMQ' ? overtaken : `(?:${overtaken}|after its Request-Expires)`;
       await until(
         () => new RegExp(`leaver \\S+-f2 \\S+: too late, .*${reason}`).test(frozen.output),
         () => frozen.output,
