@@ -71,6 +71,27 @@ export const checks = {
     return `says ${result.claim} ${result.found ?? 'missing'}`;
   },
 
+  'JWT asked': async (server) => {
+    const { jwt } = server.maker;
+    if (!jwt?.introspection) return NOT_THERE;
+    const clientId = jwt.client?.clientId ?? CLIENT_ID;
+    const guard = {
+      audience: jwt.audience,
+      clients: [clientId],
+      introspection: [{ clientId, clientSecret: CLIENT_SECRET, opaqueTokens: false }],
+    };
+    const provider = { ...jwt.fit, introspectionEndpoint: server.origin + jwt.introspection };
+    const ask = (token) => verdict(server, token, provider, guard, { sensitive: true });
+    const client = { ...server.maker.client, ...jwt.client };
+    letIn(await ask(await tokenOf({ ...client, identityProvider: byEndpoint(server) })), [clientId]);
+    if (!jwt.revocation) return undefined;
+    const identityProvider = byEndpoint(server, { revocationEndpoint: server.origin + jwt.revocation });
+    refused(await ask(await tokenOf({ ...client, identityProvider, revokeOnShutdown: true })), {
+      reason: 'token_inactive',
+    });
+    return undefined;
+  },
+
   opaque: async (server) => {
     const { opaque } = server.maker;
     if (!opaque) return NOT_THERE;
@@ -170,11 +191,11 @@ class CountingAgent extends Agent {
   }
 }
 
-async function verdict(server, token, provider, guard) {
+async function verdict(server, token, provider, guard, route) {
   const issuers = [genericOAuth2({ issuer: issuerOf(server), ...provider })];
   const verifier = createAccessTokenVerifier({ issuers, ...guard });
   try {
-    return await verifier.verify(token);
+    return await verifier.verify(token, route);
   } finally {
     verifier.close();
   }

@@ -39,7 +39,18 @@ async function cellsOf(maker) {
         .map(() => ''),
     ];
   }
-  const server = await ServerProcess.start(maker);
+  let server;
+  try {
+    server = await ServerProcess.start(maker);
+  } catch (error) {
+    failures.push(error.message);
+    return [
+      'does not start',
+      ...Object.keys(checks)
+        .slice(1)
+        .map(() => ''),
+    ];
+  }
   try {
     const cells = [];
     for (const [name, check] of Object.entries(checks)) cells.push(await cellOf(name, check, server));

@@ -15,7 +15,7 @@ const node = (file) => [process.execPath, file];
  * - `hasSecrets`: false where it lets in every client.
  * - `hasMetadata`: whether a client can find the token endpoint by the issuer.
  * - `jwt`: its JWT access tokens: options of the `client` that gets one, the `audience` they have, options of
- *   `genericOAuth2()` that `fit` them, and what a guard without these says (`defaults`; undefined: lets them in).
+ *   `genericOAuth2()` that `fit` them, the addresses of `introspection` and `revocation` where it takes them, and what a guard without these says (`defaults`; undefined: lets them in).
  * - `opaque`: its opaque tokens, and the addresses of its `introspection` and `revocation`.
  */
 export const makers = [
@@ -48,6 +48,7 @@ export const makers = [
           isMachine: (claims) => !Object.hasOwn(claims, 'sub'),
         },
       },
+      introspection: '/introspect',
       defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
     },
   },
@@ -95,6 +96,7 @@ export const makers = [
       client: { scope: 'jwt' },
       audience: AUDIENCE,
       fit: { accessToken: { tokenTypes: ['jwt'] } },
+      introspection: '/introspect',
       defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
     },
     opaque: { introspection: '/introspect' },
@@ -111,7 +113,7 @@ export const makers = [
     hasKeys: true,
     assertionAudience: 'endpoint',
     hasMetadata: true,
-    jwt: { audience: 'notes' },
+    jwt: { audience: 'notes', introspection: '/api/oidc/introspect', revocation: '/api/oidc/revoke' },
   },
   {
     name: 'lemonldap-ng',
@@ -127,6 +129,7 @@ export const makers = [
       client: { clientId: `${CLIENT_ID}-jwt` },
       audience: `${CLIENT_ID}-jwt`,
       fit: { accessToken: { tokenTypes: ['jwt'] } },
+      introspection: '/oauth2/introspect',
       defaults: { reason: 'token_type_refused', claim: 'typ', found: '"JWT"' },
     },
     opaque: { introspection: '/oauth2/introspect' },

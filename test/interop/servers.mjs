@@ -25,7 +25,12 @@ export class ServerProcess {
 
   static async start(maker) {
     const server = new ServerProcess(maker, await freePort());
-    await server.start();
+    try {
+      await server.start();
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
     return server;
   }
 

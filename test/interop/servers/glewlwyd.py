@@ -31,7 +31,7 @@ database={{ type="sqlite3" path="{DATABASE}" }};
 
 
 def stored(secret):
-    salt = os.urandom(16)
+    salt = os.urandom(8).hex().encode()  # the server reads it as a C string
     return base64.b64encode(hashlib.pbkdf2_hmac("sha256", secret.encode(), salt, 1000) + salt).decode()
 
 
@@ -55,6 +55,8 @@ def fill(database):
         "allow-non-oidc": True,
         "auth-type-client-enabled": True,
         "jwks-show": True,
+        "introspection-revocation-allowed": True,
+        "introspection-revocation-allow-target-client": True,
         "subject-type": "public",
         "request-parameter-allow": True,
         "client-jwks-parameter": "jwks",
@@ -62,7 +64,7 @@ def fill(database):
     insert(database, "g_plugin_module_instance", gpmi_module="oidc", gpmi_name="oidc", gpmi_parameters=json.dumps(plugin))
     insert(database, "g_scope", gs_name="notes")
     scope = insert(database, "g_client_scope", gcs_name="notes")
-    methods = {"client_secret_basic", "client_secret_post"}
+    methods = ["client_secret_basic", "client_secret_post"]
     secret = stored(os.environ["CLIENT_SECRET"])
     add_client(database, scope, CLIENT_ID, secret, [("token_endpoint_auth_method", method) for method in methods])
     keys = [("token_endpoint_auth_method", "private_key_jwt"), ("jwks", os.environ["CLIENT_KEYS"])]
