@@ -557,6 +557,15 @@ describe('floods and outages', () => {
     expect(events).toContainEqual({ type: 'key_set.changed', issuer: issuer.url, keys: used });
   });
 
+  it('K11 no more than 2,000 entries of a set are looked at, whatever they are', async () => {
+    const point = { kty: 'EC', crv: 'P-521', x: 'AQ', y: 'AQ' };
+    issuer.keys = [first.jwk, ...Array.from({ length: 5000 }, () => point), next.jwk];
+    expect(await outcome(fresh())).toBe('accepted');
+    expect(await outcome(fresh(next))).toBe('key_unknown');
+    const reasons = events.flatMap((event) => (event.type === 'key_set.key_ignored' ? [event.reason] : []));
+    expect(reasons).toEqual(['malformed', 'beyond_limit']);
+  });
+
   it.each(['n', 'e'])('K11 an RSA key whose %s is as long as a key set holds nobody up', async (name) => {
     const number = Buffer.alloc(150_000, 0xab).toString('base64url');
     issuer.keys = [first.jwk, { ...forgingKey('RS256', 'long').jwk, [name]: number }];

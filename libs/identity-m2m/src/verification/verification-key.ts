@@ -33,6 +33,9 @@ export interface KeySetContent {
  */
 export const MAX_KEYS = 1000;
 
+/** Most entries of a set that are looked at: more do not fit into one, unless they are too short to be keys. */
+const MAX_ENTRIES = 2000;
+
 /** By the names that OpenSSL has for P-384 and P-521. */
 const READING_COST: Readonly<Record<string, number>> = { secp384r1: 5, secp521r1: 9 };
 
@@ -55,21 +58,21 @@ export function readKeySet(
   const keys: VerificationKey[] = [];
   const unusable: UnusableKey[] = [];
   let cost = 0;
-  for (const entry of document.keys as unknown[]) {
-    const read = readKey(entry, known);
-    if ('reason' in read) {
-      unusable.push(read);
-      continue;
-    }
-    cost += READING_COST[read.key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 1;
-    if (cost > MAX_KEYS) {
-      unusable.push({ kid: undefined, reason: 'beyond_limit' });
+  for (const [index, entry] of (document.keys as unknown[]).entries()) {
+    const read = index < MAX_ENTRIES ? readKey(entry, known) : BEYOND_LIMIT;
+    const isKey = !('reason' in read);
+    if (isKey) cost += READING_COST[read.key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 1;
+    if (read === BEYOND_LIMIT || cost > MAX_KEYS) {
+      unusable.push(BEYOND_LIMIT);
       break;
     }
-    keys.push(read);
+    if (isKey) keys.push(read);
+    else unusable.push(read);
   }
   return { keys, unusable };
 }
+
+const BEYOND_LIMIT: UnusableKey = { kid: undefined, reason: 'beyond_limit' };
 
 function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): VerificationKey | UnusableKey {
   if (typeof entry !== 'object' || entry === null) return { kid: undefined, reason: 'malformed' };
