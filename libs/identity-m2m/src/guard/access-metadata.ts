@@ -1,13 +1,16 @@
 import { definedOnly } from '../foundation/defined-only.js';
 import type { AccessMetadata } from './route-access.js';
 
+const PREFIX = 'nestjs-identity-m2m:';
+
+/** The same in all copies and versions of this package: decorators of one are read by the guard of another. */
 const KEYS = {
-  public: 'nestjs-identity-m2m:public',
-  scopes: 'nestjs-identity-m2m:scopes',
-  scopesMode: 'nestjs-identity-m2m:scopes-mode',
-  clients: 'nestjs-identity-m2m:clients',
-  claims: 'nestjs-identity-m2m:claims',
-  sensitive: 'nestjs-identity-m2m:sensitive',
+  public: `${PREFIX}public`,
+  scopes: `${PREFIX}scopes`,
+  scopesMode: `${PREFIX}scopes-mode`,
+  clients: `${PREFIX}clients`,
+  claims: `${PREFIX}claims`,
+  sensitive: `${PREFIX}sensitive`,
 } as const;
 
 /**
@@ -44,4 +47,12 @@ export function accessMetadata(target: object, method?: string | symbol): Access
     }),
     ...(Reflect.hasOwnMetadata(KEYS.public, target, method!) && { public: true }),
   };
+}
+
+/** Lists the access rules on a class or method that this version does not know: their decorators are of a newer copy. */
+export function unknownRules(target: object, method?: string | symbol): readonly string[] {
+  const known: readonly unknown[] = Object.values(KEYS);
+  const isUnknown = (key: unknown): key is string =>
+    typeof key === 'string' && key.startsWith(PREFIX) && !known.includes(key);
+  return Reflect.getMetadataKeys(target, method!).filter(isUnknown);
 }

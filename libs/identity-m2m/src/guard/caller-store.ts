@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { ExecutionContext } from '@nestjs/common';
+import { processWide } from '../foundation/process-wide.js';
 import type { MachineCaller } from '../verification/machine-caller.js';
 import { type HandlerRules, handlerRulesOf } from './handler-access.js';
 import { type HttpRequest, messageOf } from './http-credential.js';
@@ -9,8 +10,10 @@ import { type HttpRequest, messageOf } from './http-credential.js';
 /**
  * Callers by what stands for their call: Node's request, the context of a message, gRPC's call. Not kept on it, and never
  * on the payload, where a sender could bring one along.
+ *
+ * `@Caller()` may be of another copy of this package than the guard.
  */
-const callers = new WeakMap<object, MachineCaller>();
+const callers = processWide('callers', () => new WeakMap<object, MachineCaller>());
 
 /** Who the call that runs now comes from. */
 export interface CallerSlot {

@@ -1,18 +1,20 @@
 import type { ExecutionContext, Type } from '@nestjs/common';
-import { accessMetadata } from './access-metadata.js';
+import { accessMetadata, unknownRules } from './access-metadata.js';
 import { type RouteAccess, routeAccess } from './route-access.js';
 
 /** What the guard knows of a handler. */
 export interface HandlerRules {
-  /** `unknown`: the handler is not a method of its class, and names none. */
+  /** `unknown`: the handler is not a method of its class, and names none; or it has rules that are not known here. */
   readonly access: RouteAccess | 'unknown';
+  /** Rules of decorators of a newer version, by their metadata's keys. None may be passed over. */
+  readonly unknownRules: readonly string[];
   /** Whether Nest's router calls it. Everything else of type `http` comes from another caller, with other arguments. */
   readonly isRoute: boolean;
 }
 
 type Handler = ReturnType<ExecutionContext['getHandler']>;
 
-const UNKNOWN: HandlerRules = { access: 'unknown', isRoute: true };
+const UNKNOWN: HandlerRules = { access: 'unknown', unknownRules: [], isRoute: true };
 
 const known = new WeakMap<Type, WeakMap<Handler, HandlerRules>>();
 
@@ -58,8 +60,10 @@ function handlerRules(ofClass: Type, handler: Handler): HandlerRules {
   const place = placeOf(ofClass, handler);
   if (!place) return UNKNOWN;
   const { prototype, name } = place;
+  const strange = [...unknownRules(prototype, name), ...unknownRules(ofClass)];
   return {
-    access: routeAccess(accessMetadata(prototype, name), accessMetadata(ofClass)),
+    access: strange.length > 0 ? 'unknown' : routeAccess(accessMetadata(prototype, name), accessMetadata(ofClass)),
+    unknownRules: strange,
     isRoute: isRoute(handler) || isRoute(methodAt(prototype, name) ?? handler),
   };
 }

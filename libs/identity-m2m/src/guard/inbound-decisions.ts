@@ -79,12 +79,12 @@ export class InboundDecisions {
   }
 
   /** Reports a handler whose rules are unknown, once for each. */
-  unknownHandler(context: ExecutionContext): void {
+  unknownHandler(context: ExecutionContext, unknownRules: readonly string[]): void {
     // Nest makes controllers anew for each request where they are request-scoped, so functions are no keys.
     const handler = handlerName(context);
     if (this.#unknownHandlers.has(handler)) return;
     this.#unknownHandlers.add(handler);
-    this.#events.emit({ type: 'handler.unknown', handler });
+    this.#events.emit({ type: 'handler.unknown', handler, unknownRules });
   }
 
   #decided(

@@ -32,11 +32,14 @@ export type InboundEvent =
   | {
       /**
        * The guard refuses every call of a handler, because it cannot tell which access rules are the handler's: what
-       * Nest calls is not a method of its class, and carries no copy of a method's metadata. Once for each handler.
+       * Nest calls is not a method of its class, and carries no copy of a method's metadata; or it has rules by a
+       * decorator of a newer version of this package. Once for each handler.
        */
       readonly type: 'handler.unknown';
       /** Class and function, such as `UsersController.list`. */
       readonly handler: string;
+      /** Metadata keys of rules that this version does not know; empty where the handler itself is not known. */
+      readonly unknownRules: readonly string[];
     }
   | {
       /**

@@ -47,7 +47,7 @@ export class M2MAuthGuard implements CanActivate {
     const slot = httpSlotOf(context, rules);
     if (access === 'public' || letIn.has(context)) return true;
     const transport = this.transports.of(context, rules);
-    if (access === 'unknown') this.decisions.unknownHandler(context);
+    if (access === 'unknown') this.decisions.unknownHandler(context, rules.unknownRules);
     if (!transport) return this.#refuseUnreadable(context);
     const policy = access === 'unknown' ? NO_POLICY : access;
     const credential = access === 'unknown' ? refuse('handler_unknown') : transport.read(context);

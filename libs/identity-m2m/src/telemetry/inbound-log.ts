@@ -21,9 +21,7 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
         logger.debug(refusalLine(event));
         return;
       case 'handler.unknown':
-        logger.error(
-          `guard refuses every call of ${printableText(event.handler)}: the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)`,
-        );
+        logger.error(`guard refuses every call of ${printableText(event.handler)}: ${whyUnknown(event.unknownRules)}`);
         return;
       case 'message.unsettled':
         if (!isUnsettled) {
@@ -71,3 +69,9 @@ const TRANSPORTS: ReadonlyMap<string, string> = new Map([
   ['grpc', 'gRPC'],
   ['kafka', 'Kafka'],
 ]);
+
+function whyUnknown(unknownRules: readonly string[]): string {
+  return unknownRules.length > 0
+    ? `it has access rules that this version does not know (${printableText(unknownRules.join(', '))}), by decorators of another copy of the package. Install one version of nestjs-identity-m2m (npm ls nestjs-identity-m2m)`
+    : "the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)";
+}
