@@ -58,6 +58,13 @@ describe('the code on a page', () => {
   });
 });
 
+it('shows the extractor that a project with @golevelup/nestjs-rabbitmq runs', () => {
+  const [, code] = /`@golevelup\/nestjs-rabbitmq` does:\n\n```ts\n([^]*?)```/.exec(read('docs', 'transports.md'))!;
+  const [message, extractor] = code!.split('guard: {');
+  const project = read('test', 'consumers', 'hosts-nest-11', 'src', 'golevelup.test.ts');
+  expect(partsNotIn(project, `${message}…${extractor!.replace(/\}\s*$/, '')}`)).toEqual([]);
+});
+
 /** What of an excerpt, which `…` divides into parts, does not stand in the source in this order. */
 function partsNotIn(source: string, excerpt: string): string[] {
   let rest = compact(source);

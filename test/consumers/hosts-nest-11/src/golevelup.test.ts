@@ -29,13 +29,12 @@ import { skip } from './skipping';
 /** No two runs meet on the broker. */
 const EXCHANGE = `things-${randomBytes(4).toString('hex')}`;
 
-/** What the package hands to handlers beside the payload: amqplib's message, which is a plain object. */
-class RawMessage {
-  declare readonly properties: { readonly headers?: Readonly<Record<string, unknown>> };
+/** What amqplib hands over is a plain object, so the class tells by its members. */
+class ConsumeMessage {
+  readonly properties!: { readonly headers?: Readonly<Record<string, unknown>> };
 
-  static [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && 'fields' in value && 'properties' in value;
-  }
+  static readonly [Symbol.hasInstance] = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null && 'fields' in value && 'properties' in value;
 }
 
 /** Answers a refused request with what the guard throws. Left to itself the package would requeue it for ever. */
@@ -111,8 +110,11 @@ async function main() {
               extractors: [
                 {
                   transport: 'golevelup',
-                  context: RawMessage,
-                  authorization: ({ properties }: RawMessage) => [properties.headers?.authorization],
+                  context: ConsumeMessage,
+                  authorization: ({ properties }: ConsumeMessage) =>
+                    Object.entries(properties.headers ?? {})
+                      .filter(([name]) => name.toLowerCase() === 'authorization')
+                      .map(([, value]) => value),
                 },
               ],
             },
