@@ -138,7 +138,7 @@ export class IdentityM2MCoreModule
     if (!this.#inbound.isConfigured && isGlobalGuard(this.#modules)) {
       throw guardOptionsMissing('M2MAuthGuard is a global guard');
     }
-    const { unchecked, unreadable, guardedBy } = guardPlacement(this.#modules, {
+    const { unchecked, unreadable, skipped, guardedBy } = guardPlacement(this.#modules, {
       // A microservice by itself has no adapter.
       servesHttp: Boolean(this.#adapterHost.httpAdapter),
       hasMessageGuard: this.messageGuard !== undefined,
@@ -152,6 +152,11 @@ export class IdentityM2MCoreModule
     if (unreadable.length > 0) {
       logger.warn(
         `guard refuses every call of ${listed(unreadable)}: it cannot read the credentials of WebSocket messages and GraphQL operations. Mark them @Public() and authenticate their callers with a guard of your own`,
+      );
+    }
+    if (skipped.length > 0) {
+      logger.warn(
+        `guard does not check calls of ${listed(skipped)} on Nest 11, which calls no global guards for gateways: every client may call them. Nest 12 does, and the guard refuses every call. Set globalGuard: true to have them refused by both, or mark them @Public() and authenticate their callers with a guard of your own`,
       );
     }
     this.#warnOfMuteServers(guardedBy);

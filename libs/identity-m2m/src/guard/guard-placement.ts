@@ -12,6 +12,8 @@ export interface GuardPlacement {
   readonly unchecked: readonly string[];
   /** Handlers behind `M2MAuthGuard` whose calls it cannot read: nobody may call them. */
   readonly unreadable: readonly string[];
+  /** Handlers of gateways behind a global guard that `globalGuard` did not make. Nest 11 does not call it for them. */
+  readonly skipped: readonly string[];
   /** Names the message handlers behind `M2MAuthGuard` that a server calls. */
   readonly guardedBy: (server: object) => readonly string[];
 }
@@ -31,7 +33,7 @@ export function guardPlacement(
 ): GuardPlacement {
   const globalGuards = globalGuardsOf(modules);
   // Nobody can tell.
-  if (!globalGuards) return { unchecked: [], unreadable: [], guardedBy: () => [] };
+  if (!globalGuards) return { unchecked: [], unreadable: [], skipped: [], guardedBy: () => [] };
   const { hasMessageGuard, servesHttp } = application;
   const readers = new RuleReaders(modules);
   const isGlobal = hasMessageGuard || globalGuards.some((guard) => readers.include(guard));
@@ -43,9 +45,13 @@ export function guardPlacement(
   const open = handlers.find((handler) => handler.kind === 'message' && isOpen(handler));
   if (open && isByHand && servesHttp) throw UnguardedMessageHandlersError.beyondGlobalGuard(open.ofClass.name);
   const guarded = handlers.filter((handler) => handler.access !== 'public' && isBehindGuard(handler, globalGuards));
+  const unread = guarded.filter(({ kind }) => kind === 'websocket' || kind === 'graphql');
+  const isSkipped = (handler: ApplicationHandler) =>
+    isByHand && handler.kind === 'websocket' && !guardsOn(handler).some(isM2MAuthGuard);
   return {
     unchecked: namesOf(handlers.filter((handler) => handler.isRuled && !isChecked(handler))),
-    unreadable: namesOf(guarded.filter(({ kind }) => kind === 'websocket' || kind === 'graphql')),
+    unreadable: namesOf(unread.filter((handler) => !isSkipped(handler))),
+    skipped: namesOf(unread.filter(isSkipped)),
     guardedBy: (server) =>
       namesOf(guarded.filter(({ kind, method }) => kind === 'message' && isHandlerOf(method, server))),
   };

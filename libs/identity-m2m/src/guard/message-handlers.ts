@@ -18,7 +18,7 @@ const interceptor = new CallerInterceptor();
 export const GLOBAL_MESSAGE_GUARD = Symbol('GlobalMessageGuard');
 
 /**
- * Stands for the application's global guard on controllers that take messages.
+ * Stands for the application's global guard on controllers and gateways that take messages.
  *
  * Metadata belongs to a class, and a class may be used by several applications of one process. So it names this class,
  * which each application makes an instance of with its own guard; in one that has no global guard it changes nothing.
@@ -50,15 +50,15 @@ export function prepareHandlers(modules: ModulesContainer): void {
 }
 
 /**
- * Puts the guard before each message handler of the application.
+ * Puts the guard before each message handler of the application, those of gateways among them.
  *
  * A global guard alone is not enough: what `connectMicroservice()` connects has a configuration of its own, without the
- * guards of the application, unless it is told to inherit them.
+ * guards of the application, unless it is told to inherit them; and Nest 11 puts no global guard before gateways.
  *
  * @throws {@link UnguardedMessageHandlersError} where it can't be done; the application must not start then.
  */
 export function guardMessageHandlers(modules: ModulesContainer, guard: CanActivate): void {
-  const handlers = [...applicationHandlers(modules)].filter(({ kind }) => kind === 'message');
+  const handlers = [...applicationHandlers(modules)].filter(({ kind }) => kind === 'message' || kind === 'websocket');
   for (const { ofClass } of handlers) {
     extend(GUARDS, ofClass, (present) => [MessageHandlerGuard, ...present], MessageHandlerGuard);
   }
