@@ -112,11 +112,37 @@ describe('the page of refusals', () => {
   );
 });
 
+/** The rows of a page whose first cell is an id, each with the test files that it leads to. */
+function rowsOf(page: string, id: RegExp): { readonly id: string; readonly files: readonly string[] }[] {
+  return [...read('docs', page).matchAll(/^\| (\S+) .*$/gm)]
+    .filter(([, first]) => id.test(first!))
+    .map(([row, first]) => ({
+      id: first!,
+      files: [...row.matchAll(/\]\(\.\.\/([^)]+\.spec\.ts)\)/g)].map(([, file]) => file!),
+    }));
+}
+
+/** What is named in a row without being there: files that have no test, nor a row of one, whose name begins with its id. */
+function untested(rows: ReturnType<typeof rowsOf>): string[] {
+  const isNamed = (id: string, file: string) => new RegExp(`['\`]${id}[ :,'\`]`).test(read(file));
+  return rows.flatMap(({ id, files }) => files.filter((file) => !isNamed(id, file)).map((file) => `${id}: ${file}`));
+}
+
+describe('the page of field cases', () => {
+  const CASE = /^(?:srv|out|call|in|host|app)-(?:[A-Z]?\d+|[a-z]+-\d+)$/;
+  const rows = rowsOf('field-cases.md', CASE);
+
+  it('names each case once, with tests', () => {
+    expect(rows.length).toBeGreaterThan(110);
+    expect(new Set(rows.map(({ id }) => id)).size).toBe(rows.length);
+    expect(rows.filter(({ files }) => files.length === 0)).toEqual([]);
+  });
+
+  it('names for each case files that have tests with its id', () => expect(untested(rows)).toEqual([]));
+});
+
 describe('the page of attacks', () => {
-  const rows = [...read('docs', 'attacks.md').matchAll(/^\| ([A-Z]\d+b?) .*$/gm)].map(([row, id]) => ({
-    id: id!,
-    files: [...row.matchAll(/\]\(\.\.\/([^)]+\.spec\.ts)\)/g)].map(([, file]) => file!),
-  }));
+  const rows = rowsOf('attacks.md', /^[A-Z]\d+b?$/);
   const tested = rows.filter(({ files }) => files.length > 0);
 
   it('names each attack once', () => {
@@ -124,14 +150,7 @@ describe('the page of attacks', () => {
     expect(new Set(tested.map(({ id }) => id)).size).toBe(tested.length);
   });
 
-  it('names for each attack files that have tests with its id', () => {
-    // In the name of a test or of a row of one, before a blank or a colon.
-    const names = ({ id }: (typeof rows)[number], file: string) => new RegExp(`['\`]${id}[ :]`).test(read(file));
-    const missing = tested.flatMap((row) =>
-      row.files.filter((file) => !names(row, file)).map((f) => `${row.id}: ${f}`),
-    );
-    expect(missing).toEqual([]);
-  });
+  it('names for each attack files that have tests with its id', () => expect(untested(tested)).toEqual([]));
 
   it('has every attack that a token of the attack suite is forged for', () => {
     const sources = ['attack-suite', 'forged-claims', 'forged-encodings', 'forged-signatures'];
