@@ -247,6 +247,29 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.api.requests).toHaveLength(2);
   });
 
+  it('leaves no request behind when it is cancelled while the proof for its token is made', async () => {
+    const system = await setUp({ dpop: true });
+    system.tokens.fault = json(200, { access_token: 'bound', token_type: 'DPoP', expires_in: 3600 });
+    await system.provider.getToken();
+    let open = 0;
+    system.api.answer = (_request, response) => {
+      open += 1;
+      response.on('close', () => (open -= 1));
+    };
+    const call = make(system);
+    for (let steps = 0; steps < 30; steps++) {
+      const aborting = new AbortController();
+      const aborted = call(system.api.url, { signal: aborting.signal }).catch((error: unknown) => error);
+      for (let step = 0; step < steps; step++) await undefined;
+      aborting.abort();
+      expect(nameOf(await aborted)).toMatch(/^(?:AbortError|CanceledError)$/);
+    }
+    // One after those that were cancelled, so that what they have sent has arrived.
+    void call(system.api.url).catch(() => {});
+    await until(() => system.api.requests.length > 0);
+    await until(() => open === 1);
+  });
+
   it.each([
     ['with an error', (body: PassThrough) => body.destroy(new Error('the file is gone')), /the file is gone/],
     ['without one', (body: PassThrough) => body.destroy(), /premature close/i],

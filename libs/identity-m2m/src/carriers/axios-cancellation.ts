@@ -21,10 +21,17 @@ export class AxiosCancellation {
     return this.#signal;
   }
 
-  /** @throws What ended the call while it waited. */
+  /**
+   * To be called before the call is with the adapter: axios sends a call all the same that was cancelled shortly before, and
+   * never ends it.
+   *
+   * @throws What ended the call while it waited.
+   */
   throwIfEnded(): void {
     if (this.#brokenBody?.aborted) throw this.#bodyError();
-    this.#signal?.throwIfAborted();
+    const { signal, cancelToken } = this.config;
+    const isEnded = this.#signal?.aborted ?? (signal?.aborted || cancelToken?.reason);
+    if (isEnded) this.signal().throwIfAborted();
   }
 
   release(): void {
