@@ -260,7 +260,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     for (let steps = 0; steps < 30; steps++) {
       const aborting = new AbortController();
       const aborted = call(system.api.url, { signal: aborting.signal }).catch((error: unknown) => error);
-      for (let step = 0; step < steps; step++) await undefined;
+      for (let step = 0; step < steps; step++) await Promise.resolve();
       aborting.abort();
       expect(nameOf(await aborted)).toMatch(/^(?:AbortError|CanceledError)$/);
     }
