@@ -66,6 +66,10 @@ describe('line ends', () => {
     ['a carriage return in a file of Windows', '\r\n', '\r'],
     ['a line feed in a file of Windows', '\r\n', '\n'],
     ['a line feed in a file of carriage returns', '\r', '\n'],
+    ['a Windows line end in a file of line feeds', '\n', '\r\n'],
+    ['a Windows line end in a file of carriage returns', '\r', '\r\n'],
+    ['two carriage returns in a file of line feeds', '\n', '\r\r'],
+    ['two line feeds and a blank in a file of Windows', '\r\n', '\n \n'],
   ])('never cut a password in two: %s', async (_name, end, stray) => {
     const { asked, exitCode, stderr } = await imported([HEADER, ANN, `${BOB}${stray}rest`, ''].join(end));
     expect([exitCode, asked]).toEqual([1, [ann]]);
@@ -79,6 +83,21 @@ describe('line ends', () => {
       const { asked, exitCode, stderr } = await imported(`${HEADER}\n${ANN}\n${row}\n`);
       expect([exitCode, asked]).toEqual([1, [ann]]);
       expect(stderr).toContain('password: must have no line break or control character in it');
+    },
+  );
+
+  test.each(['password', 'displayName', 'description', 'name'])(
+    'and characters that were lost before are refused: %s',
+    async (member) => {
+      const rows = ['S3cret\ufffdtwo', 'S3cret\ud800two'].map((text) => JSON.stringify({ ...bob, [member]: text }));
+      const { asked, path } = await imported([JSON.stringify(ann), ...rows, ''].join('\n'), 'users.ndjson');
+      expect(asked).toEqual([ann]);
+      const [first, second] = await lab.rejects(path);
+      expect(first).toMatchObject({
+        line: 2,
+        reason: expect.stringContaining(`${member}: has a character that was lost`),
+      });
+      expect(second).toMatchObject({ line: 3, code: 'invalid' });
     },
   );
 

@@ -8,7 +8,7 @@ export interface CsvRow extends RecordPlace {
   readonly fault?: string;
   /** Whether it ends in a line break of another kind than the header does. */
   readonly endsOddly: boolean;
-  /** Whether nothing but such a line break separates it from the row before. */
+  /** Whether nothing but such line breaks separates it from the row before. */
   readonly beginsOddly: boolean;
 }
 
@@ -31,7 +31,7 @@ export async function* csvRowsOf(
     let rows: CsvRow[] = [];
     for (const line of lines) {
       if (row.isEmpty && isBlank(line)) {
-        row.separate();
+        row.separate(line.lineBreak);
         continue;
       }
       const isContinuation = !row.isEmpty;
@@ -71,9 +71,9 @@ class UnfinishedRow {
     this.#beginsOddly = false;
   }
 
-  /** A blank line stands between the rows. */
-  separate(): void {
-    this.#beginsOddly = false;
+  /** A blank line stands between the rows. Line breaks that are all odd may be parts of a cell together. */
+  separate(lineBreak: LineBreak): void {
+    this.#beginsOddly &&= this.#isOdd(lineBreak);
   }
 
   add(line: Line): void {
@@ -114,13 +114,9 @@ class UnfinishedRow {
     return place;
   }
 
-  /**
-   * A carriage return alone in a file of line feeds may be the end of a line, or a part of a cell. `\r\n` is no part of a
-   * cell that is not in quotes.
-   */
+  /** A line break of another kind than the header's may be the end of a line, or a part of a cell. */
   #isOdd(lineBreak: LineBreak): boolean {
-    const isSure = this.#expected === undefined || lineBreak === '' || lineBreak.length > 1;
-    return !isSure && lineBreak !== this.#expected;
+    return this.#expected !== undefined && lineBreak !== '' && lineBreak !== this.#expected;
   }
 }
 

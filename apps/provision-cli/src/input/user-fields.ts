@@ -3,6 +3,13 @@ import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 
 const text = (max: number) => z.string('must be text').trim().min(1, 'must not be blank').max(max, longer(max));
+/** In the place of a character, U+FFFD says that a tool could not read it; half of one (a surrogate) will become that. */
+const whole = <Text extends z.ZodType<string>>(schema: Text) =>
+  schema.refine(
+    (value) => !/[\uFFFD\p{Cs}]/u.test(value),
+    'has a character that was lost when the text was converted (U+FFFD); write it anew',
+  );
+
 const phone = z.string('must be text').regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
 const flag = z.boolean('must be true or false');
 
@@ -57,13 +64,13 @@ const password = z
  * reported without a call, and `--dry-run` finds it.
  */
 const userFields = z.strictObject({
-  name: loginName,
+  name: whole(loginName),
   mail,
-  displayName: text(256).optional(),
-  description: text(1024).optional(),
+  displayName: whole(text(256)).optional(),
+  description: whole(text(1024)).optional(),
   mobileNumber: phone.optional(),
   officeNumber: phone.optional(),
-  password: password.optional(),
+  password: whole(password).optional(),
   mustChangePassword: flag.optional(),
   sendInvitation: flag.optional(),
 });
