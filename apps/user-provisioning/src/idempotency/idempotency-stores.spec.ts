@@ -1,6 +1,16 @@
 import { execFile } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -266,6 +276,18 @@ describe('a folder', () => {
     expect(refusals).toBeGreaterThan(bytes.length / 97 / 3);
     writeFileSync(file, bytes);
     await opened(EmbeddedStore.open(folder, DAY));
+  });
+
+  test.each(['gone', 'empty', 'cut short'])('app-2: notices that its file is %s', async (fate) => {
+    const folder = newFolder();
+    await (await EmbeddedStore.open(folder, DAY)).close();
+    const file = join(folder, 'notes.sqlite');
+    if (fate === 'gone') rmSync(file);
+    else truncateSync(file, fate === 'empty' ? 0 : 4096);
+    // The second start is no different: the first one has not put an empty file in the place of the notes.
+    for (let start = 1; start <= 2; start++) {
+      await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/ are damaged \(.*\)\. Put back a backup/);
+    }
   });
 
   it('app-2: notices a flipped bit when it reads the note, and goes on with the others', async () => {

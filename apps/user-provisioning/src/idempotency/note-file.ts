@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import Libsql from 'libsql/promise';
@@ -35,6 +35,8 @@ interface Row {
 }
 
 const FILE = 'notes.sqlite';
+/** An empty file that says that there are notes: without it, those that are gone would count as not yet there. */
+const MADE = 'notes.made';
 
 /**
  * `place` is the order in which keys were first used: SQLite numbers rows upwards.
@@ -147,9 +149,12 @@ export class NoteFile {
       const { entries } = (await db.prepare('SELECT count(*) AS entries FROM sqlite_schema')).get([]) as {
         entries: number;
       };
+      const made = join(directory, MADE);
+      if (entries === 0 && existsSync(made)) throw new DamagedNotesError(`${FILE} is gone or empty`);
       await db.exec(entries === 0 ? `${SCHEMA} COMMIT;` : 'COMMIT;');
       const statements = await prepared(db);
       await verify(db, statements);
+      writeFileSync(made, '', { flag: 'a' });
       return new NoteFile(db, statements);
     } catch (error) {
       await rollBack(db);
