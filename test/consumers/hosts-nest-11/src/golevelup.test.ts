@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import {
   AmqpConnection,
@@ -23,8 +22,8 @@ import {
   RequireScopes,
 } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
+import { isBrokerThere } from './broker';
 import { AUDIENCE, bearer } from './guarded-app';
-import { skip } from './skipping';
 
 /** No two runs meet on the broker. */
 const EXCHANGE = `things-${randomBytes(4).toString('hex')}`;
@@ -78,22 +77,8 @@ class Things {
   }
 }
 
-async function isBrokerThere(): Promise<boolean> {
-  const socket = connect(5672, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch (error) {
-    if (process.env.REQUIRE_SERVERS === '1') throw error;
-    skip('no RabbitMQ on 127.0.0.1:5672 for @golevelup/nestjs-rabbitmq');
-    return false;
-  } finally {
-    socket.destroy();
-  }
-}
-
 async function main() {
-  if (!(await isBrokerThere())) return;
+  if (!(await isBrokerThere('@golevelup/nestjs-rabbitmq'))) return;
 
   describe('@golevelup/nestjs-rabbitmq', () => {
     let issuer: TestIssuer;
