@@ -699,6 +699,7 @@ describe('the outbox', () => {
     await symlink(join(folder, 'nowhere'), join(folder, 'b-dangling.json'));
     await symlink(join(folder, 'c-loop.json'), join(folder, 'c-loop.json'));
     execFileSync('mkfifo', [join(folder, 'd-pipe.json')]);
+    await writeFile(Buffer.from(`${folder}/f-\xfc.json`, 'latin1'), joiner('odd0'));
     const user = person();
     await backend.put('y', { type: 'joiner', id: 'odd1', user });
     await until(
@@ -706,10 +707,11 @@ describe('the outbox', () => {
       () => `${backend.app?.output}`,
     );
     await until(
-      async () => (await backend.waiting()).length === 4,
+      async () => (await backend.waiting()).length === 5,
       () => `${backend.app?.output}`,
     );
     expect(backend.app?.output.match(/x\.json is passed over, it is no file/g)).toHaveLength(1);
+    expect(backend.app?.output.match(/f-\S+\.json is passed over, its name is not UTF-8/g)).toHaveLength(1);
     // A link that leads to an event is one.
     const [linked, elsewhere] = [person(), join(folder, 'elsewhere')];
     await writeFile(elsewhere, JSON.stringify({ type: 'joiner', id: 'odd2', user: linked }));
@@ -740,6 +742,20 @@ describe('the outbox', () => {
     await outbox.refuse(tooLong!, 'too long');
     expect(await outbox.next()).toBeUndefined();
     expect((await readdir(join(folder, 'refused'))).length).toBe(4);
+  });
+
+  it('app-5: takes a byte order mark, and no text in another encoding', async () => {
+    const { folder, outbox } = await outboxHere();
+    const text = JSON.stringify({ type: 'joiner', id: '1', user: { name: 'jörg', mail: 'j@x.example' } });
+    await writeFile(join(folder, 'a.json'), `\ufeff${text}`);
+    expect(await outbox.next()).toMatchObject({ event: { user: { name: 'jörg' } } });
+    await rm(join(folder, 'a.json'));
+    await writeFile(join(folder, 'b.json'), Buffer.from(text, 'latin1'));
+    await until(
+      async () => (await outbox.next()) !== undefined,
+      () => 'it is taken for a file that is being written',
+    );
+    expect(await outbox.next()).toEqual({ file: 'b.json', fault: 'it is not UTF-8 text' });
   });
 
   it('app-5: of 20,000 events costs each of them no reading of the whole folder, and keeps their order', async () => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
@@ -112,11 +113,14 @@ export class Outbox {
     this.#readAgainAt = performance.now() + Math.max(this.pollMs, tookMs / READING_SHARE);
   }
 
-  /** Tells once of a name that is no file's, and of one whose file has gone not at all. */
+  /** Tells once of a name that leads to no file, and of one whose file has gone not at all. */
   #passOver(file: string, isThere: boolean): 'passed over' {
-    if (isThere && !this.#passedOver.has(file)) {
+    // Node.js has put this character in the place of bytes, and so does not find the file.
+    const isBytes = !isThere && file.includes('\uFFFD');
+    if ((isThere || isBytes) && !this.#passedOver.has(file)) {
       this.#passedOver.add(file);
-      this.#logger.warn(printable(`the outbox: ${file} is passed over, it is no file`));
+      const reason = isBytes ? 'its name is not UTF-8' : 'it is no file';
+      this.#logger.warn(printable(`the outbox: ${file} is passed over, ${reason}`));
     }
     return 'passed over';
   }
@@ -131,8 +135,10 @@ export class Outbox {
     if (stats.size > MAX_BYTES) return { file, fault: `it has more than ${MAX_BYTES} bytes` };
     let fault = 'it is no JSON object with a type (joiner, leaver) and an id';
     try {
-      const read = event.safeParse(parsed(await readFile(path, 'utf8')));
+      const bytes = await readFile(path);
+      const read = event.safeParse(parsed(bytes));
       if (read.success) return { file, event: read.data };
+      if (!isUtf8(bytes)) fault = 'it is not UTF-8 text';
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return this.#passOver(file, false);
       fault = `it cannot be read (${codeOf(error)})`;
@@ -146,13 +152,15 @@ export class Outbox {
     return performance.now() - this.#broken.since < WRITING_MS;
   }
 }
+
 function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? String(error);
 }
 
-function parsed(text: string): unknown {
+/** Undefined where it is no JSON. In other encodings names would be taken for others; a byte order mark does no harm. */
+function parsed(bytes: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
     return undefined;
   }
