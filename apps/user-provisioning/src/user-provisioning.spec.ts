@@ -188,6 +188,11 @@ describe('users', () => {
     ['a name that leads elsewhere in a path', 'POST', '/users', { name: '..', mail: 'a@example.org' }],
     ['a name with a control character', 'POST', '/users', { name: 'a\u001b[2J', mail: 'a@example.org' }],
     ['a name that turns the text around', 'POST', '/users', { name: 'a\u202eb', mail: 'a@example.org' }],
+    ['lost characters', 'POST', '/users', newUser({ displayName: 'J\ufffdrg' })],
+    ['lost characters in the password', 'POST', '/users', newUser({ password: 'Passw0rd!\ufffd' })],
+    ['half a character in the password', 'POST', '/users', newUser({ password: 'Passw0rd!\ud83d' })],
+    ['lost characters in the name', 'POST', '/users', { name: 'j\ufffdrg', mail: 'j@example.org' }],
+    ['a change to lost characters', 'PATCH', '/users/a', { description: 'J\ufffdrg' }],
     ['an unlikely name', 'GET', '/users/a%20b', undefined],
   ])('are refused with 400 for %s, and the tenant is not asked', async (_name, method, path, body) => {
     const { call } = await start();
@@ -218,6 +223,19 @@ describe('users', () => {
       expect(response.body).toEqual({ statusCode: 400, error: 'not_json', message: 'The body is not JSON.' });
     },
   );
+
+  it.each([
+    ['POST', '/users', newUser({ hunter2: 1 })],
+    ['PATCH', '/users/a', { mail: 'a@example.org', hunter2: 1 }],
+  ])('are refused for a member that does not exist without its name: %s', async (method, path, body) => {
+    const { call } = await start();
+    const response = await call(method, path, body);
+    expect(response).toMatchObject({
+      status: 400,
+      body: { message: [expect.stringMatching(/no members but .*mail/)] },
+    });
+    expect(JSON.stringify(response.body)).not.toContain('hunter2');
+  });
 
   // By hand: a client that knows URLs does not even ask for these.
   test.each(['.', '..', '%2e', '%2E%2e'])('are refused with 400 for the name %s in a path', async (name) => {
@@ -598,8 +616,8 @@ describe('the API documentation', () => {
       'delete /users/{name} 204 400 401 403 404 412 422 502 503',
       'get /status 200',
       'get /users/{name} 200 400 401 403 404 502 503',
-      'patch /users/{name} 200 400 401 403 404 415 422 502 503',
-      'post /users 201 400 401 403 409 412 415 422 502 503',
+      'patch /users/{name} 200 400 401 403 404 413 415 422 502 503',
+      'post /users 201 400 401 403 409 412 413 415 422 502 503',
       'post /users/batch 200 401 403 413 415 429 502 503',
     ]);
   });

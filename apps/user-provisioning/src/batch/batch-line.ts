@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { IDEMPOTENCY_KEY } from '../users/user-creation.js';
-import { type NewUser, newUser } from '../users/user.schema.js';
+import { type NewUser, newUser, strictObject } from '../users/user.schema.js';
 import type { LineAnswer } from './batch-answers.js';
 import type { NdjsonLine } from './ndjson-splitter.js';
 
@@ -14,7 +14,7 @@ export type LineReading = { readonly line: BatchLine } | { readonly rejection: L
 
 const key = z.string().regex(IDEMPOTENCY_KEY, 'must be 1 to 128 characters that a header token may have');
 const keyed = z.object({ key });
-const batchLine = z.strictObject({ key, user: newUser });
+const batchLine = strictObject({ key, user: newUser });
 
 /** What a line asks for, or why it can't be. No word of the line is in the reason: it may hold a password. */
 export function readLine(line: NdjsonLine, maxLineBytes: number): LineReading {

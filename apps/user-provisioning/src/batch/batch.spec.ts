@@ -15,6 +15,7 @@ import { AppModule } from '../app.module.js';
 import { readSettings } from '../settings/settings.js';
 import { type AskedUser, BatchClient, sendBatch } from '../testing/batch-client.js';
 import { callerToken, serviceEnvironment, usersByName } from '../testing/sample-tenant.js';
+import { newUser } from '../users/user.schema.js';
 import type { BatchLimits } from './batch-limits.js';
 import { type NdjsonLine, NdjsonSplitter } from './ndjson-splitter.js';
 
@@ -229,13 +230,33 @@ describe('a bad line', () => {
     ['with a key that no header could carry', JSON.stringify({ key: 'a b', user: good }), 'invalid', null, /key: must/],
     ['without a user', '{"key":"k"}', 'invalid', 'k', /user/],
     ['with a wrong mail address', '{"key":"k","user":{"name":"a","mail":"Passw0rd"}}', 'invalid', 'k', /user\.mail/],
-    ['with a field too many', JSON.stringify({ key: 'k', user: good, more: 1 }), 'invalid', 'k', /more/],
+    [
+      'with a field too many',
+      JSON.stringify({ key: 'k', user: good, Passw0rd: 1 }),
+      'invalid',
+      'k',
+      /^line: must have no members but key, user$/,
+    ],
+    [
+      'with a password for the name of a field',
+      JSON.stringify({ key: 'k', user: { ...good, Passw0rd: 1 } }),
+      'invalid',
+      'k',
+      /^user: must have no members but name, mail/,
+    ],
     [
       'with a forbidden field',
       JSON.stringify({ key: 'k', user: { ...good, inSysAdminRole: true } }),
       'invalid',
       'k',
-      /in/,
+      /^user: must have no members but/,
+    ],
+    [
+      'with lost characters',
+      JSON.stringify({ key: 'k', user: { ...good, displayName: 'J\ufffdrg' } }),
+      'invalid',
+      'k',
+      /^user\.displayName: must be text in which no character is lost/,
     ],
   ])('%s is rejected by its number, and stops nobody', async (_name, line, code, key, message) => {
     const { open } = await start({ maxLineBytes: 4096 });
@@ -408,6 +429,13 @@ describe('a batch beyond a limit', () => {
 });
 
 describe('back-pressure', () => {
+  /** Lines that are refused at once, each with an answer of about its own size. */
+  const refusedLines = (count: number) => {
+    const key = 'k'.repeat(128);
+    const fields = Object.fromEntries(Object.keys(newUser.shape).map((name) => [name, 0]));
+    return `${JSON.stringify({ key, user: fields }).padEnd(750)}\n`.repeat(count);
+  };
+
   it('of a slow tenant reaches the client: no more is read than is worked on, and what fits into the buffers', async () => {
     const concurrency = 4;
     const { open, bytesRead } = await start({ concurrency });
@@ -429,25 +457,22 @@ describe('back-pressure', () => {
   });
 
   it('of a client that does not read its answers stops the reading of its lines, until it reads', async () => {
-    const { open, bytesRead } = await start({ maxBytes: 1e9 });
-    // Lines that are refused at once, each with an answer of about its own size.
-    const fields = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`an-unknown-field-${i}`, 0]));
-    const lines = `${JSON.stringify({ key: 'k', user: fields })}\n`.repeat(9900);
+    const { open, bytesRead } = await start({ maxBytes: 1e9, maxLines: 15_000 });
+    const lines = refusedLines(14_000);
     const client = open();
     void client.write(lines).then(() => client.request.end());
     await client.response();
     const stalled = await settled(bytesRead);
     expect(stalled).toBeLessThan(lines.length * 0.9);
     const { summary } = await client.read();
-    expect(summary).toEqual({ lines: 9900, created: 0, replayed: 0, rejected: 9900, failed: 0 });
+    expect(summary).toEqual({ lines: 14_000, created: 0, replayed: 0, rejected: 14_000, failed: 0 });
     expect(bytesRead()).toBeGreaterThan(lines.length);
   });
 
   it('is not waited for for ever: a client that takes no answer is taken to be gone', async () => {
-    const { open, isConnected } = await start({ maxBytes: 1e9, idleMs: 300 });
-    const fields = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`an-unknown-field-${i}`, 0]));
+    const { open, isConnected } = await start({ maxBytes: 1e9, maxLines: 15_000, idleMs: 300 });
     const client = open();
-    void client.write(`${JSON.stringify({ key: 'k', user: fields })}\n`.repeat(9900));
+    void client.write(refusedLines(14_000));
     await client.response();
     await until(() => !isConnected());
     expect((await client.read()).summary).toBeUndefined();

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 
-const text = (max: number) => z.string().trim().min(1).max(max);
+/** In the place of a character, U+FFFD says that a tool could not read it; half of one (a surrogate) becomes that. */
+const whole = <Text extends z.ZodType<string>>(schema: Text) =>
+  schema.refine((value) => !/[\uFFFD\p{Cs}]/u.test(value), 'must be text in which no character is lost (U+FFFD)');
+
+const text = (max: number) => whole(z.string().trim().min(1).max(max));
 const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
 
 /** Characters that no login name has: blanks, separators, and those that act on a terminal or on the order of a text. */
@@ -47,26 +51,34 @@ const fields = {
   officeNumber: phone,
 };
 
+/**
+ * An object that has no members but these. What others are called is not repeated: a line of a file that was read wrongly
+ * may have a password for a name.
+ */
+export function strictObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const names = Object.keys(shape).join(', ');
+  return z.strictObject(shape, {
+    error: ({ code }) => (code === 'unrecognized_keys' ? `must have no members but ${names}` : undefined),
+  });
+}
+
 /** The body of `POST /users`. */
-export const newUser = z
-  .strictObject({
-    name: userName.describe('Login name: user, or user@suffix'),
-    mail: z.email().max(254),
-    displayName: fields.displayName.optional(),
-    description: fields.description.optional(),
-    mobileNumber: fields.mobileNumber.optional(),
-    officeNumber: fields.officeNumber.optional(),
-    password: z.string().min(1).max(256).optional().describe('Left out: the tenant makes a random one'),
-    mustChangePassword: z.boolean().default(true).describe('Whether the first login asks for a new password'),
-    sendInvitation: z.boolean().default(false).describe('Whether the tenant mails an invitation'),
-  })
-  .meta({ example: { name: 'mary.major', mail: 'mary.major@example.org', displayName: 'Mary Major' } });
+export const newUser = strictObject({
+  name: whole(userName).describe('Login name: user, or user@suffix'),
+  mail: z.email().max(254),
+  displayName: fields.displayName.optional(),
+  description: fields.description.optional(),
+  mobileNumber: fields.mobileNumber.optional(),
+  officeNumber: fields.officeNumber.optional(),
+  password: whole(z.string().min(1).max(256)).optional().describe('Left out: the tenant makes a random one'),
+  mustChangePassword: z.boolean().default(true).describe('Whether the first login asks for a new password'),
+  sendInvitation: z.boolean().default(false).describe('Whether the tenant mails an invitation'),
+}).meta({ example: { name: 'mary.major', mail: 'mary.major@example.org', displayName: 'Mary Major' } });
 
 export type NewUser = z.infer<typeof newUser>;
 
 /** The body of `PATCH /users/:name`: what is to be changed, at least one thing. */
-export const userChange = z
-  .strictObject({ mail: z.email().max(254), ...fields })
+export const userChange = strictObject({ mail: z.email().max(254), ...fields })
   .partial()
   .refine((change) => Object.keys(change).length > 0, 'must change something')
   .meta({ example: { displayName: 'Mary Minor' } });

@@ -53,6 +53,7 @@ export class UsersController {
     400: 'The body is not JSON or not a user, or a header is malformed',
     409: 'The name is taken, or a request with the same key is still being carried out',
     412: 'The request has come after its Request-Expires',
+    413: 'The body is longer than 100 KiB',
     415: 'The body is not application/json',
     422: 'The tenant does not accept the password, or the key was used for another request',
   })
@@ -87,6 +88,7 @@ export class UsersController {
   @ApiProblems({
     400: 'The name is not a login name, or the body not JSON or not a change',
     404: 'There is no such user',
+    413: 'The body is longer than 100 KiB',
     415: 'The body is not application/json',
     422: 'It is a service user, or the tenant does not accept the change',
   })
