@@ -754,6 +754,7 @@ describe('starting with several clients', () => {
       require: client('require', { start: 'require', ...spread }),
     };
     const starting = startWith({ clients }, clock);
+    await until(() => clock.pendingTimers >= 21);
     const counts: number[] = [];
     for (let second = 0; second < 60; second++) {
       await clock.advance(1000);
@@ -782,6 +783,7 @@ describe('starting with several clients', () => {
       ]),
     );
     const starting = startWith({ clients }, clock);
+    await until(() => clock.pendingTimers >= 10);
     for (let second = 0; second < 610 && granted.length < 10; second++) {
       await clock.advance(1000);
       await new Promise(setImmediate);

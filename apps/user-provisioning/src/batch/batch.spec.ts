@@ -138,7 +138,7 @@ describe('a batch', () => {
   });
 
   it('is not held up by one slow line: all others are answered before it', async () => {
-    const { open } = await start({ concurrency: 2 });
+    const { open } = await start({ concurrency: 2 }, { TENANT_TIMEOUT_MS: '5000' });
     const [slow, ...others] = askedUsers(20);
     tenant.resetStatistics();
     tenant.switches.change({ faults: { api: { outage: 'hang' } } });
