@@ -12,8 +12,10 @@ import { fileURLToPath } from 'node:url';
 import { pack } from '../packaging/pack.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
+/** Sources that the projects `hosts-…` have in common. */
+const SHARED = 'hosts-shared';
 const projects = readdirSync(here, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
+  .filter((entry) => entry.isDirectory() && entry.name !== SHARED)
   .map(({ name }) => name);
 
 /** Most that one step of a project may take. */
@@ -38,6 +40,7 @@ async function check(name, tarball) {
   const start = performance.now();
   const folder = join(workshop, name);
   cpSync(join(here, name), folder, { recursive: true, filter: (path) => !MADE.includes(basename(path)) });
+  if (name.startsWith('hosts-')) cpSync(join(here, SHARED), join(folder, 'src'), { recursive: true });
   const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   const steps = [
     ['ci', '--prefer-offline', '--loglevel=error'],

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { skip } from './skipping';
+import { skip } from './skipping.js';
 
 /** Whether a RabbitMQ answers on its usual port. With `REQUIRE_SERVERS=1` it must. */
 export async function isBrokerThere(user: string): Promise<boolean> {

@@ -22,8 +22,8 @@ import {
   RequireScopes,
 } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
-import { isBrokerThere } from './broker';
-import { AUDIENCE, bearer } from './guarded-app';
+import { isBrokerThere } from './broker.js';
+import { AUDIENCE, bearer } from './guarded-app.js';
 
 /** No two runs meet on the broker. */
 const EXCHANGE = `things-${randomBytes(4).toString('hex')}`;

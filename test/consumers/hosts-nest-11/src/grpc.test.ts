@@ -18,7 +18,7 @@ import { GrpcMethod, GrpcStreamMethod, type MicroserviceOptions, Transport } fro
 import { Public, RequireScopes } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
 import { type Observable, tap } from 'rxjs';
-import { bearer, guardedModule } from './guarded-app';
+import { bearer, guardedModule } from './guarded-app.js';
 
 interface Thing {
   readonly name: string;

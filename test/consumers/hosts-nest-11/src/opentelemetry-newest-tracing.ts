@@ -1,4 +1,4 @@
-import { isNodeSince, skip } from './skipping';
+import { isNodeSince, skip } from './skipping.js';
 
 /** Undefined where this version of Node.js is too old for it. */
 export const instrumentation = isNodeSince(22, 15)

@@ -1,4 +1,4 @@
-import { instrumentation } from './opentelemetry-newest-tracing';
-import { testKeepsItsRules } from './instrumented';
+import { instrumentation } from './opentelemetry-newest-tracing.js';
+import { testKeepsItsRules } from './instrumented.js';
 
 if (instrumentation) testKeepsItsRules('@opentelemetry/instrumentation-nestjs-core 0.71');

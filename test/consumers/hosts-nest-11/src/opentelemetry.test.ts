@@ -1,4 +1,4 @@
-import './opentelemetry-tracing';
-import { testKeepsItsRules } from './instrumented';
+import './opentelemetry-tracing.js';
+import { testKeepsItsRules } from './instrumented.js';
 
 testKeepsItsRules('@opentelemetry/instrumentation-nestjs-core 0.70');

@@ -14,8 +14,8 @@ import {
 import { Caller, type MachineCaller, Public, RequireScopes } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
 import { firstValueFrom } from 'rxjs';
-import { isBrokerThere } from './broker';
-import { bearer, guardedModule } from './guarded-app';
+import { isBrokerThere } from './broker.js';
+import { bearer, guardedModule } from './guarded-app.js';
 
 @Controller()
 class Messages {

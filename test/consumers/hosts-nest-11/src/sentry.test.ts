@@ -1,5 +1,5 @@
-import './sentry-tracing';
+import './sentry-tracing.js';
 import { SentryModule } from '@sentry/nestjs/setup';
-import { testKeepsItsRules } from './instrumented';
+import { testKeepsItsRules } from './instrumented.js';
 
-testKeepsItsRules('@sentry/nestjs', [SentryModule.forRoot()]);
+testKeepsItsRules('@sentry/nestjs', { imports: [SentryModule.forRoot()] });

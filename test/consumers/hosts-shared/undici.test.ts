@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -21,10 +23,11 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-const isSupported = isNodeSince(22, 19);
-if (!isSupported) skip('undici 8 needs Node.js 22.19');
+const { version } = createRequire(join(process.cwd(), 'package.json'))('undici/package.json') as { version: string };
+const isSupported = version.startsWith('7.') || isNodeSince(22, 19);
+if (!isSupported) skip(`undici ${version} needs Node.js 22.19`);
 
-describe('undici 8', { skip: !isSupported }, async () => {
+describe(`undici ${version}`, { skip: !isSupported }, async () => {
   if (!isSupported) return;
   const { bearerInterceptor } = await import('nestjs-identity-m2m/undici');
   const { Agent, request } = await import('undici');

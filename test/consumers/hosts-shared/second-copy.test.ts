@@ -5,13 +5,13 @@ import { test } from 'node:test';
 import { NestFactory } from '@nestjs/core';
 import { RequireScopes } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
-import { bearer, guardedModule } from './guarded-app';
+import { bearer, guardedModule } from './guarded-app.js';
 
 const PACKAGE = join('node_modules', 'nestjs-identity-m2m');
 
 test('in-F21: decorators of a second copy of the package work with the guard of the first', async () => {
-  cpSync(join(__dirname, '..', PACKAGE), join(__dirname, 'copy', PACKAGE), { recursive: true });
-  const copied = require('./copy/copied') as typeof import('./copy/copied');
+  cpSync(PACKAGE, join('dist', 'copy', PACKAGE), { recursive: true });
+  const copied = await import('./copy/copied.js');
   assert.notEqual(copied.RequireScopes, RequireScopes, 'it is another copy');
 
   const issuer = await TestIssuer.start();
