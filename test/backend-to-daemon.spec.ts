@@ -487,6 +487,12 @@ describe('the daemon refuses', () => {
     const answers = await Promise.all(Array.from({ length: 5 }, () => send('joiner', bearer, { id: 'same', user })));
     for (const answer of answers) expect(answer).toMatchObject({ response: { outcome: 'done' } });
     expect(created() - before).toBe(1);
+    const reused = await send('joiner', bearer, { id: 'same', user: person() });
+    expect(reused).toMatchObject({ response: { outcome: 'refused', detail: 'its id is that of another event' } });
+    const unknown = await send('joiner', bearer, { id: 'unknown', user, more: 1 });
+    expect(unknown).toMatchObject({
+      response: { outcome: 'refused', detail: expect.stringMatching(/^event: .*more/) },
+    });
   });
 
   async function expiredToken(): Promise<string> {

@@ -296,6 +296,9 @@ describe('mended rows', () => {
     expect([...(await lab.written(path)).keys()]).toEqual(['users.csv.journal']);
     const { batches } = lab.service;
     expect(await lab.command(['import', path, '--retry-rejected'])).toMatchObject({ exitCode: 0 });
+    // The mended file is another one for good.
+    const later = await lab.command(['import', path]);
+    expect([later.exitCode, later.stderr]).toEqual([2, expect.stringContaining('add --retry-rejected')]);
     expect([lab.service.batches, lab.service.doubled]).toEqual([batches, []]);
   });
 

@@ -35,7 +35,7 @@ export class EventHandling {
     const checked = schema.safeParse(data);
     if (!checked.success) {
       // Among the words is the name of a member that should not be there.
-      const faults = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+      const faults = checked.error.issues.map(({ path, message }) => `${path.join('.') || 'event'}: ${message}`);
       const detail = printable(faults.join('; '));
       this.#logger.warn(`${kind}: refused, ${detail} ${from}`);
       return { outcome: 'refused', detail };

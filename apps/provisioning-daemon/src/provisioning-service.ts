@@ -52,6 +52,9 @@ export class ProvisioningService {
         ? { outcome: 'done', detail: 'the user was there already' }
         : { outcome: 'refused', detail: 'the name is taken by somebody else' };
     }
+    if (status === 422 && errorIn(data) === 'idempotency_key_reused') {
+      return { outcome: 'refused', detail: 'its id is that of another event' };
+    }
     if (status === 400 || status === 422) return { outcome: 'refused', detail: messageIn(data) };
     throw otherwise(status, data);
   }

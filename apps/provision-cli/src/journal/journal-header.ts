@@ -58,7 +58,9 @@ export async function subjectFault(
   if (isEdited) return undefined;
   const { content } = await makeHeader(header.runId, subject);
   const isSame = header.content?.size === content?.size && header.content?.digest === content?.digest;
-  return isSame ? undefined : 'the input is not what it was when the import was begun';
+  if (isSame) return undefined;
+  // Also where none is rejected any more: the mended file stays another than the one that the import was begun with.
+  return 'the input is not what it was when the import was begun. If you have mended rejected lines in it, add --retry-rejected';
 }
 
 /**

@@ -98,9 +98,8 @@ async function goOn(path: string, subject: ImportSubject, retriesRejected: boole
   const { header, done, goodBytes } = await readJournal(path);
   const fault = await subjectFault(header, subject, retriesRejected);
   if (fault !== undefined) {
-    const mended = done.counts.rejected > 0 ? ' If you have mended rejected lines in it, add --retry-rejected.' : '';
     throw new JournalError(
-      `The journal ${path} does not go with this import: ${fault}.${mended} To begin a new import, name another journal (--journal) or delete this one; users that were made already will then be rejected as duplicates.`,
+      `The journal ${path} does not go with this import: ${fault}. To begin a new import, name another journal (--journal) or delete this one; users that were made already will then be rejected as duplicates.`,
     );
   }
   await truncate(path, goodBytes);
