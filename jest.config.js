@@ -10,8 +10,9 @@ export default {
   resolver: '<rootDir>/test/resolver.cjs',
   globalSetup: '<rootDir>/test/global-setup.mjs',
   setupFiles: ['reflect-metadata'],
-  // Jest takes one worker on two cores by default; loading Nest afresh for each file makes the second one worth it.
-  maxWorkers: 2,
+  // Jest takes one worker on two cores by default. Loading Nest afresh for each file makes a second one worth it, and a third
+  // works while others wait for processes of the sample.
+  maxWorkers: 3,
   workerIdleMemoryLimit: '768MB',
   // Some tests open hundreds of sockets, which takes its time on a machine that has other work to do.
   testTimeout: 30_000,
