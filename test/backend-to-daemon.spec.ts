@@ -186,10 +186,10 @@ class Backend {
     return Promise.all(reasons.map(async (file) => (await readFile(join(folder, file), 'utf8')).trim()));
   }
 
-  async emptied(): Promise<void> {
+  async emptied(others = () => ''): Promise<void> {
     await until(
       async () => (await this.waiting()).length === 0,
-      () => `${this.app?.output}`,
+      () => `${this.app?.output}\n${others()}`,
     );
   }
 }
@@ -369,7 +369,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       // It goes on with the others.
       await other.kill();
       await backend.put('4', { type: 'leaver', id: `${name}-f4`, user: { name: leaving.name } });
-      await backend.emptied();
+      await backend.emptied(() => frozen.output);
       expect(usersNamed(leaving.name)).toEqual([]);
     }, 60_000);
   };

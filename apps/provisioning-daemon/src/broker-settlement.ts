@@ -1,6 +1,6 @@
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import { RmqContext } from '@nestjs/microservices';
-import type { Channel, ConsumeMessage } from 'amqplib';
+import { type Channel, type ConsumeMessage, IllegalOperationError } from 'amqplib';
 import { type Observable, tap } from 'rxjs';
 import type { EventAnswer } from './event.js';
 
@@ -20,9 +20,19 @@ export class BrokerSettlement implements NestInterceptor<EventAnswer, EventAnswe
     const message = rmq.getMessage() as ConsumeMessage;
     return next.handle().pipe(
       tap({
-        next: ({ outcome }) => (outcome === 'refused' ? channel.nack(message, false, false) : channel.ack(message)),
-        error: () => channel.ack(message),
+        next: ({ outcome }) =>
+          settle(() => (outcome === 'refused' ? channel.nack(message, false, false) : channel.ack(message))),
+        error: () => settle(() => channel.ack(message)),
       }),
     );
+  }
+}
+
+/** Settles nothing on a channel that is gone: the broker has taken its messages back by then. */
+function settle(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof IllegalOperationError)) throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import { connect as connectToBroker } from 'amqp-connection-manager';
 import type { ConfirmChannel } from 'amqplib';
+import { BrokerServer } from './broker-server.js';
 import type { Settings } from './settings.js';
 
 /** An event is small; whoever sends more than this is cut off, in characters. */
@@ -42,8 +43,7 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
   }
   const queue = `${channel}.events`;
   return {
-    transport: Transport.RMQ,
-    options: {
+    strategy: new BrokerServer({
       urls: [listenUrl.href],
       queue,
       socketOptions: BROKER,
@@ -54,7 +54,7 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
         durable: true,
         arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': `${queue}.dead` },
       },
-    },
+    }),
   };
 }
 
