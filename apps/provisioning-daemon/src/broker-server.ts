@@ -9,7 +9,9 @@ import { type OutgoingResponse, type RmqContext, ServerRMQ } from '@nestjs/micro
  */
 export class BrokerServer extends ServerRMQ {
   override sendMessage(message: unknown, replyTo: string, correlationId: string, _context: RmqContext): void {
-    const { options, ...answer } = this.serializer.serialize(message as OutgoingResponse) as { readonly options?: object };
+    const { options, ...answer } = this.serializer.serialize(message as OutgoingResponse) as {
+      readonly options?: object;
+    };
     const content = Buffer.from(JSON.stringify(answer));
     const sent = this.channel?.sendToQueue(replyTo, content, { correlationId, ...options });
     sent?.catch((error: unknown) => this.logger.warn(`An answer was lost with the connection: ${String(error)}`));
