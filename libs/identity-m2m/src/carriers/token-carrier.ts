@@ -1,5 +1,6 @@
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { parseUrl } from '../foundation/parse-url.js';
+import { untilAborted } from '../foundation/until-aborted.js';
 import type { AccessToken } from '../token/access-token.js';
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
@@ -183,7 +184,8 @@ export class TokenCarrier {
     if (!replacement) return response;
     // Also where this call cannot be sent again: its caller may make the next one at once.
     const stopFlowing = call.keepFlowing?.(response);
-    const other = await untilAborted(replacement, call.signal());
+    // It never rejects itself.
+    const other = await untilAborted(Promise.resolve(replacement), call.signal()).catch(() => undefined);
     stopFlowing?.();
     if (!other || call.signal().aborted || !call.isReplayable(response)) return response;
     const second = await this.#sendAgain(call, other, response);
@@ -351,17 +353,4 @@ function originOf(url: string): string {
 
 function kindOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
-}
-
-/** What a promise resolves to, or undefined as soon as the signal aborts. */
-async function untilAborted<T>(value: T | Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  if (signal.aborted) return undefined;
-  let stop!: () => void;
-  const aborted = new Promise<undefined>((resolve) => (stop = () => resolve(undefined)));
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    return await Promise.race([value, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
 }
