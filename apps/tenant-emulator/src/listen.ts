@@ -2,8 +2,7 @@ import type { AddressInfo } from 'node:net';
 import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { PortTakenError } from './port-taken-error.js';
-import type { RequestRecorder } from './requests/request-recorder.js';
+import type { RequestRecorder } from './http/request-recorder.js';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
@@ -54,4 +53,16 @@ function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/** Something else listens on the port. */
+export class PortTakenError extends Error {
+  override readonly name = 'PortTakenError';
+
+  constructor(
+    readonly port: number,
+    options?: ErrorOptions,
+  ) {
+    super(`Port ${port} is already in use.`, options);
+  }
 }

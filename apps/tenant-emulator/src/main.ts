@@ -1,8 +1,7 @@
-import { banner } from './development-tool/banner.js';
-import { logLine } from './development-tool/log-line.js';
-import { startOnWantedPorts } from './development-tool/start-on-wanted-ports.js';
-import { toolArgumentsOf } from './development-tool/tool-arguments.js';
 import type { RunningTenant } from './start-tenant.js';
+import { banner } from './tool/banner.js';
+import { logLine } from './tool/log-line.js';
+import { startOnWantedPorts, toolArgumentsOf } from './tool/start.js';
 
 /** The development tool: one tenant, on well-known ports, that tells how to reach it and logs each request. */
 async function main(): Promise<void> {

@@ -1,17 +1,18 @@
 import 'reflect-metadata';
 import { AdminModule } from './admin/admin.module.js';
 import { clockOf } from './clock.js';
-import { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE } from './config/read-tenant-configuration.js';
 import {
   checkTenantConfiguration,
+  readTenantConfiguration,
+  SAMPLE_CONFIGURATION_FILE,
   type TenantConfiguration,
   type TenantConfigurationInput,
 } from './config/tenant-configuration.js';
 import type { UserDirectory } from './directory/user-directory.js';
 import type { SwitchBoard } from './faults/switch-board.js';
+import type { RequestEvent } from './http/request-recorder.js';
+import type { TenantStatistics } from './http/statistics.js';
 import { listen } from './listen.js';
-import type { RequestEvent } from './requests/request-event.js';
-import type { TenantStatistics } from './requests/statistics.js';
 import { createTenantState } from './tenant-state.js';
 import { TenantModule } from './tenant.module.js';
 

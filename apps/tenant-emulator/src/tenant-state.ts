@@ -1,16 +1,14 @@
-import { applicationOf } from './applications/application.js';
-import { Applications } from './applications/applications.js';
-import { Permissions } from './applications/permissions.js';
-import type { Clock } from './clock.js';
-import type { TenantConfiguration } from './config/tenant-configuration.js';
-import { seedServiceUsers } from './directory/seed-service-users.js';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { Clock } from './clock.js';
+import { applicationOf, Applications } from './config/application.js';
+import { TENANT_CONFIGURATION, type TenantConfiguration } from './config/tenant-configuration.js';
+import { Permissions, seedServiceUsers } from './directory/service-users.js';
 import { UserDirectory } from './directory/user-directory.js';
 import { SwitchBoard } from './faults/switch-board.js';
-import { ClientKeys } from './oauth2/client-keys.js';
-import type { RequestEvent } from './requests/request-event.js';
-import { RequestRecorder } from './requests/request-recorder.js';
-import { Statistics } from './requests/statistics.js';
-import { TenantAddress } from './tenant-address.js';
+import { type RequestEvent, RequestRecorder } from './http/request-recorder.js';
+import { Statistics } from './http/statistics.js';
+import { ClientKeys } from './oauth2/client-assertions.js';
+import { TenantAddress } from './oauth2/metadata.js';
 import { IssuedTokens } from './tokens/issued-tokens.js';
 import { SigningKeys } from './tokens/signing-keys.js';
 
@@ -54,4 +52,25 @@ export async function createTenantState(
     statistics,
     recorder: new RequestRecorder(clock, statistics, log),
   };
+}
+
+/** Makes what a tenant knows injectable everywhere. */
+@Module({})
+export class TenantStateModule {
+  static holding(state: TenantState): DynamicModule {
+    const providers = [
+      { provide: TENANT_CONFIGURATION, useValue: state.configuration },
+      { provide: Clock, useValue: state.clock },
+      { provide: TenantAddress, useValue: state.address },
+      { provide: Applications, useValue: state.applications },
+      { provide: Permissions, useValue: state.permissions },
+      { provide: UserDirectory, useValue: state.users },
+      { provide: ClientKeys, useValue: state.clientKeys },
+      { provide: SigningKeys, useValue: state.keys },
+      { provide: IssuedTokens, useValue: state.tokens },
+      { provide: SwitchBoard, useValue: state.switches },
+      { provide: Statistics, useValue: state.statistics },
+    ];
+    return { module: TenantStateModule, global: true, providers, exports: providers };
+  }
 }

@@ -1,18 +1,42 @@
 import { type DynamicModule, type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
-import { DirectoryModule } from './directory/directory.module.js';
+import { DirectoryController, SecurityController } from './directory/directory.controller.js';
+import { UserAdministration } from './directory/user-administration.js';
 import { FaultMiddleware } from './faults/fault.middleware.js';
-import { ClaimedClientMiddleware } from './oauth2/claimed-client.middleware.js';
-import { OAuth2Module } from './oauth2/oauth2.module.js';
-import { RedrockModule } from './redrock/redrock.module.js';
-import { HtmlErrorFilter } from './requests/html-error.filter.js';
-import { TenantStateModule } from './tenant-state.module.js';
-import type { TenantState } from './tenant-state.js';
+import { HtmlErrorFilter } from './http/response.js';
+import { ClientAssertions } from './oauth2/client-assertions.js';
+import { ClaimedClientMiddleware, ClientAuthenticator } from './oauth2/client-authenticator.js';
+import { DiscoveryController } from './oauth2/discovery.controller.js';
+import { IntrospectionController } from './oauth2/introspection.controller.js';
+import { KeysController } from './oauth2/keys.controller.js';
+import { RevocationController } from './oauth2/revocation.controller.js';
+import { ClientCredentialsGrant, TokenController } from './oauth2/token.controller.js';
+import { TokenIssuer } from './oauth2/token-issuer.js';
+import { UserInfoController } from './oauth2/user-info.controller.js';
+import { RedrockController } from './redrock/redrock.controller.js';
+import { type TenantState, TenantStateModule } from './tenant-state.js';
 
-/** The tenant as its clients see it. */
+const OAUTH2_CONTROLLERS = [
+  TokenController,
+  KeysController,
+  DiscoveryController,
+  IntrospectionController,
+  RevocationController,
+  UserInfoController,
+];
+const REST_CONTROLLERS = [DirectoryController, SecurityController, RedrockController];
+
+/** The tenant as its clients see it: the OAuth2 endpoints and the REST API. */
 @Module({
-  imports: [OAuth2Module, DirectoryModule, RedrockModule],
-  providers: [{ provide: APP_FILTER, useClass: HtmlErrorFilter }],
+  controllers: [...OAUTH2_CONTROLLERS, ...REST_CONTROLLERS],
+  providers: [
+    ClientAuthenticator,
+    ClientAssertions,
+    ClientCredentialsGrant,
+    TokenIssuer,
+    UserAdministration,
+    { provide: APP_FILTER, useClass: HtmlErrorFilter },
+  ],
 })
 export class TenantModule implements NestModule {
   static of(state: TenantState): DynamicModule {

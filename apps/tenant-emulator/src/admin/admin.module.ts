@@ -1,15 +1,11 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
-import { TenantStateModule } from '../tenant-state.module.js';
-import type { TenantState } from '../tenant-state.js';
-import { AdminErrorFilter } from './admin-error.filter.js';
-import { ClientKeysController } from './client-keys.controller.js';
-import { FaultsController } from './faults.controller.js';
-import { KeyRotationController } from './key-rotation.controller.js';
-import { LocalCallerGuard } from './local-caller.guard.js';
+import { type TenantState, TenantStateModule } from '../tenant-state.js';
+import { AdminErrorFilter, LocalCallerGuard } from './admin-api.js';
+import { ClientKeysController, KeyRotationController } from './keys.controller.js';
 import { SessionsController } from './sessions.controller.js';
 import { StatisticsController } from './statistics.controller.js';
-import { SwitchesController } from './switches.controller.js';
+import { FaultsController, SwitchesController } from './switches.controller.js';
 import { UsersController } from './users.controller.js';
 
 /** The admin API, which listens on a port of its own. */

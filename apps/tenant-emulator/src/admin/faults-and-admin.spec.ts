@@ -4,14 +4,13 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
-import type { Outage } from '../faults/part-fault.js';
-import { SwitchesError } from '../faults/switches-error.js';
-import { TENANT_PARTS } from '../faults/tenant-part.js';
-import type { RequestEvent } from '../requests/request-event.js';
+import { type Outage, TENANT_PARTS } from '../config/switches.js';
+import { SwitchesError } from '../faults/switch-board.js';
+import type { RequestEvent } from '../http/request-recorder.js';
 import { type RunningTenant, startTenant } from '../start-tenant.js';
 import { basic, SECRETS, TenantClient } from '../testing/tenant-client.js';
 import { TestClock } from '../testing/test-clock.js';
-import { fingerprintOf } from '../tokens/fingerprint.js';
+import { fingerprintOf } from '../tokens/issued-tokens.js';
 
 const CLI = 'svc-cli@acme.example';
 const PROVISIONING = 'svc-provisioning@acme.example';

@@ -1,9 +1,8 @@
 import { Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
 import { z } from 'zod';
-import type { TenantRequest } from '../requests/tenant-request.js';
+import type { TenantRequest } from '../http/tenant-request.js';
 import { IssuedTokens, type Session } from '../tokens/issued-tokens.js';
-import { JsonBody } from './json-body.decorator.js';
-import { pagingOf } from './paging.js';
+import { JsonBody, pagingOf } from './admin-api.js';
 
 const revocation = z.strictObject({ client: z.string().min(1).optional() });
 

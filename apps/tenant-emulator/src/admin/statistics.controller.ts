@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Post } from '@nestjs/common';
-import { Statistics, type TenantStatistics } from '../requests/statistics.js';
+import { Statistics, type TenantStatistics } from '../http/statistics.js';
 
 /** What the tenant was asked. */
 @Controller('statistics')

@@ -1,7 +1,13 @@
 import { Controller, Get, HttpCode, Patch, Post } from '@nestjs/common';
+import {
+  type SwitchesPatch,
+  switchesPatch,
+  type TenantSwitches,
+  type TimedOutage,
+  timedOutage,
+} from '../config/switches.js';
 import { SwitchBoard } from '../faults/switch-board.js';
-import { type SwitchesPatch, switchesPatch, type TenantSwitches } from '../faults/switches.js';
-import { JsonBody } from './json-body.decorator.js';
+import { JsonBody } from './admin-api.js';
 
 /** How the tenant behaves. */
 @Controller('switches')
@@ -22,5 +28,18 @@ export class SwitchesController {
   @HttpCode(200)
   reset(): TenantSwitches {
     return this.switches.reset();
+  }
+}
+
+/** Faults that end by themselves. */
+@Controller('faults')
+export class FaultsController {
+  constructor(private readonly switches: SwitchBoard) {}
+
+  @Post('outage')
+  @HttpCode(200)
+  outage(@JsonBody(timedOutage) outage: TimedOutage) {
+    const { endsAt } = this.switches.startOutage(outage);
+    return { part: outage.part, outage: outage.outage, endsAt };
   }
 }

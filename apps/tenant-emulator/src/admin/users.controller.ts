@@ -1,8 +1,8 @@
 import { Controller, Get, Req } from '@nestjs/common';
 import { UserDirectory } from '../directory/user-directory.js';
 import type { User } from '../directory/user.js';
-import type { TenantRequest } from '../requests/tenant-request.js';
-import { pagingOf } from './paging.js';
+import type { TenantRequest } from '../http/tenant-request.js';
+import { pagingOf } from './admin-api.js';
 
 /** The users of the tenant, with what the REST API does not tell: who was invited, and what was set. */
 @Controller('users')

@@ -3,19 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { RestPathPattern } from '../applications/rest-path-pattern.js';
-import { parseTokenLifetime } from '../applications/token-lifetime.js';
-import { banner } from '../development-tool/banner.js';
-import { logLine } from '../development-tool/log-line.js';
-import { startOnWantedPorts } from '../development-tool/start-on-wanted-ports.js';
-import { toolArgumentsOf } from '../development-tool/tool-arguments.js';
-import { PortTakenError } from '../port-taken-error.js';
-import type { RequestEvent } from '../requests/request-event.js';
+import type { RequestEvent } from '../http/request-recorder.js';
+import { PortTakenError } from '../listen.js';
 import { type RunningTenant, startTenant } from '../start-tenant.js';
 import { basic, SECRETS, TenantClient } from '../testing/tenant-client.js';
-import { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE } from './read-tenant-configuration.js';
-import { TenantConfigurationError } from './tenant-configuration-error.js';
-import { checkTenantConfiguration, type TenantConfigurationInput } from './tenant-configuration.js';
+import { banner } from '../tool/banner.js';
+import { logLine } from '../tool/log-line.js';
+import { startOnWantedPorts, toolArgumentsOf } from '../tool/start.js';
+import { parseTokenLifetime, RestPathPattern } from './application.js';
+import {
+  checkTenantConfiguration,
+  readTenantConfiguration,
+  SAMPLE_CONFIGURATION_FILE,
+  TenantConfigurationError,
+  type TenantConfigurationInput,
+} from './tenant-configuration.js';
 
 const SMALL: TenantConfigurationInput = {
   tenantId: 'small',

@@ -1,9 +1,9 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { DEFAULT_SWITCHES, mergeSwitches, switchesPatch } from '../faults/switches.js';
-import { applicationConfiguration } from './application-configuration.js';
-import { referenceFaults } from './reference-faults.js';
-import { serviceUserConfiguration } from './service-user-configuration.js';
-import { TenantConfigurationError } from './tenant-configuration-error.js';
+import { applicationConfiguration } from './application.js';
+import { serviceUserConfiguration } from './service-user.js';
+import { DEFAULT_SWITCHES, mergeSwitches, switchesPatch } from './switches.js';
 import { zodFaults } from './zod-faults.js';
 
 const DEFAULT_LIMITS = { users: 1_000_000, tokens: 1_000_000 };
@@ -48,4 +48,89 @@ export function checkTenantConfiguration(input: unknown, source = 'The tenant co
   const faults = [...(checked.success ? [] : zodFaults(checked.error)), ...referenceFaults(input)];
   if (!checked.success || faults.length > 0) throw new TenantConfigurationError(source, faults);
   return checked.data;
+}
+
+/** The configuration of the tenant is wrong. Lists every wrong field, so that one start is enough to mend them all. */
+export class TenantConfigurationError extends Error {
+  override readonly name = 'TenantConfigurationError';
+
+  constructor(
+    source: string,
+    /** One line per wrong field: its path, and what is wrong with it. */
+    readonly faults: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(`${source} is wrong:\n${faults.map((fault) => `  ${fault}`).join('\n')}`, options);
+  }
+}
+
+/** Injection token of the {@link TenantConfiguration}. */
+export const TENANT_CONFIGURATION = Symbol('TENANT_CONFIGURATION');
+
+/** The tenant of the sample system. */
+export const SAMPLE_CONFIGURATION_FILE = fileURLToPath(new URL('../../tenant.config.json', import.meta.url));
+
+/** @throws {@link TenantConfigurationError} */
+export async function readTenantConfiguration(file: string): Promise<TenantConfiguration> {
+  return checkTenantConfiguration(await readJson(file), file);
+}
+
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    // The parser's own words quote the text around the fault, which may be a secret.
+    const fault = error instanceof SyntaxError ? 'not JSON' : `cannot be read (${(error as Error).message})`;
+    throw new TenantConfigurationError(file, [fault], { cause: error instanceof SyntaxError ? undefined : error });
+  }
+}
+
+/** Only the names by which the parts of a configuration speak of each other. */
+const names = z.object({
+  applications: z.array(
+    z.object({ id: z.string(), knownScopes: z.array(z.object({ scope: z.string() })).default([]) }),
+  ),
+  serviceUsers: z
+    .array(
+      z.object({
+        loginName: z.string(),
+        applications: z.record(z.string(), z.object({ scopes: z.array(z.string()).default([]) })).default({}),
+      }),
+    )
+    .default([]),
+});
+
+type Names = z.output<typeof names>;
+
+/** Names that are given twice, and names of things that are not there. Says nothing while names cannot be read. */
+export function referenceFaults(configuration: unknown): string[] {
+  const read = names.safeParse(configuration);
+  if (!read.success) return [];
+  const { applications, serviceUsers } = read.data;
+  return [
+    ...repeated(applications.map(({ id }) => id)).map((i) => `applications[${i}].id: is given twice`),
+    ...repeated(serviceUsers.map(({ loginName }) => loginName.toLowerCase())).map(
+      (i) => `serviceUsers[${i}].loginName: is given twice`,
+    ),
+    ...serviceUsers.flatMap((user, i) => danglingPermissions(user, `serviceUsers[${i}].applications`, applications)),
+  ];
+}
+
+function danglingPermissions(
+  user: Names['serviceUsers'][number],
+  path: string,
+  applications: Names['applications'],
+): string[] {
+  return Object.entries(user.applications).flatMap(([id, { scopes }]) => {
+    const application = applications.find((candidate) => candidate.id === id);
+    if (!application) return [`${path}.${id}: there is no application with this id`];
+    const known = new Set(application.knownScopes.map(({ scope }) => scope));
+    return scopes.flatMap((scope, i) =>
+      known.has(scope) ? [] : [`${path}.${id}.scopes[${i}]: the application does not know this scope`],
+    );
+  });
+}
+
+function repeated(values: readonly string[]): number[] {
+  return values.flatMap((value, i) => (values.indexOf(value) < i ? [i] : []));
 }

@@ -1,17 +1,13 @@
 import { Inject } from '@nestjs/common';
-import { Permissions } from '../applications/permissions.js';
-import { TENANT_CONFIGURATION } from '../config/tenant-configuration.token.js';
-import type { TenantConfiguration } from '../config/tenant-configuration.js';
+import { TENANT_CONFIGURATION, type TenantConfiguration } from '../config/tenant-configuration.js';
 import { ApiFailure } from '../rest-api/api-failure.js';
-import { Caller } from '../rest-api/caller.decorator.js';
-import { RestBody, RestBodyList } from '../rest-api/rest-body.decorator.js';
-import { RestCall, RestController } from '../rest-api/rest-controller.decorator.js';
-import type { RestFields } from '../rest-api/rest-fields.js';
+import { RestBody, RestBodyList, type RestFields } from '../rest-api/rest-body.js';
+import { Caller, RestCall, RestController } from '../rest-api/rest-controller.js';
+import { type RestTable, restTable } from '../rest-api/rest-table.js';
 import type { IssuedToken } from '../tokens/issued-tokens.js';
+import { Permissions } from './service-users.js';
 import { UserAdministration } from './user-administration.js';
-import { userDetails } from './user-details.js';
 import { UserDirectory } from './user-directory.js';
-import { userList } from './user-list.js';
 import type { User } from './user.js';
 
 /** The users of the cloud directory. A caller without the right to manage users sees itself, and changes nothing. */
@@ -89,5 +85,67 @@ export class DirectoryController {
     const user = this.directory.byUuid(id) ?? this.directory.byName(id);
     if (!user) throw id.includes('@') ? ApiFailure.unknownName() : ApiFailure.unknownUuid();
     return user;
+  }
+}
+
+/** A user as GetUser and GetUserByName tell of it. */
+export function userDetails(user: User) {
+  return {
+    Uuid: user.uuid,
+    Name: user.name,
+    Mail: user.mail,
+    DisplayName: user.displayName,
+    Alias: user.name.slice(user.name.indexOf('@') + 1),
+    State: user.state,
+    InEverybodyRole: user.inEverybodyRole,
+    OauthClient: user.oauthClient,
+    ReportsTo: user.reportsTo ?? 'Unassigned',
+    MobileNumber: user.mobileNumber,
+    CreateDate: restDate(user.createdAt),
+    LastModifiedDate: restDate(user.modifiedAt),
+    LastPasswordChangeDate: restDate(user.passwordChangedAt),
+    Version: String(user.version),
+  };
+}
+
+const COLUMNS = [
+  'Uuid',
+  'DisplayName',
+  'Description',
+  'Mail',
+  'Name',
+  'OfficeNumber',
+  'MobileNumber',
+  'HomeNumber',
+  'ReportsTo',
+];
+
+/** All users, as GetUsers tells of them. */
+export function userList(users: Iterable<User>): RestTable {
+  const rows = Array.from(users, (user) => ({
+    Uuid: user.uuid,
+    DisplayName: user.displayName,
+    Description: user.description,
+    Mail: user.mail,
+    Name: user.name,
+    OfficeNumber: user.officeNumber,
+    MobileNumber: user.mobileNumber,
+    HomeNumber: user.homeNumber,
+    ReportsTo: user.reportsTo,
+  }));
+  return restTable(COLUMNS, rows, { entityType: 'CDUser', fullCount: rows.length });
+}
+
+/** A time as the REST API writes it. */
+export function restDate(ms: number): string {
+  return `/Date(${ms})/`;
+}
+
+/** Who the caller is. */
+@RestController('Security')
+export class SecurityController {
+  @RestCall('whoami')
+  whoAmI(@Caller() { loginName, userUuid }: IssuedToken) {
+    return { User: loginName, UserUuid: userUuid };
   }
 }

@@ -2,15 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../clock.js';
 import { ApiFailure } from '../rest-api/api-failure.js';
-import type { RestFields } from '../rest-api/rest-fields.js';
+import type { RestFields } from '../rest-api/rest-body.js';
 import { IssuedTokens } from '../tokens/issued-tokens.js';
-import { changedProfile } from './changed-profile.js';
-import { type NewUser, newUserOf } from './new-user.js';
-import { requireComplexPassword } from './password-rule.js';
-import { matchesDigest, secretDigest } from './secret-digest.js';
-import { userStateOf } from './user-state.js';
 import { UserDirectory } from './user-directory.js';
-import type { User } from './user.js';
+import { changedProfile, type NewUser, newUserOf, requireComplexPassword, userStateOf } from './user-fields.js';
+import { matchesDigest, secretDigest, type User } from './user.js';
 
 /** Creates and changes users. Everything it refuses is an {@link ApiFailure}, and then nothing has been changed. */
 @Injectable()

@@ -1,3 +1,5 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+
 /** What can be set when a user is created or changed. */
 export interface UserProfile {
   /** Login name with its suffix, in lower case. */
@@ -36,3 +38,16 @@ export interface User extends UserProfile {
   /** Invitations that a real tenant would have sent as a text message. */
   smsInvitations: number;
 }
+
+/** SHA-256 of a secret, which is kept in the secret's place. */
+export function secretDigest(secret: string): Buffer {
+  return createHash('sha256').update(secret, 'utf8').digest();
+}
+
+/** Compares in constant time, and takes the same time where there is no secret to compare with. */
+export function matchesDigest(secret: string, digest: Buffer | undefined): boolean {
+  const equal = timingSafeEqual(secretDigest(secret), digest ?? NO_DIGEST);
+  return equal && digest !== undefined;
+}
+
+const NO_DIGEST = Buffer.alloc(32);

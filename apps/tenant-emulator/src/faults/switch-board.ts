@@ -1,11 +1,18 @@
 import { z } from 'zod';
 import type { Clock } from '../clock.js';
+import {
+  mergeSwitches,
+  type Outage,
+  type PartFault,
+  type SwitchesPatch,
+  switchesPatch,
+  TENANT_PARTS,
+  type TenantPart,
+  type TenantSwitches,
+  type TimedOutage,
+  timedOutage,
+} from '../config/switches.js';
 import { zodFaults } from '../config/zod-faults.js';
-import type { Outage, PartFault } from './part-fault.js';
-import { SwitchesError } from './switches-error.js';
-import { mergeSwitches, type SwitchesPatch, switchesPatch, type TenantSwitches } from './switches.js';
-import { TENANT_PARTS, type TenantPart } from './tenant-part.js';
-import { type TimedOutage, timedOutage } from './timed-outage.js';
 
 /** Holds the switches of the tenant. Each change is in force for the next request. */
 export class SwitchBoard {
@@ -69,4 +76,16 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown): z.outp
   const checked = schema.safeParse(value);
   if (!checked.success) throw new SwitchesError(zodFaults(checked.error));
   return checked.data;
+}
+
+/** A change of the switches is wrong. Nothing has been changed. */
+export class SwitchesError extends Error {
+  override readonly name = 'SwitchesError';
+
+  constructor(
+    /** One line per wrong field: its path, and what is wrong with it. */
+    readonly faults: readonly string[],
+  ) {
+    super(`The switches cannot be set like this:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+  }
 }

@@ -1,11 +1,32 @@
 import { Injectable } from '@nestjs/common';
 import { createLocalJWKSet, decodeJwt, type JWTPayload, jwtVerify } from 'jose';
 import { Clock } from '../clock.js';
+import type { PublicKeySet } from '../config/service-user.js';
 import { UserDirectory } from '../directory/user-directory.js';
 import type { User } from '../directory/user.js';
-import { TenantAddress } from '../tenant-address.js';
-import { ClientKeys } from './client-keys.js';
+import { TenantAddress } from './metadata.js';
 import type { RequestParameters } from './request-parameters.js';
+
+/**
+ * Not of CyberArk Identity: the public keys of clients that prove themselves by private key JWT, by the UUID of their
+ * service user.
+ */
+export class ClientKeys {
+  readonly #byUuid: Map<string, PublicKeySet>;
+
+  constructor(keySets: Iterable<readonly [uuid: string, PublicKeySet]> = []) {
+    this.#byUuid = new Map(keySets);
+  }
+
+  of(uuid: string): PublicKeySet | undefined {
+    return this.#byUuid.get(uuid);
+  }
+
+  /** Puts these keys in the place of all that the client had. */
+  register(uuid: string, keySet: PublicKeySet): void {
+    this.#byUuid.set(uuid, keySet);
+  }
+}
 
 /** RFC 7523, section 2.2. */
 export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';

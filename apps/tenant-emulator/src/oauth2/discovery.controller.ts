@@ -1,10 +1,8 @@
 import { Controller, Get, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
-import { Applications } from '../applications/applications.js';
-import type { TenantRequest } from '../requests/tenant-request.js';
-import { TenantAddress } from '../tenant-address.js';
-import { applicationMetadata, tenantMetadata } from './metadata.js';
-import { OAuthErrorFilter } from './oauth-error.filter.js';
-import { OAuthError } from './oauth-error.js';
+import { Applications } from '../config/application.js';
+import type { TenantRequest } from '../http/tenant-request.js';
+import { applicationMetadata, TenantAddress, tenantMetadata } from './metadata.js';
+import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 
 /** Discovery of the tenant's and of each application's endpoints. */
 @Controller()

@@ -1,16 +1,12 @@
 import { Controller, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
-import { Applications } from '../applications/applications.js';
+import { Applications } from '../config/application.js';
 import { SwitchBoard } from '../faults/switch-board.js';
-import type { TenantRequest } from '../requests/tenant-request.js';
-import { bearerTokenOf } from '../rest-api/bearer-token.js';
-import { fingerprintOf } from '../tokens/fingerprint.js';
-import { IssuedTokens } from '../tokens/issued-tokens.js';
-import { accessTokenClaims } from '../tokens/token-issuer.js';
+import { bearerTokenOf, type TenantRequest } from '../http/tenant-request.js';
+import { fingerprintOf, IssuedTokens } from '../tokens/issued-tokens.js';
 import { ClientAuthenticator } from './client-authenticator.js';
-import { clientCredentialsOf } from './client-credentials.js';
-import { OAuthErrorFilter } from './oauth-error.filter.js';
-import { OAuthError } from './oauth-error.js';
-import { requestParametersOf } from './request-parameters.js';
+import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
+import { clientCredentialsOf, requestParametersOf } from './request-parameters.js';
+import { accessTokenClaims } from './token-issuer.js';
 
 /**
  * Token introspection (RFC 7662), the only way to judge an opaque token. The specification says that the asker shows a

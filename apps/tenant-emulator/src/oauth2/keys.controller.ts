@@ -1,8 +1,7 @@
 import { Controller, Get, HttpCode, Param, Post, UseFilters } from '@nestjs/common';
-import { Applications } from '../applications/applications.js';
+import { Applications } from '../config/application.js';
 import { SigningKeys } from '../tokens/signing-keys.js';
-import { OAuthErrorFilter } from './oauth-error.filter.js';
-import { OAuthError } from './oauth-error.js';
+import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 
 /** The key set. The specification says POST and clients use GET, so both work. */
 @Controller('OAuth2/Keys')

@@ -1,5 +1,15 @@
-import { type Application, PLATFORM_APPLICATION_ID } from '../applications/application.js';
-import type { TenantAddress } from '../tenant-address.js';
+import { type Application, PLATFORM_APPLICATION_ID } from '../config/application.js';
+
+/** Where the tenant is reached, which is known once it listens. It is part of every issuer and every endpoint. */
+export class TenantAddress {
+  /** Without a slash at its end. */
+  url = '';
+
+  /** The issuer of an application's tokens. It ends in a slash. */
+  issuerOf(applicationId: string): string {
+    return `${this.url}/${applicationId}/`;
+  }
+}
 
 /**
  * The metadata of an application, with the members that the tenant is known to give. The auth methods of the token

@@ -13,8 +13,8 @@ import {
 import { type RunningTenant, startTenant } from '../start-tenant.js';
 import { basic, SECRETS, TenantClient } from '../testing/tenant-client.js';
 import { TestClock } from '../testing/test-clock.js';
-import { clientCredentialsOf } from './client-credentials.js';
-import { grantedScopes } from './granted-scopes.js';
+import { clientCredentialsOf } from './request-parameters.js';
+import { grantedScopes } from './token.controller.js';
 
 const CLI = 'svc-cli@acme.example';
 const PROVISIONING = 'svc-provisioning@acme.example';

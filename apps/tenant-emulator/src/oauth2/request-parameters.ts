@@ -1,4 +1,4 @@
-import { bodyTextOf, type TenantRequest } from '../requests/tenant-request.js';
+import { bodyTextOf, type TenantRequest } from '../http/tenant-request.js';
 
 /** The parameters of a request to an OAuth2 endpoint, by name. */
 export type RequestParameters = ReadonlyMap<string, string>;
@@ -23,4 +23,37 @@ function textsOf(json: string): [string, string][] {
   } catch {
     return [];
   }
+}
+
+/** What a client says that it is. */
+export interface ClientCredentials {
+  readonly clientId: string;
+  readonly clientSecret: string;
+}
+
+/**
+ * Reads the credentials from an Authorization header with the Basic scheme, or else from the parameters.
+ *
+ * The tenant takes Basic raw: base64 of id, ":" and secret in UTF-8. The form-encoding of both halves which RFC 6749
+ * (section 2.3.1) asks for is not undone, so a client that follows the RFC sends a wrong secret as soon as there is a
+ * special character in it.
+ *
+ * @returns undefined if there is no client id.
+ */
+export function clientCredentialsOf(
+  authorization: string | undefined,
+  parameters: RequestParameters,
+): ClientCredentials | undefined {
+  const basic = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization ?? '')?.[1];
+  const credentials =
+    basic === undefined
+      ? { clientId: parameters.get('client_id') ?? '', clientSecret: parameters.get('client_secret') ?? '' }
+      : splitAtFirstColon(Buffer.from(basic, 'base64').toString('utf8'));
+  return credentials.clientId === '' ? undefined : credentials;
+}
+
+function splitAtFirstColon(text: string): ClientCredentials {
+  const colon = text.indexOf(':');
+  if (colon < 0) return { clientId: text, clientSecret: '' };
+  return { clientId: text.slice(0, colon), clientSecret: text.slice(colon + 1) };
 }

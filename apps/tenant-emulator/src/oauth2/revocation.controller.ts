@@ -1,14 +1,11 @@
 import { Controller, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
-import { Applications } from '../applications/applications.js';
+import { Applications } from '../config/application.js';
 import { SwitchBoard } from '../faults/switch-board.js';
-import type { TenantRequest } from '../requests/tenant-request.js';
-import { fingerprintOf } from '../tokens/fingerprint.js';
-import { IssuedTokens } from '../tokens/issued-tokens.js';
+import type { TenantRequest } from '../http/tenant-request.js';
+import { fingerprintOf, IssuedTokens } from '../tokens/issued-tokens.js';
 import { ClientAuthenticator } from './client-authenticator.js';
-import { clientCredentialsOf } from './client-credentials.js';
-import { OAuthErrorFilter } from './oauth-error.filter.js';
-import { OAuthError } from './oauth-error.js';
-import { requestParametersOf } from './request-parameters.js';
+import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
+import { clientCredentialsOf, requestParametersOf } from './request-parameters.js';
 
 /** Token revocation (RFC 7009). Says nothing about whether there was a token to revoke. */
 @Controller('OAuth2/Revoke')

@@ -1,13 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { Controller, Get, HttpCode, Param, Post, Req, Res, UseFilters } from '@nestjs/common';
-import { Applications } from '../applications/applications.js';
+import { Applications } from '../config/application.js';
 import { UserDirectory } from '../directory/user-directory.js';
-import type { TenantRequest } from '../requests/tenant-request.js';
-import { bearerTokenOf } from '../rest-api/bearer-token.js';
-import { fingerprintOf } from '../tokens/fingerprint.js';
-import { IssuedTokens } from '../tokens/issued-tokens.js';
-import { OAuthErrorFilter } from './oauth-error.filter.js';
-import { OAuthError } from './oauth-error.js';
+import { bearerTokenOf, type TenantRequest } from '../http/tenant-request.js';
+import { fingerprintOf, IssuedTokens } from '../tokens/issued-tokens.js';
+import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 
 const NO_ACCESS = 'You do not have access to this content. Please contact your system administrator for assistance.';
 

@@ -1,12 +1,9 @@
-import { stableUuid } from '../directory/stable-uuid.js';
-import { UserDirectory } from '../directory/user-directory.js';
+import { stableUuid, UserDirectory } from '../directory/user-directory.js';
 import { ApiFailure } from '../rest-api/api-failure.js';
-import { RestBody } from '../rest-api/rest-body.decorator.js';
-import { RestCall, RestController } from '../rest-api/rest-controller.decorator.js';
-import type { RestFields } from '../rest-api/rest-fields.js';
+import { RestBody, type RestFields } from '../rest-api/rest-body.js';
+import { RestCall, RestController } from '../rest-api/rest-controller.js';
 import { type RestTable, restTable } from '../rest-api/rest-table.js';
-import { selectUsers, userRow } from './run-user-query.js';
-import { parseUserQuery } from './user-query.js';
+import { parseUserQuery, selectUsers, userRow } from './user-query.js';
 
 const DEFAULT_PAGE_SIZE = 100_000;
 

@@ -1,4 +1,6 @@
+import type { User } from '../directory/user.js';
 import { ApiFailure } from '../rest-api/api-failure.js';
+import type { RestRow } from '../rest-api/rest-table.js';
 
 /** The columns of the table User that the emulator has. */
 export const USER_COLUMNS = [
@@ -72,4 +74,71 @@ const CONDITION = /^(\w+)\s*(=|like\b)\s*'((?:[^']|'')*)'/i;
 
 function columnNamed(name: string): UserColumn | undefined {
   return USER_COLUMNS.find((column) => column.toLowerCase() === name.toLowerCase());
+}
+
+/** The users that a query selects. `=` compares exactly and `LIKE` in any case, as in SQLite. */
+export function selectUsers({ anyOf }: UserQuery, users: Iterable<User>, directoryUuid: string): User[] {
+  const tests = anyOf.map(testOf);
+  const selected: User[] = [];
+  for (const user of users) {
+    if (tests.length === 0 || tests.some((test) => test(user, directoryUuid))) selected.push(user);
+  }
+  return selected;
+}
+
+export function userRow({ columns }: UserQuery, user: User, directoryUuid: string): RestRow {
+  return Object.fromEntries(columns.map((column) => [column, valueOf(column, user, directoryUuid)]));
+}
+
+function testOf({ column, operator, operand }: UserCondition): (user: User, directoryUuid: string) => boolean {
+  if (operator === '=') return (user, directoryUuid) => valueOf(column, user, directoryUuid) === operand;
+  return (user, directoryUuid) => {
+    const value = valueOf(column, user, directoryUuid);
+    return value !== null && isLike(value, operand);
+  };
+}
+
+function valueOf(column: UserColumn, user: User, directoryUuid: string): string | null {
+  switch (column) {
+    case 'ID':
+      return user.uuid;
+    case 'Username':
+      return user.name;
+    case 'DisplayName':
+      return user.displayName;
+    case 'Email':
+      return user.mail;
+    case 'MobileNumber':
+      return user.mobileNumber;
+    case 'LastLogin':
+      return null;
+    case 'DirectoryServiceUuid':
+      return directoryUuid;
+  }
+}
+
+/**
+ * Whether a text is like a pattern of SQL, in any case: `%` stands for any characters or none, `_` for one.
+ *
+ * Only the last `%` is ever gone back to, which is enough, because what an earlier one took could only have been taken by
+ * the last one too. So the time grows with the two lengths, and no pattern makes it run away as a regular expression would.
+ */
+export function isLike(text: string, pattern: string): boolean {
+  const [characters, wanted] = [Array.from(text.toLowerCase()), Array.from(pattern.toLowerCase())];
+  let at = 0;
+  let next = 0;
+  let afterPercent: { readonly next: number; readonly at: number } | undefined;
+  while (at < characters.length) {
+    if (wanted[next] === '%') {
+      next++;
+      afterPercent = { next, at };
+    } else if (next < wanted.length && (wanted[next] === '_' || wanted[next] === characters[at])) {
+      next++;
+      at++;
+    } else if (afterPercent) {
+      afterPercent = { ...afterPercent, at: afterPercent.at + 1 };
+      ({ next, at } = afterPercent);
+    } else return false;
+  }
+  return wanted.slice(next).every((character) => character === '%');
 }

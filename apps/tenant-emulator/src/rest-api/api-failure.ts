@@ -1,3 +1,9 @@
+import { randomBytes } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
+import { failureEnvelope, JSON_TYPE, respond } from '../http/response.js';
+import type { TenantRequest } from '../http/tenant-request.js';
+
 /** A REST call that the tenant refuses, in an envelope, and as a rule with status 200. */
 export class ApiFailure extends Error {
   override readonly name = 'ApiFailure';
@@ -47,5 +53,18 @@ export class ApiFailure extends Error {
 
   static nameInUse(fullName: string): ApiFailure {
     return new ApiFailure(null, `User name ${fullName} is already in use.`);
+  }
+}
+
+/** Answers what the REST API refuses. */
+@Catch(ApiFailure)
+export class ApiFailureFilter implements ExceptionFilter<ApiFailure> {
+  catch({ status, messageId, message }: ApiFailure, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const { record } = http.getRequest<TenantRequest>();
+    record?.settle(status === 200 ? (messageId ?? 'failure') : `HTTP ${status}`);
+    const errorId = `${record?.transactionId ?? ''}:${randomBytes(16).toString('hex')}`;
+    const body = JSON.stringify(failureEnvelope({ message, messageId, errorId }));
+    respond(http.getResponse<ServerResponse>(), { status, headers: JSON_TYPE, body });
   }
 }

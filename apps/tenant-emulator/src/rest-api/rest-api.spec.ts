@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE } from '../config/read-tenant-configuration.js';
-import { isLike } from '../redrock/like.js';
-import { parseUserQuery } from '../redrock/user-query.js';
+import { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE } from '../config/tenant-configuration.js';
+import { isLike, parseUserQuery } from '../redrock/user-query.js';
 import { type RunningTenant, startTenant } from '../start-tenant.js';
 import { type Answer, basic, SECRETS, TenantClient } from '../testing/tenant-client.js';
 import { TestClock } from '../testing/test-clock.js';
