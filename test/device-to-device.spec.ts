@@ -111,8 +111,8 @@ describe('two devices', () => {
     const southern = await start({ ...south(both, 'first-key.pem'), ASK_EVERY_MS: '500' });
     await register(southern.ready.jwks);
     const northern = await start(north(both));
-    const [, tokenOfSouth] = await written(southern.app, /asked http\S+: north is up since \S+ token=(\w{12})/);
-    const [, tokenOfNorth] = await written(northern.app, /asked http\S+: south is up since \S+ token=(\w{12})/);
+    const [, tokenOfSouth] = await written(southern.app, /neighbour http\S+: north is up since \S+ token=(\w{12})/);
+    const [, tokenOfNorth] = await written(northern.app, /neighbour http\S+: south is up since \S+ token=(\w{12})/);
     await written(northern.app, new RegExp(`GET /state client=svc-device-south@acme.example token=${tokenOfSouth}`));
     await written(southern.app, new RegExp(`GET /state client=svc-device-north@acme.example token=${tokenOfNorth}`));
     expect(tokenOfSouth).not.toBe(tokenOfNorth);
@@ -122,7 +122,7 @@ describe('two devices', () => {
   it('a key is made at the first start, for its owner alone, and used ever after', async () => {
     const both = await ports();
     const first = await start(south(both, 'kept-key.pem'));
-    await written(first.app, /made the key \S+; hand its public half over: \S+kept-key\.pem\.public\.json/);
+    await written(first.app, /created the key \S+; register its public half: \S+kept-key\.pem\.public\.json/);
     const file = join(folder, 'kept-key.pem');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     const handedOver = JSON.parse(await readFile(`${file}.public.json`, 'utf8')) as { keys: object[] };
@@ -131,7 +131,7 @@ describe('two devices', () => {
     await first.app.kill();
     const second = await start(south(both, 'kept-key.pem'));
     expect(second.ready.jwks).toEqual(first.ready.jwks);
-    expect(second.app.output).not.toMatch(/made the key/);
+    expect(second.app.output).not.toMatch(/created the key/);
   }, 60_000);
 
   it('a key that nobody has registered opens nothing, and says so', async () => {
@@ -140,8 +140,8 @@ describe('two devices', () => {
     const other = await deviceKey(join(folder, 'other-key.pem'));
     await register(other.jwks);
     const { app } = await start(south(both, 'unknown-key.pem'));
-    await written(app, /asked \S+ in vain: .*invalid client creds/);
-    expect(app.output).not.toMatch(/asked http\S+: \w+ is up/);
+    await written(app, /neighbour \S+: request failed: .*invalid client creds/);
+    expect(app.output).not.toMatch(/neighbour http\S+: \w+ is up/);
   }, 60_000);
 });
 
@@ -151,7 +151,7 @@ describe('a device that answers with a name that would forge a line of the log',
     closing.push(() => forger.close());
     const both = await ports();
     const { app } = await start({ ...north(both), NEIGHBOUR_URL: forger.url, ASK_EVERY_MS: '50' });
-    await written(app, /asked \S+ in vain: /);
+    await written(app, /neighbour \S+: request failed: /);
     expect(app.output).not.toContain('forged');
   }, 60_000);
 });
@@ -256,7 +256,9 @@ describe('the key file', () => {
     const file = join(folder, `${kind}-key.pem`);
     await writeFile(file, make().export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
     await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
-    await expect(deviceKey(file)).rejects.toThrow(`${kind}-key.pem holds a key of the kind ${kind}. It needs one of`);
+    await expect(deviceKey(file)).rejects.toThrow(
+      `${kind}-key.pem holds a key of type ${kind}. Expected an EC key on the curve P-256`,
+    );
   });
 
   it('in a folder that cannot be written to is refused by its path, in one line at the start', async () => {
@@ -301,8 +303,8 @@ describe('settings of a device', () => {
 
   it('are those of the emulator where no tenant is named', () => {
     const [first, second] = [readSettings({}), readSettings({ DEVICE: 'south' })];
-    expect(first.neighbour.url).toBe(`http://127.0.0.1:${second.port}`);
-    expect(second.neighbour.url).toBe(`http://127.0.0.1:${first.port}`);
-    expect([first.api.clients, second.api.clients]).toEqual([[second.client.id], [first.client.id]]);
+    expect(first.NEIGHBOUR_URL).toBe(`http://127.0.0.1:${second.PORT}`);
+    expect(second.NEIGHBOUR_URL).toBe(`http://127.0.0.1:${first.PORT}`);
+    expect([first.ALLOWED_CLIENTS, second.ALLOWED_CLIENTS]).toEqual([[second.CLIENT_ID], [first.CLIENT_ID]]);
   });
 });

@@ -36,7 +36,7 @@ class Counter {
     const [, status] = /\b([1-5]\d\d) POST \/oauth2\/token\//i.exec(line) ?? [];
     if (status === '200') this.granted++;
     else if (status) this.failed++;
-    else if (/ in vain: |: not delivered, |: not now, | [45]\d\d [A-Z]+ \//.test(line)) this.failedCalls++;
+    else if (/: request failed: |: not delivered, |: not now, | [45]\d\d [A-Z]+ \//.test(line)) this.failedCalls++;
     else if (/ client=\S+ token=\S+/.test(line)) this.succeededCalls++;
   }
 }

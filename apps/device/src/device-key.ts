@@ -9,19 +9,19 @@ import {
 import { existsSync } from 'node:fs';
 import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 
-/** What a device proves itself with. */
+/** The key that authenticates a device. */
 export interface DeviceKey {
-  /** Names the key to the identity provider: its thumbprint (RFC 7638). */
+  /** The `kid`: the key's thumbprint (RFC 7638). */
   readonly keyId: string;
-  /** The public half, as identity providers take it (RFC 7517): `{"keys": [JWK]}`. */
+  /** The public half, as a JWK set (RFC 7517). */
   readonly jwks: { readonly keys: readonly JsonWebKey[] };
-  /** Where that stands, for whoever hands it over. */
+  /** Path of the JWK set, for the operator who registers it. */
   readonly publicFile: string;
-  /** Whether it was made just now, so that nobody knows it yet. */
+  /** Whether the key was created just now, and so is not registered yet. */
   readonly isNew: boolean;
 }
 
-/** The file of a key can't be used. */
+/** The key file cannot be used. */
 export class KeyFileError extends Error {
   readonly code = 'KEY_FILE_UNUSABLE';
 
@@ -32,18 +32,18 @@ export class KeyFileError extends Error {
 }
 
 /**
- * The device's key, made at its first start. The private half stays in the file, which its owner alone can read.
+ * Reads the device's key, or creates it. The private half stays in the file, which only its owner can read.
  *
  * @throws {@link KeyFileError}
  */
 export async function deviceKey(file: string): Promise<DeviceKey> {
-  const isNew = await makeKey(file);
+  const isNew = await createKey(file);
   const { mode } = await stat(file).catch((error: unknown) => {
     throw unusable(file, 'cannot be read', error);
   });
   // Windows has no such bits.
   if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-    throw new KeyFileError(file, 'can be read by others. Make a new key, and see that it stays with its owner (0600).');
+    throw new KeyFileError(file, 'can be read by others. Create a new key, and restrict it to its owner (0600).');
   }
   const pem = await readFile(file, 'utf8').catch((error: unknown) => {
     throw unusable(file, 'cannot be read', error);
@@ -55,8 +55,8 @@ export async function deviceKey(file: string): Promise<DeviceKey> {
   return { keyId, jwks, publicFile, isNew };
 }
 
-/** Whole or not at all, and never in the place of another: a key that is registered is worth something. */
-async function makeKey(file: string): Promise<boolean> {
+/** Creates the file whole or not at all, and never overwrites one: that key may be registered. */
+async function createKey(file: string): Promise<boolean> {
   if (existsSync(file)) return false;
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const unfinished = `${file}.${randomUUID()}`;
@@ -76,7 +76,7 @@ async function makeKey(file: string): Promise<boolean> {
   }
 }
 
-/** A folder that cannot be written to will do where the public half is in it already. */
+/** Skips a file that is up to date, so that a read-only folder works too. */
 async function writePublicHalf(file: string, text: string): Promise<void> {
   const known = await readFile(file, 'utf8').catch(() => undefined);
   if (known === text) return;
@@ -87,7 +87,7 @@ async function writePublicHalf(file: string, text: string): Promise<void> {
 
 function unusable(file: string, fault: string, error: unknown): KeyFileError {
   const { code } = error as NodeJS.ErrnoException;
-  const advice = 'Set KEY_FILE to a path in a folder that is there and that this device may write to.';
+  const advice = 'Set KEY_FILE to a path in an existing folder that this device can write to.';
   return new KeyFileError(file, `${fault} (${code}). ${advice}`, { cause: error });
 }
 
@@ -96,15 +96,15 @@ function publicHalf(file: string, pem: string): { keyId: string; jwk: JsonWebKey
   try {
     jwk = createPublicKey(createPrivateKey(pem)).export({ format: 'jwk' });
   } catch {
-    // What was thrown may quote the key.
+    // The original error may quote the key.
     throw new KeyFileError(file, `holds no private key in PEM. ${WANTED}`);
   }
   const { kty, crv, x, y } = jwk;
   if (kty !== 'EC' || crv !== 'P-256') {
-    throw new KeyFileError(file, `holds a key of the kind ${[kty, crv].filter(Boolean).join(' ')}. ${WANTED}`);
+    throw new KeyFileError(file, `holds a key of type ${[kty, crv].filter(Boolean).join(' ')}. ${WANTED}`);
   }
   const keyId = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
   return { keyId, jwk: { kty, crv, x, y, kid: keyId, alg: 'ES256', use: 'sig' } };
 }
 
-const WANTED = 'It needs one of the curve P-256, for ES256; where there is no file, the device makes one.';
+const WANTED = 'Expected an EC key on the curve P-256, for ES256. Without a file, the device creates one.';

@@ -5,38 +5,35 @@ import { Neighbour } from './neighbour.js';
 import { SETTINGS, type Settings } from './settings.js';
 import { StateController } from './state.controller.js';
 
-/** A device: an API for the devices that it knows, and a client of another one. */
+/** A device: an API for known devices on one side, a client of another device on the other. */
 @Module({})
 export class DeviceModule {
-  /** @param key Where the device proves itself by one. */
+  /** @param key The device's key, with a `KEY_FILE` in the settings. */
   static with(settings: Settings, key: DeviceKey | undefined): DynamicModule {
-    const { tenantUrl, api, client, neighbour } = settings;
+    const { TENANT_URL: tenantUrl, KEY_FILE: keyFile } = settings;
     return {
       module: DeviceModule,
       imports: [
         IdentityM2MModule.forRoot({
           client: {
-            // Each device has an application, and so an audience, of its own: a token that one was shown opens no other.
-            identityProvider: cyberArkIdentity({ tenantUrl, applicationId: neighbour.applicationId }),
-            clientId: client.id,
-            scope: neighbour.scope,
-            origins: [neighbour.url],
-            http: { baseURL: neighbour.url, timeout: 10_000 },
-            ...('secret' in client
-              ? { clientSecret: client.secret }
+            // Each device has an application, and so an audience, of its own: a token for one is invalid at any other.
+            identityProvider: cyberArkIdentity({ tenantUrl, applicationId: settings.NEIGHBOUR_APPLICATION_ID }),
+            clientId: settings.CLIENT_ID,
+            scope: settings.NEIGHBOUR_SCOPE,
+            origins: [settings.NEIGHBOUR_URL],
+            http: { baseURL: settings.NEIGHBOUR_URL, timeout: 10_000 },
+            ...(keyFile === undefined
+              ? { clientSecret: settings.CLIENT_SECRET }
               : {
-                  clientAuthentication: privateKeyJwt({
-                    key: fromFile(client.keyFile),
-                    ...(key && { keyId: key.keyId }),
-                  }),
-                  // A new key is refused until somebody has registered it, which the device finds out within a minute.
+                  clientAuthentication: privateKeyJwt({ key: fromFile(keyFile), ...(key && { keyId: key.keyId }) }),
+                  // The issuer rejects a new key until an operator registers it; the client notices within a minute.
                   quarantine: { probeSeconds: 60 },
                 }),
           },
           guard: {
-            issuers: [cyberArkIdentity({ tenantUrl, applicationId: api.applicationId })],
-            audience: api.audience,
-            clients: api.clients,
+            issuers: [cyberArkIdentity({ tenantUrl, applicationId: settings.API_APPLICATION_ID })],
+            audience: settings.API_AUDIENCE,
+            clients: settings.ALLOWED_CLIENTS,
           },
           globalGuard: true,
         }),

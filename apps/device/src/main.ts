@@ -2,41 +2,62 @@ import 'reflect-metadata';
 import { existsSync } from 'node:fs';
 import { loadEnvFile } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { ConsoleLogger, Logger } from '@nestjs/common';
+import { ConsoleLogger, type INestApplication, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { BootLogger } from './boot-logger.js';
 import { deviceKey } from './device-key.js';
 import { DeviceModule } from './device.module.js';
-import { ListenError } from './listen-error.js';
-import { readSettings } from './settings.js';
+import { readSettings, type Settings } from './settings.js';
 
 /** Beside this app's package.json. */
 const ENV_FILE = fileURLToPath(new URL('../.env', import.meta.url));
 
+/** The device cannot listen on the configured address. */
+class ListenError extends Error {
+  readonly code = 'ADDRESS_UNUSABLE';
+
+  constructor({ HOST, PORT }: Settings, cause: unknown) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const reason = code ?? String(cause);
+    super(`Cannot listen on ${HOST}, port ${PORT} (${reason}). Set HOST and PORT to a free address of this machine.`, {
+      cause,
+    });
+    this.name = 'ListenError';
+  }
+}
+
+/** Logs warnings of the boot. An error that fails it is printed once, by `main`, without Nest's stack. */
+class BootLogger extends ConsoleLogger {
+  override error(): void {}
+}
+
 async function main(): Promise<void> {
-  // Settings come from one place: whoever gives the tenant in the environment gives all that goes with it there.
+  // All settings come from one place: with a TENANT_URL in the environment, the file is ignored.
   if (!process.env.TENANT_URL && existsSync(ENV_FILE)) loadEnvFile(ENV_FILE);
   const settings = readSettings(process.env);
-  const key = 'keyFile' in settings.client ? await deviceKey(settings.client.keyFile) : undefined;
+  const key = settings.KEY_FILE === undefined ? undefined : await deviceKey(settings.KEY_FILE);
   const app = await NestFactory.create(DeviceModule.with(settings, key), {
-    // Nest's own account of its boot is not what a reader of this log looks for.
-    logger: new BootLogger(),
+    logger: new BootLogger({ logLevels: ['warn'] }),
     abortOnError: false,
   });
   app.enableShutdownHooks();
-  await app.listen(settings.port, settings.host).catch((cause: unknown) => {
-    throw new ListenError(`${settings.host}, port ${settings.port}`, cause);
-  });
-  const url = await app.getUrl();
+  const url = await listen(app, settings);
   const colors = process.stdout.isTTY ? !process.env.NO_COLOR : false;
   app.useLogger(new ConsoleLogger({ logLevels: ['log', 'warn', 'error', 'fatal'], colors }));
   const logger = new Logger('Device');
-  logger.log(`${settings.name} listens on ${url}, and asks ${settings.neighbour.url}`);
-  if (key?.isNew) logger.log(`made the key ${key.keyId}; hand its public half over: ${key.publicFile}`);
-  // Whoever started this process may want to know when, and where, it can be called, and by which key it proves itself.
+  logger.log(`${settings.NAME} listens on ${url}, and calls ${settings.NEIGHBOUR_URL}`);
+  if (key?.isNew) logger.log(`created the key ${key.keyId}; register its public half: ${key.publicFile}`);
+  // For a parent process: the device is ready, with its address and public key.
   process.send?.({ type: 'ready', url, jwks: key?.jwks });
-  // A parent that is gone, however it went, takes this process along.
+  // When the parent is gone, for whatever reason, the device ends too.
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+}
+
+/** @throws {@link ListenError} */
+async function listen(app: INestApplication, settings: Settings): Promise<string> {
+  await app.listen(settings.PORT, settings.HOST).catch((cause: unknown) => {
+    throw new ListenError(settings, cause);
+  });
+  return app.getUrl();
 }
 
 main().catch((error: unknown) => {

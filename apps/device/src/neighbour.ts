@@ -7,10 +7,10 @@ import { firstValueFrom } from 'rxjs';
 import { z } from 'zod';
 import { deviceName, SETTINGS, type Settings } from './settings.js';
 
-/** The name goes into the log, and so it is one that a device may have. */
+/** The name is logged, so it must be a valid one: any other text could forge a log line. */
 const deviceState = z.object({ name: deviceName, upSince: z.iso.datetime() });
 
-/** Asks the other device how it is, from time to time. The token is on the calls already. */
+/** Requests the state of the other device at an interval. The module adds the token to each call. */
 @Injectable()
 export class Neighbour implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #logger = new Logger('Device');
@@ -34,24 +34,24 @@ export class Neighbour implements OnApplicationBootstrap, OnApplicationShutdown 
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const { url, askEveryMs } = this.settings.neighbour;
+    const { NEIGHBOUR_URL: url, ASK_EVERY_MS: intervalMs } = this.settings;
     for (;;) {
-      await pause(askEveryMs, undefined, { signal }).catch(() => {});
+      await pause(intervalMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
       try {
         const { data } = await firstValueFrom(this.http.get<unknown>('/state', { signal }));
         const { name, upSince } = deviceState.parse(data);
         const token = this.tokens.status().fingerprint ?? 'none';
-        this.#logger.log(`asked ${url}: ${name} is up since ${upSince} token=${token}`);
+        this.#logger.log(`neighbour ${url}: ${name} is up since ${upSince} token=${token}`);
       } catch (error) {
-        if (!signal.aborted) this.#logger.warn(`asked ${url} in vain: ${reasonOf(error)}`);
+        if (!signal.aborted) this.#logger.warn(`neighbour ${url}: request failed: ${reasonOf(error)}`);
       }
     }
   }
 }
 
-/** An error of the library says what to do; one of HTTP has the status. */
+/** An error of the library says what to do; an HTTP error has a status. */
 function reasonOf(error: unknown): string {
-  if (isAxiosError(error)) return error.response ? `HTTP ${error.response.status}` : (error.code ?? 'no answer');
+  if (isAxiosError(error)) return error.response ? `HTTP ${error.response.status}` : (error.code ?? 'no response');
   return error instanceof Error ? error.message : String(error);
 }

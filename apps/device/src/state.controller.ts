@@ -2,13 +2,12 @@ import { Controller, Get, Inject, Logger } from '@nestjs/common';
 import { Caller, type MachineCaller, RequireScopes } from 'nestjs-identity-m2m';
 import { SETTINGS, type Settings } from './settings.js';
 
-/** What a device tells of itself. */
 export interface DeviceState {
   readonly name: string;
   readonly upSince: string;
 }
 
-/** What other devices may ask. */
+/** The API for other devices. */
 @Controller('state')
 export class StateController {
   readonly #logger = new Logger('Device');
@@ -20,6 +19,6 @@ export class StateController {
   @RequireScopes('state.read')
   state(@Caller() caller: MachineCaller): DeviceState {
     this.#logger.log(`GET /state client=${caller.clientId} token=${caller.tokenFingerprint}`);
-    return { name: this.settings.name, upSince: this.#upSince };
+    return { name: this.settings.NAME, upSince: this.#upSince };
   }
 }

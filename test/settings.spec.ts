@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+import type { z } from 'zod';
+import { settingsSchema as device } from '../apps/device/src/settings.js';
+
+const apps: [string, z.ZodObject][] = [['device', device]];
+
+const read = (file: string) => readFileSync(fileURLToPath(new URL(`../apps/${file}`, import.meta.url)), 'utf8');
+
+/** A default that is the same on every machine. */
+function defaultOf({ def }: z.ZodType): string {
+  const { defaultValue } = def as { defaultValue?: string | number };
+  return defaultValue === undefined ? '' : `\`${defaultValue}\``;
+}
+
+describe.each(apps)('the settings of %s', (app, { shape }) => {
+  test('are in its README, with meaning and default', () => {
+    const rows = [...read(`${app}/README.md`).matchAll(/^\| `([A-Z_]+)` *\| (.*?) *\| (.*?) *\|$/gm)];
+    expect(rows.map(([, ...cells]) => cells)).toEqual(
+      Object.entries(shape).map(([name, schema]) => [
+        name,
+        (schema as z.ZodType).description,
+        defaultOf(schema as z.ZodType),
+      ]),
+    );
+  });
+
+  test('are in its .env.example, and no others', () => {
+    const names = [...read(`${app}/.env.example`).matchAll(/^([A-Z_]+)=$/gm)].map(([, name]) => name);
+    expect(new Set(names)).toEqual(new Set([...Object.keys(shape), ...(app === 'device' ? ['DEVICE'] : [])]));
+  });
+});
