@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -45,12 +45,28 @@ function installIn(folder, files, what) {
 }
 
 /**
- * Compiles the library and the apps; what has not changed is not compiled again. Types are not checked, which would take
+ * Compiles the library and the apps, and bundles the library, unless that is done. Types are not checked, which would take
  * twice as long: `npm test` and `npm run build` do that.
  */
 export function build() {
   if (!existsSync(join(root, 'apps', 'tenant-emulator', 'dist'))) console.log('Compiling (only this first time) …');
   run(process.execPath, join('node_modules', 'typescript', 'bin', 'tsc'), '-b', '--noCheck');
+  const library = join(root, 'libs', 'identity-m2m');
+  const config = join(library, 'rollup.config.mjs');
+  // The declarations of the entries are what the bundler writes last.
+  const bundledAt = modifiedAt(join(library, 'dist', 'index.d.ts'));
+  const isBundled = [config, ...filesIn(join(library, 'build'))].every((file) => modifiedAt(file) < bundledAt);
+  if (!isBundled)
+    run(process.execPath, join('node_modules', 'rollup', 'dist', 'bin', 'rollup'), '-c', config, '--silent');
+}
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true }).map((name) => join(folder, name));
+}
+
+/** When a file was written last, in milliseconds; 0 where there is none. */
+function modifiedAt(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 /** Runs a program of Node's in the root of the project, and ends this process where that fails. */

@@ -1,18 +1,18 @@
 // Models of failures: the real client over a simulated network, by a clock of the model. They take no sockets and little
-// time, and the same seeds each time. BENCH_LIBRARY names the dist folder of another build, to compare with.
+// time, and the same seeds each time. BENCH_LIBRARY names the build folder of another checkout, to compare with.
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
 
-const dist = process.env.BENCH_LIBRARY
+const modules = process.env.BENCH_LIBRARY
   ? pathToFileURL(`${resolve(process.env.BENCH_LIBRARY)}/`)
-  : new URL('../../../libs/identity-m2m/dist/', import.meta.url);
+  : new URL('../../../libs/identity-m2m/build/', import.meta.url);
 
 /** The model, and the library that it drives. */
 async function load() {
   await import('../../support/typescript-sources.mjs');
   const model = await import('../../support/fleet-model.ts');
-  const { OutboundClients } = await import(new URL('carriers/outbound-clients.js', dist));
-  const { genericOAuth2 } = await import(new URL('index.js', dist));
+  const { OutboundClients } = await import(new URL('carriers/outbound-clients.js', modules));
+  const { genericOAuth2 } = await import(new URL('index.js', modules));
   return { model, library: { OutboundClients, genericOAuth2 } };
 }
 
