@@ -8,6 +8,8 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { install, root } from '../../scripts/prepare.mjs';
+import { checkContents } from './contents.mjs';
+import { checkImportCost } from './import-cost.mjs';
 import { pack } from './pack.mjs';
 
 const TYPESCRIPT = 'typescript@5.9';
@@ -35,6 +37,7 @@ const INSTALLATIONS = [
     name: 'Nest 12 with all entries',
     packages: [...NEST_12, ...OPTIONAL_12],
     entries: true,
+    importCost: true,
     consumers: { 'ES modules': ESM, CommonJS: COMMONJS },
   },
   {
@@ -74,13 +77,14 @@ try {
 }
 
 function checkForm(tarball) {
+  checkContents(tarball, workshop);
   npx(['-y', 'publint@0.3', 'run', tarball, '--strict'], workshop);
   console.log('publint: in order');
   npx(['-y', '@arethetypeswrong/cli@0.18', tarball, '--profile', 'esm-only'], workshop);
   console.log('are the types wrong? no');
 }
 
-function useIn({ name, packages, entries = false, runsOn, consumers }, tarball) {
+function useIn({ name, packages, entries = false, importCost = false, runsOn, consumers }, tarball) {
   const isRun = runsOn === undefined || isNodeSince(runsOn);
   const folder = join(workshop, name.replaceAll(' ', '-'));
   mkdirSync(folder);
@@ -94,6 +98,7 @@ function useIn({ name, packages, entries = false, runsOn, consumers }, tarball) 
       : `type-checks (not run: needs Node.js ${Object.values(runsOn).join('.')})`;
     console.log(`${name}, ${kind}: ${result}`);
   }
+  if (importCost) checkImportCost(folder);
 }
 
 function isNodeSince({ major, minor }) {

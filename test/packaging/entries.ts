@@ -1,7 +1,13 @@
 // Uses the entries besides the root one, from an application that has their peers installed.
 import { ClientTCP } from '@nestjs/microservices';
-import { bearerFetch } from 'nestjs-identity-m2m';
-import { attachToken } from 'nestjs-identity-m2m/microservices';
+import {
+  AccessToken,
+  bearerFetch,
+  IdentityM2MConfigurationError,
+  IdentityM2MError,
+  TokenProvider,
+} from 'nestjs-identity-m2m';
+import { attachToken, ClientProxyConfigurationError } from 'nestjs-identity-m2m/microservices';
 import { FixedTokenProvider, TestIssuer } from 'nestjs-identity-m2m/testing';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { Agent, request } from 'undici';
@@ -22,9 +28,26 @@ async function use(): Promise<void> {
     fault = (error as { fault: string }).fault;
   }
   await issuer.close();
+  // A class that entries share is one class.
+  const shared = {
+    microservices: ClientProxyConfigurationError.prototype instanceof IdentityM2MError,
+    testing: provider instanceof TokenProvider && (await provider.getToken()) instanceof AccessToken,
+    undici:
+      errorOf(() => bearerInterceptor(provider, { origin: 'no address' })) instanceof IdentityM2MConfigurationError,
+  };
+  if (Object.values(shared).includes(false)) throw new Error(JSON.stringify(shared));
   if (statusCode !== 200 || status !== 200 || !['none', 'no_place_for_token'].includes(fault)) {
     throw new Error(JSON.stringify({ statusCode, status, fault }));
   }
+}
+
+function errorOf(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
 }
 
 void use();
