@@ -656,7 +656,7 @@ describe('a daemon that takes a connection and never answers', () => {
       () => `${backend.app?.output}`,
     );
     expect(backend.app?.output).toMatch(
-      /joiner s1: not delivered, NO_ANSWER: no answer within 300 ms; again in \d+ ms/,
+      /joiner s1: not delivered, NO_ANSWER: no answer within 300 ms; retry in \d+ ms/,
     );
     expect(await backend.waiting()).toEqual(['1.json']);
   }, 60_000);
@@ -672,7 +672,7 @@ describe('an outbox whose files cannot be removed', () => {
     await backend.put('1', { type: 'joiner', id: 'stuck1', user });
     await chmod(backend.folder, 0o555);
     await backend.run(true);
-    const waits = () => Array.from(`${backend.app?.output}`.matchAll(/again in (\d+) ms/g), ([, ms]) => Number(ms));
+    const waits = () => Array.from(`${backend.app?.output}`.matchAll(/retry in (\d+) ms/g), ([, ms]) => Number(ms));
     await until(
       () => waits().length >= 4,
       () => `${backend.app?.output}`,
@@ -716,8 +716,8 @@ describe('the outbox', () => {
       async () => (await backend.waiting()).length === 5,
       () => `${backend.app?.output}`,
     );
-    expect(backend.app?.output.match(/x\.json is passed over, it is no file/g)).toHaveLength(1);
-    expect(backend.app?.output.match(/f-\S+\.json is passed over, its name is not UTF-8/g)).toHaveLength(1);
+    expect(backend.app?.output.match(/ignored x\.json, it is not a file/g)).toHaveLength(1);
+    expect(backend.app?.output.match(/ignored f-\S+\.json, its name is not UTF-8/g)).toHaveLength(1);
     // A link that leads to an event is one.
     const [linked, elsewhere] = [person(), join(folder, 'elsewhere')];
     await writeFile(elsewhere, JSON.stringify({ type: 'joiner', id: 'odd2', user: linked }));
@@ -739,7 +739,7 @@ describe('the outbox', () => {
     expect(await outbox.next()).toBeUndefined();
     await new Promise((resolve) => setTimeout(resolve, 2050));
     const broken = await outbox.next();
-    expect(broken).toMatchObject({ file: 'a.json', fault: expect.stringContaining('no JSON object') });
+    expect(broken).toMatchObject({ file: 'a.json', fault: expect.stringContaining('not a JSON object') });
     await outbox.refuse(broken!, 'broken');
     expect(await outbox.next()).toMatchObject({ file: 'y.json' });
     await outbox.done({ file: 'y.json', fault: '' });
@@ -927,8 +927,8 @@ describe('settings', () => {
   });
 
   it('are those of the emulator where no tenant is named', () => {
-    expect(readSettings({}).api.clients).toEqual([readBackendSettings({}).client.id]);
-    expect(readSettings({}).listenUrl.href).toBe(readBackendSettings({}).daemon.url.href);
+    expect(readSettings({}).api.clients).toEqual([readBackendSettings({}).CLIENT_ID]);
+    expect(readSettings({}).listenUrl.href).toBe(readBackendSettings({}).DAEMON_URL.href);
   });
 });
 

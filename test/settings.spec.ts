@@ -3,8 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import type { z } from 'zod';
 import { settingsSchema as device } from '../apps/device/src/settings.js';
+import { settingsSchema as backend } from '../apps/hr-backend/src/settings.js';
 
-const apps: [string, z.ZodObject][] = [['device', device]];
+const apps: [string, z.ZodObject][] = [
+  ['device', device],
+  ['hr-backend', backend],
+];
 
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../apps/${file}`, import.meta.url)), 'utf8');
 

@@ -5,31 +5,31 @@ import { DAEMON, daemonClient } from './daemon-client.js';
 import { Outbox } from './outbox.js';
 import { SETTINGS, type Settings } from './settings.js';
 
-/** The backend: a client of the provisioning daemon, with events that wait in an outbox. */
+/** The backend: a client of the provisioning daemon, whose events wait in an outbox. */
 @Module({})
 export class BackendModule {
   static with(settings: Settings): DynamicModule {
-    const { tenantUrl, client, daemon, outboxFolder, pollMs } = settings;
+    const { TENANT_URL: tenantUrl, DAEMON_APPLICATION_ID: applicationId } = settings;
     return {
       module: BackendModule,
       imports: [
         IdentityM2MModule.forRoot({
           client: {
-            identityProvider: cyberArkIdentity({ tenantUrl, applicationId: daemon.applicationId }),
-            clientId: client.id,
-            clientSecret: client.secret,
-            scope: daemon.scope,
+            identityProvider: cyberArkIdentity({ tenantUrl, applicationId }),
+            clientId: settings.CLIENT_ID,
+            clientSecret: settings.CLIENT_SECRET,
+            scope: settings.DAEMON_SCOPE,
             start: 'warm',
           },
         }),
       ],
       providers: [
         { provide: SETTINGS, useValue: settings },
-        { provide: Outbox, useValue: new Outbox(outboxFolder, pollMs) },
+        { provide: Outbox, useValue: new Outbox(settings.OUTBOX_FOLDER, settings.POLL_MS) },
         {
           provide: DAEMON,
           inject: [TokenProvider],
-          useFactory: (tokens: TokenProvider) => daemonClient(daemon, tokens),
+          useFactory: (tokens: TokenProvider) => daemonClient(settings, tokens),
         },
         Courier,
       ],

@@ -5,23 +5,20 @@ import { TokenProvider } from 'nestjs-identity-m2m';
 import { firstValueFrom, throwError, timeout } from 'rxjs';
 import { z } from 'zod';
 import { DAEMON } from './daemon-client.js';
-import { NoAnswerError } from './no-answer-error.js';
-import { Outbox, type OutboxEvent, type Waiting } from './outbox.js';
-import { printable } from './printable.js';
+import { Outbox, type OutboxEvent, printable, type Waiting } from './outbox.js';
 import { SETTINGS, type Settings } from './settings.js';
-import { TenantClock } from './tenant-clock.js';
 
-/** What the daemon says when an event is settled. Anything else settles nothing. */
+/** The daemon's answer when an event is settled. Any other answer settles nothing. */
 const settled = z.object({ outcome: z.enum(['done', 'refused']), detail: z.string() });
 
 type Settled = z.infer<typeof settled>;
 
-/** What an error of the daemon, of its guard or of the way to it may say. */
+/** An error of the daemon, its guard or the transport. */
 const refusal = z.object({
   code: z.string().optional(),
   message: z.string().optional(),
   retryAfterSeconds: z.number().positive().max(3600).optional().catch(undefined),
-  /** Of `STALE`: the time by the tenant's clock. */
+  /** With `STALE`: the time by the tenant's clock. */
   time: z.iso
     .datetime()
     .transform((text) => Date.parse(text))
@@ -30,10 +27,23 @@ const refusal = z.object({
 });
 
 /**
- * Brings the events of the outbox to the daemon, one after the other, each until the daemon has answered for it.
+ * The daemon did not answer within the timeout. Whether it received the event is unknown; a second copy of it has no
+ * further effect.
+ */
+class NoAnswerError extends Error {
+  readonly code = 'NO_ANSWER';
+
+  constructor(timeoutMs: number) {
+    super(`no answer within ${timeoutMs} ms`);
+    this.name = 'NoAnswerError';
+  }
+}
+
+/**
+ * Delivers the events of the outbox to the daemon, one after the other, each until the daemon has settled it.
  *
- * An error settles nothing: neither that the daemon is away, nor that it refuses the backend's token. The event stays,
- * and is tried again at growing distances.
+ * An error settles nothing, be the daemon unreachable or the backend's token refused. The event stays in the outbox, and
+ * the attempts back off.
  */
 @Injectable()
 export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -41,9 +51,9 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #failures = 0;
-  /** What messages are dated by. */
+  /** Dates the messages. */
   readonly #clock = new TenantClock();
-  /** What the daemon has answered for, and is in the outbox still: it is not sent again, should its file not go away. */
+  /** The settled event that is still in the outbox: if its file cannot be removed, the event is not sent again. */
   #settled: { readonly name: string; readonly answer: Settled } | undefined;
 
   constructor(
@@ -58,7 +68,7 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     this.#running = this.#run();
   }
 
-  /** What is on its way when the process ends is sent again by the next. */
+  /** The next process sends an event that is under way now again. */
   async onApplicationShutdown(): Promise<void> {
     this.#stop.abort();
     await this.daemon.close();
@@ -72,10 +82,10 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
     }
   }
 
-  /** @returns How long to wait before the next, in milliseconds. */
+  /** @returns The wait before the next event, in milliseconds. */
   async #deliverNext(): Promise<number> {
     const waiting = await this.outbox.next();
-    if (!waiting) return this.settings.pollMs;
+    if (!waiting) return this.settings.POLL_MS;
     if ('fault' in waiting) {
       await this.#putAside(waiting, waiting.file, waiting.fault);
       return 0;
@@ -102,8 +112,8 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   /**
-   * Sends an event, and once more where its date was wrong. This is the one who knows that the event is its latest; a copy
-   * that is held up on the way is not dated anew, and so it does nothing when it arrives.
+   * Sends an event, and once more if its date was wrong. Only the backend knows that this event is its latest: a copy
+   * delayed on the way keeps its date, and so has no effect when it arrives.
    */
   async #answerTo(event: OutboxEvent): Promise<unknown> {
     try {
@@ -117,20 +127,17 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   async #send({ type, ...content }: OutboxEvent): Promise<unknown> {
-    const { channel, answerTimeoutMs, url } = this.settings.daemon;
+    const { CHANNEL, DAEMON_URL, ANSWER_TIMEOUT_MS } = this.settings;
+    const timeoutMs = ANSWER_TIMEOUT_MS ?? answerTimeoutMs(DAEMON_URL);
     const now = this.#clock.now();
-    const event = { ...content, time: iso(now), expires: iso(now + answerTimeoutMs) };
-    const noAnswer = () => throwError(() => new NoAnswerError(answerTimeoutMs));
+    const event = { ...content, time: iso(now), expires: iso(now + timeoutMs) };
+    const noAnswer = () => throwError(() => new NoAnswerError(timeoutMs));
     try {
-      return await firstValueFrom(
-        this.daemon
-          .send<unknown>(`${channel}.${type}`, event)
-          .pipe(timeout({ first: answerTimeoutMs, with: noAnswer })),
-      );
+      const answers = this.daemon.send<unknown>(`${CHANNEL}.${type}`, event);
+      return await firstValueFrom(answers.pipe(timeout({ first: timeoutMs, with: noAnswer })));
     } catch (error) {
-      // Whether a silent connection leads anywhere is not known. A broker is asked that all the time, a daemon is not: so
-      // the next sending makes a new one.
-      if (error instanceof NoAnswerError && url.protocol.startsWith('tcp')) await this.daemon.close();
+      // A silent TCP connection may be dead, so the next attempt opens a new one. Brokers have heartbeats for that.
+      if (error instanceof NoAnswerError && DAEMON_URL.protocol.startsWith('tcp')) await this.daemon.close();
       throw error;
     }
   }
@@ -142,15 +149,37 @@ export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {
 
   #failed(what: string, error: unknown): number {
     if (this.#stop.signal.aborted) return 0;
-    const { firstMs, longestMs } = this.settings.retry;
+    const { RETRY_FIRST_MS: firstMs, RETRY_LONGEST_MS: longestMs } = this.settings;
     const { code, message, retryAfterSeconds = 0 } = refusal.safeParse(error).data ?? {};
-    const growingMs = Math.min(firstMs * 2 ** this.#failures, longestMs);
+    const backoffMs = Math.min(firstMs * 2 ** this.#failures, longestMs);
     this.#failures++;
-    // Spread, so that many backends do not come back all at once.
-    const waitMs = Math.round(Math.max(growingMs * (0.5 + Math.random() / 2), retryAfterSeconds * 1000));
+    // Jitter, so that many backends do not retry at the same time.
+    const waitMs = Math.round(Math.max(backoffMs * (0.5 + Math.random() / 2), retryAfterSeconds * 1000));
     const reason = [code, message ?? String(error)].filter(Boolean).join(': ');
-    this.#logger.warn(`${printable(`${what}: not delivered, ${reason}`)}; again in ${waitMs} ms`);
+    this.#logger.warn(`${printable(`${what}: not delivered, ${reason}`)}; retry in ${waitMs} ms`);
     return waitMs;
+  }
+}
+
+/** An event may wait in a queue for its daemon; a short timeout would put it there twice. */
+function answerTimeoutMs({ protocol }: URL): number {
+  return protocol.startsWith('amqp') ? 600_000 : 90_000;
+}
+
+/**
+ * The clock of the tenant, which dates the users. Until the daemon reports the tenant's time, it is the clock of this
+ * machine. In between it advances by the monotonic clock, which is never set.
+ */
+class TenantClock {
+  #differenceMs = Date.now() - performance.now();
+
+  /** Returns milliseconds since the epoch. */
+  now(): number {
+    return performance.now() + this.#differenceMs;
+  }
+
+  set(timeMs: number): void {
+    this.#differenceMs = timeMs - performance.now();
   }
 }
 

@@ -3,15 +3,15 @@ import type { TokenProvider } from 'nestjs-identity-m2m';
 import { attachToken } from 'nestjs-identity-m2m/microservices';
 import type { Settings } from './settings.js';
 
-/** Injection token of the client that leads to the daemon. */
-export const DAEMON = Symbol('DAEMON');
+/** Injection token of the daemon's client. */
+export const DAEMON = Symbol('Daemon');
 
-/** A client whose every message carries the backend's token: by TCP, NATS or RabbitMQ, as the address says. */
-export function daemonClient(settings: Settings['daemon'], tokens: TokenProvider): ClientProxy {
+/** A client that sends the backend's token with every message. The scheme of the address selects TCP, NATS or RabbitMQ. */
+export function daemonClient(settings: Settings, tokens: TokenProvider): ClientProxy {
   return attachToken(clientFor(settings), tokens);
 }
 
-function clientFor({ url, channel }: Settings['daemon']): ClientProxy {
+function clientFor({ DAEMON_URL: url, CHANNEL: channel }: Settings): ClientProxy {
   const { protocol, host, hostname, port, username, password } = url;
   if (protocol.startsWith('tcp')) {
     return ClientProxyFactory.create({
@@ -33,13 +33,13 @@ function clientFor({ url, channel }: Settings['daemon']): ClientProxy {
   return ClientProxyFactory.create({ transport: Transport.RMQ, options: rabbitmqOptions(url, channel) });
 }
 
-/** The queue is made by whoever comes first, so both have to ask for the same one: see the daemon's transport. */
+/** The first of backend and daemon to connect creates the queue, so both declare the same one (see the daemon's transport). */
 function rabbitmqOptions(url: URL, channel: string): NonNullable<RmqOptions['options']> {
   const queue = `${channel}.events`;
   return {
     urls: [url.href],
     queue,
-    // A broker that takes the connection and then says nothing is given up, and tried again.
+    // A broker that accepts the connection but stays silent: time out, then connect again.
     socketOptions: { connectionOptions: { timeout: 5000 } },
     persistent: true,
     queueOptions: {
@@ -49,7 +49,7 @@ function rabbitmqOptions(url: URL, channel: string): NonNullable<RmqOptions['opt
   };
 }
 
-/** As sockets want an address of IPv6, which URLs have in brackets. */
+/** URLs have brackets around an IPv6 address; sockets take it without. */
 function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -6,30 +6,33 @@ import { fileURLToPath } from 'node:url';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { BackendModule } from './backend.module.js';
-import { BootLogger } from './boot-logger.js';
 import { readSettings } from './settings.js';
 
 /** Beside this app's package.json. */
 const ENV_FILE = fileURLToPath(new URL('../.env', import.meta.url));
 
+/** Logs warnings of the boot. An error that fails it is printed once, by `main`, without Nest's stack. */
+class BootLogger extends ConsoleLogger {
+  override error(): void {}
+}
+
 async function main(): Promise<void> {
-  // Settings come from one place: whoever gives the tenant in the environment gives all that goes with it there.
+  // All settings come from one place: with a TENANT_URL in the environment, the file is ignored.
   if (!process.env.TENANT_URL && existsSync(ENV_FILE)) loadEnvFile(ENV_FILE);
   const settings = readSettings(process.env);
-  const colors = process.stdout.isTTY ? !process.env.NO_COLOR : false;
   const app = await NestFactory.createApplicationContext(BackendModule.with(settings), {
-    // Nest's own account of its boot is not what a reader of this log looks for.
-    logger: new BootLogger(),
+    logger: new BootLogger({ logLevels: ['warn'] }),
     abortOnError: false,
   });
   app.enableShutdownHooks();
+  const colors = process.stdout.isTTY ? !process.env.NO_COLOR : false;
   app.useLogger(new ConsoleLogger({ logLevels: ['log', 'warn', 'error', 'fatal'], colors }));
-  const outbox = resolve(settings.outboxFolder);
-  const { protocol, host } = settings.daemon.url;
-  new Logger('HrBackend').log(`takes events from ${outbox} to ${protocol}//${host}`);
-  // Whoever started this process may want to know that it runs.
+  const outbox = resolve(settings.OUTBOX_FOLDER);
+  const { protocol, host } = settings.DAEMON_URL;
+  new Logger('HrBackend').log(`delivers events from ${outbox} to ${protocol}//${host}`);
+  // For a parent process: the backend runs.
   process.send?.({ type: 'ready', outbox });
-  // A parent that is gone, however it went, takes this process along.
+  // When the parent is gone, for whatever reason, the backend ends too.
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
 }
 

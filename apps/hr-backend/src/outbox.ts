@@ -3,30 +3,29 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import { z } from 'zod';
-import { printable } from './printable.js';
 
 const event = z.looseObject({ type: z.enum(['joiner', 'leaver']), id: z.string().min(1).max(128) });
 
 export type OutboxEvent = z.infer<typeof event>;
 
-/** A file of the outbox. One that holds no event has a fault in its place. */
+/** A file of the outbox, with its event, or the fault of a file that holds none. */
 export type Waiting = { readonly file: string } & ({ readonly event: OutboxEvent } | { readonly fault: string });
 
 const MAX_BYTES = 16_384;
-/** A file that is written in place looks broken for a moment. */
+/** A file that is written in place is incomplete for a moment. */
 const WRITING_MS = 2000;
-/** Most of the time that goes into reading the names in the folder anew, while there are events to send. */
+/** Maximum share of the time for reading the folder again while events wait. */
 const READING_SHARE = 1 / 20;
-/** Bytes of a file's name that go into another one; a name has at most 255. */
+/** Bytes of a file's name that its name in `refused` keeps; a name has at most 255. */
 const NAME_BYTES = 150;
 
-/** The folder of the outbox cannot be used. */
+/** The backend cannot use the folder of the outbox. */
 export class OutboxError extends Error {
   readonly code = 'OUTBOX_UNUSABLE';
 
   constructor(folder: string, cause: unknown) {
     super(
-      `The outbox ${folder} cannot be used (${codeOf(cause)}). Set OUTBOX_FOLDER to a folder that this process may write to.`,
+      `The outbox ${folder} cannot be used (${codeOf(cause)}). Set OUTBOX_FOLDER to a folder that this process can write to.`,
       { cause },
     );
     this.name = 'OutboxError';
@@ -34,24 +33,24 @@ export class OutboxError extends Error {
 }
 
 /**
- * Events without an answer yet: a folder with a file for each, `<name>.json`, sent in the order of the names.
+ * The events that are not settled yet: a folder with one file each, `<name>.json`, sent in the order of the names.
  *
- * The folder is all there is to remember, so nothing is lost with this process. A file goes when its event is done; where
- * that is not known for sure, after a crash, the event is sent again, which does no harm.
+ * All state is in the folder, so a crash loses nothing. A file is removed when its event is done. After a crash an event
+ * may be sent again, which does no harm.
  */
 export class Outbox {
   readonly #logger = new Logger('HrBackend');
   readonly #refused: string;
-  /** Names in the folder, the next one last. */
+  /** File names in the folder, the next one last. */
   #names: string[] = [];
   #readAgainAt = 0;
-  /** What is no file, and was told of. */
-  readonly #passedOver = new Set<string>();
-  /** A file that looks broken, and since when it has looked like that. */
-  #broken: { readonly state: string; readonly since: number } | undefined;
+  /** Names without a file behind them that are in the log already. */
+  readonly #ignored = new Set<string>();
+  /** An incomplete file, and since when it has not changed. */
+  #incomplete: { readonly state: string; readonly since: number } | undefined;
   #refusals = 0;
 
-  /** @param pollMs Shortest time between two readings of the folder while there are events to send, in milliseconds. */
+  /** @param pollMs Minimum time between two reads of the folder while events wait, in milliseconds. */
   constructor(
     private readonly folder: string,
     private readonly pollMs: number,
@@ -60,7 +59,7 @@ export class Outbox {
   }
 
   /**
-   * To be called first.
+   * Creates the folder. Call it first.
    *
    * @throws {@link OutboxError}
    */
@@ -70,28 +69,28 @@ export class Outbox {
     });
   }
 
-  /** The event whose turn it is; undefined where there is none, or it is still being written. */
+  /** Returns the next event, or undefined without one or while its file is being written. */
   async next(): Promise<Waiting | undefined> {
     if (this.#names.length === 0 || performance.now() >= this.#readAgainAt) await this.#readNames();
     for (let file = this.#names.at(-1); file !== undefined; this.#names.pop(), file = this.#names.at(-1)) {
       const found = await this.#read(file);
-      if (found !== 'passed over') return found;
+      if (found !== 'ignored') return found;
     }
     return undefined;
   }
 
-  /** Forgets the event: it is done. */
+  /** Removes an event that is done. */
   async done({ file }: Waiting): Promise<void> {
     await rm(join(this.folder, file), { force: true });
     this.#leave(file);
   }
 
-  /** Puts the event aside for people to look at, with the reason beside it. */
+  /** Moves the event to `refused`, with the reason beside it, for an operator to fix. */
   async refuse({ file }: Waiting, reason: string): Promise<void> {
     const number = String(this.#refusals++).padStart(6, '0');
     const name = Buffer.from(file).subarray(0, NAME_BYTES).toString();
     const aside = join(this.#refused, `${Date.now()}-${number}-${name}`);
-    // In this order, so that no event lies there without its reason, even if this process is killed in between.
+    // The reason first, so that even after a crash no event is without one.
     await writeFile(`${aside}.reason.txt`, `${reason}\n`);
     await rename(join(this.folder, file), aside);
     this.#leave(file);
@@ -101,55 +100,55 @@ export class Outbox {
     if (this.#names.at(-1) === file) this.#names.pop();
   }
 
-  /** A folder with many events is read for many of them at once; a name that comes first by its order waits that long. */
+  /** Reads the folder once for many events; a new file that sorts before them waits until the next read. */
   async #readNames(): Promise<void> {
-    const begun = performance.now();
+    const startedAt = performance.now();
     const names = await readdir(this.folder);
     this.#names = names
       .filter((name) => name.endsWith('.json'))
       .toSorted()
       .toReversed();
-    const tookMs = performance.now() - begun;
+    const tookMs = performance.now() - startedAt;
     this.#readAgainAt = performance.now() + Math.max(this.pollMs, tookMs / READING_SHARE);
   }
 
-  /** Tells once of a name that leads to no file, and of one whose file has gone not at all. */
-  #passOver(file: string, isThere: boolean): 'passed over' {
-    // Node.js has put this character in the place of bytes, and so does not find the file.
+  /** Logs a name that leads to no file once, and a file that is gone never. */
+  #ignore(file: string, isThere: boolean): 'ignored' {
+    // Node.js replaces invalid bytes by this character, and so does not find the file.
     const isBytes = !isThere && file.includes('\uFFFD');
-    if ((isThere || isBytes) && !this.#passedOver.has(file)) {
-      this.#passedOver.add(file);
-      const reason = isBytes ? 'its name is not UTF-8' : 'it is no file';
-      this.#logger.warn(printable(`the outbox: ${file} is passed over, ${reason}`));
+    if ((isThere || isBytes) && !this.#ignored.has(file)) {
+      this.#ignored.add(file);
+      const reason = isBytes ? 'its name is not UTF-8' : 'it is not a file';
+      this.#logger.warn(printable(`the outbox: ignored ${file}, ${reason}`));
     }
-    return 'passed over';
+    return 'ignored';
   }
 
-  async #read(file: string): Promise<Waiting | 'passed over' | undefined> {
+  async #read(file: string): Promise<Waiting | 'ignored' | undefined> {
     const path = join(this.folder, file);
     const stats = await stat(path).catch((error: unknown) => {
       if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ELOOP') return undefined;
       throw error;
     });
-    if (!stats?.isFile()) return this.#passOver(file, stats !== undefined);
+    if (!stats?.isFile()) return this.#ignore(file, stats !== undefined);
     if (stats.size > MAX_BYTES) return { file, fault: `it has more than ${MAX_BYTES} bytes` };
-    let fault = 'it is no JSON object with a type (joiner, leaver) and an id';
+    let fault = 'it is not a JSON object with a type (joiner, leaver) and an id';
     try {
       const bytes = await readFile(path);
       const read = event.safeParse(parsed(bytes));
       if (read.success) return { file, event: read.data };
       if (!isUtf8(bytes)) fault = 'it is not UTF-8 text';
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return this.#passOver(file, false);
+      if (codeOf(error) === 'ENOENT') return this.#ignore(file, false);
       fault = `it cannot be read (${codeOf(error)})`;
     }
     return this.#isBeingWritten(`${file} ${stats.size} ${stats.mtimeMs}`) ? undefined : { file, fault };
   }
 
-  /** By how long it has looked the same, and not by its date: the clock of the machine may be set. */
+  /** Measures how long the file has not changed. Its date would not do: the clock of the machine may be set. */
   #isBeingWritten(state: string): boolean {
-    if (this.#broken?.state !== state) this.#broken = { state, since: performance.now() };
-    return performance.now() - this.#broken.since < WRITING_MS;
+    if (this.#incomplete?.state !== state) this.#incomplete = { state, since: performance.now() };
+    return performance.now() - this.#incomplete.since < WRITING_MS;
   }
 }
 
@@ -157,11 +156,19 @@ function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? String(error);
 }
 
-/** Undefined where it is no JSON. In other encodings names would be taken for others; a byte order mark does no harm. */
+/** Returns undefined if it is not JSON in UTF-8. Another encoding would corrupt names; a byte order mark does no harm. */
 function parsed(bytes: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
     return undefined;
   }
+}
+
+/** Characters that act on a terminal or on the order of a text, and unassigned ones. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+/** Makes external text safe for the log: it starts no new line, and acts on no terminal. */
+export function printable(text: string): string {
+  return text.slice(0, 1000).replace(UNPRINTABLE, '?');
 }
