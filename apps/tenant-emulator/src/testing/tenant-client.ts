@@ -39,6 +39,10 @@ export class TenantClient {
     });
   }
 
+  postJson(path: string, body?: object): Promise<Answer> {
+    return this.send(path, { method: 'POST', body: body === undefined ? null : JSON.stringify(body) });
+  }
+
   /** Asks for a token with Basic. */
   requestToken(applicationId: string, client: SampleClient, parameters: Record<string, string> = {}): Promise<Answer> {
     return this.postForm(
