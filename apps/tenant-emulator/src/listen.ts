@@ -6,23 +6,23 @@ import type { RequestRecorder } from './http/request-recorder.js';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** A server that listens. */
+/** A listening server. */
 export interface Listening {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string;
-  /** Ends it, and every connection that is still open. */
+  /** Stops the server and closes every open connection. */
   close(): Promise<void>;
 }
 
 export interface ListenOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: a free port. */
   readonly port: number;
   readonly recorder?: RequestRecorder;
 }
 
 /**
- * Starts a Nest application that takes every body as text, because what the text means is for the endpoint to say.
+ * Starts a Nest application that reads every body as a string; each endpoint parses its own.
  *
  * @throws {@link PortTakenError}
  */
@@ -31,7 +31,7 @@ export async function listen(module: DynamicModule, { host, port, recorder }: Li
     logger: false,
     abortOnError: false,
     bodyParser: false,
-    // A request that hangs must not keep the server from closing.
+    // A hanging request must not prevent the server from closing.
     forceCloseConnections: true,
   });
   app.disable('x-powered-by').disable('etag');
@@ -48,14 +48,14 @@ export async function listen(module: DynamicModule, { host, port, recorder }: Li
   return { url: `http://${reachable(host)}:${address.port}`, close: () => app.close() };
 }
 
-/** A host name that a client can use. */
+/** Returns a host name that a client can use. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;
 }
 
-/** Something else listens on the port. */
+/** The port is in use. */
 export class PortTakenError extends Error {
   override readonly name = 'PortTakenError';
 

@@ -17,24 +17,24 @@ import { createTenantState } from './tenant-state.js';
 import { TenantModule } from './tenant.module.js';
 
 export interface TenantOptions {
-  /** A configuration, or the path of a file with one. Default: the tenant of the sample system. */
+  /** A configuration, or the path of its file. Default: the tenant of the sample system. */
   readonly config?: TenantConfigurationInput | string;
-  /** Default: 0, a free one. */
+  /** Default: 0, a free port. */
   readonly port?: number;
-  /** Port of the admin API, which is on the loopback address always. Default: 0, a free one. */
+  /** Port of the admin API, always on the loopback address. Default: 0, a free port. */
   readonly adminPort?: number;
   /** Default: `127.0.0.1`. */
   readonly host?: string;
-  /** Is told of each request when it is over, or hangs. Default: nobody is. */
+  /** Receives each request when it has ended, or hangs. Default: no log. */
   readonly log?: (event: RequestEvent) => void;
-  /** Milliseconds since the Unix epoch: what tokens and timed outages go by. Default: the clock of this process. */
+  /** Returns milliseconds since the Unix epoch, for tokens and timed outages. Default: the clock of this process. */
   readonly now?: () => number;
-  /** Lets time pass before a slow answer. Default: a timer. */
+  /** Resolves after a delay, before a slow response. Default: a timer. */
   readonly wait?: (ms: number) => Promise<void>;
 }
 
 export interface RunningTenant {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string;
   readonly adminUrl: string;
   readonly configuration: TenantConfiguration;
@@ -43,24 +43,24 @@ export interface RunningTenant {
   statistics(): TenantStatistics;
   resetStatistics(): void;
   /**
-   * Puts a new signing key in front.
+   * Adds a new signing key.
    *
-   * @param options.dropOld Publishes the new key alone. Default: false.
+   * @param options.dropOld Publishes the new key only. Default: false.
    */
   rotateKeys(options?: { readonly dropOld?: boolean }): Promise<{ readonly kid: string }>;
   /**
    * Ends sessions before their tokens expire.
    *
    * @param options.client Login name. Default: every client.
-   * @returns How many were alive.
+   * @returns The number of sessions that were active.
    */
   revokeSessions(options?: { readonly client?: string }): number;
-  /** Ends the tenant, and every connection that is still open. */
+  /** Stops the tenant and closes every open connection. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a tenant that lives in the memory of this process.
+ * Starts a tenant in this process, with all its data in memory.
  *
  * @throws `TenantConfigurationError`, `PortTakenError`
  */

@@ -12,7 +12,7 @@ import { TenantAddress } from './oauth2/metadata.js';
 import { IssuedTokens } from './tokens/issued-tokens.js';
 import { SigningKeys } from './tokens/signing-keys.js';
 
-/** Everything that a tenant knows. The tenant's server and the admin server both work on it. */
+/** The state of a tenant, shared by the tenant's server and the admin server. */
 export interface TenantState {
   readonly configuration: TenantConfiguration;
   readonly clock: Clock;
@@ -54,7 +54,7 @@ export async function createTenantState(
   };
 }
 
-/** Makes what a tenant knows injectable everywhere. */
+/** Makes the state of a tenant injectable in every module. */
 @Module({})
 export class TenantStateModule {
   static holding(state: TenantState): DynamicModule {

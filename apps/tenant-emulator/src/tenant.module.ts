@@ -10,7 +10,7 @@ import { DiscoveryController } from './oauth2/discovery.controller.js';
 import { IntrospectionController } from './oauth2/introspection.controller.js';
 import { KeysController } from './oauth2/keys.controller.js';
 import { RevocationController } from './oauth2/revocation.controller.js';
-import { ClientCredentialsGrant, TokenController } from './oauth2/token.controller.js';
+import { TokenController } from './oauth2/token.controller.js';
 import { TokenIssuer } from './oauth2/token-issuer.js';
 import { UserInfoController } from './oauth2/user-info.controller.js';
 import { RedrockController } from './redrock/redrock.controller.js';
@@ -32,7 +32,6 @@ const REST_CONTROLLERS = [DirectoryController, SecurityController, RedrockContro
   providers: [
     ClientAuthenticator,
     ClientAssertions,
-    ClientCredentialsGrant,
     TokenIssuer,
     UserAdministration,
     { provide: APP_FILTER, useClass: HtmlErrorFilter },
@@ -44,7 +43,7 @@ export class TenantModule implements NestModule {
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    // The client's name first: what an outage swallows is counted for the client, too.
+    // The client's name first: a request lost in an outage is counted for its client too.
     consumer.apply(ClaimedClientMiddleware, FaultMiddleware).forRoutes('{*path}');
   }
 }

@@ -28,7 +28,7 @@ describe('a REST path pattern', () => {
     expect(new RestPathPattern(pattern).covers(path)).toBe(covers);
   });
 
-  it('covers a path the same in any case', () => {
+  it('ignores the case of a path', () => {
     fc.assert(
       fc.property(fc.stringMatching(/^[A-Za-z/]{1,20}$/), (path) => {
         const pattern = new RestPathPattern(path);

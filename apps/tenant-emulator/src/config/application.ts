@@ -3,9 +3,9 @@ import { z } from 'zod';
 const name = z.string().min(1);
 
 const knownScope = z.strictObject({
-  scope: z.string().regex(/^\S+$/, 'a scope is one word'),
+  scope: z.string().regex(/^\S+$/, 'expected one word'),
   description: z.string().optional(),
-  /** Regular expressions for the REST paths that the scope opens. See `RestPathPattern` for how they are matched. */
+  /** Regular expressions of the REST paths that the scope covers, matched by {@link RestPathPattern}. */
   allowedRest: z.array(z.string().refine(isRegularExpression, 'not a regular expression')).default([]),
 });
 
@@ -13,17 +13,17 @@ const knownScope = z.strictObject({
 export const applicationConfiguration = z
   .strictObject({
     /** Application ID, the `<app>` of the paths. Compared exactly. */
-    id: z.string().regex(/^[^\s/?#%]+$/, 'an Application ID has no blanks, slashes, "?", "#" or "%"'),
+    id: z.string().regex(/^[^\s/?#%]+$/, 'expected an Application ID without blanks, slashes, "?", "#" or "%"'),
     description: z.string().optional(),
-    /** OAuth2 Client (`TargetIsUs`): tokens for the tenant's own REST API. OAuth2 Server: tokens for an API of yours. */
+    /** OAuth2 Client (`TargetIsUs`): tokens for the tenant's own REST API. OAuth2 Server: tokens for your API. */
     type: z.enum(['OAuth2 Client', 'OAuth2 Server']),
-    /** The `aud` of the tokens. An OAuth2 Client may leave it out: the client's login name takes its place. */
+    /** The `aud` of the tokens. Optional for an OAuth2 Client: default is the client's login name. */
     audience: name.optional(),
     tokenType: z.enum(['JwtRS256', 'Opaque']).default('JwtRS256'),
     /** `d.hh:mm:ss`. */
     tokenLifetime: z
       .string()
-      .refine((text) => parseTokenLifetime(text) !== undefined, 'a lifetime is written d.hh:mm:ss and is not zero')
+      .refine((text) => parseTokenLifetime(text) !== undefined, 'expected a lifetime d.hh:mm:ss above zero')
       .default('0.05:00:00'),
     allowedAuth: z
       .array(z.enum(['ClientCreds', 'AuthorizationCode', 'Implicit', 'ResourceCreds']))
@@ -33,11 +33,11 @@ export const applicationConfiguration = z
   .refine(({ type, audience }) => type === 'OAuth2 Client' || audience !== undefined, {
     path: ['audience'],
     error: 'an OAuth2 Server application needs an audience',
-    // Otherwise this fault would stay hidden until the others are mended.
+    // Reports this fault together with the others, which zod would otherwise report first.
     when: ({ value }) => typeof value === 'object' && value !== null && 'type' in value,
   });
 
-export type ApplicationConfiguration = z.output<typeof applicationConfiguration>;
+type ApplicationConfiguration = z.output<typeof applicationConfiguration>;
 
 function isRegularExpression(text: string): boolean {
   try {
@@ -47,7 +47,7 @@ function isRegularExpression(text: string): boolean {
   }
 }
 
-/** Seconds of a lifetime written `d.hh:mm:ss`, as application settings have it; undefined if it is not one. */
+/** Parses a lifetime `d.hh:mm:ss`, the format of application settings, into seconds. Returns undefined if invalid. */
 export function parseTokenLifetime(text: string): number | undefined {
   const match = /^(\d{1,5})\.([01]\d|2[0-3]):([0-5]\d):([0-5]\d)$/.exec(text);
   if (!match) return undefined;
@@ -61,15 +61,15 @@ export const PLATFORM_APPLICATION_ID = '__idaptive_cybr_user_oidc';
 /** An OAuth2 application of the tenant. */
 export interface Application {
   readonly id: string;
-  /** Its tokens are for the tenant's own REST API (OAuth2 Client), not for an API of yours (OAuth2 Server). */
+  /** True if its tokens are for the tenant's own REST API (OAuth2 Client), not for your API (OAuth2 Server). */
   readonly targetIsUs: boolean;
-  /** The `aud` of its tokens; if undefined, that is the client's login name. */
+  /** The `aud` of its tokens. Undefined: the client's login name. */
   readonly audience: string | undefined;
   readonly opaqueTokens: boolean;
   readonly tokenLifetimeSeconds: number;
-  /** "Client Creds" is ticked among the auth methods. */
+  /** True if "Client Creds" is ticked among the auth methods. */
   readonly allowsClientCredentials: boolean;
-  /** The scopes it knows, and the REST paths that each of them opens. */
+  /** The application's scopes, each with the REST paths that it covers. */
   readonly scopes: ReadonlyMap<string, readonly RestPathPattern[]>;
 }
 
@@ -96,7 +96,7 @@ export class Applications {
     this.#byId = new Map(applications.map((application) => [application.id, application]));
   }
 
-  /** @param id Compared exactly, unlike everything else in a path. */
+  /** @param id Case-sensitive, unlike the rest of a path. */
   find(id: string): Application | undefined {
     return this.#byId.get(id);
   }
@@ -105,9 +105,9 @@ export class Applications {
 /**
  * A regular expression of a scope, matched against REST paths.
  *
- * How the tenant anchors and compares is not documented. Here a pattern must match from the start of the path, need not
- * reach its end, and takes upper and lower case as equal, as routes do. The slash at the front of a path does not
- * count, and neither does one at the front of a pattern: both spellings are found in the vendor's examples.
+ * The vendor does not document how patterns are anchored and compared. Here a pattern matches from the start of the
+ * path, need not reach its end, and ignores case, as routes do. A leading slash is ignored in path and pattern: the
+ * vendor's examples have both spellings.
  */
 export class RestPathPattern {
   readonly #expression: RegExp;

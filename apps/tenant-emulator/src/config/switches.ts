@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
 /**
- * The parts of the tenant that fail apart from each other.
+ * The parts of the tenant that fail independently of each other.
  *
- * - `token`: what a client calls for its token: Token, platformtoken, Revoke.
- * - `keys`: what an API calls that judges tokens: Keys, discovery, GetMeta, Introspect, UserInfo.
+ * - `token`: endpoints for clients that request tokens: Token, platformtoken, Revoke.
+ * - `keys`: endpoints for APIs that check tokens: Keys, discovery, GetMeta, Introspect, UserInfo.
  * - `api`: the REST API.
  */
 export const TENANT_PARTS = ['token', 'api', 'keys'] as const;
@@ -12,67 +12,67 @@ export const TENANT_PARTS = ['token', 'api', 'keys'] as const;
 export type TenantPart = (typeof TENANT_PARTS)[number];
 
 /**
- * How a part of the tenant is out.
+ * Kinds of outages of a part of the tenant.
  *
- * - `refuse`: closes the connection at once, without an answer. (One port serves all parts, so it cannot be closed.)
- * - `reset`: the same with a TCP reset.
- * - `hang`: takes the request and never answers.
- * - `500`: a server error, as JSON.
- * - `lose-answer`: does what the request asks for, and then closes the connection instead of answering.
- * - `html`: a web page with status 200, as from a wrong host or a captive portal.
+ * - `refuse`: closes the connection without a response. (The port stays open, because all parts share it.)
+ * - `reset`: resets the TCP connection.
+ * - `hang`: accepts the request and never responds.
+ * - `500`: responds with a server error in JSON.
+ * - `lose-answer`: executes the request, then closes the connection without a response.
+ * - `html`: responds with a web page and status 200, like a wrong host or a captive portal.
  */
-export const OUTAGES = ['none', 'refuse', 'reset', 'hang', 'lose-answer', '500', 'html'] as const;
+const OUTAGES = ['none', 'refuse', 'reset', 'hang', 'lose-answer', '500', 'html'] as const;
 
 export type Outage = (typeof OUTAGES)[number];
 
-const printableText = z.string().regex(/^[\x20-\x7e]+$/, 'must be printable ASCII, as a header is');
+const printableText = z.string().regex(/^[\x20-\x7e]+$/, 'must be printable ASCII, like a header');
 
-export const partFault = z.strictObject({
+const partFault = z.strictObject({
   outage: z.enum(OUTAGES),
-  /** Delay before anything else happens, in milliseconds. */
+  /** Delay before the request is processed, in milliseconds. */
   slowMs: z.int().min(0).max(600_000),
-  /** Answers 429. `retryAfter` is the Retry-After header: seconds or a text such as an HTTP date; left out, no header. */
+  /** Responds with 429. `retryAfter` is the Retry-After header: seconds, or a string such as an HTTP date. */
   rateLimit: z.union(
     [z.literal('none'), z.strictObject({ retryAfter: z.union([z.number(), printableText]).optional() })],
-    { error: 'expected "none" or {"retryAfter": seconds or text}, where retryAfter may be left out' },
+    { error: 'expected "none" or {"retryAfter": seconds or string}, where retryAfter is optional' },
   ),
 });
 
-/** What is wrong with one part of the tenant. They combine: first slow, then out or limited. */
+/** The faults of one part of the tenant. They combine: first the delay, then the outage or the rate limit. */
 export type PartFault = Readonly<z.output<typeof partFault>>;
 
-export const NO_FAULT: PartFault = { outage: 'none', slowMs: 0, rateLimit: 'none' };
+const NO_FAULT: PartFault = { outage: 'none', slowMs: 0, rateLimit: 'none' };
 
 const switches = z.strictObject({
-  /** Life of new tokens in seconds; null leaves it to the application. */
+  /** Lifetime of new tokens in seconds. Null: the lifetime set in the application. */
   tokenLifetimeSeconds: z.int().positive().nullable(),
-  /** A session dies so many seconds after its token was issued, whatever the token's `exp` says. */
+  /** Seconds from the issue of a token to the end of its session, regardless of the token's `exp`. Null: `exp`. */
   sessionLifetimeSeconds: z.int().positive().nullable(),
-  /** How a token response says `expires_in`. */
+  /** Format of `expires_in` in token responses. */
   expiresIn: z.enum(['number', 'string', 'missing']),
-  /** How an introspection response says `exp`, `iat` and `auth_time`; the vendor's specification types them as strings. */
+  /** Format of `exp`, `iat` and `auth_time` in introspection responses. The vendor's specification has strings. */
   introspectionTimes: z.enum(['number', 'string']),
-  /** Hands out opaque tokens, whatever the application's token type is. */
+  /** Issues opaque tokens, regardless of the application's token type. */
   opaqueTokens: z.boolean(),
-  /** Takes right credentials for wrong: of every client (true), or of the clients with these login names. */
+  /** Rejects valid credentials: of every client (true), or of the clients with these login names. */
   refuseCredentials: z.union([z.boolean(), z.array(z.string())], {
     error: 'expected true, false or a list of login names',
   }),
-  /** Status of the answer to wrong credentials. */
+  /** Response status for invalid credentials. */
   badCredentialsStatus: z.union([z.literal(400), z.literal(401)], { error: 'expected 400 or 401' }),
-  /** Takes token requests in JSON. Otherwise they fail as if grant_type were missing. */
+  /** Accepts token requests in JSON. Otherwise they fail as if grant_type were missing. */
   acceptJsonTokenRequests: z.boolean(),
-  /** The answer to a REST call that the token's scopes do not cover. What the tenant does is not documented. */
+  /** The response to a REST call that no scope of the token covers. The vendor does not document it. */
   scopeViolation: z.union([z.literal('envelope'), z.literal(401), z.literal(403)], {
     error: 'expected "envelope", 401 or 403',
   }),
   faults: z.strictObject({ token: partFault, api: partFault, keys: partFault }),
 });
 
-/** How the tenant behaves, and misbehaves. */
+/** How the tenant behaves and fails. */
 export type TenantSwitches = Readonly<z.output<typeof switches>>;
 
-/** Some of the switches. What is left out stays as it is; lists and `rateLimit` are replaced as a whole. */
+/** Some of the switches. Missing ones stay unchanged; lists and `rateLimit` are replaced as a whole. */
 export const switchesPatch = switches.partial().extend({
   faults: z
     .strictObject({ token: partFault.partial(), api: partFault.partial(), keys: partFault.partial() })
@@ -110,9 +110,9 @@ export function mergeSwitches(current: TenantSwitches, { faults, ...rest }: Swit
 export const timedOutage = z.strictObject({
   part: z.enum(TENANT_PARTS),
   outage: z.enum(OUTAGES).exclude(['none']),
-  /** How long it lasts, in milliseconds. */
+  /** Duration in milliseconds. */
   forMs: z.int().positive(),
 });
 
-/** An outage that ends by itself. */
+/** An outage that ends after a time. */
 export type TimedOutage = Readonly<z.output<typeof timedOutage>>;

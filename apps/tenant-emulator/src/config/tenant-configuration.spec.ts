@@ -39,19 +39,19 @@ describe('a configuration', () => {
     });
   });
 
-  it('that was checked passes again, unchanged', async () => {
+  it('that was checked passes again unchanged', async () => {
     const checked = await readTenantConfiguration(SAMPLE_CONFIGURATION_FILE);
     expect(checkTenantConfiguration(checked)).toEqual(checked);
   });
 
-  it('of the sample says of each secret that it is for development only', async () => {
+  it('of the sample marks each secret as for development only', async () => {
     const { serviceUsers } = await readTenantConfiguration(SAMPLE_CONFIGURATION_FILE);
     const secrets = serviceUsers.flatMap(({ secret }) => secret ?? []);
     expect(secrets).toHaveLength(Object.keys(SECRETS).length);
     for (const secret of secrets) expect(secret).toMatch(/^dev-only/);
   });
 
-  it('sets switches for the start and for each reset', async () => {
+  it('sets the switches at start and after each reset', async () => {
     const tenant = await startTenant({ config: { ...SMALL, switches: { faults: { keys: { outage: 'html' } } } } });
     try {
       tenant.switches.change({ faults: { keys: { outage: 'none' } } });
@@ -62,7 +62,7 @@ describe('a configuration', () => {
     }
   });
 
-  it('that is wrong is refused with every wrong field at once, and no secret', () => {
+  it('that is invalid is rejected with every invalid field and no secret', () => {
     const secret = 'SECRET-VALUE';
     const wrong = {
       tenantId: 'a b',
@@ -95,23 +95,23 @@ describe('a configuration', () => {
       'applications[1].tokenLifetime: ',
       'applications[1].knownScopes[0].scope: ',
       'applications[2].knownScopes[0].allowedRest[0]: not a regular expression',
-      'applications[3].id: is given twice',
+      'applications[3].id: duplicate',
       'applications[3].type: ',
       'serviceUsers[0].loginName: ',
-      'serviceUsers[0].applications.gone: there is no application with this id',
-      'serviceUsers[0].applications.twin.scopes[1]: the application does not know this scope',
+      'serviceUsers[0].applications.gone: unknown application',
+      'serviceUsers[0].applications.twin.scopes[1]: unknown scope of this application',
       'serviceUsers[1].secret: ',
       'serviceUsers[1].rights[0]: ',
-      'serviceUsers[2].loginName: is given twice',
+      'serviceUsers[2].loginName: duplicate',
       'serviceUsers[2].secret: ',
-      'serviceUsers[3].secret: a service user needs a secret, or jwks in its place',
+      'serviceUsers[3].secret: a service user needs a secret or jwks',
       'serviceUsers[4].jwks.keys[0]: ',
     ];
     for (const start of starts) expect(faults).toContainEqual(expect.stringContaining(start));
     expect(faults.join('\n')).not.toContain(secret);
   });
 
-  it('may be no object at all', () => {
+  it('is rejected if it is not an object', () => {
     expect(faultsOf(null)).toHaveLength(1);
     expect(faultsOf([])).toHaveLength(1);
   });
@@ -123,17 +123,17 @@ describe('a configuration', () => {
     });
     afterAll(() => rm(folder, { recursive: true }));
 
-    it('that is no JSON is refused without being quoted', async () => {
+    it('that is not JSON is rejected without a quote of it', async () => {
       const file = join(folder, 'broken.json');
       await writeFile(file, '{"secret": SECRET-VALUE');
       const refused = startTenant({ config: file });
-      await expect(refused).rejects.toThrow(`${file} is wrong:\n  not JSON`);
+      await expect(refused).rejects.toThrow(`${file} is invalid:\n  not JSON`);
       await expect(refused).rejects.not.toThrow(/SECRET/);
     });
 
-    it('that does not exist is refused by its name', async () => {
+    it('that does not exist is rejected with its name', async () => {
       const file = join(folder, 'nowhere.json');
-      await expect(startTenant({ config: file })).rejects.toThrow(`${file} is wrong:\n  cannot be read (ENOENT`);
+      await expect(startTenant({ config: file })).rejects.toThrow(`${file} is invalid:\n  cannot be read (ENOENT`);
     });
   });
 });

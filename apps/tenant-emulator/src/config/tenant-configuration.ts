@@ -9,39 +9,39 @@ import { zodFaults } from './zod-faults.js';
 const DEFAULT_LIMITS = { users: 1_000_000, tokens: 1_000_000 };
 
 const tenantConfiguration = z.strictObject({
-  /** For readers of the file. */
+  /** A comment for readers of the file. */
   description: z.string().optional(),
   /** The `tenant_id` of platform tokens. */
-  tenantId: z.string().regex(/^[A-Za-z0-9-]+$/, 'a tenant id is made of letters, digits and "-"'),
-  /** Login suffix that a user name without one is given. */
-  aliasSuffix: z.string().regex(/^[^\s@]+$/, 'a suffix is what stands behind the "@"'),
+  tenantId: z.string().regex(/^[A-Za-z0-9-]+$/, 'expected letters, digits and "-"'),
+  /** Login suffix added to user names without one. */
+  aliasSuffix: z.string().regex(/^[^\s@]+$/, 'expected the part of a login name after the "@"'),
   /** Claims of platform tokens. Default: the tenant id, and `cyberark.cloud`. */
   platform: z.strictObject({ subdomain: z.string().min(1), platformDomain: z.string().min(1) }).optional(),
   tenantFlags: z.strictObject({ 'CusCreateUser.QandD': z.boolean().default(false) }).prefault({}),
-  /** How much is kept in memory. A new user beyond the limit is refused; of tokens, the oldest is forgotten. */
+  /** Maximum numbers kept in memory. At the limit, a new user is rejected; of the tokens, the oldest is evicted. */
   limits: z
     .strictObject({
       users: z.int().positive().default(DEFAULT_LIMITS.users),
       tokens: z.int().positive().default(DEFAULT_LIMITS.tokens),
     })
     .prefault({}),
-  /** How the switches stand at the start, and after a reset. */
+  /** The switches at start and after a reset. */
   switches: switchesPatch.prefault({}).transform((patch) => mergeSwitches(DEFAULT_SWITCHES, patch)),
   applications: z.array(applicationConfiguration).min(1),
   serviceUsers: z.array(serviceUserConfiguration).default([]),
 });
 
-/** What a tenant is made of, as one writes it. */
+/** The configuration of a tenant as written in a file; most fields are optional. */
 export type TenantConfigurationInput = z.input<typeof tenantConfiguration>;
 
-/** What a tenant is made of, checked and with every default filled in. It is a valid input again. */
+/** The checked configuration with every default filled in. It is a valid input too. */
 export type TenantConfiguration = z.output<typeof tenantConfiguration>;
 
 /**
  * Checks a configuration.
  *
  * @param source Names the configuration in the error.
- * @throws {@link TenantConfigurationError} that lists every wrong field. No value is in it, because it may be a secret.
+ * @throws {@link TenantConfigurationError} with every invalid field, but no values, because a value may be a secret.
  */
 export function checkTenantConfiguration(input: unknown, source = 'The tenant configuration'): TenantConfiguration {
   const checked = tenantConfiguration.safeParse(input);
@@ -50,17 +50,17 @@ export function checkTenantConfiguration(input: unknown, source = 'The tenant co
   return checked.data;
 }
 
-/** The configuration of the tenant is wrong. Lists every wrong field, so that one start is enough to mend them all. */
+/** The configuration of the tenant is invalid. Lists every invalid field. */
 export class TenantConfigurationError extends Error {
   override readonly name = 'TenantConfigurationError';
 
   constructor(
     source: string,
-    /** One line per wrong field: its path, and what is wrong with it. */
+    /** One line per invalid field: its path and the fault. */
     readonly faults: readonly string[],
     options?: ErrorOptions,
   ) {
-    super(`${source} is wrong:\n${faults.map((fault) => `  ${fault}`).join('\n')}`, options);
+    super(`${source} is invalid:\n${faults.map((fault) => `  ${fault}`).join('\n')}`, options);
   }
 }
 
@@ -79,13 +79,13 @@ async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, 'utf8'));
   } catch (error) {
-    // The parser's own words quote the text around the fault, which may be a secret.
+    // The parser's message quotes the text around the fault, which may be a secret.
     const fault = error instanceof SyntaxError ? 'not JSON' : `cannot be read (${(error as Error).message})`;
     throw new TenantConfigurationError(file, [fault], { cause: error instanceof SyntaxError ? undefined : error });
   }
 }
 
-/** Only the names by which the parts of a configuration speak of each other. */
+/** The names by which parts of a configuration refer to each other. */
 const names = z.object({
   applications: z.array(
     z.object({ id: z.string(), knownScopes: z.array(z.object({ scope: z.string() })).default([]) }),
@@ -102,15 +102,15 @@ const names = z.object({
 
 type Names = z.output<typeof names>;
 
-/** Names that are given twice, and names of things that are not there. Says nothing while names cannot be read. */
-export function referenceFaults(configuration: unknown): string[] {
+/** Finds duplicate names and unknown references. Returns none if the names themselves are invalid. */
+function referenceFaults(configuration: unknown): string[] {
   const read = names.safeParse(configuration);
   if (!read.success) return [];
   const { applications, serviceUsers } = read.data;
   return [
-    ...repeated(applications.map(({ id }) => id)).map((i) => `applications[${i}].id: is given twice`),
+    ...repeated(applications.map(({ id }) => id)).map((i) => `applications[${i}].id: duplicate`),
     ...repeated(serviceUsers.map(({ loginName }) => loginName.toLowerCase())).map(
-      (i) => `serviceUsers[${i}].loginName: is given twice`,
+      (i) => `serviceUsers[${i}].loginName: duplicate`,
     ),
     ...serviceUsers.flatMap((user, i) => danglingPermissions(user, `serviceUsers[${i}].applications`, applications)),
   ];
@@ -123,10 +123,10 @@ function danglingPermissions(
 ): string[] {
   return Object.entries(user.applications).flatMap(([id, { scopes }]) => {
     const application = applications.find((candidate) => candidate.id === id);
-    if (!application) return [`${path}.${id}: there is no application with this id`];
+    if (!application) return [`${path}.${id}: unknown application`];
     const known = new Set(application.knownScopes.map(({ scope }) => scope));
     return scopes.flatMap((scope, i) =>
-      known.has(scope) ? [] : [`${path}.${id}.scopes[${i}]: the application does not know this scope`],
+      known.has(scope) ? [] : [`${path}.${id}.scopes[${i}]: unknown scope of this application`],
     );
   });
 }

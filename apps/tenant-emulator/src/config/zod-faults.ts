@@ -1,6 +1,6 @@
 import type { ZodError } from 'zod';
 
-/** One line per wrong field. Carries no value, because that may be a secret. */
+/** Lists the invalid fields, one line each. Holds no values, because a value may be a secret. */
 export function zodFaults(error: ZodError): string[] {
   return error.issues.map(({ path, message }) => `${written(path)}: ${message}`);
 }

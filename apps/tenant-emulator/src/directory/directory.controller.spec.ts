@@ -22,7 +22,7 @@ const rowsOf = (result: unknown) =>
   (result as { Results: { Row: Record<string, unknown> }[] }).Results.map((r) => r.Row);
 
 describe('CreateUser', () => {
-  it('answers with the UUID, and stores the name in lower case with its suffix', async () => {
+  it('returns the UUID, and stores the name in lower case with its suffix', async () => {
     const uuid = successOf(await call('CreateUser', { Name: 'John', ...QUIET }));
     expect(uuid).toMatch(/^[0-9a-f-]{36}$/);
     expect(tenant.users.byName('JOHN@acme.example')).toMatchObject({ uuid, name: 'john@acme.example' });
@@ -47,20 +47,20 @@ describe('CreateUser', () => {
     });
   });
 
-  it('sends no invitation when told so, and one by text message when told so', async () => {
+  it('sends no invitation, or one by text message, on demand', async () => {
     successOf(await call('CreateUser', { Name: 'quiet', ...QUIET }));
     expect(tenant.users.byName('quiet')).toMatchObject({ mailInvitations: 0, smsInvitations: 0 });
     successOf(await call('CreateUser', { Name: 'sms', ...QUIET, SendSmsInvite: true, MobileNumber: '+41' }));
     expect(tenant.users.byName('sms')).toMatchObject({ mailInvitations: 0, smsInvitations: 1, mobileNumber: '+41' });
   });
 
-  it('takes names of fields in any case, booleans as texts, and fields that it does not know', async () => {
+  it('accepts field names in any case, booleans as strings, and unknown fields', async () => {
     const body = { NAME: 'texts', sendemailinvite: 'False', ForcePasswordChangeNext: 'false', Nonsense: [1] };
     successOf(await call('createuser', body));
     expect(tenant.users.byName('texts')).toMatchObject({ forcePasswordChangeNext: false, mailInvitations: 0 });
   });
 
-  it('takes a service user out of the Everybody role, and makes an OAuth client a service user', async () => {
+  it('keeps a service user out of the Everybody role, and makes an OAuth client a service user', async () => {
     successOf(await call('CreateUser', { Name: 'service', ...QUIET, ServiceUser: true, InEverybodyRole: true }));
     expect(tenant.users.byName('service')).toMatchObject({ serviceUser: true, inEverybodyRole: false });
     successOf(await call('CreateUser', { Name: 'oauth', ...QUIET, OauthClient: 'true' }));
@@ -72,7 +72,7 @@ describe('CreateUser', () => {
     });
   });
 
-  it('refuses a name that is in use, whatever its case', async () => {
+  it('rejects a name in use, ignoring case', async () => {
     successOf(await call('CreateUser', { Name: 'twice', ...QUIET }));
     expect(failureOf(await call('CreateUser', { Name: 'TWICE@Acme.Example', ...QUIET })).text).toBe(
       'User name twice@acme.example is already in use.',
@@ -143,7 +143,7 @@ describe('CreateUser', () => {
 });
 
 describe('CreateUsers', () => {
-  it('answers with the UUID and the name of each', async () => {
+  it('returns the UUID and the name of each', async () => {
     const users = [
       { Name: 'many-1', ...QUIET },
       { Name: 'many-2', ...QUIET },
@@ -169,12 +169,12 @@ describe('CreateUsers', () => {
     expect(tenant.users.byName('none-1')).toBeUndefined();
   });
 
-  it('cannot do with anything but a list', async () => {
+  it('requires a list', async () => {
     expect(failureOf(await call('CreateUsers', {})).id).toBe('_I18N_RequiredParameter');
     expect(failureOf(await call('CreateUsers', { Users: 1 })).id).toBe('_I18N_Newtonsoft.Json.JsonReaderException');
   });
 
-  it('needs its flag of the tenant', async () => {
+  it('needs the flag of the tenant', async () => {
     const configuration = await readTenantConfiguration(SAMPLE_CONFIGURATION_FILE);
     const limits = { users: configuration.serviceUsers.length + 2 };
     const other = await startTenant({ config: { ...configuration, tenantFlags: {}, limits } });
@@ -195,7 +195,7 @@ describe('CreateUsers', () => {
 });
 
 describe('GetUser and GetUserByName', () => {
-  it('tell what is known of a user, and nothing else', async () => {
+  it('return the documented fields of a user, and no others', async () => {
     const created = clock.now();
     const ID = successOf(await call('CreateUser', { Name: 'Known', Mail: 'k@example.com', DisplayName: 'K' }));
     const details = {
@@ -218,19 +218,19 @@ describe('GetUser and GetUserByName', () => {
     expect(successOf(await call('GetUserByName', { username: 'KNOWN' }))).toEqual(details);
   });
 
-  it('say who is not there, and what is missing', async () => {
+  it('report unknown users and missing fields', async () => {
     expect(failureOf(await call('GetUser', { ID: 'nobody' })).id).toBe('_I18N_UserIDNotFound');
     expect(failureOf(await call('GetUser', {})).id).toBe('_I18N_RequiredParameter');
     expect(failureOf(await call('GetUserByName', { username: 'nobody' })).id).toBe('_I18N_UserNotFound');
   });
 
-  it('tell of the caller if no name is given', async () => {
+  it('return the caller if no name is given', async () => {
     expect(successOf(await call('GetUserByName'))).toMatchObject({ Name: PROVISIONING, OauthClient: true });
   });
 });
 
 describe('GetUsers', () => {
-  it('lists everybody, without a body as well', async () => {
+  it('lists all users, also without a body', async () => {
     const { status, json } = await client.send('/CDirectoryService/GetUsers', {
       method: 'POST',
       headers: { authorization: `Bearer ${token}` },
@@ -243,7 +243,7 @@ describe('GetUsers', () => {
 });
 
 describe('ChangeUser', () => {
-  it('changes what is named and leaves the rest', async () => {
+  it('changes the fields in the call only', async () => {
     const ID = successOf(await call('CreateUser', { Name: 'before', ...QUIET, DisplayName: 'Before' }));
     clock.advance({ seconds: 5 });
     expect(successOf(await call('ChangeUser', { ID, Name: 'After', Mail: 'after@example.com' }))).toBeNull();
@@ -257,7 +257,7 @@ describe('ChangeUser', () => {
     expect(tenant.users.byName('before')).toBeUndefined();
   });
 
-  it('refuses names in use, weak passwords, and the old password, and then changes nothing', async () => {
+  it('rejects names in use, weak passwords and the old password, and then changes nothing', async () => {
     const ID = successOf(await call('CreateUser', { Name: 'steady', ...QUIET, Password: 'Passw0rd-1' }));
     const refused = (fields: object) => call('ChangeUser', { ID, DisplayName: 'changed', ...fields });
     expect(failureOf(await refused({ Name: READER })).text).toBe(`User name ${READER} is already in use.`);
@@ -278,7 +278,7 @@ describe('ChangeUser', () => {
     tenant.users.setPassword(READER, SECRETS[READER]);
   });
 
-  it('says who is not there', async () => {
+  it('reports unknown users', async () => {
     expect(failureOf(await call('ChangeUser', { ID: 'nobody' })).id).toBe('_I18N_UserIDNotFound');
     expect(failureOf(await call('ChangeUser', { ID: 'nobody@acme.example' })).id).toBe('_I18N_UserNotFound');
     expect(failureOf(await call('ChangeUser', {})).id).toBe('_I18N_RequiredParameter');
@@ -305,7 +305,7 @@ describe('SetUserState', () => {
     expect((await client.requestToken('provisioning', READER)).status).toBe(200);
   });
 
-  it('refuses other states, and unknown users', async () => {
+  it('rejects other states and unknown users', async () => {
     expect(failureOf(await call('SetUserState', { ID: READER, state: 'Asleep' })).text).toMatch(/None, or one or more/);
     expect(failureOf(await call('SetUserState', { ID: READER })).id).toBe('_I18N_RequiredParameter');
     expect(failureOf(await call('SetUserState', { ID: 'nobody', state: 'None' })).id).toBe('_I18N_UserIDNotFound');
@@ -313,7 +313,7 @@ describe('SetUserState', () => {
 });
 
 describe('DeleteUser', () => {
-  it('takes a UUID or a name', async () => {
+  it('accepts a UUID or a name', async () => {
     const ID = successOf(await call('CreateUser', { Name: 'gone-1', ...QUIET }));
     successOf(await call('CreateUser', { Name: 'gone-2', ...QUIET }));
     expect(successOf(await call('DeleteUser', { ID }))).toBeNull();

@@ -10,7 +10,7 @@ import { UserAdministration } from './user-administration.js';
 import { UserDirectory } from './user-directory.js';
 import type { User } from './user.js';
 
-/** The users of the cloud directory. A caller without the right to manage users sees itself, and changes nothing. */
+/** The users of the cloud directory. A caller without the right to manage users can read its own user only. */
 @RestController('CDirectoryService')
 export class DirectoryController {
   constructor(
@@ -79,7 +79,7 @@ export class DirectoryController {
     if (!this.permissions.mayManageUsers(caller.userUuid)) throw ApiFailure.unauthorized();
   }
 
-  /** The user that the field ID names, by UUID or by login name. */
+  /** Finds the user in the field ID, a UUID or a login name. */
   #named(fields: RestFields): User {
     const id = fields.requiredText('ID');
     const user = this.directory.byUuid(id) ?? this.directory.byName(id);
@@ -88,8 +88,8 @@ export class DirectoryController {
   }
 }
 
-/** A user as GetUser and GetUserByName tell of it. */
-export function userDetails(user: User) {
+/** Returns a user in the format of GetUser and GetUserByName. */
+function userDetails(user: User) {
   return {
     Uuid: user.uuid,
     Name: user.name,
@@ -120,8 +120,8 @@ const COLUMNS = [
   'ReportsTo',
 ];
 
-/** All users, as GetUsers tells of them. */
-export function userList(users: Iterable<User>): RestTable {
+/** Returns all users in the format of GetUsers. */
+function userList(users: Iterable<User>): RestTable {
   const rows = Array.from(users, (user) => ({
     Uuid: user.uuid,
     DisplayName: user.displayName,
@@ -136,12 +136,12 @@ export function userList(users: Iterable<User>): RestTable {
   return restTable(COLUMNS, rows, { entityType: 'CDUser', fullCount: rows.length });
 }
 
-/** A time as the REST API writes it. */
-export function restDate(ms: number): string {
+/** Formats a time for the REST API. */
+function restDate(ms: number): string {
   return `/Date(${ms})/`;
 }
 
-/** Who the caller is. */
+/** Tells a caller its own identity. */
 @RestController('Security')
 export class SecurityController {
   @RestCall('whoami')

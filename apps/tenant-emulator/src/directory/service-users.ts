@@ -3,9 +3,9 @@ import { stableUuid, type UserDirectory } from './user-directory.js';
 import { secretDigest } from './user.js';
 
 /**
- * Puts the service users of the configuration into the directory, where the admin portal would have created them.
+ * Adds the service users of the configuration to the directory. In a real tenant, the admin portal creates them.
  *
- * @returns The UUID of each.
+ * @returns Each service user with its UUID.
  */
 export function seedServiceUsers(
   directory: UserDirectory,
@@ -28,7 +28,7 @@ export function seedServiceUsers(
       inEverybodyRole: false,
       inSysAdminRole: configuration.rights.includes('System Administrator'),
       forcePasswordChangeNext: false,
-      // The tick "Is OAuth confidential client" sets these two as well.
+      // The checkbox "Is OAuth confidential client" sets these two as well.
       passwordNeverExpire: true,
       serviceUser: true,
       oauthClient: true,
@@ -45,15 +45,15 @@ export function seedServiceUsers(
   });
 }
 
-/** What a service user may do with one application. */
+/** The permissions of a service user on one application. */
 export interface ApplicationPermission {
   readonly run: boolean;
   readonly allowedClient: boolean;
-  /** Undefined: every scope that the application knows. */
+  /** Undefined: every scope of the application. */
   readonly scopes?: readonly string[] | undefined;
 }
 
-/** What each service user may do, by its UUID, so that renaming a user takes nothing away from it. */
+/** The permissions of each service user by UUID, so that they stay when the user is renamed. */
 export class Permissions {
   readonly #byUuid: ReadonlyMap<string, ServiceUserConfiguration>;
 
@@ -66,7 +66,7 @@ export class Permissions {
     return Object.hasOwn(applications, applicationId) ? applications[applicationId] : undefined;
   }
 
-  /** Has the System Administrator role or the User Management right. */
+  /** Returns true for users with the System Administrator role or the User Management right. */
   mayManageUsers(uuid: string): boolean {
     return (this.#byUuid.get(uuid)?.rights.length ?? 0) > 0;
   }

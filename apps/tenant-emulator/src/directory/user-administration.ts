@@ -8,7 +8,7 @@ import { UserDirectory } from './user-directory.js';
 import { changedProfile, type NewUser, newUserOf, requireComplexPassword, userStateOf } from './user-fields.js';
 import { matchesDigest, secretDigest, type User } from './user.js';
 
-/** Creates and changes users. Everything it refuses is an {@link ApiFailure}, and then nothing has been changed. */
+/** Creates and changes users. Throws {@link ApiFailure} before any change. */
 @Injectable()
 export class UserAdministration {
   constructor(
@@ -21,7 +21,7 @@ export class UserAdministration {
     return this.#add(this.#checked(fields));
   }
 
-  /** All or none: whether the tenant creates some of a list with a fault in it is not documented. */
+  /** Creates all or none. The vendor does not document whether a fault in the list stops the others. */
   createMany(list: readonly RestFields[]): User[] {
     const newUsers = list.map((fields) => this.#checked(fields));
     const names = new Set<string>();
@@ -92,7 +92,7 @@ export class UserAdministration {
   #requireRoomFor(count: number): void {
     const { size, maxUsers } = this.directory;
     if (size + count <= maxUsers) return;
-    throw new ApiFailure(null, `This emulator keeps at most ${maxUsers} users (limits.users in its configuration).`);
+    throw new ApiFailure(null, `The emulator keeps at most ${maxUsers} users (limits.users in its configuration).`);
   }
 
   #requireNewPassword(user: User, password: string): void {
@@ -102,7 +102,7 @@ export class UserAdministration {
     }
   }
 
-  /** Whether the tenant ends the sessions of a client that has changed is not documented; it may end them any time. */
+  /** The vendor does not document whether a change of a client ends its sessions; a tenant may end them at any time. */
   #endSessions({ name, oauthClient }: User): void {
     if (oauthClient) this.tokens.revokeSessions({ client: name });
   }

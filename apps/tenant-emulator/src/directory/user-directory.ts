@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { secretDigest, type User } from './user.js';
 
-/** The users of the tenant, in memory. Finds them by UUID and by login name, whatever the case. */
+/** The users of the tenant, in memory. Finds them by UUID and by login name, ignoring case. */
 export class UserDirectory {
   readonly #byUuid = new Map<string, User>();
   readonly #byName = new Map<string, User>();
 
   /**
-   * @param aliasSuffix Is given to a name that has no suffix.
-   * @param maxUsers Most users that are kept.
+   * @param aliasSuffix Suffix added to names without one.
+   * @param maxUsers Maximum number of users.
    */
   constructor(
     readonly aliasSuffix: string,
@@ -19,7 +19,7 @@ export class UserDirectory {
     return this.#byUuid.size;
   }
 
-  /** In the order in which they were created. */
+  /** Returns the users in order of creation. */
   all(): Iterable<User> {
     return this.#byUuid.values();
   }
@@ -32,7 +32,7 @@ export class UserDirectory {
     return this.#byName.get(this.fullName(name));
   }
 
-  /** The name as it is stored: with a suffix, in lower case. */
+  /** Returns a name as stored: with a suffix, in lower case. */
   fullName(name: string): string {
     return (name.includes('@') ? name : `${name}@${this.aliasSuffix}`).toLowerCase();
   }
@@ -47,22 +47,22 @@ export class UserDirectory {
     this.#byName.delete(user.name);
   }
 
-  /** Gives a user another name, which must be free. */
+  /** Renames a user; the name must be unused. */
   rename(user: User, name: string): void {
     this.#byName.delete(user.name);
     user.name = name;
     this.#byName.set(name, user);
   }
 
-  /** Changes a password without any rule. Of a service user, that is the client secret. Its sessions go on. */
+  /** Sets a password (the client secret of a service user) without checking rules. Its sessions stay active. */
   setPassword(name: string, password: string): void {
     const user = this.byName(name);
-    if (!user) throw new Error(`There is no user ${this.fullName(name)}.`);
+    if (!user) throw new Error(`Unknown user ${this.fullName(name)}.`);
     user.passwordDigest = secretDigest(password);
   }
 }
 
-/** A UUID that is always the same for the same name (as RFC 9562 version 8), so that restarts do not change it. */
+/** Derives a UUID (RFC 9562, version 8) from a name, so that it stays the same across restarts. */
 export function stableUuid(name: string): string {
   const bytes = createHash('sha256').update(name).digest().subarray(0, 16);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);

@@ -5,17 +5,17 @@ import type { UserProfile } from './user.js';
 /** A user that is about to be created. */
 export interface NewUser {
   readonly profile: UserProfile;
-  /** Undefined: a random one. */
+  /** Undefined: a random password. */
   readonly password: string | undefined;
   readonly sendsMail: boolean;
   readonly sendsSms: boolean;
 }
 
 /**
- * Reads the fields of CreateUser, with the defaults of the server: it invites by mail, puts users into the Everybody
- * role and makes them change their password, unless told otherwise. Fields that only portals send are not looked at.
+ * Reads the fields of CreateUser, with the defaults of the server: an invitation by mail, the Everybody role and a
+ * forced change of the password. Ignores fields that only portals send.
  *
- * @param fullName Completes a name to what is stored.
+ * @param fullName Returns a name as stored.
  * @throws {@link ApiFailure}
  */
 export function newUserOf(fields: RestFields, fullName: (name: string) => string): NewUser {
@@ -57,7 +57,7 @@ export function newUserOf(fields: RestFields, fullName: (name: string) => string
   };
 }
 
-/** The profile after ChangeUser: what is not named in the call stays as it is. */
+/** Returns the profile after ChangeUser: fields missing in the call stay unchanged. */
 export function changedProfile(
   profile: UserProfile,
   fields: RestFields,
@@ -87,7 +87,7 @@ export function changedProfile(
 const STATES = ['Locked', 'Disabled', 'Expired'];
 
 /**
- * Reads a state as SetUserState takes it: `None`, or one or more of the others, separated by commas.
+ * Reads a state of SetUserState: `None`, or one or more of the others, separated by commas.
  *
  * @throws {@link ApiFailure}
  */
@@ -101,7 +101,7 @@ export function userStateOf(text: string): string {
   return states.join(',');
 }
 
-/** @throws {@link ApiFailure} if the password is not complex enough. */
+/** Checks the complexity of a password. @throws {@link ApiFailure} */
 export function requireComplexPassword(password: string): void {
   const complex =
     password.length >= 8 &&

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** What can be set when a user is created or changed. */
+/** The fields that a caller sets to create or change a user. */
 export interface UserProfile {
   /** Login name with its suffix, in lower case. */
   name: string;
@@ -17,7 +17,7 @@ export interface UserProfile {
   forcePasswordChangeNext: boolean;
   passwordNeverExpire: boolean;
   serviceUser: boolean;
-  /** An OAuth confidential client: may ask for tokens with its name and password. */
+  /** An OAuth confidential client: can request tokens with its name and password. */
   oauthClient: boolean;
 }
 
@@ -26,12 +26,12 @@ export interface User extends UserProfile {
   readonly uuid: string;
   /** `None`, or one or more of `Locked`, `Disabled` and `Expired`, separated by commas. */
   state: string;
-  /** Undefined for a random password, which nobody knows. */
+  /** Undefined for a random password, which is unknown. */
   passwordDigest: Buffer | undefined;
   readonly createdAt: number;
   modifiedAt: number;
   passwordChangedAt: number;
-  /** Counts the changes, from 1. */
+  /** Starts at 1; each change adds 1. */
   version: number;
   /** Invitations that a real tenant would have sent by mail. */
   mailInvitations: number;
@@ -39,12 +39,12 @@ export interface User extends UserProfile {
   smsInvitations: number;
 }
 
-/** SHA-256 of a secret, which is kept in the secret's place. */
+/** Returns the SHA-256 of a secret, which is stored in place of the secret. */
 export function secretDigest(secret: string): Buffer {
   return createHash('sha256').update(secret, 'utf8').digest();
 }
 
-/** Compares in constant time, and takes the same time where there is no secret to compare with. */
+/** Compares in constant time, which is the same without a digest. */
 export function matchesDigest(secret: string, digest: Buffer | undefined): boolean {
   const equal = timingSafeEqual(secretDigest(secret), digest ?? NO_DIGEST);
   return equal && digest !== undefined;

@@ -6,7 +6,7 @@ import { failureEnvelope, HTML_TYPE, htmlPage, JSON_TYPE, respond } from '../htt
 import { pathOf, type TenantRequest, tenantPartOf } from '../http/tenant-request.js';
 import { SwitchBoard } from './switch-board.js';
 
-/** Carries out what is wrong with the part of the tenant that a request goes to. */
+/** Applies the faults of the part of the tenant that a request goes to. */
 @Injectable()
 export class FaultMiddleware implements NestMiddleware<TenantRequest, ServerResponse> {
   constructor(
@@ -36,29 +36,31 @@ export class FaultMiddleware implements NestMiddleware<TenantRequest, ServerResp
       };
       return next();
     }
-    // The log should tell of a hanging request now, not when somebody has lost patience.
+    // Logs a hanging request now, not when the client gives up.
     request.record?.finish(undefined);
     if (decision.treatment === 'close') request.socket.destroy();
     if (decision.treatment === 'reset') request.socket.resetAndDestroy();
   }
 }
 
-/** What a fault does to a request: lets it pass, with or without its answer; treats its
- * connection badly; or answers in the handler's place. */
-export type FaultDecision =
+/**
+ * What a fault does to a request: passes it on, with or without the handler's response; breaks its connection; or
+ * responds in place of the handler.
+ */
+type FaultDecision =
   | { readonly kind: 'pass' }
   | { readonly kind: 'lose-answer'; readonly outcome: string }
   | { readonly kind: 'connection'; readonly treatment: 'close' | 'reset' | 'hang'; readonly outcome: string }
   | { readonly kind: 'answer'; readonly answer: FaultAnswer; readonly outcome: string };
 
-export interface FaultAnswer {
+interface FaultAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** Decides on a request to a part of the tenant. An outage hides a rate limit: what is down counts nothing. */
-export function decideFault(part: TenantPart, { outage, rateLimit }: PartFault): FaultDecision {
+/** Decides on a request to a part of the tenant. An outage takes precedence over a rate limit. */
+function decideFault(part: TenantPart, { outage, rateLimit }: PartFault): FaultDecision {
   const outcome = `outage: ${outage}`;
   switch (outage) {
     case 'refuse':
@@ -89,7 +91,7 @@ const SIGN_IN_PAGE: FaultAnswer = {
   body: htmlPage('Sign in', 'This page is not what you asked for.'),
 };
 
-/** The REST API answers in its envelope, the OAuth2 endpoints with an `error` that is no code of the standard. */
+/** The REST API uses its envelope, the OAuth2 endpoints an `error` that is not a code of the standard. */
 function jsonError(part: TenantPart, status: number, text: string): FaultAnswer {
   const body =
     part === 'api'

@@ -10,7 +10,7 @@ const PATHS = { token: '/OAuth2/Token/internal-api', api: '/Security/whoami', ke
 
 const { tenant, client, admin, clock, logged } = await startTestTenant();
 
-/** Sends a request over a socket of its own, and tells how the connection ends: with what text, and what error. */
+/** Sends a request over its own socket. Returns the text and the error with which the connection ends. */
 async function ending(path: string): Promise<{ text: string; error: string | undefined }> {
   const { hostname, port } = new URL(tenant.url);
   const socket = connect(Number(port), hostname);
@@ -35,14 +35,14 @@ describe('token switches', () => {
     expect((await client.call('/Security/whoami', token)).status).toBe(401);
   });
 
-  it('write expires_in as a text, or leave it out', async () => {
+  it('write expires_in as a string, or omit it', async () => {
     tenant.switches.change({ expiresIn: 'string' });
     expect((await client.requestToken('internal-api', CLI)).json?.expires_in).toBe('18000');
     tenant.switches.change({ expiresIn: 'missing' });
     expect((await client.requestToken('internal-api', CLI)).json).not.toHaveProperty('expires_in');
   });
 
-  it('refuse right credentials, of everybody or of some', async () => {
+  it('reject valid credentials, of all clients or of some', async () => {
     tenant.switches.change({ refuseCredentials: true });
     const { status, json } = await client.requestToken('internal-api', CLI);
     expect({ status, json }).toEqual({
@@ -54,7 +54,7 @@ describe('token switches', () => {
     expect((await client.requestToken('internal-api', 'svc-reporting@acme.example')).status).toBe(200);
   });
 
-  it('answer wrong credentials with 401, and other mistakes with 400 as before', async () => {
+  it('respond to wrong credentials with 401, and to other errors with 400 as before', async () => {
     tenant.switches.change({ badCredentialsStatus: 401 });
     const grant = { grant_type: 'client_credentials' };
     const { status, json } = await client.postForm(PATHS.token, grant, basic(CLI, 'wrong'));
@@ -62,7 +62,7 @@ describe('token switches', () => {
     expect((await client.postForm(PATHS.token, grant)).status).toBe(400);
   });
 
-  it('take JSON', async () => {
+  it('accept JSON', async () => {
     tenant.switches.change({ acceptJsonTokenRequests: true });
     const send = (body: string) =>
       client.send(PATHS.token, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
@@ -72,7 +72,7 @@ describe('token switches', () => {
     expect((await send('null')).json?.error_description).toBe('invalid grant type');
   });
 
-  it('let sessions die before their tokens expire', async () => {
+  it('end sessions before their tokens expire', async () => {
     tenant.switches.change({ sessionLifetimeSeconds: 60 });
     const { json } = await client.requestToken('provisioning', PROVISIONING);
     expect(json?.expires_in).toBe(18_000);
@@ -129,7 +129,7 @@ describe('an outage', () => {
     expect(text).toMatch(/<title>Sign in/);
   });
 
-  it('can be a connection that is closed without an answer', async () => {
+  it('can be a connection that is closed without a response', async () => {
     tenant.switches.change({ faults: { token: { outage: 'refuse' } } });
     expect(await ending(PATHS.token)).toEqual({ text: '', error: undefined });
   });
@@ -139,7 +139,7 @@ describe('an outage', () => {
     expect(await ending(PATHS.token)).toEqual({ text: '', error: 'ECONNRESET' });
   });
 
-  it('can lose the answer to a request that was carried out', async () => {
+  it('can lose the response to a request that was executed', async () => {
     const token = await client.token('provisioning', PROVISIONING);
     tenant.switches.change({ faults: { api: { outage: 'lose-answer' } } });
     const lost = client.call('/CDirectoryService/CreateUser', token, { Name: 'lost', SendEmailInvite: false });
@@ -153,7 +153,7 @@ describe('an outage', () => {
     if (user) tenant.users.remove(user);
   });
 
-  it('can be a request that hangs, which the log tells of at once', async () => {
+  it('can be a request that hangs, which is logged immediately', async () => {
     tenant.switches.change({ faults: { token: { outage: 'hang' } } });
     const impatient = new AbortController();
     const hanging = client.send(PATHS.token, { method: 'POST', signal: impatient.signal });
@@ -183,7 +183,7 @@ describe('an outage', () => {
     },
   );
 
-  it('can end by itself', async () => {
+  it('can end after a time', async () => {
     const { status, json } = await admin.postJson('/faults/outage', { part: 'token', outage: '500', forMs: 10_000 });
     expect({ status, json }).toEqual({
       status: 200,
@@ -196,7 +196,7 @@ describe('an outage', () => {
     expect(tenant.switches.current.faults.token.outage).toBe('none');
   });
 
-  it('that would end by itself ends with a change or a reset as well', () => {
+  it('with an end time ends at a change or a reset too', () => {
     const outageNow = () => tenant.switches.current.faults.keys.outage;
     tenant.switches.startOutage({ part: 'keys', outage: 'html', forMs: 10_000 });
     tenant.switches.change({ faults: { keys: { slowMs: 1 }, token: { outage: 'none' } } });
@@ -210,14 +210,14 @@ describe('an outage', () => {
 });
 
 describe('other faults', () => {
-  it('slow waits before the answer', async () => {
+  it('slow waits before the response', async () => {
     tenant.switches.change({ faults: { api: { slowMs: 2000 } } });
     expect((await client.call('/Security/whoami', undefined)).status).toBe(401);
     expect((await client.requestToken('internal-api', CLI)).status).toBe(200);
     expect(clock.waits).toEqual([2000]);
   });
 
-  it('rate limit answers 429, with Retry-After and without', async () => {
+  it('rate limit responds with 429, with Retry-After and without', async () => {
     tenant.switches.change({ faults: { token: { rateLimit: {} }, api: { rateLimit: { retryAfter: 7 } } } });
     const token = await client.requestToken('internal-api', CLI);
     expect({ status: token.status, retryAfter: token.headers.get('retry-after') }).toEqual({

@@ -14,12 +14,12 @@ import {
 } from '../config/switches.js';
 import { zodFaults } from '../config/zod-faults.js';
 
-/** Holds the switches of the tenant. Each change is in force for the next request. */
+/** Holds the switches of the tenant. A change applies from the next request on. */
 export class SwitchBoard {
   #switches: TenantSwitches;
   readonly #timedOutages = new Map<TenantPart, { readonly outage: Outage; readonly endsAtMs: number }>();
 
-  /** @param initial How the switches stand at first, and after {@link reset}. */
+  /** @param initial The switches at start and after {@link reset}. */
   constructor(
     private readonly initial: TenantSwitches,
     private readonly clock: Clock,
@@ -27,14 +27,14 @@ export class SwitchBoard {
     this.#switches = initial;
   }
 
-  /** What is in force at this moment, timed outages included. */
+  /** The switches in force, timed outages included. */
   get current(): TenantSwitches {
     const faults = { token: this.faultOf('token'), api: this.faultOf('api'), keys: this.faultOf('keys') };
     return { ...this.#switches, faults };
   }
 
   /**
-   * Changes the switches that are named and leaves the others. Naming an outage ends a timed one of the same part.
+   * Changes the switches in the patch only. An outage in the patch ends a timed outage of the same part.
    *
    * @throws {@link SwitchesError}
    */
@@ -54,7 +54,7 @@ export class SwitchBoard {
   }
 
   /**
-   * Begins an outage that ends by itself. Requests that it left hanging stay so.
+   * Starts an outage that ends after a time. Requests that hang then go on hanging.
    *
    * @throws {@link SwitchesError}
    */
@@ -78,14 +78,14 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown): z.outp
   return checked.data;
 }
 
-/** A change of the switches is wrong. Nothing has been changed. */
+/** A patch of the switches is invalid. No switch was changed. */
 export class SwitchesError extends Error {
   override readonly name = 'SwitchesError';
 
   constructor(
-    /** One line per wrong field: its path, and what is wrong with it. */
+    /** One line per invalid field: its path and the fault. */
     readonly faults: readonly string[],
   ) {
-    super(`The switches cannot be set like this:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    super(`Invalid switches:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
   }
 }

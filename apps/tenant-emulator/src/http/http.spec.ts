@@ -52,7 +52,7 @@ describe('statistics', () => {
     expect((await admin.send('/statistics')).json).toEqual(expected);
   });
 
-  it('start again after a reset', async () => {
+  it('start at zero after a reset', async () => {
     await client.token('internal-api', CLI);
     const { json } = await admin.postJson('/statistics/reset');
     expect(json).toEqual({
@@ -68,7 +68,7 @@ describe('statistics', () => {
 });
 
 describe('the log', () => {
-  it('has an event for each request, with fingerprints, and without secrets and tokens', async () => {
+  it('has an entry for each request, with fingerprints, without secrets and tokens', async () => {
     const token = await client.token('provisioning', PROVISIONING);
     await client.call('/Security/whoami?token=in-the-query', token);
     await client.postForm(PATHS.token, {
@@ -100,7 +100,7 @@ describe('the log', () => {
     for (const secret of [token, 'in-the-query', 'S3cret', SECRETS[PROVISIONING]]) expect(text).not.toContain(secret);
   });
 
-  it('tells of a client that went away', async () => {
+  it('has an entry for a client that disconnects', async () => {
     tenant.switches.change({ faults: { api: { slowMs: 1 } } });
     const { hostname, port } = new URL(tenant.url);
     const socket = connect(Number(port), hostname);
@@ -124,7 +124,7 @@ describe('any other path', () => {
 });
 
 describe('limits', () => {
-  it('a body over 1 MiB is refused', async () => {
+  it('a body over 1 MiB is rejected', async () => {
     const token = await client.token('provisioning', PROVISIONING);
     const create = (user: object) => client.call('/CDirectoryService/CreateUser', token, user);
     const { status, text } = await create({ Name: 'a', Description: 'x'.repeat(1024 * 1024) });
@@ -135,7 +135,7 @@ describe('limits', () => {
 });
 
 describe('closing', () => {
-  it('ends at once, hanging and slow requests included', async () => {
+  it('ends immediately, with hanging and slow requests', async () => {
     const never = new Promise<void>(() => {});
     const seen: RequestEvent[] = [];
     const other = await startTenant({ wait: () => never, log: (event) => seen.push(event) });

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import { Statistics } from './statistics.js';
 import { pathOf, RequestRecord, type TenantRequest, tenantPartOf } from './tenant-request.js';
 
-/** One request, as the log tells of it. Holds no secret and no token. */
+/** The log entry of one request. Holds no secret and no token. */
 export interface RequestEvent {
   /** Arrival, in milliseconds since the Unix epoch. */
   readonly at: number;
@@ -11,21 +11,21 @@ export interface RequestEvent {
   readonly method: string;
   /** Without the query. */
   readonly path: string;
-  /** Undefined if the connection ended without an answer, or hangs. */
+  /** Undefined if the connection ended without a response, or hangs. */
   readonly status: number | undefined;
-  /** In a few words, such as `issued` or `outage: hang`. */
+  /** A short description, such as `issued` or `outage: hang`. */
   readonly outcome: string;
-  /** Login name that the client gives, if an OAuth client has it. */
+  /** Login name in the request, if it is that of an OAuth client. */
   readonly client: string | undefined;
-  /** First 12 hexadecimal digits of the SHA-256 of the token that was handed out or presented. */
+  /** First 12 hexadecimal digits of the SHA-256 of the issued or presented token. */
   readonly tokenFingerprint: string | undefined;
   /** The `X-CFY-TX-ID` of the response. */
   readonly transactionId: string;
-  /** A fault of the emulator itself. */
+  /** An internal error of the emulator. */
   readonly error: Error | undefined;
 }
 
-/** Keeps a record of each request, for the log and the statistics. */
+/** Records each request for the log and the statistics. */
 export class RequestRecorder {
   constructor(
     private readonly clock: Clock,
@@ -33,7 +33,7 @@ export class RequestRecorder {
     private readonly log: (event: RequestEvent) => void,
   ) {}
 
-  /** Comes before everything else, so that requests are seen whose body is refused. */
+  /** Runs before every other middleware, to record requests with a rejected body too. */
   readonly middleware = (request: TenantRequest, response: ServerResponse, next: () => void): void => {
     const at = this.clock.now();
     const method = request.method ?? '';
@@ -50,7 +50,7 @@ export class RequestRecorder {
     request.record = record;
     this.statistics.countArrival(part, path);
     response.setHeader('X-CFY-TX-ID', record.transactionId);
-    // Node.js would take the time from the clock of this machine.
+    // Node.js would use the clock of this machine.
     response.setHeader('Date', new Date(at).toUTCString());
     response.once('close', () => {
       const answered = response.writableFinished && !request.errored;

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { TenantRequest } from './tenant-request.js';
 
-/** Sends a whole answer, unless the handler has begun one. */
+/** Sends a complete response, unless the handler has started one. */
 export function respond(
   response: ServerResponse,
   answer: { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string },
@@ -16,7 +16,7 @@ export function respond(
 export const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
 export const HTML_TYPE = { 'Content-Type': 'text/html; charset=utf-8' };
 
-/** The frame around every answer of the REST API. It always has all nine keys. */
+/** The JSON object around every result of the REST API. It always has all nine keys. */
 export interface Envelope {
   readonly success: boolean;
   readonly Result: unknown;
@@ -60,7 +60,7 @@ const EMPTY: Envelope = {
   InnerExceptions: null,
 };
 
-/** A web page, as the tenant shows where an API client should not be. Neither text is escaped. */
+/** Returns a web page, which a real tenant sends outside its APIs. Escapes neither argument. */
 export function htmlPage(title: string, text: string): string {
   return `<!DOCTYPE html>
 <html lang="en">
@@ -70,7 +70,7 @@ export function htmlPage(title: string, text: string): string {
 `;
 }
 
-/** Answers whatever no API of the tenant answers with a web page: unknown paths, bodies too large, faults of our own. */
+/** Responds with a web page to unknown paths, bodies that are too large and internal errors. */
 @Catch()
 export class HtmlErrorFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
@@ -87,6 +87,6 @@ export class HtmlErrorFilter implements ExceptionFilter {
 
 const PAGES: Record<number, [title: string, text: string]> = {
   404: ['Page not found', 'The page that you are looking for does not exist.'],
-  413: ['Request too large', 'The body of a request may have 1 MiB.'],
-  500: ['Server error', 'The emulator itself has failed; its log says how.'],
+  413: ['Request too large', 'The body of a request is limited to 1 MiB.'],
+  500: ['Server error', 'The emulator has failed; its log has the error.'],
 };

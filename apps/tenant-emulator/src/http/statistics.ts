@@ -1,30 +1,30 @@
 import type { TenantPart } from '../config/switches.js';
 
-/** Times that each outcome was seen, by its name. */
+/** Number of requests by outcome. */
 export type OutcomeCounts = Readonly<Record<string, number>>;
 
-/** What the tenant was asked since the start or the last reset. */
+/** Counts of requests since the start or the last reset. */
 export interface TenantStatistics {
-  /** Token requests that arrived, those included which are not answered yet, or never. */
+  /** Token requests received, with or without a response. */
   readonly tokenRequestsReceived: number;
-  /** By login name, and by outcome. Names that no OAuth client has share one entry. */
+  /** Token requests by login name and outcome. All names that are not those of OAuth clients share one entry. */
   readonly tokenRequests: Readonly<Record<string, OutcomeCounts>>;
-  /** Calls of the REST API that arrived, by path in lower case. */
+  /** REST calls received, by path in lower case. */
   readonly apiCalls: Readonly<Record<string, number>>;
-  /** The same by outcome, as far as there is one. */
+  /** REST calls by path and outcome, once the outcome is known. */
   readonly apiOutcomes: Readonly<Record<string, OutcomeCounts>>;
-  /** Requests for keys that arrived. */
+  /** Requests for keys received. */
   readonly keyFetches: number;
-  /** Requests for metadata that arrived. */
+  /** Requests for metadata received. */
   readonly discoveryFetches: number;
-  /** Requests for introspection that arrived. */
+  /** Introspection requests received. */
   readonly introspections: number;
 }
 
 const UNKNOWN_CLIENT = '(unknown client)';
 const UNKNOWN_PATH = '(unknown path)';
 
-/** Paths that are counted apart. Whatever a caller makes up would let the table grow without end. */
+/** Paths with a count of their own. Counting every requested path would let the table grow without limit. */
 const API_PATHS = new Set([
   '/cdirectoryservice/createuser',
   '/cdirectoryservice/createusers',

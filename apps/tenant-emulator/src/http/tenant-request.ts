@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { TenantPart } from '../config/switches.js';
 
-/** A request as Express hands it on, with what the emulator knows about it. */
+/** A request of Express, with the emulator's record of it. */
 export interface TenantRequest extends IncomingMessage {
   readonly originalUrl: string;
   readonly query: Readonly<Record<string, unknown>>;
-  /** The text of the body; not a string if there is none. */
+  /** The body as a string; not a string if the request has no body. */
   readonly body?: unknown;
   record?: RequestRecord;
 }
 
-/** The path without the query. */
+/** Returns the path without the query. */
 export function pathOf({ originalUrl }: TenantRequest): string {
   return originalUrl.replace(/[?#].*$/s, '');
 }
@@ -29,7 +29,7 @@ const PREFIXES: Record<string, TenantPart> = {
   '/redrock': 'api',
 };
 
-/** The part that a path belongs to; undefined if the emulator serves nothing there. */
+/** Returns the part that a path belongs to, or undefined if the emulator has no such path. */
 export function tenantPartOf(path: string): TenantPart | undefined {
   const lowerCase = path.toLowerCase();
   if (lowerCase.endsWith('/.well-known/openid-configuration')) return 'keys';
@@ -41,12 +41,12 @@ export function bodyTextOf({ body }: TenantRequest): string {
   return typeof body === 'string' ? body : '';
 }
 
-/** The token of an Authorization header with the Bearer scheme (RFC 6750, section 2.1). */
+/** Returns the token of an Authorization header with the Bearer scheme (RFC 6750, section 2.1). */
 export function bearerTokenOf(authorization: string | undefined): string | undefined {
   return /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(authorization ?? '')?.[1];
 }
 
-/** What is noted about one request while it is served. */
+/** The record of one request while it is served, for log and statistics. */
 export class RequestRecord {
   readonly transactionId = randomUUID();
   /** Login name of an OAuth client. */
@@ -61,14 +61,14 @@ export class RequestRecord {
     private readonly onFinish: (status: number | undefined, outcome: string) => void,
   ) {}
 
-  /** Notes how the request ended. The first word counts. */
+  /** Records the outcome. Later calls are ignored. */
   settle(outcome: string): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
     this.onOutcome(outcome);
   }
 
-  /** Closes the record. */
+  /** Closes the record. Undefined is the status of a request without a response. */
   finish(status: number | undefined): void {
     if (this.#finished) return;
     this.#finished = true;

@@ -42,7 +42,7 @@ describe('private key JWT, which CyberArk Identity is not known to have,', () =>
       authorization,
     );
 
-  it('lets in a client whose public key was handed over through the admin API', async () => {
+  it('authenticates a client whose public key was registered through the admin API', async () => {
     const { privateKey, jwk } = await keyPair();
     expect((await request(await assertion(privateKey))).json?.error).toBe('access_denied');
     const registered = await register(SOUTH, [jwk]);
@@ -55,7 +55,7 @@ describe('private key JWT, which CyberArk Identity is not known to have,', () =>
     expect((await request(await assertion(privateKey, { aud }))).status).toBe(200);
   });
 
-  it('refuses every assertion that proves nothing, and says no more than of a wrong secret', async () => {
+  it('rejects every invalid assertion with the response to a wrong secret', async () => {
     const [{ privateKey, jwk }, stranger] = [await keyPair(), await keyPair()];
     await register(SOUTH, [jwk]);
     const now = Math.floor(clock.now() / 1000);
@@ -82,14 +82,14 @@ describe('private key JWT, which CyberArk Identity is not known to have,', () =>
     expect((await client.postForm(PATH, GRANT, basic(SOUTH, ''))).json?.error).toBe('access_denied');
   });
 
-  it('takes public keys alone, and of clients alone', async () => {
+  it('accepts public keys only, and of clients only', async () => {
     const { jwk } = await keyPair();
     expect((await register(SOUTH, [{ ...jwk, d: 'AA' }])).status).toBe(400);
     expect((await register(SOUTH, [{ kty: 'oct', k: 'AA' }])).status).toBe(400);
     expect((await register('nobody@acme.example', [jwk])).status).toBe(404);
   });
 
-  it('forgets an assertion when it could not be used any more', async () => {
+  it('forgets an assertion after its expiry', async () => {
     const { privateKey, jwk } = await keyPair();
     await register(SOUTH, [jwk]);
     expect((await request(await assertion(privateKey, { jti: 'again' }))).status).toBe(200);

@@ -8,8 +8,8 @@ import { TenantAddress } from './metadata.js';
 import type { RequestParameters } from './request-parameters.js';
 
 /**
- * Not of CyberArk Identity: the public keys of clients that prove themselves by private key JWT, by the UUID of their
- * service user.
+ * Not a feature of CyberArk Identity: the public keys of clients that authenticate by private key JWT, by the UUID of
+ * their service user.
  */
 export class ClientKeys {
   readonly #byUuid: Map<string, PublicKeySet>;
@@ -22,27 +22,27 @@ export class ClientKeys {
     return this.#byUuid.get(uuid);
   }
 
-  /** Puts these keys in the place of all that the client had. */
+  /** Replaces all keys of a client. */
   register(uuid: string, keySet: PublicKeySet): void {
     this.#byUuid.set(uuid, keySet);
   }
 }
 
 /** RFC 7523, section 2.2. */
-export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
-/** How far ahead an assertion may end. It bounds how long its `jti` has to be remembered. */
+/** Longest time to the expiry of an assertion. It bounds how long a `jti` is remembered. */
 const MAX_LIFETIME_SECONDS = 300;
 const MAX_REMEMBERED = 100_000;
 
 /**
- * Not of CyberArk Identity, of which no such thing is documented: clients that prove themselves by an assertion which
- * they sign with a private key (`private_key_jwt`, RFC 7523 and OpenID Connect Core 1.0, section 9).
+ * Not a documented feature of CyberArk Identity: verifies the assertions of clients that authenticate by private key
+ * JWT (`private_key_jwt`, RFC 7523 and OpenID Connect Core 1.0, section 9).
  */
 @Injectable()
 export class ClientAssertions {
-  /** When each `jti` may be forgotten, in seconds since the Unix epoch; oldest first. */
+  /** The time to forget each `jti`, in seconds since the Unix epoch; oldest first. */
   readonly #seen = new Map<string, number>();
 
   constructor(
@@ -53,9 +53,10 @@ export class ClientAssertions {
   ) {}
 
   /**
-   * The service user that signed the assertion of a request; undefined where it proves nothing.
+   * Returns the service user that signed the assertion of a request, or undefined if the assertion is invalid.
    *
-   * Its audience is the issuer or the token endpoint of the application (RFC 7523, section 3), and it is good once.
+   * The audience is the issuer or the token endpoint of the application (RFC 7523, section 3). Each assertion is valid
+   * once.
    */
   async signer(applicationId: string, parameters: RequestParameters): Promise<User | undefined> {
     const assertion = parameters.get('client_assertion') ?? '';
@@ -86,7 +87,7 @@ export class ClientAssertions {
     }
     const key = `${uuid} ${jti}`;
     if (exp > now + MAX_LIFETIME_SECONDS || this.#seen.has(key) || this.#seen.size >= MAX_REMEMBERED) return false;
-    // Kept for the same time each, so that the order of arrival is the order of forgetting.
+    // Each is kept for the same time, so the order of arrival is the order of expiry.
     this.#seen.set(key, now + MAX_LIFETIME_SECONDS);
     return true;
   }

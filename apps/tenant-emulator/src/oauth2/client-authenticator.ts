@@ -13,7 +13,7 @@ import {
   requestParametersOf,
 } from './request-parameters.js';
 
-/** Finds out whether a client is who it says. */
+/** Authenticates clients. */
 @Injectable()
 export class ClientAuthenticator {
   constructor(
@@ -23,9 +23,9 @@ export class ClientAuthenticator {
   ) {}
 
   /**
-   * The client that asks for a token of an application, by whatever it proves itself with; undefined where that fails.
+   * Authenticates a token request, by secret or by assertion. Returns undefined if the proof is invalid.
    *
-   * @throws {@link OAuthError} where nothing says which client it is.
+   * @throws {@link OAuthError} if the request names no client.
    */
   async clientOf(
     applicationId: string,
@@ -43,7 +43,7 @@ export class ClientAuthenticator {
     return user && this.#isGood(user) ? user : undefined;
   }
 
-  /** The service user with these credentials. What is locked, disabled or expired fails as a wrong secret does. */
+  /** Returns the service user with these credentials. A locked, disabled or expired user fails like a wrong secret. */
   authenticate({ clientId, clientSecret }: ClientCredentials): User | undefined {
     const user = this.directory.byName(clientId);
     const matches = matchesDigest(clientSecret, user?.passwordDigest);
@@ -62,8 +62,8 @@ export class ClientAuthenticator {
 }
 
 /**
- * Notes which client says it is asking, so that requests which an outage swallows are counted for it too. A name that
- * is no OAuth client's is not noted: it may be anything, a secret in the wrong place for one.
+ * Records the client named in a request, so that a request lost in an outage is counted for its client too. Records
+ * names of OAuth clients only, because any other string may be a secret in the wrong place.
  */
 @Injectable()
 export class ClaimedClientMiddleware implements NestMiddleware<TenantRequest, ServerResponse> {

@@ -4,7 +4,7 @@ import type { TenantRequest } from '../http/tenant-request.js';
 import { applicationMetadata, TenantAddress, tenantMetadata } from './metadata.js';
 import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 
-/** Discovery of the tenant's and of each application's endpoints. */
+/** Discovery of the endpoints of the tenant and of each application. */
 @Controller()
 @UseFilters(OAuthErrorFilter)
 export class DiscoveryController {
@@ -31,7 +31,7 @@ export class DiscoveryController {
     const id = Object.entries(query).find(([name]) => name.toLowerCase() === 'servicename')?.[1];
     if (typeof id !== 'string' || id === '') throw OAuthError.missingApplication();
     const application = this.applications.find(id);
-    // Here, and only here, the documented text does not repeat the id.
+    // Only here, the documented message does not repeat the id.
     if (!application) throw new OAuthError('invalid_request', 'unknown app');
     return applicationMetadata(application, this.address);
   }

@@ -9,8 +9,8 @@ import { clientCredentialsOf, requestParametersOf } from './request-parameters.j
 import { accessTokenClaims } from './token-issuer.js';
 
 /**
- * Token introspection (RFC 7662), the only way to judge an opaque token. The specification says that the asker shows a
- * bearer token and the Java SDK sends Basic, so both work, and it may be any client of the tenant.
+ * Token introspection (RFC 7662), the only way to check an opaque token. Accepts a bearer token, which the vendor's
+ * specification requires, and Basic, which the Java SDK sends. Any client of the tenant may introspect.
  */
 @Controller('OAuth2/Introspect')
 @UseFilters(OAuthErrorFilter)

@@ -3,7 +3,7 @@ import { Applications } from '../config/application.js';
 import { SigningKeys } from '../tokens/signing-keys.js';
 import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 
-/** The key set. The specification says POST and clients use GET, so both work. */
+/** The key set. Accepts POST, which the vendor's specification requires, and GET, which clients send. */
 @Controller('OAuth2/Keys')
 @UseFilters(OAuthErrorFilter)
 export class KeysController {

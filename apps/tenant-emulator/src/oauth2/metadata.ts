@@ -1,19 +1,19 @@
 import { type Application, PLATFORM_APPLICATION_ID } from '../config/application.js';
 
-/** Where the tenant is reached, which is known once it listens. It is part of every issuer and every endpoint. */
+/** The base URL of the tenant, known once it listens. Every issuer and every endpoint starts with it. */
 export class TenantAddress {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   url = '';
 
-  /** The issuer of an application's tokens. It ends in a slash. */
+  /** Returns the issuer of an application's tokens, with a trailing slash. */
   issuerOf(applicationId: string): string {
     return `${this.url}/${applicationId}/`;
   }
 }
 
 /**
- * The metadata of an application, with the members that the tenant is known to give. The auth methods of the token
- * endpoint, the introspection and the revocation endpoint are not among them.
+ * Returns the metadata of an application, with the members that a real tenant is known to send. The auth methods of the
+ * token endpoint, the introspection endpoint and the revocation endpoint are not among them.
  */
 export function applicationMetadata({ id, scopes }: Application, address: TenantAddress) {
   return {
@@ -37,7 +37,7 @@ export function applicationMetadata({ id, scopes }: Application, address: Tenant
   };
 }
 
-/** The metadata of the tenant. Its issuer is that of no application, so no token of an application fits it. */
+/** Returns the metadata of the tenant. Its issuer differs from that of every application and so of every token. */
 export function tenantMetadata(address: TenantAddress) {
   return {
     issuer: `${address.url}/`,

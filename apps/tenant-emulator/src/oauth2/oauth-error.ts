@@ -3,11 +3,11 @@ import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common'
 import { JSON_TYPE, respond } from '../http/response.js';
 import type { TenantRequest } from '../http/tenant-request.js';
 
-/** A refusal of the OAuth2 endpoints. Nearly all of them, wrong credentials included, have status 400. */
+/** An error of the OAuth2 endpoints. Nearly all have status 400, wrong credentials included. */
 export class OAuthError extends Error {
   override readonly name = 'OAuthError';
   readonly status: number;
-  /** What is counted and logged: the description, without what the caller put into it. */
+  /** For statistics and log: the description without the caller's input. */
   readonly outcome: string;
 
   constructor(
@@ -20,7 +20,7 @@ export class OAuthError extends Error {
     this.outcome = outcome;
   }
 
-  /** The path ends where the Application ID should follow. */
+  /** The path has no Application ID. */
   static missingApplication(): OAuthError {
     return new OAuthError('invalid_request', 'bad URL');
   }
@@ -29,13 +29,13 @@ export class OAuthError extends Error {
     return new OAuthError('invalid_request', `unknown app ${id}`, { outcome: 'unknown app' });
   }
 
-  /** Wrong secret, unknown client, locked client, or one that is not on the application's list. */
+  /** Wrong secret, unknown client, locked client, or a client that is not on the application's list. */
   static badCredentials(status: number): OAuthError {
     return new OAuthError('access_denied', 'invalid client creds or client not allowed', { status });
   }
 }
 
-/** Answers what the OAuth2 endpoints refuse. */
+/** Sends the errors of the OAuth2 endpoints. */
 @Catch(OAuthError)
 export class OAuthErrorFilter implements ExceptionFilter<OAuthError> {
   catch({ status, code, description, outcome }: OAuthError, host: ArgumentsHost): void {

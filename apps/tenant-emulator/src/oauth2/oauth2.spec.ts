@@ -21,7 +21,7 @@ describe('discovery', () => {
     'userinfo_endpoint',
   ];
 
-  it('of an application names its issuer with a slash at its end, and its endpoints', async () => {
+  it('of an application has its issuer with a trailing slash, and its endpoints', async () => {
     const { status, json } = await client.send('/internal-api/.well-known/openid-configuration');
     expect(status).toBe(200);
     expect(Object.keys(json ?? {}).toSorted()).toEqual(members);
@@ -42,12 +42,12 @@ describe('discovery', () => {
     expect(lowerCase.json).toEqual(get.json);
   });
 
-  it('of the tenant names an issuer that is no application’s', async () => {
+  it('of the tenant has an issuer of its own', async () => {
     const { json } = await client.send('/.well-known/openid-configuration');
     expect(json?.issuer).toBe(`${tenant.url}/`);
   });
 
-  it('refuses unknown applications', async () => {
+  it('rejects unknown applications', async () => {
     const refused = (error_description: string) => ({
       status: 400,
       json: { error: 'invalid_request', error_description },
@@ -61,7 +61,7 @@ describe('discovery', () => {
 });
 
 describe('the key set', () => {
-  it('is had with GET and POST, and shows no private part', async () => {
+  it('responds to GET and POST, without private members', async () => {
     const get = await client.send('/OAuth2/Keys/internal-api');
     const post = await client.send('/OAuth2/Keys/internal-api', { method: 'POST' });
     expect(get.status).toBe(200);
@@ -74,7 +74,7 @@ describe('the key set', () => {
     });
   });
 
-  it('of an unknown application, or none, is refused', async () => {
+  it('of an unknown application, or none, is rejected', async () => {
     expect((await client.send('/OAuth2/Keys/nope')).json).toEqual({
       error: 'invalid_request',
       error_description: 'unknown app nope',
@@ -97,7 +97,7 @@ describe('introspection', () => {
       authorization ?? basic(CLI, SECRETS[CLI]),
     );
 
-  it('tells of a live token what it says', async () => {
+  it('returns the claims of an active token', async () => {
     const token = await client.token('internal-api', CLI, { scope: 'users.read' });
     const { payload } = await verified(token, 'internal-api');
     const { status, json } = await introspect(token);
@@ -106,7 +106,7 @@ describe('introspection', () => {
     expect(json).toEqual({ active: true, scope, exp, iat, sub, aud, iss, auth_time, app_id, unique_name });
   });
 
-  it('judges opaque tokens', async () => {
+  it('checks opaque tokens', async () => {
     const token = await client.token('opaque-api', CLI);
     expect((await introspect(token, 'opaque-api')).json).toMatchObject({
       active: true,
@@ -115,7 +115,7 @@ describe('introspection', () => {
     });
   });
 
-  it('takes a bearer token, Basic, and credentials in the form', async () => {
+  it('accepts a bearer token, Basic, and credentials in the form', async () => {
     const token = await client.token('internal-api', CLI);
     const bearer = `Bearer ${await client.token('internal-api', REPORTING)}`;
     expect((await introspect(token, 'internal-api', bearer)).json?.active).toBe(true);
@@ -123,7 +123,7 @@ describe('introspection', () => {
     expect((await client.postForm('/OAuth2/Introspect/internal-api', form)).json?.active).toBe(true);
   });
 
-  it('says only that a token is not active if it is unknown, expired, or of another application', async () => {
+  it('returns only `active: false` for an unknown or expired token, or one of another application', async () => {
     const token = await client.token('internal-api', CLI);
     const ofAnother = await client.token('opaque-api', CLI);
     expect((await introspect('forged')).json).toEqual({ active: false });
@@ -132,7 +132,7 @@ describe('introspection', () => {
     expect((await introspect(token)).json).toEqual({ active: false });
   });
 
-  it('writes times as texts when told to', async () => {
+  it('writes times as strings on demand', async () => {
     tenant.switches.change({ introspectionTimes: 'string' });
     const { json } = await introspect(await client.token('internal-api', CLI));
     expect(json).toMatchObject({
@@ -160,7 +160,7 @@ describe('introspection', () => {
     expect({ status, json }).toEqual({ status: 400, json: { error, error_description: description } });
   });
 
-  it('refuses who does not authenticate', async () => {
+  it('rejects a request without authentication', async () => {
     const { json } = await client.postForm('/OAuth2/Introspect/internal-api', { token: 'x' });
     expect(json?.error_description).toBe('requesting user not authenticated');
   });
@@ -174,27 +174,27 @@ describe('revocation', () => {
     return json?.active;
   };
 
-  it('ends a token at once', async () => {
+  it('ends a token immediately', async () => {
     const token = await client.token('internal-api', CLI);
     expect(await isActive(token)).toBe(true);
     expect((await revoke({ token }, basic(CLI, SECRETS[CLI]))).status).toBe(200);
     expect(await isActive(token)).toBe(false);
   });
 
-  it('takes credentials in the form', async () => {
+  it('accepts credentials in the form', async () => {
     const token = await client.token('internal-api', CLI);
     await revoke({ token, client_id: CLI, client_secret: SECRETS[CLI] });
     expect(await isActive(token)).toBe(false);
   });
 
-  it('answers 200 for tokens that do not exist, and for those of others, which live on', async () => {
+  it('responds with 200 to unknown tokens, and to those of other clients, which stay active', async () => {
     const token = await client.token('internal-api', CLI);
     expect((await revoke({ token: 'forged' }, basic(CLI, SECRETS[CLI]))).status).toBe(200);
     expect((await revoke({ token }, basic(REPORTING, SECRETS[REPORTING]))).status).toBe(200);
     expect(await isActive(token)).toBe(true);
   });
 
-  it('refuses what is missing or wrong', async () => {
+  it('rejects missing and wrong parameters', async () => {
     const right = basic(CLI, SECRETS[CLI]);
     expect((await revoke({}, right)).json).toEqual({ error: 'invalid_request', error_description: 'missing token' });
     expect((await revoke({ token: 'x' }, right, 'nope')).json?.error_description).toBe('unknown app nope');
@@ -208,7 +208,7 @@ describe('revocation', () => {
 });
 
 describe('user info', () => {
-  it('tells who the bearer is, with GET and POST', async () => {
+  it('returns the user of the token, with GET and POST', async () => {
     const token = await client.token('internal-api', CLI);
     for (const method of ['GET', 'POST']) {
       const { status, json } = await client.send('/OAuth2/UserInfo/internal-api', {
@@ -220,7 +220,7 @@ describe('user info', () => {
     }
   });
 
-  it('refuses who has no live token of the application', async () => {
+  it('rejects a request without an active token of the application', async () => {
     const ofAnother = await client.token('opaque-api', CLI);
     for (const authorization of [undefined, 'Bearer dead', `Bearer ${ofAnother}`]) {
       const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
@@ -232,7 +232,7 @@ describe('user info', () => {
     }
   });
 
-  it('refuses unknown applications, and none', async () => {
+  it('rejects unknown applications, and none', async () => {
     expect((await client.send('/OAuth2/UserInfo/nope')).json?.error_description).toBe('unknown app nope');
     for (const method of ['GET', 'POST']) {
       const { status, json } = await client.send('/OAuth2/UserInfo', { method });

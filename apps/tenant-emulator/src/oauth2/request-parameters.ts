@@ -4,10 +4,10 @@ import { bodyTextOf, type TenantRequest } from '../http/tenant-request.js';
 export type RequestParameters = ReadonlyMap<string, string>;
 
 /**
- * Reads a form body. Anything else has no parameters, so that a JSON body fails as one without grant_type does; whether
- * the tenant takes JSON is not documented.
+ * Reads the parameters of a form body; any other body has none. So a JSON body fails like one without grant_type. The
+ * vendor does not document whether the tenant accepts JSON.
  *
- * @param acceptJson Takes the texts of a JSON object as parameters.
+ * @param acceptJson Reads the strings of a JSON object as parameters.
  */
 export function requestParametersOf(request: TenantRequest, { acceptJson = false } = {}): RequestParameters {
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
@@ -25,7 +25,7 @@ function textsOf(json: string): [string, string][] {
   }
 }
 
-/** What a client says that it is. */
+/** The credentials in a request. */
 export interface ClientCredentials {
   readonly clientId: string;
   readonly clientSecret: string;
@@ -34,9 +34,9 @@ export interface ClientCredentials {
 /**
  * Reads the credentials from an Authorization header with the Basic scheme, or else from the parameters.
  *
- * The tenant takes Basic raw: base64 of id, ":" and secret in UTF-8. The form-encoding of both halves which RFC 6749
- * (section 2.3.1) asks for is not undone, so a client that follows the RFC sends a wrong secret as soon as there is a
- * special character in it.
+ * The tenant reads Basic raw: base64 of id, ":" and secret in UTF-8. It does not decode the form encoding of both
+ * halves that RFC 6749 (section 2.3.1) requires. So a client that follows the RFC sends an invalid secret if the secret
+ * has a special character.
  *
  * @returns undefined if there is no client id.
  */

@@ -7,7 +7,7 @@ import { ClientAuthenticator } from './client-authenticator.js';
 import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 import { clientCredentialsOf, requestParametersOf } from './request-parameters.js';
 
-/** Token revocation (RFC 7009). Says nothing about whether there was a token to revoke. */
+/** Token revocation (RFC 7009). The response does not reveal whether the token existed. */
 @Controller('OAuth2/Revoke')
 @UseFilters(OAuthErrorFilter)
 export class RevocationController {

@@ -10,7 +10,7 @@ import { type IssuedToken, IssuedTokens } from '../tokens/issued-tokens.js';
 import { SigningKeys } from '../tokens/signing-keys.js';
 import { TenantAddress } from './metadata.js';
 
-/** Makes access tokens. */
+/** Issues access tokens. */
 @Injectable()
 export class TokenIssuer {
   #serial = 0;
@@ -53,8 +53,8 @@ export class TokenIssuer {
   }
 
   /**
-   * A JWT with the claims that the tenant is known to write. Nothing among them tells two tokens of the same second
-   * apart; where that would make the same text again, which may be revoked by now, a claim of our own is added.
+   * Signs a JWT with the claims that a real tenant is known to write. They are the same for two tokens of one second. If
+   * the token was issued before, and so may be revoked, the second gets an additional claim.
    */
   async #jwt(token: IssuedToken): Promise<string> {
     const claims = { ...accessTokenClaims(token), ...this.#platformClaims(token) };
@@ -81,7 +81,7 @@ export class TokenIssuer {
   }
 }
 
-/** The claims that a token carries, and that introspection tells. */
+/** Returns the claims of a token, which introspection returns too. */
 export function accessTokenClaims(token: IssuedToken) {
   return {
     iss: token.issuer,

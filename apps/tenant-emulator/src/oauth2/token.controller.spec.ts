@@ -67,7 +67,7 @@ describe('a token', () => {
     }
   });
 
-  it('of an application with opaque tokens says nothing', async () => {
+  it('of an application with opaque tokens has no content', async () => {
     expect(await client.token('opaque-api', CLI)).toMatch(/^[\w-]{43}$/);
   });
 
@@ -77,12 +77,12 @@ describe('a token', () => {
     for (const token of tokens) await verified(token, 'internal-api');
   });
 
-  it('is had under a path in any case', async () => {
+  it('is issued under a path in any case', async () => {
     const { status } = await client.postForm('/oauth2/TOKEN/internal-api', GRANT, basic(CLI, SECRETS[CLI]));
     expect(status).toBe(200);
   });
 
-  it('is had by a login name in any case, and stands in the name of the stored one', async () => {
+  it('is issued to a login name in any case, and carries the stored name', async () => {
     const { json } = await client.postForm(
       '/OAuth2/Token/internal-api',
       GRANT,
@@ -96,7 +96,7 @@ describe('a token', () => {
 describe('client authentication', () => {
   const withSecretInBody = { ...GRANT, client_id: PROVISIONING, client_secret: SECRETS[PROVISIONING] };
 
-  it('takes Basic raw: a secret with colons, plus, percent and letters beyond ASCII', async () => {
+  it('reads Basic raw: a secret with colons, plus, percent and letters beyond ASCII', async () => {
     const { status } = await client.postForm(
       '/OAuth2/Token/provisioning',
       GRANT,
@@ -105,12 +105,12 @@ describe('client authentication', () => {
     expect(status).toBe(200);
   });
 
-  it('takes id and secret from the form', async () => {
+  it('reads id and secret from the form', async () => {
     const { status } = await client.postForm('/OAuth2/Token/provisioning', withSecretInBody);
     expect(status).toBe(200);
   });
 
-  it('takes a form-encoded Basic header for a wrong secret', async () => {
+  it('rejects a form-encoded Basic header as a wrong secret', async () => {
     const encoded = [PROVISIONING, SECRETS[PROVISIONING]].map((half) =>
       new URLSearchParams({ half }).toString().slice('half='.length),
     );
@@ -128,7 +128,7 @@ describe('client authentication', () => {
     expect(status).toBe(400);
   });
 
-  it('splits Basic at the first colon and undoes no encoding, whatever the secret', () => {
+  it('splits Basic at the first colon and decodes nothing, for any secret', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'grapheme', minLength: 1 }).filter((id) => !id.includes(':')),
@@ -141,7 +141,7 @@ describe('client authentication', () => {
   });
 });
 
-describe('a token request is refused', () => {
+describe('a token request is rejected', () => {
   const token = '/OAuth2/Token/internal-api';
   const right = basic(CLI, SECRETS[CLI]);
   const refusals: [string, string, Record<string, string>, string | undefined, string, string][] = [
@@ -243,7 +243,7 @@ describe('a token request is refused', () => {
     expect(json?.error_description).toBe('invalid client creds or client not allowed');
   });
 
-  it('with JSON, as if there were no grant type', async () => {
+  it('with JSON, like one without grant type', async () => {
     const { status, json } = await client.send(token, {
       method: 'POST',
       body: JSON.stringify({ ...GRANT, client_id: CLI, client_secret: SECRETS[CLI] }),
@@ -264,17 +264,17 @@ describe('a token request is refused', () => {
 });
 
 describe('the scopes of a token', () => {
-  it('are all that the client may have if none is asked for', async () => {
+  it('are all that the client may get if none is requested', async () => {
     expect((await client.requestToken('internal-api', REPORTING)).json?.scope).toBe('users.read');
     expect((await client.requestToken('internal-api', CLI, { scope: ' ' })).json?.scope).toBe('users.read users.write');
   });
 
-  it('are those that were asked for, once each and in their order', async () => {
+  it('are the requested ones, once each and in their order', async () => {
     const { json } = await client.requestToken('internal-api', CLI, { scope: 'users.write  users.read users.write' });
     expect(json?.scope).toBe('users.write users.read');
   });
 
-  it('never go beyond what the application knows and the client may have', () => {
+  it('never exceed those of the application and the client', () => {
     const names = fc.array(fc.constantFrom('a', 'b', 'c', 'd'));
     fc.assert(
       fc.property(names, names, fc.option(names, { nil: undefined }), (requested, known, allowed) => {

@@ -1,4 +1,4 @@
-import { Controller, Header, HttpCode, Injectable, Param, Post, Req, UseFilters } from '@nestjs/common';
+import { Controller, Header, HttpCode, Param, Post, Req, UseFilters } from '@nestjs/common';
 import { Applications, PLATFORM_APPLICATION_ID } from '../config/application.js';
 import { Permissions } from '../directory/service-users.js';
 import { SwitchBoard } from '../faults/switch-board.js';
@@ -9,18 +9,19 @@ import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 import { requestParametersOf } from './request-parameters.js';
 import { TokenIssuer } from './token-issuer.js';
 
-/** The answer to a token request that succeeds. */
+/** The response to a successful token request. */
 export interface TokenResponse {
   readonly access_token: string;
   readonly token_type: 'Bearer';
-  /** Seconds: a number, as the tenant sends it, unless a switch says otherwise. */
+  /** Seconds: a number, as the tenant sends it, unless a switch changes that. */
   readonly expires_in?: number | string;
   readonly scope: string;
 }
 
-/** The client credentials grant (RFC 6749, section 4.4), with the tenant's own error texts. */
-@Injectable()
-export class ClientCredentialsGrant {
+/** The token endpoints: one for each application, and one for platform tokens. Client credentials grant only. */
+@Controller('OAuth2')
+@UseFilters(OAuthErrorFilter)
+export class TokenController {
   constructor(
     private readonly applications: Applications,
     private readonly permissions: Permissions,
@@ -29,8 +30,31 @@ export class ClientCredentialsGrant {
     private readonly switches: SwitchBoard,
   ) {}
 
-  /** @throws {@link OAuthError} for the first thing that is wrong. The order is ours, the tenant's is not documented. */
-  async grant(applicationId: string, request: TenantRequest): Promise<TokenResponse> {
+  @Post('Token/:application')
+  @HttpCode(200)
+  @Header('Cache-Control', 'no-cache, no-store')
+  token(@Param('application') application: string, @Req() request: TenantRequest): Promise<TokenResponse> {
+    return this.#grant(application, request);
+  }
+
+  @Post('PlatformToken')
+  @HttpCode(200)
+  @Header('Cache-Control', 'no-cache, no-store')
+  platformToken(@Req() request: TenantRequest): Promise<TokenResponse> {
+    return this.#grant(PLATFORM_APPLICATION_ID, request);
+  }
+
+  @Post('Token')
+  missingApplication(): never {
+    throw OAuthError.missingApplication();
+  }
+
+  /**
+   * Grants a token for client credentials (RFC 6749, section 4.4), with the vendor's error messages.
+   *
+   * @throws {@link OAuthError} for the first fault. The vendor does not document the order of the checks.
+   */
+  async #grant(applicationId: string, request: TenantRequest): Promise<TokenResponse> {
     const { acceptJsonTokenRequests: acceptJson, badCredentialsStatus } = this.switches.current;
     const application = this.applications.find(applicationId);
     if (!application) throw OAuthError.unknownApplication(applicationId);
@@ -68,15 +92,14 @@ export class ClientCredentialsGrant {
 }
 
 /**
- * Decides on the scopes of a token.
+ * Returns the scopes of a token, or undefined if a requested scope is unknown or not allowed for this client.
  *
- * What the tenant grants when none are asked for is not documented. Here it is every scope that the application knows
- * and the client may have.
+ * The vendor does not document the scopes of a request without the parameter `scope`. Here they are all scopes of the
+ * application that the client may get.
  *
  * @param requested The parameter `scope`: names separated by blanks.
- * @param known What the application knows.
- * @param allowed What the client may have. Undefined: all that is known.
- * @returns undefined if one of them is unknown, or not for this client.
+ * @param known The scopes of the application.
+ * @param allowed The scopes that the client may get. Undefined: all known ones.
  */
 export function grantedScopes(
   requested: string | undefined,
@@ -88,30 +111,4 @@ export function grantedScopes(
   const names = new Set(requested?.split(/\s+/).filter((name) => name !== ''));
   if (names.size === 0) return [...available];
   return [...names].every((name) => available.has(name)) ? [...names] : undefined;
-}
-
-/** The token endpoints: one for each application, and one for platform tokens. */
-@Controller('OAuth2')
-@UseFilters(OAuthErrorFilter)
-export class TokenController {
-  constructor(private readonly clientCredentials: ClientCredentialsGrant) {}
-
-  @Post('Token/:application')
-  @HttpCode(200)
-  @Header('Cache-Control', 'no-cache, no-store')
-  token(@Param('application') application: string, @Req() request: TenantRequest): Promise<TokenResponse> {
-    return this.clientCredentials.grant(application, request);
-  }
-
-  @Post('PlatformToken')
-  @HttpCode(200)
-  @Header('Cache-Control', 'no-cache, no-store')
-  platformToken(@Req() request: TenantRequest): Promise<TokenResponse> {
-    return this.clientCredentials.grant(PLATFORM_APPLICATION_ID, request);
-  }
-
-  @Post('Token')
-  missingApplication(): never {
-    throw OAuthError.missingApplication();
-  }
 }

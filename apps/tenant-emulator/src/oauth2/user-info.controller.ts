@@ -8,7 +8,7 @@ import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
 
 const NO_ACCESS = 'You do not have access to this content. Please contact your system administrator for assistance.';
 
-/** Who the bearer of a token is. */
+/** The user of a token. */
 @Controller('OAuth2/UserInfo')
 @UseFilters(OAuthErrorFilter)
 export class UserInfoController {
@@ -57,7 +57,7 @@ export class UserInfoController {
   }
 }
 
-/** Written in lower case here, unlike at the other endpoints. */
+/** In lower case, unlike at the other endpoints. */
 function badUrl(): OAuthError {
   return new OAuthError('invalid_request', 'bad url');
 }

@@ -7,14 +7,14 @@ import { parseUserQuery, selectUsers, userRow } from './user-query.js';
 
 const DEFAULT_PAGE_SIZE = 100_000;
 
-/** Queries in the tenant's SQL, of which the emulator has what is needed to list and find users. */
+/** Queries in the tenant's SQL. The emulator supports the part that lists and finds users. */
 @RestController('Redrock')
 export class RedrockController {
   readonly #directoryUuid = stableUuid('cloud directory');
 
   constructor(private readonly directory: UserDirectory) {}
 
-  /** Knows the arguments Limit, PageNumber (from 1) and PageSize, and has no use for Caching. */
+  /** Supports the arguments Limit, PageNumber (from 1) and PageSize; ignores Caching. */
   @RestCall('query')
   query(@RestBody() fields: RestFields): RestTable {
     const query = parseUserQuery(fields.requiredText('Script'));

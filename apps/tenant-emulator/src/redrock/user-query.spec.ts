@@ -47,7 +47,7 @@ describe('a Redrock query', () => {
     ]);
   });
 
-  it('compares exactly with =, and in any case with LIKE', async () => {
+  it('compares with = case-sensitively, and with LIKE ignoring case', async () => {
     const count = async (where: string) => rowsOf(successOf(await query(`SELECT ID FROM User WHERE ${where}`))).length;
     expect(await count("Username = 'QUERY-ada@acme.example'")).toBe(0);
     expect(await count("Username LIKE 'QUERY-%'")).toBe(3);
@@ -81,12 +81,12 @@ describe('a Redrock query', () => {
     );
   });
 
-  it('with a long run of blanks is refused as quickly as any other', async () => {
+  it('with a long run of blanks is rejected as fast as any other', async () => {
     const script = `SELECT${' '.repeat(9000)}x`;
     expect(failureOf(await query(script)).text).toMatch(/^The emulator cannot run this script\./);
   });
 
-  it('gives pages, and says how many rows there are in all', async () => {
+  it('returns pages, and the number of all rows', async () => {
     const page = async (args: object) => {
       const result = successOf(await query("select Username from User where Username like 'query-%'", args));
       return { names: rowsOf(result).map((row) => row.Username), result };
@@ -110,7 +110,7 @@ describe('a Redrock query', () => {
     expect(failureOf(await query(script)).text).toMatch(/^The emulator cannot run this script\./);
   });
 
-  it('with arguments that the emulator cannot follow fails', async () => {
+  it('with unsupported arguments fails', async () => {
     expect(failureOf(await query('SELECT * FROM User', { SortBy: 'Username' })).text).toMatch(/cannot sort/);
     expect(failureOf(await query('SELECT * FROM User', { PageNumber: 0 })).id).toBe(
       '_I18N_Newtonsoft.Json.JsonReaderException',
@@ -118,7 +118,7 @@ describe('a Redrock query', () => {
     expect(failureOf(await client.call('/Redrock/query', token, {})).id).toBe('_I18N_RequiredParameter');
   });
 
-  it('is read or refused, whatever the script', () => {
+  it('parses or rejects any script', () => {
     const words = fc.constantFrom('select', 'from', 'user', 'where', 'or', 'like', '=', ',', "'", '*', 'id', ' ', '%');
     fc.assert(
       fc.property(fc.array(fc.oneof(words, fc.string()), { maxLength: 30 }), (script) => {

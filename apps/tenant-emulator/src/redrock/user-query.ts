@@ -2,8 +2,8 @@ import type { User } from '../directory/user.js';
 import { ApiFailure } from '../rest-api/api-failure.js';
 import type { RestRow } from '../rest-api/rest-table.js';
 
-/** The columns of the table User that the emulator has. */
-export const USER_COLUMNS = [
+/** The supported columns of the table User. */
+const USER_COLUMNS = [
   'ID',
   'Username',
   'DisplayName',
@@ -13,16 +13,16 @@ export const USER_COLUMNS = [
   'DirectoryServiceUuid',
 ] as const;
 
-export type UserColumn = (typeof USER_COLUMNS)[number];
+type UserColumn = (typeof USER_COLUMNS)[number];
 
 /** A query for users. */
 export interface UserQuery {
   readonly columns: readonly UserColumn[];
-  /** One of them must hold; none at all takes every user. */
+  /** Conditions linked by OR. An empty list selects every user. */
   readonly anyOf: readonly UserCondition[];
 }
 
-export interface UserCondition {
+interface UserCondition {
   readonly column: UserColumn;
   readonly operator: '=' | 'like';
   readonly operand: string;
@@ -31,7 +31,7 @@ export interface UserCondition {
 const MAX_SCRIPT_LENGTH = 10_000;
 
 /**
- * Reads the SQL that the emulator understands: `SELECT <columns or *> FROM User`, then perhaps `WHERE` and conditions
+ * Parses the supported SQL: `SELECT <columns or *> FROM User`, optionally with `WHERE` and conditions
  * `<column> = '<text>'` or `<column> LIKE '<pattern>'`, linked by `OR`.
  *
  * @throws {@link ApiFailure} on anything else.
@@ -44,11 +44,11 @@ export function parseUserQuery(script: string): UserQuery {
   return { columns, anyOf };
 }
 
-// No two parts of it can take the same blanks, which would make a long run of them take for ever.
+// No two parts match the same blanks, so a long run of blanks causes no backtracking.
 const STATEMENT = /^select\s+(\*|\w+(?:\s*,\s*\w+)*)\s+from\s+"?user"?(?:\s+where\s+(\S.*?))?\s*;?$/is;
 
 const CANNOT_RUN =
-  'The emulator cannot run this script. It knows: SELECT <columns or *> FROM User, with an optional WHERE of ' +
+  'The emulator cannot run this script. It supports: SELECT <columns or *> FROM User, with an optional WHERE of ' +
   `<column> = '<text>' or <column> LIKE '<pattern>', linked by OR. Columns: ${USER_COLUMNS.join(', ')}.`;
 
 function parseColumns(text: string): readonly UserColumn[] | undefined {
@@ -76,7 +76,7 @@ function columnNamed(name: string): UserColumn | undefined {
   return USER_COLUMNS.find((column) => column.toLowerCase() === name.toLowerCase());
 }
 
-/** The users that a query selects. `=` compares exactly and `LIKE` in any case, as in SQLite. */
+/** Returns the users that a query selects. `=` is case-sensitive and `LIKE` is not, as in SQLite. */
 export function selectUsers({ anyOf }: UserQuery, users: Iterable<User>, directoryUuid: string): User[] {
   const tests = anyOf.map(testOf);
   const selected: User[] = [];
@@ -118,10 +118,10 @@ function valueOf(column: UserColumn, user: User, directoryUuid: string): string 
 }
 
 /**
- * Whether a text is like a pattern of SQL, in any case: `%` stands for any characters or none, `_` for one.
+ * Matches a string with a pattern of SQL, ignoring case: `%` stands for any number of characters, `_` for one.
  *
- * Only the last `%` is ever gone back to, which is enough, because what an earlier one took could only have been taken by
- * the last one too. So the time grows with the two lengths, and no pattern makes it run away as a regular expression would.
+ * Backtracks to the last `%` only. That is enough, because the last `%` can match everything that an earlier one can.
+ * So the time is bounded by the product of the two lengths, unlike that of a regular expression.
  */
 export function isLike(text: string, pattern: string): boolean {
   const [characters, wanted] = [Array.from(text.toLowerCase()), Array.from(pattern.toLowerCase())];

@@ -4,12 +4,12 @@ import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common'
 import { failureEnvelope, JSON_TYPE, respond } from '../http/response.js';
 import type { TenantRequest } from '../http/tenant-request.js';
 
-/** A REST call that the tenant refuses, in an envelope, and as a rule with status 200. */
+/** A failure of a REST call. The response is an envelope, usually with status 200. */
 export class ApiFailure extends Error {
   override readonly name = 'ApiFailure';
 
   constructor(
-    /** `_I18N_…`, the key of the text; null where it is not known. */
+    /** `_I18N_…`, the key of the message; null where it is unknown. */
     readonly messageId: string | null,
     message: string,
     readonly status = 200,
@@ -26,7 +26,7 @@ export class ApiFailure extends Error {
     );
   }
 
-  /** The bearer token is missing, expired, revoked, or not for this API. The body of this answer is not documented. */
+  /** The bearer token is missing, expired, revoked or not for this API. The vendor does not document the body. */
   static unauthenticated(): ApiFailure {
     return new ApiFailure(
       null,
@@ -56,7 +56,7 @@ export class ApiFailure extends Error {
   }
 }
 
-/** Answers what the REST API refuses. */
+/** Sends the envelope of a failed REST call. */
 @Catch(ApiFailure)
 export class ApiFailureFilter implements ExceptionFilter<ApiFailure> {
   catch({ status, messageId, message }: ApiFailure, host: ArgumentsHost): void {

@@ -14,7 +14,7 @@ beforeEach(async () => {
   token = await client.token('provisioning', PROVISIONING);
 });
 
-describe('a REST call is let in', () => {
+describe('a REST call is allowed', () => {
   it('with a token of an OAuth2 Client application', async () => {
     expect(successOf(await client.call('/Security/whoami', token))).toEqual({
       User: PROVISIONING,
@@ -64,7 +64,7 @@ describe('a REST call is let in', () => {
     expect(failureOf(answer)).toMatchObject({ status: 401, id: null });
   });
 
-  it('to the last second of the token', async () => {
+  it('until the last second of the token', async () => {
     clock.advance({ seconds: 17_999 });
     expect((await client.call('/Security/whoami', token)).status).toBe(200);
     clock.advance({ seconds: 1 });
@@ -80,7 +80,7 @@ describe('the scopes of the token', () => {
   const create = async () =>
     client.call('/CDirectoryService/CreateUser', await client.token('provisioning', READER), { Name: 'x', ...QUIET });
 
-  it('must cover the path, otherwise the envelope says so', async () => {
+  it('must cover the path, otherwise the envelope has the failure', async () => {
     expect(failureOf(await create())).toEqual({
       status: 200,
       id: '_I18N_System.UnauthorizedAccessException',
@@ -96,7 +96,7 @@ describe('the scopes of the token', () => {
     },
   );
 
-  it('let read-only clients read', async () => {
+  it('allow read-only clients to read', async () => {
     const reader = await client.token('provisioning', READER);
     const results = [
       await client.call('/CDirectoryService/GetUserByName', reader, { username: PROVISIONING }),
@@ -106,7 +106,7 @@ describe('the scopes of the token', () => {
     expect(results).toEqual([expect.anything(), expect.anything(), expect.anything()]);
   });
 
-  it('count, even where the client might have asked for more', async () => {
+  it('apply, even where the client could have requested more', async () => {
     const narrow = await client.token('provisioning', PROVISIONING, { scope: 'read-only' });
     expect(failureOf(await client.call('/CDirectoryService/DeleteUser', narrow, { ID: 'x' })).id).toBe(
       '_I18N_System.UnauthorizedAccessException',

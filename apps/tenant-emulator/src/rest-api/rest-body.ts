@@ -2,12 +2,12 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { bodyTextOf, type TenantRequest } from '../http/tenant-request.js';
 import { ApiFailure } from './api-failure.js';
 
-/** The fields of the body of a REST call, whatever its Content-Type is. No body is one without fields. */
+/** Injects the fields of the body of a REST call. Ignores Content-Type; no body is `{}`. */
 export const RestBody = createParamDecorator((_: unknown, context: ExecutionContext) =>
   RestFields.of(restJsonOf(context)),
 );
 
-/** The fields of each member of a list, which is the body itself or its field `Users`. */
+/** Injects the fields of each member of a list, which is the body itself or its field `Users`. */
 export const RestBodyList = createParamDecorator((_: unknown, context: ExecutionContext) => {
   const body = restJsonOf(context);
   const list = Array.isArray(body) ? body : RestFields.of(body).value('Users');
@@ -22,14 +22,14 @@ function restJsonOf(context: ExecutionContext): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's own words quote the body, which may hold a password.
+    // The parser's message quotes the body, which may hold a password.
     throw ApiFailure.malformedJson('Unexpected character encountered while parsing the JSON text.');
   }
 }
 
 /**
- * The fields of a REST call, read as the tenant's .NET model binding does: names in any case, booleans as JSON booleans
- * or as "true" and "false", null and blank as absent, unknown fields ignored.
+ * The fields of a REST call, read like the tenant's .NET model binding: names in any case, booleans as JSON booleans or
+ * as "true" and "false", null and blank strings as absent, unknown fields ignored.
  */
 export class RestFields {
   readonly #values: ReadonlyMap<string, unknown>;
@@ -38,7 +38,7 @@ export class RestFields {
     this.#values = new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
   }
 
-  /** @throws {@link ApiFailure} if the value is no JSON object. */
+  /** @throws {@link ApiFailure} if the value is not a JSON object. */
   static of(value: unknown): RestFields {
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return new RestFields(value);
     throw ApiFailure.malformedJson('The JSON value could not be read as an object.');
@@ -74,7 +74,7 @@ export class RestFields {
     return number;
   }
 
-  /** Fields of a nested object; none if it is absent. */
+  /** Returns the fields of a nested object; none if it is absent. */
   fields(name: string): RestFields {
     return RestFields.of(this.value(name) ?? {});
   }

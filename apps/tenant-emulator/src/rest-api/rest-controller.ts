@@ -21,7 +21,7 @@ import { bearerTokenOf, pathOf, type TenantRequest } from '../http/tenant-reques
 import { fingerprintOf, type IssuedToken, IssuedTokens } from '../tokens/issued-tokens.js';
 import { ApiFailure, ApiFailureFilter } from './api-failure.js';
 
-/** A controller of the tenant's REST API: needs a token, answers in the envelope. */
+/** Marks a controller of the REST API: requires a token, wraps results in the envelope. */
 export function RestController(path: string) {
   return applyDecorators(
     Controller(path),
@@ -31,14 +31,14 @@ export function RestController(path: string) {
   );
 }
 
-/** A call of the REST API: always a POST, and status 200 for what succeeds. */
+/** Marks a call of the REST API: POST, and status 200 on success. */
 export function RestCall(path: string) {
   return applyDecorators(Post(path), HttpCode(200));
 }
 
-/** Lets in who has a live token of an OAuth2 Client application with a scope that covers the path. */
+/** Requires an active token of an OAuth2 Client application, with a scope that covers the path. */
 @Injectable()
-export class AccessTokenGuard implements CanActivate {
+class AccessTokenGuard implements CanActivate {
   constructor(
     private readonly applications: Applications,
     private readonly tokens: IssuedTokens,
@@ -69,19 +69,19 @@ export class AccessTokenGuard implements CanActivate {
   }
 }
 
-/** A call of the REST API, with the token that it was let in with. */
+/** A call of the REST API, with the token that the guard accepted. */
 interface RestRequest extends TenantRequest {
   token?: IssuedToken;
 }
 
-/** The token that a REST call was let in with: an {@link IssuedToken}. */
+/** Injects the token of a REST call: an {@link IssuedToken}. */
 export const Caller = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<RestRequest>().token,
 );
 
-/** Puts the result of a handler into the envelope of success. */
+/** Wraps the result of a handler in the envelope. */
 @Injectable()
-export class EnvelopeInterceptor implements NestInterceptor<unknown, Envelope> {
+class EnvelopeInterceptor implements NestInterceptor<unknown, Envelope> {
   intercept(context: ExecutionContext, next: CallHandler): Observable<Envelope> {
     const { record } = context.switchToHttp().getRequest<TenantRequest>();
     return next.handle().pipe(

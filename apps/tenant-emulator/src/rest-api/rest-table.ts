@@ -1,4 +1,4 @@
-/** A result with rows, as the REST API gives it. */
+/** A table in a result of the REST API. */
 export interface RestTable {
   readonly IsAggregate: false;
   readonly Count: number;
@@ -10,7 +10,7 @@ export interface RestTable {
 
 export type RestRow = Readonly<Record<string, string | null>>;
 
-/** @param fullCount Rows that there are in all, of which this may be one page. */
+/** @param fullCount Number of all rows; `rows` may be one page of them. */
 export function restTable(
   columns: readonly string[],
   rows: readonly RestRow[],
@@ -34,7 +34,7 @@ function column(name: string) {
     Title: name,
     DDTitle: null,
     Description: null,
-    // The number for text; all columns here are that.
+    // The vendor's number for text, the type of every column here.
     Type: 12,
     Format: null,
     Width: 0,

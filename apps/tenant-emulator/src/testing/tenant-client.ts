@@ -1,9 +1,9 @@
-/** An answer, read to its end. */
+/** A complete response. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** Undefined if the text is no JSON. */
+  /** Undefined if the text is not JSON. */
   readonly json: Record<string, unknown> | undefined;
 }
 
@@ -21,7 +21,7 @@ export const SECRETS = {
 
 export type SampleClient = keyof typeof SECRETS;
 
-/** Speaks to a tenant as its clients do. */
+/** Calls a tenant as its clients do. */
 export class TenantClient {
   constructor(private readonly url: string) {}
 
@@ -43,7 +43,7 @@ export class TenantClient {
     return this.send(path, { method: 'POST', body: body === undefined ? null : JSON.stringify(body) });
   }
 
-  /** Asks for a token with Basic. */
+  /** Requests a token with Basic. */
   requestToken(applicationId: string, client: SampleClient, parameters: Record<string, string> = {}): Promise<Answer> {
     return this.postForm(
       `/OAuth2/Token/${applicationId}`,
@@ -52,7 +52,7 @@ export class TenantClient {
     );
   }
 
-  /** A token, where that is not what is tested. */
+  /** Requests a token that is not itself tested. */
   async token(applicationId: string, client: SampleClient, parameters: Record<string, string> = {}): Promise<string> {
     const { json, text } = await this.requestToken(applicationId, client, parameters);
     if (typeof json?.access_token !== 'string') throw new Error(`No token: ${text}`);
@@ -72,7 +72,7 @@ export class TenantClient {
   }
 }
 
-/** Basic as the tenant wants it: raw. */
+/** Returns a Basic header in the tenant's format: raw. */
 export function basic(clientId: string, secret: string): string {
   return `Basic ${Buffer.from(`${clientId}:${secret}`, 'utf8').toString('base64')}`;
 }

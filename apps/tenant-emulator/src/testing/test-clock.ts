@@ -1,7 +1,7 @@
-/** A clock that stands still until a test moves it. */
+/** A clock that stops until a test advances it. */
 export class TestClock {
   ms = Date.parse('2030-01-01T00:00:00Z');
-  /** The waits that were asked for, in milliseconds. They are over at once. */
+  /** The requested delays in milliseconds. They end immediately. */
   readonly waits: number[] = [];
 
   readonly now = (): number => this.ms;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { SwitchBoard } from '../faults/switch-board.js';
 
-/** What the tenant remembers of a token that it handed out. */
+/** The tenant's record of a token that it issued. */
 export interface IssuedToken {
   readonly applicationId: string;
   readonly issuer: string;
@@ -16,28 +16,28 @@ export interface IssuedToken {
   readonly expiresAt: number;
 }
 
-/** A token that is good still, by its fingerprint. */
+/** An active token, identified by its fingerprint. */
 export interface Session {
   readonly fingerprint: string;
   readonly token: IssuedToken;
 }
 
 /**
- * The tokens that the tenant handed out, JWT and opaque alike. The tenant's own endpoints judge a token by looking it
- * up here, so revocation is in force at once, and forged tokens are unknown.
+ * The tokens that the tenant issued, both JWT and opaque. The tenant's own endpoints look up a token here, so
+ * revocation takes effect immediately, and forged tokens are unknown.
  */
 export class IssuedTokens {
   /** By digest, oldest first. A revoked token stays until it expires, so that the same text is not issued again. */
   readonly #byDigest = new Map<string, { readonly token: IssuedToken; revoked: boolean }>();
 
-  /** @param maxTokens Beyond that, the oldest is forgotten and thus dies early. */
+  /** @param maxTokens At this limit, the oldest token is evicted and so becomes inactive early. */
   constructor(
     private readonly maxTokens: number,
     private readonly clock: Clock,
     private readonly switches: SwitchBoard,
   ) {}
 
-  /** @returns false if the same text has been issued before, and then it is not remembered again. */
+  /** Stores a token. Returns false if the same text was issued before; the first record then stays. */
   remember(text: string, token: IssuedToken): boolean {
     const digest = digestOf(text);
     if (this.#byDigest.has(digest)) return false;
@@ -46,20 +46,20 @@ export class IssuedTokens {
     return true;
   }
 
-  /** The token, if it is one of ours, not expired, and its session is alive. */
+  /** Returns the record of a token, if the tenant issued it, it has not expired and its session is active. */
   live(text: string): IssuedToken | undefined {
     const entry = this.#byDigest.get(digestOf(text));
     return entry && !entry.revoked && !this.#isOver(entry.token) ? entry.token : undefined;
   }
 
-  /** All that are good still, oldest first. */
+  /** Returns the active tokens, oldest first. */
   sessions(): Session[] {
     return [...this.#byDigest]
       .filter(([, { token, revoked }]) => !revoked && !this.#isOver(token))
       .map(([digest, { token }]) => ({ fingerprint: digest.slice(0, FINGERPRINT_LENGTH), token }));
   }
 
-  /** @param loginName Of the client that asks; a client cannot revoke the tokens of another. */
+  /** @param loginName The client that sent the request; it cannot revoke the tokens of another client. */
   revoke(text: string, loginName: string): void {
     const entry = this.#byDigest.get(digestOf(text));
     if (entry?.token.loginName === loginName) entry.revoked = true;
@@ -69,7 +69,7 @@ export class IssuedTokens {
    * Ends sessions before their tokens expire.
    *
    * @param client Login name. Default: every client.
-   * @returns How many were alive.
+   * @returns The number of sessions that were active.
    */
   revokeSessions({ client }: { client?: string | undefined } = {}): number {
     const loginName = client?.toLowerCase();
@@ -96,15 +96,15 @@ export class IssuedTokens {
   }
 }
 
-/** In hexadecimal digits: enough to follow a token through the logs, and no use to a thief. */
-export const FINGERPRINT_LENGTH = 12;
+/** Hexadecimal digits: enough to follow a token through the logs, useless to a thief. */
+const FINGERPRINT_LENGTH = 12;
 
-/** The first digits of the {@link digestOf} a token. */
+/** Returns the first digits of the digest of a token. */
 export function fingerprintOf(token: string): string {
   return digestOf(token).slice(0, FINGERPRINT_LENGTH);
 }
 
-/** The SHA-256 of a token, in hexadecimal digits. */
-export function digestOf(token: string): string {
+/** Returns the SHA-256 of a token in hexadecimal digits. */
+function digestOf(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }

@@ -26,16 +26,16 @@ export class SigningKeys {
     return this.#keys[0];
   }
 
-  /** The key set to publish, newest key first. */
+  /** The published key set, newest key first. */
   get publicKeySet(): { readonly keys: readonly JWK[] } {
     return { keys: this.#keys.map(({ publicJwk }) => publicJwk) };
   }
 
   /**
-   * Puts a new key in front. Tokens signed with an older one stay alive in the tenant's own eyes, even if the key is no
+   * Adds a new signing key. The tenant itself still accepts tokens signed with an older key, even if that key is no
    * longer published.
    *
-   * @param dropOld Publishes the new key alone. Default: the older ones stay published.
+   * @param dropOld Publishes the new key only. Default: the older keys stay published.
    */
   async rotate({ dropOld = false }: { dropOld?: boolean } = {}): Promise<{ readonly kid: string }> {
     const key = await generateKey();

@@ -14,7 +14,7 @@ describe('keys', () => {
   const keySet = async () =>
     (await client.send('/OAuth2/Keys/internal-api')).json as unknown as JSONWebKeySet & { keys: { kid: string }[] };
 
-  it('rotate: the new one in front signs, and the old ones stay published', async () => {
+  it('rotate: the new key signs, and the old ones stay published', async () => {
     const before = await client.token('internal-api', CLI);
     const old = (await keySet()).keys.map(({ kid }) => kid);
     const { json } = await admin.postJson('/keys/rotate');
@@ -28,7 +28,7 @@ describe('keys', () => {
     await jwtVerify(after, verify, { currentDate });
   });
 
-  it('rotate without the old ones, whose tokens nobody can verify any more', async () => {
+  it('rotate without the old ones, whose tokens cannot be verified any more', async () => {
     const before = await client.token('internal-api', CLI);
     const { kid } = await tenant.rotateKeys({ dropOld: true });
     const keys = await keySet();
@@ -38,17 +38,17 @@ describe('keys', () => {
     );
   });
 
-  it('do not rotate on a wrong request', async () => {
+  it('do not rotate on an invalid request', async () => {
     const { status, json } = await admin.postJson('/keys/rotate', { drop: true });
     expect(status).toBe(400);
-    expect(json).toEqual({ error: 'The body is wrong.', details: [expect.stringMatching(/drop/)] });
+    expect(json).toEqual({ error: 'The body is invalid.', details: [expect.stringMatching(/drop/)] });
   });
 });
 
 describe('sessions', () => {
   const alive = async (token: string) => (await client.call('/Security/whoami', token)).status === 200;
 
-  it('die before their tokens expire, those of one client or all', async () => {
+  it('end before their tokens expire, those of one client or all', async () => {
     tenant.revokeSessions();
     const reader = await client.token('provisioning', 'svc-directory-reader@acme.example');
     const writer = await client.token('provisioning', PROVISIONING);
@@ -63,7 +63,7 @@ describe('sessions', () => {
     expect([await alive(reader), await alive(renewed)]).toEqual([false, false]);
   });
 
-  it('are shown by fingerprint: who holds which token, with what scope, for how long', async () => {
+  it('are listed with client, fingerprint, scope and times', async () => {
     tenant.revokeSessions();
     const token = await client.token('internal-api', CLI);
     await client.token('provisioning', PROVISIONING);
@@ -89,7 +89,7 @@ describe('sessions', () => {
     expect((await admin.send('/sessions?limit=many')).status).toBe(400);
   });
 
-  it('of the oldest tokens are forgotten when there are too many', async () => {
+  it('of the oldest tokens are evicted at the limit', async () => {
     const other = await startTenant({
       config: { ...tenant.configuration, limits: { tokens: 2 } },
       now: clock.now,

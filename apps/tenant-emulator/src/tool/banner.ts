@@ -1,12 +1,12 @@
 import type { TenantConfiguration } from '../config/tenant-configuration.js';
 import type { RunningTenant } from '../start-tenant.js';
 
-/** What a newcomer is told: where the tenant is, what is in it, and what to try. */
+/** Returns the start message: addresses, applications, service users and commands to try. */
 export function banner({ url, adminUrl, configuration }: RunningTenant, configFile: string): string {
   return [
     `The tenant "${configuration.tenantId}" listens on ${url}`,
     `  admin API:      ${adminUrl}`,
-    `  configuration:  ${configFile}, which also has the secrets of the service users`,
+    `  configuration:  ${configFile}, with the secrets of the service users`,
     '',
     'Applications',
     ...table(configuration.applications.map(({ id, type, description }) => [id, type, description ?? ''])),
@@ -20,7 +20,7 @@ export function banner({ url, adminUrl, configuration }: RunningTenant, configFi
     ),
     '',
     ...examples(configuration, url, adminUrl),
-    'Ctrl-C ends it.',
+    'Press Ctrl-C to stop.',
     '',
   ].join('\n');
 }
@@ -47,12 +47,12 @@ interface ExampleClient {
   readonly applicationId: string;
 }
 
-/** A client of the tenant's own API, whose secret goes into a command line as it is. */
+/** Finds a client of the tenant's own API with a secret that needs no quoting in a command line. */
 function exampleClient({ applications, serviceUsers }: TenantConfiguration): ExampleClient | undefined {
   const ownApi = new Set(applications.filter(({ type }) => type === 'OAuth2 Client').map(({ id }) => id));
   for (const { loginName, secret, applications } of serviceUsers) {
     const applicationId = Object.keys(applications).find((id) => ownApi.has(id));
-    // A secret that does not say it is for development is not shown, so it cannot be part of an example.
+    // Shows only a secret that is marked as for development.
     if (applicationId !== undefined && secret !== undefined && /^dev-only[\w-]*$/.test(secret)) {
       return { loginName, secret, applicationId };
     }

@@ -1,6 +1,6 @@
 import type { RequestEvent } from '../http/request-recorder.js';
 
-/** A request as one line of the log. */
+/** Formats a request as one line of the log. */
 export function logLine(event: RequestEvent, { colour }: { readonly colour: boolean }): string {
   const { at, durationMs, method, path, status, outcome, client, tokenFingerprint, transactionId, error } = event;
   const fields = [
@@ -8,7 +8,7 @@ export function logLine(event: RequestEvent, { colour }: { readonly colour: bool
     paint(status === undefined ? '---' : String(status), status, colour),
     method,
     printable(path),
-    // The status has said it already.
+    // Such an outcome repeats the status.
     ...(outcome.startsWith('HTTP ') ? [] : [outcome]),
     ...(client === undefined ? [] : [`client=${printable(client)}`]),
     ...(tokenFingerprint === undefined ? [] : [`token=${tokenFingerprint}`]),
@@ -19,7 +19,7 @@ export function logLine(event: RequestEvent, { colour }: { readonly colour: bool
   return error ? `${line}\n${error.stack ?? error.message}` : line;
 }
 
-/** A path or a name may hold what moves the cursor of a terminal. */
+/** Replaces control characters, which would move the cursor of a terminal. */
 function printable(text: string): string {
   return text.replace(/[^\x21-\x7e]/g, '?').slice(0, 200);
 }

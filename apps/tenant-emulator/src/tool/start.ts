@@ -3,7 +3,7 @@ import { SAMPLE_CONFIGURATION_FILE } from '../config/tenant-configuration.js';
 import { PortTakenError } from '../listen.js';
 import { type RunningTenant, startTenant, type TenantOptions } from '../start-tenant.js';
 
-/** A port, and whether somebody asked for just this one. */
+/** A port, and whether a flag or a variable set it. */
 export interface WantedPort {
   readonly port: number;
   readonly asked: boolean;
@@ -16,7 +16,7 @@ export interface ToolArguments {
 }
 
 /**
- * Reads flags, and environment variables where there is no flag.
+ * Reads the flags, or else the environment variables.
  *
  * @throws Error with a message for the user.
  */
@@ -42,9 +42,9 @@ function wantedPort(text: string | undefined, source: string, byDefault: number)
 }
 
 /**
- * Starts the tenant on the ports that are wanted. A default port that is taken gives way to a free one.
+ * Starts the tenant on the wanted ports. Replaces a default port that is in use by a free one.
  *
- * @throws {@link PortTakenError} for a port that was asked for.
+ * @throws {@link PortTakenError} for a port that a flag or a variable set.
  */
 export async function startOnWantedPorts(
   { tenantPort, adminPort, configFile }: ToolArguments,

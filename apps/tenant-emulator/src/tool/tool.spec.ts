@@ -22,7 +22,7 @@ describe('the development tool', () => {
   });
   afterAll(() => tenant.close());
 
-  it('reads flags before the environment, and has defaults', () => {
+  it('prefers flags to the environment, and has defaults', () => {
     expect(toolArgumentsOf([], {})).toEqual({
       tenantPort: { port: 4400, asked: false },
       adminPort: { port: 4401, asked: false },
@@ -38,7 +38,7 @@ describe('the development tool', () => {
     expect(() => toolArgumentsOf(['--nonsense'], {})).toThrow(/nonsense/);
   });
 
-  it('takes a free port where a default one is taken, and gives up where one was asked for', async () => {
+  it('replaces a default port that is in use, and fails for a requested one', async () => {
     const taken = Number(new URL(tenant.url).port);
     const takenAdmin = Number(new URL(tenant.adminUrl).port);
     const byDefault = {
@@ -60,7 +60,7 @@ describe('the development tool', () => {
     }
   });
 
-  it('tells a newcomer where everything is, and shows no secret but the one of its example', () => {
+  it('prints every address and name, and no secret but that of its example', () => {
     const text = banner(tenant, SAMPLE_CONFIGURATION_FILE);
     for (const shown of [
       tenant.url,
@@ -75,7 +75,7 @@ describe('the development tool', () => {
     expect(secrets).toEqual([['svc-directory-reader@acme.example', 'dev-only-directory-reader']]);
   });
 
-  it('shows no example with a secret that does not say it is for development', async () => {
+  it('prints no example with a secret that is not marked as for development', async () => {
     const { serviceUsers, ...rest } = await readTenantConfiguration(SAMPLE_CONFIGURATION_FILE);
     const real = serviceUsers.map((user) => ({ ...user, secret: 'Real-Secret-1' }));
     const configuration = checkTenantConfiguration({ ...rest, serviceUsers: real });
@@ -84,7 +84,7 @@ describe('the development tool', () => {
     expect(text).toContain('/faults/outage');
   });
 
-  it('shows only examples that work', async () => {
+  it('prints only examples that work', async () => {
     const text = banner(tenant, SAMPLE_CONFIGURATION_FILE);
     const [, loginName = '', secret = '', path = ''] =
       /curl -s -u (\S+?):(\S+) .*(\/OAuth2\/Token\/\S+)/.exec(text) ?? [];
@@ -98,7 +98,7 @@ describe('the development tool', () => {
     tenant.switches.reset();
   });
 
-  it('writes a line for each request, coloured only if told so', () => {
+  it('writes a line for each request, coloured only on demand', () => {
     const event: RequestEvent = {
       at: Date.parse('2030-01-01T12:34:56.789Z'),
       durationMs: 3,

@@ -20,29 +20,29 @@ import { bodyTextOf, pathOf, type TenantRequest } from '../http/tenant-request.j
 const LOCAL_NAMES = new Set(['127.0.0.1', 'localhost', '[::1]']);
 
 /**
- * Keeps web pages out. The port is reached from this machine only, but so is everything that a browser on it opens: a
- * page of another origin sends Origin, and a host name that was rebound to this machine shows in Host.
+ * Rejects requests of web pages. The port is open on the loopback address only, which every browser on this machine
+ * reaches. A page of another origin sends Origin; a host name rebound to this machine shows in Host.
  */
 @Injectable()
 export class LocalCallerGuard implements CanActivate {
   canActivate(context: ExecutionContext): true {
     const { origin, host } = context.switchToHttp().getRequest<TenantRequest>().headers;
     if (origin !== undefined || !LOCAL_NAMES.has((host ?? '').replace(/:\d+$/, ''))) {
-      throw new ForbiddenException({ error: 'Web pages may not use the admin API.' });
+      throw new ForbiddenException({ error: 'Web pages are not allowed to use the admin API.' });
     }
     return true;
   }
 }
 
 /**
- * The JSON body of a request, checked against a schema. No body is `{}`. The Content-Type does not matter, because
- * curl sends that of a form unless it is told otherwise.
+ * Injects the JSON body of a request, checked with a schema. No body is `{}`. Ignores Content-Type, because curl sends
+ * that of a form by default.
  */
 export function JsonBody(schema: z.ZodType): ParameterDecorator {
   return createParamDecorator((_: unknown, context: ExecutionContext) => {
     const checked = schema.safeParse(jsonOf(context.switchToHttp().getRequest<TenantRequest>()));
     if (checked.success) return checked.data;
-    throw new BadRequestException({ error: 'The body is wrong.', details: zodFaults(checked.error) });
+    throw new BadRequestException({ error: 'The body is invalid.', details: zodFaults(checked.error) });
   })();
 }
 
@@ -61,14 +61,14 @@ const paging = z.strictObject({
   limit: z.coerce.number().int().min(1).max(10_000).default(1000),
 });
 
-/** Which part of a long list is asked for. */
+/** Returns the requested page of a list. */
 export function pagingOf({ query }: TenantRequest): z.output<typeof paging> {
   const checked = paging.safeParse(query);
   if (checked.success) return checked.data;
-  throw new BadRequestException({ error: 'The query is wrong.', details: zodFaults(checked.error) });
+  throw new BadRequestException({ error: 'The query is invalid.', details: zodFaults(checked.error) });
 }
 
-/** Answers what the admin API refuses: `error` is a sentence, `details` has a line per wrong field. */
+/** Sends the errors of the admin API: `error` is a sentence, `details` has one line per invalid field. */
 @Catch()
 export class AdminErrorFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
@@ -80,7 +80,7 @@ export class AdminErrorFilter implements ExceptionFilter {
 }
 
 function explanation(error: unknown, request: TenantRequest): object {
-  // Nest's own, for a path that nobody has; a controller says what it has not found.
+  // Nest's own error for an unknown path; a controller's error has its own message.
   if (error instanceof NotFoundException && 'statusCode' in Object(error.getResponse())) {
     return { error: `The admin API has no ${request.method} ${pathOf(request)}.`, endpoints: ENDPOINTS };
   }

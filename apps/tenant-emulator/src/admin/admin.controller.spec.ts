@@ -49,15 +49,15 @@ describe('the admin API', () => {
     [{ badCredentialsStatus: 403 }, /^badCredentialsStatus: expected 400 or 401/],
     [{ scopeViolation: 400 }, /^scopeViolation: expected "envelope", 401 or 403/],
     [{ refuseCredentials: 'all' }, /^refuseCredentials: expected true, false or a list/],
-  ])('refuses %j', async (body, detail) => {
+  ])('rejects %j', async (body, detail) => {
     const before = tenant.switches.current;
     const { status, json } = await patch(body);
     expect(status).toBe(400);
-    expect(json).toEqual({ error: 'The body is wrong.', details: [expect.stringMatching(detail)] });
+    expect(json).toEqual({ error: 'The body is invalid.', details: [expect.stringMatching(detail)] });
     expect(tenant.switches.current).toEqual(before);
   });
 
-  it('names every fault of a change at once, in process as well', async () => {
+  it('lists every fault of a change, also in process', async () => {
     const wrong = { tokenLifetimeSeconds: -1, expiresIn: 'never', faults: { keys: { outage: 'x' } } };
     expect((await patch(wrong)).json?.details).toHaveLength(3);
     expect(() => tenant.switches.change(wrong as never)).toThrow(SwitchesError);
@@ -66,15 +66,15 @@ describe('the admin API', () => {
     );
   });
 
-  it('says so of a client that it does not know, and does not deny its own path', async () => {
+  it('reports an unknown client, not an unknown path', async () => {
     const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const body = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: '1' }] });
     const register = (name: string) => admin.send(`/clients/${name}/jwks`, { method: 'PUT', body });
     expect((await register(CLI)).status).toBe(200);
-    expect(await register('nobody')).toMatchObject({ status: 404, json: { error: 'There is no such client.' } });
+    expect(await register('nobody')).toMatchObject({ status: 404, json: { error: 'Unknown client.' } });
   });
 
-  it('refuses what is no JSON, and paths that it does not have', async () => {
+  it('rejects bodies that are not JSON and unknown paths', async () => {
     expect(await patch('{')).toMatchObject({ status: 400, json: { error: 'The body is not JSON.' } });
     expect(await admin.send('/nope')).toMatchObject({
       status: 404,
@@ -83,7 +83,7 @@ describe('the admin API', () => {
     expect((await admin.postJson('/faults/outage', {})).json?.details).toHaveLength(3);
   });
 
-  it('shows users with what was sent to them, and without passwords', async () => {
+  it('lists users with their invitations and without passwords', async () => {
     const token = await client.token('provisioning', PROVISIONING);
     await client.call('/CDirectoryService/CreateUser', token, {
       Name: 'a',
@@ -104,9 +104,9 @@ describe('the admin API', () => {
     expect((await admin.send('/users?limit=many')).status).toBe(400);
   });
 
-  it('is not for web pages', async () => {
+  it('rejects web pages', async () => {
     const page = await admin.send('/switches', { headers: { origin: 'https://example.com' } });
-    expect(page).toMatchObject({ status: 403, json: { error: 'Web pages may not use the admin API.' } });
+    expect(page).toMatchObject({ status: 403, json: { error: 'Web pages are not allowed to use the admin API.' } });
     const { hostname, port } = new URL(tenant.adminUrl);
     const rebound = httpRequest({ hostname, port, path: '/switches', headers: { host: 'example.com' } }).end();
     const [response] = (await once(rebound, 'response')) as [{ statusCode: number; resume(): void }];
