@@ -115,11 +115,11 @@ describe('rejected lines', () => {
     const path = join(folder, 'retried.csv');
     await writeUsers(path, 'retried', 3);
     const first = await provisionCli(['import', path]);
-    expect([first.exitCode, first.stdout]).toEqual([1, expect.stringContaining('2 users made, 2 lines rejected.')]);
+    expect([first.exitCode, first.stdout]).toEqual([1, expect.stringContaining('2 users created, 2 lines rejected.')]);
     expect(first.stderr).toMatch(/Lines 2 to 3: rejected \(duplicate\): .*<name>/);
     expect(await provisionCli(['delete', 'retried-1'])).toMatchObject({ exitCode: 0 });
     const retried = await provisionCli(['import', path, '--retry-rejected']);
-    expect(retried).toMatchObject({ exitCode: 0, stdout: '3 users made, 0 lines rejected.\n' });
+    expect(retried).toMatchObject({ exitCode: 0, stdout: '3 users created, 0 lines rejected.\n' });
     expect(usersNamed('retried').map(([, ids]) => ids.length)).toEqual([1, 1, 1]);
   });
 });

@@ -122,7 +122,7 @@ describe('npm start', () => {
 
     const imported = new Script('import', '150');
     expect(await imported.ended).toBe(0);
-    expect(imported.output).toMatch(/`npm start` is running[^]*150 users made, 0 lines rejected\./);
+    expect(imported.output).toMatch(/`npm start` is running[^]*150 users created, 0 lines rejected\./);
     await start.says(/svc-cli .*200 POST \/users\/batch$/m);
 
     const lines = start.output.slice(start.output.indexOf('What to try next'));
@@ -224,7 +224,7 @@ describe('npm run start:import', () => {
     const imported = new Script('import', '20');
     const children = await imported.children(2);
     expect(await imported.ended).toBe(0);
-    expect(imported.output).toMatch(/No sample system is running[^]*20 users made, 0 lines rejected\./);
+    expect(imported.output).toMatch(/No sample system is running[^]*20 users created, 0 lines rejected\./);
     await expectNoTrace(children);
   });
 });

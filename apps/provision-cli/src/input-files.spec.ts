@@ -73,7 +73,7 @@ describe('line ends', () => {
   ])('never cut a password in two: %s', async (_name, end, stray) => {
     const { asked, exitCode, stderr } = await imported([HEADER, ANN, `${BOB}${stray}rest`, ''].join(end));
     expect([exitCode, asked]).toEqual([1, [ann]]);
-    expect(stderr).toContain('Line 3: rejected (invalid): is not complete, or the row beside it is not');
+    expect(stderr).toContain('Line 3: rejected (invalid): is incomplete, or the row beside it is');
   });
 
   test.each(['\r', '\n', '\u0085', '\u2028', '\u2029', '\v', '\u0000', '\ufeff'])(
@@ -82,7 +82,7 @@ describe('line ends', () => {
       const row = `bob,bob@x.example,"S3cret!two${character}"`;
       const { asked, exitCode, stderr } = await imported(`${HEADER}\n${ANN}\n${row}\n`);
       expect([exitCode, asked]).toEqual([1, [ann]]);
-      expect(stderr).toContain('password: must have no line break or control character in it');
+      expect(stderr).toContain('password: must not have a line break or control character in it');
     },
   );
 
@@ -146,7 +146,7 @@ describe('cells and rows', () => {
       const { asked, exitCode } = await imported(`${first}\r\n${HEADER}\n${ANN}\n`.replaceAll(',', ';'), `${i}.csv`);
       expect([exitCode, asked]).toEqual([0, [ann]]);
     }
-    expect(await refusal(`sep=#\nname#mail\n`)).toContain('names no supported delimiter');
+    expect(await refusal(`sep=#\nname#mail\n`)).toContain('names an unsupported delimiter');
     // It counts, even against what the header looks like.
     expect(await refusal(`sep=;\n${HEADER}\n${ANN}\n`)).toContain('there is no column name');
   });
@@ -159,7 +159,7 @@ describe('cells and rows', () => {
       'Line 7: rejected (invalid): name is missing\n' +
         'Line 8: rejected (invalid): mail is missing\n' +
         'Line 9: rejected (invalid): mail: must be a mail address\n' +
-        '1 line right, 3 lines wrong. Nothing was sent.\n',
+        '1 line valid, 3 lines invalid. Nothing was sent.\n',
     ]);
   });
 
@@ -183,16 +183,16 @@ describe('cells and rows', () => {
     const { asked, exitCode, stdout, stderr } = await imported([HEADER, ...rows, ''].join('\n'));
     expect([exitCode, asked.length]).toEqual([1, 1]);
     expect(stderr).toContain(
-      'Lines 3 to 53: rejected (invalid): has a quote that is not closed; lines 4 to 53, which stand behind a quote, may be good',
+      'Lines 3 to 53: rejected (invalid): has an unclosed quote; lines 4 to 53, after the quote, may be valid',
     );
     expect(stdout).toContain(
-      '1 user made, 51 lines rejected.\nOf these, behind a quote that is not closed where it should be, and maybe good: 50 lines.\n',
+      '1 user created, 51 lines rejected.\nOf these, 50 lines after an unclosed quote may be valid.\n',
     );
     // A later quote ends it, and neither row is one: the lines between may be good as well.
     const closed = rows.with(29, 'user29,user29@x.example,"B"');
     const between = await checkedOnly([HEADER, ...closed, ''].join('\n'), 'closed.csv');
-    expect(between.stdout).toContain('Lines 3 to 31: rejected (invalid): has a quote where none can be; lines 4 to 31');
-    expect(between.stdout).toContain('23 lines right, 29 lines wrong.');
+    expect(between.stdout).toContain('Lines 3 to 31: rejected (invalid): has a misplaced quote; lines 4 to 31');
+    expect(between.stdout).toContain('23 lines valid, 29 lines invalid.');
     const again = await lab.command(['import', join(lab.folder, 'users.csv'), '--json']);
     expect(again.events().at(-1)).toMatchObject({ created: 1, rejected: 51, maybeGood: 50 });
     const dry = await lab.command(['import', join(lab.folder, 'users.csv'), '--dry-run', '--json']);
@@ -291,7 +291,7 @@ describe('mended rows', () => {
     expect([without.exitCode, without.stderr]).toEqual([2, expect.stringContaining('add --retry-rejected')]);
     lab.service.asked = [];
     const retried = await lab.command(['import', path, '--retry-rejected']);
-    expect(retried).toMatchObject({ exitCode: 0, stdout: '3 users made, 0 lines rejected.\n' });
+    expect(retried).toMatchObject({ exitCode: 0, stdout: '3 users created, 0 lines rejected.\n' });
     expect(lab.service.asked).toEqual([{ name: 'bad', mail: 'bad@x.example', password: 'S3cret!bad' }]);
     expect([...(await lab.written(path)).keys()]).toEqual(['users.csv.journal']);
     const { batches } = lab.service;
@@ -306,7 +306,7 @@ describe('mended rows', () => {
     const { path } = await imported([HEADER, bad, 'b d,bd@x.example,', 'late,late,'].join('\n'));
     await writeFile(path, [HEADER, mended, 'bd,bd,', 'late,late,'].join('\n'));
     const { exitCode, stdout } = await lab.command(['import', path, '--retry-rejected']);
-    expect([exitCode, stdout]).toEqual([1, expect.stringContaining('1 user made, 2 lines rejected.')]);
+    expect([exitCode, stdout]).toEqual([1, expect.stringContaining('1 user created, 2 lines rejected.')]);
     const reason = 'mail: must be a mail address';
     expect(await lab.rejects(path)).toEqual([3, 4].map((line) => ({ line, code: 'invalid', reason })));
   });
@@ -318,7 +318,7 @@ describe('mended rows', () => {
     expect([first.exitCode, [...lab.service.made.keys()]]).toEqual([1, ['ann']]);
     const retry = ['import', '-', ...journal, '--retry-rejected'];
     const retried = await lab.command(retry, { stdin: broken.replace('"', '') });
-    expect(retried).toMatchObject({ exitCode: 0, stdout: '3 users made, 0 lines rejected.\n' });
+    expect(retried).toMatchObject({ exitCode: 0, stdout: '3 users created, 0 lines rejected.\n' });
     expect([lab.service.made.size, lab.service.doubled]).toEqual([3, []]);
   });
 
@@ -352,8 +352,8 @@ describe('mended rows', () => {
     const { batches } = lab.service;
     const retried = await lab.command(['import', path, '--retry-rejected']);
     expect([retried.exitCode, lab.service.batches]).toEqual([2, batches]);
-    expect(retried.stderr).toContain('Line 4 is done, and is not what it was then');
-    expect(retried.stderr).toContain('Mend rejected lines where they stand');
+    expect(retried.stderr).toContain('Line 4 is done, and has changed since');
+    expect(retried.stderr).toContain('Correct rejected lines where they stand');
     await writeFile(join(lab.folder, 'new.csv'), `${HEADER}\n`);
     const never = await lab.command(['import', join(lab.folder, 'new.csv'), '--retry-rejected']);
     expect([never.exitCode, never.stderr]).toEqual([2, expect.stringContaining('There is no journal')]);

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 import 'reflect-metadata';
-import { systemClock } from './clock.js';
+import { systemClock } from './context.js';
 import { run } from './program.js';
 
 const { stdin, stdout, stderr, env } = process;
 
-// A reader that has gone (`provision-cli … | head`) is no reason for a stack trace.
+// A reader that has gone (`provision-cli … | head`) must not cause a stack trace.
 stdout.on('error', () => {});
 stderr.on('error', () => {});
 

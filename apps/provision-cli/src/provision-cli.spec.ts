@@ -8,7 +8,7 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { decodeJournalLine, encodeJournalLine } from './journal/journal-line.js';
+import { decodeJournalLine, encodeJournalLine } from './journal/journal.js';
 import { run } from './program.js';
 import { CommandProcess } from './testing/command-process.js';
 import { importWithKills, writeUsers } from './testing/import-scenarios.js';
@@ -23,7 +23,7 @@ describe('an import', () => {
   it('makes a user of each line, with a token of the client, and says so', async () => {
     const path = await lab.file('users.csv', '\ufeffName;MAIL\r\nmary;mary@example.org\r\njohn;john@example.org\r\n');
     const result = await lab.command(['import', path]);
-    expect(result).toMatchObject({ exitCode: 0, stdout: '2 users made, 0 lines rejected.\n' });
+    expect(result).toMatchObject({ exitCode: 0, stdout: '2 users created, 0 lines rejected.\n' });
     expect([...lab.service.made.keys()].toSorted()).toEqual(['john', 'mary']);
     expect([...lab.service.authorizations]).toEqual([expect.stringMatching(/^Bearer eyJ/)]);
     expect((await readdir(lab.folder)).toSorted()).toEqual(['users.csv', 'users.csv.journal']);
@@ -35,8 +35,8 @@ describe('an import', () => {
     await lab.command(['import', path]);
     const { batches } = lab.service;
     const again = await lab.command(['import', path]);
-    expect(again).toMatchObject({ exitCode: 0, stdout: '300 users made, 0 lines rejected.\n' });
-    expect(again.stderr).toContain('Done already: 300 lines.');
+    expect(again).toMatchObject({ exitCode: 0, stdout: '300 users created, 0 lines rejected.\n' });
+    expect(again.stderr).toContain('Already done: 300 lines.');
     expect(lab.service.batches).toBe(batches);
   });
 
@@ -100,12 +100,12 @@ describe('an import', () => {
     expect(lab.service.made.size).toBe(150);
     // What was done of it is known by each line, because it cannot be read twice.
     const grown = await lab.command(['import', '-', '--journal', journal], { stdin: stdin + users(1, 'more') });
-    expect(grown).toMatchObject({ exitCode: 0, stdout: '151 users made, 0 lines rejected.\n' });
+    expect(grown).toMatchObject({ exitCode: 0, stdout: '151 users created, 0 lines rejected.\n' });
     const swapped = await lab.command(['import', '-', '--journal', journal], {
       stdin: stdin.replace('user-70"', 'x"'),
     });
     expect(swapped).toMatchObject({ exitCode: 2 });
-    expect(swapped.stderr).toContain('Line 70 is done, and is not what it was then');
+    expect(swapped.stderr).toContain('Line 70 is done, and has changed since');
     expect(lab.service.doubled).toEqual([]);
   });
 
@@ -154,7 +154,7 @@ describe('an import', () => {
     });
     expect(plain.stderr).toMatch(/[█░]{40} {2}/);
     expect(plain.stderr).not.toContain('\u001B[3');
-    expect(plain.stdout).toBe('100 users made, 0 lines rejected.\n');
+    expect(plain.stdout).toBe('100 users created, 0 lines rejected.\n');
   });
 
   it('in-G34: writes plain lines where a bar cannot stand: a terminal of no or few columns, a dumb one, a build', async () => {
@@ -172,7 +172,7 @@ describe('an import', () => {
       ),
     );
     for (const { exitCode, stdout, stderr } of results) {
-      expect([exitCode, stdout]).toEqual([0, '100 users made, 0 lines rejected.\n']);
+      expect([exitCode, stdout]).toEqual([0, '100 users created, 0 lines rejected.\n']);
       expect(stderr).toMatch(/^Importing .+\.\n$/);
       expect(stderr).not.toMatch(/[\r\p{Cc}](?<!\n)/u);
     }
@@ -187,11 +187,11 @@ describe('an import', () => {
     const options = { stdin: users(3) };
     expect(await lab.command(command, options)).toMatchObject({
       exitCode: 0,
-      stdout: '3 users made, 0 lines rejected.\n',
+      stdout: '3 users created, 0 lines rejected.\n',
     });
     expect(await lab.command(command, options)).toMatchObject({
       exitCode: 0,
-      stdout: '3 users made, 0 lines rejected.\n',
+      stdout: '3 users created, 0 lines rejected.\n',
     });
     expect(lab.service.batches).toBe(1);
     // Rejects beside it show that it was a journal once.
@@ -209,7 +209,7 @@ describe('a dry run', () => {
     expect(result.stdout).toBe(
       'Line 3: rejected (invalid): name: must be a login name: user or user@suffix\n' +
         'Line 4: rejected (invalid): mail: must be a mail address\n' +
-        '1 line right, 2 lines wrong. Nothing was sent.\n',
+        '1 line valid, 2 lines invalid. Nothing was sent.\n',
     );
     expect(lab.service.batches).toBe(0);
     expect(await readdir(lab.folder)).toEqual(['users.csv']);
@@ -269,17 +269,17 @@ describe('what is wrong before anything is sent ends with 2', () => {
     [
       'a folder for the journal that is not there, with its path',
       async () => [{}, ['--journal', join(lab.folder, 'nowhere', 'journal')]],
-      '(ENOENT). Name a journal in a folder that is there',
+      '(ENOENT). Name a journal in an existing folder',
     ],
     [
       'a folder for the journal that is a file, with its path',
       async () => [{}, ['--journal', join(await lab.file('not-a-folder', ''), 'journal')]],
-      '(ENOTDIR). Name a journal in a folder that is there',
+      '(ENOTDIR). Name a journal in an existing folder',
     ],
     [
       'a folder in the place of the journal',
       async () => [{}, ['--journal', lab.folder]],
-      '(EISDIR). Name a journal in a folder that is there',
+      '(EISDIR). Name a journal in an existing folder',
     ],
   ])('%s, and without a stack', async (_name, given, words) => {
     const path = await lab.file('users.ndjson', users(1));
@@ -320,7 +320,7 @@ describe('what is wrong before anything is sent ends with 2', () => {
   test.each([
     ['of another machine', `${process.pid} elsewhere pid:[4026531836]`, 'of elsewhere'],
     ['of another container', `999999999 ${hostname()} pid:[1]`, `of ${hostname()} pid:[1]`],
-    ['that does not say whose it is', '', 'that it does not name'],
+    ['that does not say whose it is', '', 'an unknown process'],
   ])('a lock %s, which is left alone', async (_name, lock, words) => {
     const path = await lab.file('users.ndjson', users(1));
     const lockPath = await lab.file('users.ndjson.journal.lock', lock);
@@ -348,7 +348,7 @@ describe('what is wrong before anything is sent ends with 2', () => {
     await writeFile(path, users(11));
     const result = await lab.command(['import', path]);
     expect(result).toMatchObject({ exitCode: 2 });
-    expect(result.stderr).toContain('the input is not what it was');
+    expect(result.stderr).toContain('the input has changed');
     expect(lab.service.made.size).toBe(10);
   });
 
@@ -418,7 +418,7 @@ describe('settings', () => {
     const path = await lab.file('users.ndjson', users(1));
     expect((await lab.command(['import', path])).stderr).toBe(`Importing ${path} into ${parties}.\n`);
     const sample = await lab.command(['whoami'], { env: { PROVISION_TENANT_URL: '' } });
-    expect(sample.stderr).toContain(' (no tenant is set: the sample system of this machine).\n');
+    expect(sample.stderr).toContain(' (the sample system on this machine, because no tenant is set).\n');
   });
 
   it('app-9: what others set is none of them: an empty variable, a service of Kubernetes, other programs', async () => {
@@ -464,7 +464,7 @@ describe('trouble on the way', () => {
     const result = await lab.command(['import', path, '--give-up-after', '2']);
     expect(result.exitCode).toBe(4);
     expect(result.stderr).toContain('ECONNREFUSED');
-    expect(result.stderr).toContain('Given up');
+    expect(result.stderr).toContain('Gave up');
     expect((await lab.command(['get', 'mary'])).exitCode).toBe(4);
     await lab.service.up();
     expect(await lab.command(['import', path])).toMatchObject({ exitCode: 0 });
@@ -514,7 +514,7 @@ describe('trouble on the way', () => {
     const result = await running;
     expect(result).toMatchObject({ exitCode: 0 });
     const reasons = result.events().flatMap(({ event, reason }) => (event === 'paused' ? [reason] : []));
-    expect(reasons).toEqual(expect.arrayContaining(['most users could not be made']));
+    expect(reasons).toEqual(expect.arrayContaining(['most users of a batch could not be created']));
     importedExactly(500);
   });
 
@@ -577,7 +577,7 @@ describe('trouble on the way', () => {
     const env = { PROVISION_TIMEOUT_MS: '200' };
     const result = await lab.command(['import', path, '--give-up-after', '1'], { env });
     expect(result.exitCode).toBe(4);
-    expect(result.stderr).toContain('says nothing for 200 ms');
+    expect(result.stderr).toContain('was silent for 200 ms');
   });
 
   it('does not read the input faster than it is sent', async () => {
@@ -692,7 +692,7 @@ describe('single commands', () => {
     await lab.service.down();
     const alone = await lab.command(['whoami']);
     expect(alone).toMatchObject({ exitCode: 4, stdout: '' });
-    expect(alone.stderr).toContain('does not answer');
+    expect(alone.stderr).toContain('does not respond');
     expect((await lab.command(['whoami'], { env: { PROVISION_TENANT_URL: 'http://127.0.0.1:9' } })).exitCode).toBe(4);
   });
 
@@ -713,7 +713,7 @@ describe('a process', () => {
     lab.service.faults.delayMs = 1;
     const result = await importWithKills(lab.target, path, names, 3, [0, 150]);
     expect(result).toMatchObject({ exitCode: 0, lost: [], doubled: [], total: 1200, kills: 3 });
-    expect(result.stdout).toContain('1,200 users made, 0 lines rejected.');
+    expect(result.stdout).toContain('1,200 users created, 0 lines rejected.');
   });
 
   it('finishes what is under way at the first Ctrl-C, and goes on where it was', async () => {
@@ -724,11 +724,11 @@ describe('a process', () => {
     while (lab.service.made.size < 150) await sleep(10);
     first.kill('SIGINT');
     expect(await first.ended).toBe(130);
-    expect(first.stderr).toContain('Finishing what is under way');
-    expect(first.stdout).toContain('Run the same command again to go on.');
+    expect(first.stderr).toContain('Finishing the batches under way');
+    expect(first.stdout).toContain('Run the same command again to resume.');
     expect(existsSync(`${path}.journal.lock`)).toBe(false);
     const made = lab.service.made.size;
-    expect(first.stdout).toContain(`${made} users made`);
+    expect(first.stdout).toContain(`${made} users created`);
     lab.service.faults = {};
     expect((await lab.command(['import', path])).exitCode).toBe(0);
     expect(lab.service.replays).toBe(0);
@@ -744,7 +744,7 @@ describe('a process', () => {
     const second = await lab.command(['import', path]);
     expect([second.exitCode, second.stderr]).toEqual([2, expect.stringContaining(`process ${child.process.pid}`)]);
     child.kill('SIGINT');
-    while (!child.stderr.includes('again ends at once')) await sleep(10);
+    while (!child.stderr.includes('again to end at once')) await sleep(10);
     child.kill('SIGINT');
     expect(await child.ended).toBe(130);
     // The lock of a process that has ended is taken over.

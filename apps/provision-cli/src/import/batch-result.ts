@@ -1,37 +1,34 @@
-import type { LineAnswer } from '../service/batch-answer.js';
-import type { BatchReply } from '../service/batch-endpoint.js';
-import { maskOf } from '../output/mask.js';
-import { printable } from '../output/printable.js';
-import type { ImportLimits } from './import-limits.js';
+import { maskOf, printable } from '../output/safe-text.js';
+import type { BatchReply, LineAnswer } from '../service/batch-endpoint.js';
 import type { PendingLine } from './pending-lines.js';
-import { pauseAfter } from './sending-window.js';
+import { type ImportLimits, pauseAfter } from './sending-window.js';
 
 export interface CreatedLine {
   readonly line: PendingLine;
   readonly id: string;
-  /** Whether it was made by an earlier attempt, whose answer did not arrive. */
+  /** Whether an earlier attempt created the user, and its response was lost. */
   readonly replayed: boolean;
 }
 
-/** A line that is not to be sent again: for good, or in this run. */
+/** A line that is not sent again, for good or in this run. */
 export interface RefusedLine {
   readonly line: PendingLine;
   readonly code: string;
   readonly reason: string;
 }
 
-/** What became of the lines of a batch: each is in one list. */
+/** The outcome of each line of a batch. Every line is in one list. */
 export interface BatchResult {
   readonly created: readonly CreatedLine[];
   readonly rejected: readonly RefusedLine[];
-  /** Sent too often to be tried once more. */
+  /** Lines that failed at every attempt. */
   readonly failed: readonly RefusedLine[];
   readonly again: readonly PendingLine[];
-  /** Why less should be sent; undefined where all is well. */
+  /** Why less must be sent; undefined if the service is well. */
   readonly pushedBack: { readonly reason: string; readonly retryAfterMs: number | undefined } | undefined;
 }
 
-/** Decides what the service's reply to a batch means for each of its lines. */
+/** Decides what the reply to a batch means for each of its lines. */
 export function batchResult(
   lines: readonly PendingLine[],
   { answers, end }: BatchReply,
@@ -45,7 +42,7 @@ export function batchResult(
   const again: PendingLine[] = [];
   let longestRetryAfterMs = 0;
   let troubled = 0;
-  // What is left of larger batches that broke off: the line is the cause, and not the service.
+  // The rest of larger batches that broke off: the line is the cause, not the service.
   const isSuspect = lines.length === 1 && lines[0]!.splits > 0;
 
   for (const line of lines) {
@@ -64,9 +61,9 @@ export function batchResult(
       again.push(line);
     } else if (end.kind === 'too large') {
       if (lines.length > 1) again.push({ ...line, splits: line.splits + 1 });
-      else rejected.push({ line, code: 'too_large', reason: 'is longer than the service takes' });
+      else rejected.push({ line, code: 'too_large', reason: 'is longer than the service accepts' });
     } else {
-      const reason = end.kind === 'broken' ? end.reason : 'the service has left it out';
+      const reason = end.kind === 'broken' ? end.reason : 'the service has left out the line';
       const dueMs = isSuspect ? nowMs + pauseAfter(0, limits, random()) : 0;
       if (!isSuspect) troubled++;
       tryAgain({ ...line, attempts: line.attempts + 1, splits: line.splits + 1, dueMs }, { code: 'no_answer', reason });
@@ -81,13 +78,13 @@ export function batchResult(
 
   function pushedBack(): BatchResult['pushedBack'] {
     if (end.kind === 'later' || (end.kind === 'broken' && !isSuspect)) return end;
-    // A line that fails among many that don't says little about the service.
+    // A single failure among many successes says little about the service.
     if (troubled * 2 <= lines.length) return undefined;
-    return { reason: 'most users could not be made', retryAfterMs: longestRetryAfterMs };
+    return { reason: 'most users of a batch could not be created', retryAfterMs: longestRetryAfterMs };
   }
 }
 
-/** The service's words, without the values of the line. */
+/** Returns the service's reason, without the values of the line. */
 function reasonOf(
   { error }: Extract<LineAnswer, { readonly error: unknown }>,
   { record }: PendingLine,

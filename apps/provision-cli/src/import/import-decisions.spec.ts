@@ -1,12 +1,10 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { LineAnswer } from '../service/batch-answer.js';
-import type { BatchEnd } from '../service/batch-endpoint.js';
+import { idempotencyKey } from '../journal/journal.js';
+import type { BatchEnd, LineAnswer } from '../service/batch-endpoint.js';
 import { batchResult } from './batch-result.js';
-import { idempotencyKey } from './idempotency-key.js';
-import { IMPORT_LIMITS } from './import-limits.js';
 import { type PendingLine, PendingLines } from './pending-lines.js';
-import { FIRST_WINDOW, pauseAfter, type SendingWindow, windowAfter } from './sending-window.js';
+import { FIRST_WINDOW, IMPORT_LIMITS, pauseAfter, type SendingWindow, windowAfter } from './sending-window.js';
 
 const limits = { ...IMPORT_LIMITS, maxSize: 4, firstPauseMs: 500, maxPauseMs: 60_000, maxAttempts: 3 };
 const NOW = 1_000_000;

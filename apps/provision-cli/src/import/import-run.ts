@@ -1,37 +1,32 @@
-import type { Clock } from '../clock.js';
+import type { Clock } from '../context.js';
+import { ServiceUnreachableError } from '../errors.js';
 import { type InputRecord, isBad, linesOf, type UserRecord } from '../input/input-record.js';
-import type { DoneLine, LineOutcome } from '../journal/done-lines.js';
-import type { Journal } from '../journal/journal.js';
-import { lineMark, requireUnchanged } from '../journal/line-mark.js';
+import { type DoneLine, lineMark, type LineOutcome, requireUnchanged } from '../journal/done-lines.js';
+import { idempotencyKey, type Journal } from '../journal/journal.js';
+import { OutcomeLog } from '../journal/outcome-log.js';
 import type { Reject, RejectsFile } from '../journal/rejects-file.js';
+import type { ImportEvent, ImportProgress, ImportSummary } from '../output/import-event.js';
 import type { BatchEndpoint } from '../service/batch-endpoint.js';
-import { ServiceUnreachableError } from '../service/service-errors.js';
 import { type BatchResult, batchResult } from './batch-result.js';
-import { idempotencyKey } from './idempotency-key.js';
-import type { ImportEvent, ImportProgress, ImportSummary } from './import-event.js';
-import type { ImportLimits } from './import-limits.js';
-import { ImportTally } from './import-tally.js';
 import { Intake } from './intake.js';
-import { OutcomeLog } from './outcome-log.js';
 import { type PendingLine, PendingLines } from './pending-lines.js';
-import { FIRST_WINDOW, type SendingWindow, windowAfter } from './sending-window.js';
-import { WakeUp } from './wake-up.js';
+import { FIRST_WINDOW, type ImportLimits, type SendingWindow, windowAfter } from './sending-window.js';
 
 export interface ImportParts {
   readonly records: AsyncIterator<readonly InputRecord[]>;
   readonly journal: Journal;
   readonly rejects: RejectsFile;
   readonly service: Pick<BatchEndpoint, 'send'>;
-  /** Whether lines that were rejected earlier are sent once more. */
+  /** Whether lines that were rejected earlier are sent again. */
   readonly retriesRejected: boolean;
   readonly limits: ImportLimits;
   readonly clock: Clock;
   readonly emit: (event: ImportEvent) => void;
-  /** Resolves when whoever reads the events has caught up. */
+  /** Resolves when the reader of the events has caught up. */
   readonly drained: () => Promise<void>;
 }
 
-/** Sends the lines of an input that are not done yet, until all are, or it is interrupted, or there is no way on. */
+/** Sends the lines of an input that are not done yet, until all are done, it is interrupted, or an error ends it. */
 export class ImportRun {
   #window: SendingWindow = FIRST_WINDOW;
   readonly #pending = new PendingLines();
@@ -40,9 +35,9 @@ export class ImportRun {
   readonly #intake: Intake;
   readonly #log: OutcomeLog;
   readonly #tally = new ImportTally();
-  /** Whether the input as a whole was compared with what it was. */
+  /** Whether the input as a whole is known to be unchanged. */
   readonly #isSameInput: boolean;
-  /** Since when the service has pushed back and nothing got done. */
+  /** Begin of the time in which the service pushed back and no line got done. */
   #troubleSinceMs: number | undefined;
   #isInterrupted = false;
   #error: unknown;
@@ -77,21 +72,23 @@ export class ImportRun {
     };
   }
 
-  /** Ends the run in good order: what is under way is finished and written down, and nothing new is begun. */
+  /** Stops the run: batches under way are finished and recorded, and no new one is sent. */
   interrupt(): void {
     this.#isInterrupted = true;
     this.#wakeUp.call();
   }
 
   /**
-   * @throws What the service refuses to everybody, or ServiceUnreachableError once patience is at its end; JournalError
-   * where the input is not what it was; what reading and writing files throws. What got done is written down in each case.
+   * Runs until the end. Lines that got done are recorded, also if it throws.
+   *
+   * @throws ServiceError if the service refuses this client, or no line got done for too long; JournalError if the input
+   * has changed; errors of reading and writing files.
    */
   async run(): Promise<void> {
     try {
       while (!this.#isInterrupted && this.#error === undefined && !this.#isAtEnd) {
         await this.parts.drained();
-        // One time for the whole step: what was not due a moment ago must not be taken for due when going to sleep.
+        // One time for the whole step: a line that was not due at its begin must not count as due at its end.
         const now = this.parts.clock.nowMs();
         const batch = this.#maySend(now) ? await this.#nextBatch(now) : [];
         if (batch.length > 0) this.#start(batch);
@@ -112,7 +109,7 @@ export class ImportRun {
     return this.#inFlight.size < Math.floor(this.#window.size) && this.#window.opensAtMs <= now;
   }
 
-  /** Until something changes by itself; undefined where only a batch under way, or the input, can change something. */
+  /** Returns the time until a pause ends; undefined if only a batch under way, or the input, can change something. */
   #sleepMs(now: number): number | undefined {
     if (this.#inFlight.size >= Math.floor(this.#window.size)) return undefined;
     const next = Math.max(this.#window.opensAtMs, this.#pending.nextDueMs ?? 0);
@@ -126,14 +123,14 @@ export class ImportRun {
     if (this.#troubleSinceMs === undefined || nextMs - this.#troubleSinceMs <= patienceMs) return;
     const waitSeconds = Math.ceil((nextMs - this.parts.clock.nowMs()) / 1000);
     throw new ServiceUnreachableError(
-      `Given up: nothing got done for ${Math.floor((this.parts.clock.nowMs() - this.#troubleSinceMs) / 1000)} s, and the next attempt would be in ${waitSeconds} s.`,
+      `Gave up: no line got done for ${Math.floor((this.parts.clock.nowMs() - this.#troubleSinceMs) / 1000)} s, and the next attempt would be in ${waitSeconds} s.`,
     );
   }
 
   async #nextBatch(now: number): Promise<PendingLine[]> {
     const { batchSize, batchBytes, maxSize } = this.parts.limits;
     const due = this.#pending.takeDue(now, batchSize);
-    // While as much as a whole window waits, the trouble is not with single lines, and more of them would not help.
+    // If a whole window of lines waits, the cause is not single lines, and sending more would not help.
     if (due.length > 0 || this.#pending.size >= batchSize * maxSize) return due;
     for (;;) {
       const records = this.#intake.take(batchSize, batchBytes);
@@ -142,7 +139,7 @@ export class ImportRun {
     }
   }
 
-  /** Puts aside what is done already, and what cannot be done. */
+  /** Returns the records that are to be sent. Skips those that are done, and rejects the invalid ones. */
   async #begin(records: readonly InputRecord[]): Promise<PendingLine[]> {
     const { journal, retriesRejected } = this.parts;
     const lines: PendingLine[] = [];
@@ -192,12 +189,12 @@ export class ImportRun {
     const { generation } = this.#window;
     const reply = await service.send(batch.map(({ key, record }) => ({ key, user: record.user })));
     const result = batchResult(batch, reply, limits, this.parts.clock.nowMs(), Math.random);
-    await this.#writeDown(result);
+    await this.#record(result);
     for (const line of result.again) this.#pending.add(line);
     this.#adapt(generation, result);
   }
 
-  async #writeDown({ created, rejected, failed }: BatchResult): Promise<void> {
+  async #record({ created, rejected, failed }: BatchResult): Promise<void> {
     const done: DoneLine[] = [];
     for (const { line, replayed } of created) done.push(doneLine(line, replayed ? 'replayed' : 'created'));
     const rejects = rejected.map(({ line, code, reason }) => {
@@ -237,4 +234,52 @@ export class ImportRun {
 
 function doneLine({ record, mark }: PendingLine, outcome: LineOutcome): DoneLine {
   return { line: record.line, outcome, mark, lines: linesOf(record) };
+}
+
+/** Counts what the journal does not. */
+class ImportTally {
+  /** Lines that failed at every attempt. */
+  failed = 0;
+  /** Length of the input that is done. */
+  bytesDone = 0;
+  /** Lines that follow unclosed quotes. */
+  maybeGood = 0;
+
+  addDone(record: InputRecord): void {
+    this.bytesDone += record.bytes;
+    if (isBad(record)) this.maybeGood += record.maybeGood ?? 0;
+  }
+
+  addFailed({ bytes }: UserRecord): void {
+    this.failed++;
+    this.bytesDone += bytes;
+  }
+}
+
+/** Lets the run sleep until something changes. */
+class WakeUp {
+  #wake: (() => void) | undefined;
+  #isDue = false;
+
+  constructor(private readonly clock: Clock) {}
+
+  /** Ends the sleep, or the next one. */
+  call(): void {
+    this.#isDue = true;
+    this.#wake?.();
+  }
+
+  /** @param maxMs Undefined: until {@link call}. */
+  async wait(maxMs: number | undefined): Promise<void> {
+    if (!this.#isDue) {
+      let cancel = () => {};
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        if (maxMs !== undefined) cancel = this.clock.setTimer(maxMs, resolve);
+      });
+      cancel();
+    }
+    this.#wake = undefined;
+    this.#isDue = false;
+  }
 }

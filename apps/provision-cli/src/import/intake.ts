@@ -1,8 +1,8 @@
 import type { InputRecord } from '../input/input-record.js';
 
 /**
- * Reads the input ahead by one group, in the background: so that a slow input holds up nothing else, and a slow service
- * holds up the input.
+ * Reads the input in the background, one group ahead. A slow input does not hold up other work, and a slow service holds
+ * up the input.
  */
 export class Intake {
   #group: readonly InputRecord[] = [];
@@ -11,21 +11,21 @@ export class Intake {
   #isEnded = false;
   #error: unknown;
 
-  /** @param onChange Called when there is more, or no more. */
+  /** @param onChange Called when more records have arrived, or the input has ended. */
   constructor(
     private readonly groups: AsyncIterator<readonly InputRecord[]>,
     private readonly onChange: () => void,
   ) {}
 
-  /** Whether all was taken. */
+  /** Whether every record was taken. */
   get isEnded(): boolean {
     return this.#isEnded;
   }
 
   /**
-   * What is there, up to a number of records and of bytes; nothing while it is being read.
+   * Returns the records that have arrived, up to a number and a length. Returns none while the input is being read.
    *
-   * @throws what reading the input threw.
+   * @throws The error of reading the input.
    */
   take(maxRecords: number, maxBytes: number): InputRecord[] {
     const taken: InputRecord[] = [];

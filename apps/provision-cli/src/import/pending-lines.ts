@@ -1,19 +1,19 @@
 import type { UserRecord } from '../input/input-record.js';
 
-/** A line that is to be sent, or sent again. */
+/** A line to send, or to send again. */
 export interface PendingLine {
   readonly record: UserRecord;
   readonly key: string;
   readonly mark: number;
-  /** Times that it was sent and might have been done. */
+  /** Attempts so far that may have reached the service. */
   readonly attempts: number;
-  /** Times that the batch with it failed as a whole. Each halves the next one, until the line that is the cause is alone. */
+  /** How often its batch failed as a whole. Each time halves the next batch, until the line that is the cause is alone. */
   readonly splits: number;
-  /** Not before this time. */
+  /** Time of the next attempt. */
   readonly dueMs: number;
 }
 
-/** Lines that wait to be sent again. Few: while they are many, nothing new is begun. */
+/** Lines that wait for another attempt. They are few: while there are many, no new lines are sent. */
 export class PendingLines {
   #lines: PendingLine[] = [];
 
@@ -21,7 +21,7 @@ export class PendingLines {
     return this.#lines.length;
   }
 
-  /** When the first of them is due; undefined where there is none. */
+  /** Time at which the first line is due; undefined if there is none. */
   get nextDueMs(): number | undefined {
     return this.#lines.reduce<number | undefined>(
       (first, { dueMs }) => (first === undefined || dueMs < first ? dueMs : first),
@@ -33,7 +33,7 @@ export class PendingLines {
     this.#lines.push(line);
   }
 
-  /** Takes out a batch of lines that are due, those first that have waited longest. */
+  /** Removes and returns a batch of lines that are due, the longest waiting first. */
   takeDue(nowMs: number, batchSize: number): PendingLine[] {
     const first = this.#lines.find(({ dueMs }) => dueMs <= nowMs);
     if (!first) return [];

@@ -1,17 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { type CsvHeader, isBlank, readCsvHeader, readSeparatorLine } from './csv-header.js';
+import { InputError } from '../errors.js';
 import { csvRowsOf, type CsvRow } from './csv-rows.js';
-import { InputError } from './input-error.js';
 import { type BadRecord, NOT_UTF8, type RawRecord, type RecordPlace } from './input-record.js';
 import type { Line } from './lines.js';
-import { FLAG_NAMES } from './user-fields.js';
+import { FIELD_NAMES, FLAG_NAMES, nearestField, REQUIRED_FIELDS } from './user-fields.js';
 
 /**
- * Reads CSV (RFC 4180) whose first row names the columns. Line breaks may stand inside quotes; blank lines, and rows
- * whose cells are all blank, are passed over. A row that cannot be read takes no other one with it.
+ * Reads CSV (RFC 4180) whose first row names the columns. Line breaks may stand inside quotes. Blank lines, and rows of
+ * blank cells, are skipped. An unreadable row takes no other row with it.
  *
- * @throws InputError for a header that is missing or not valid.
+ * @throws InputError for a missing or invalid header.
  */
 export async function* csvRecords(
   groups: AsyncIterable<readonly Line[]>,
@@ -23,31 +22,31 @@ export async function* csvRecords(
     if (header) yield seams.check(cellsOfRows(rows, header));
     else {
       const [row] = rows as [CsvRow];
-      const told = separator === undefined ? readSeparatorLine(row) : undefined;
-      if (told === undefined) header = readCsvHeader(row, separator);
-      else separator = told;
+      const named = separator === undefined ? readSeparatorLine(row) : undefined;
+      if (named === undefined) header = readCsvHeader(row, separator);
+      else separator = named;
     }
   }
   if (!header) throw new InputError('The input is empty: there is no header.');
   yield seams.end();
 }
 
-/** A row as it was read. */
+/** A row and its record. */
 interface ReadRow {
   readonly row: CsvRow;
-  /** Undefined for a row whose cells are all blank. */
+  /** Undefined for a row of blank cells. */
   readonly record: RawRecord | BadRecord | undefined;
   /** Whether it has a cell for each column. */
   readonly isComplete: boolean;
 }
 
 /**
- * Checks rows that are separated by a line break of another kind than the header's, such as a carriage return alone in a
- * file of line feeds. Where both rows are complete, it is the end of a row. Where one is not, the line break belongs to a
- * cell: the rows are pieces of one, and a piece that looks complete would be a user with half a password.
+ * Checks rows with a line break between them that is not of the header's kind, such as a carriage return in a file of
+ * line feeds. If both rows are complete, the line break ends a row. Otherwise it belongs to a cell, and both are pieces
+ * of one row: a piece that looks complete would create a user with half a password.
  */
 class Seams {
-  /** The last row, while what follows decides about it. */
+  /** The last row, until the next one decides about it. */
   #held: ReadRow | undefined;
 
   check(rows: readonly ReadRow[]): (RawRecord | BadRecord)[] {
@@ -73,24 +72,22 @@ class Seams {
 
 function torn({ row }: ReadRow): ReadRow {
   const fault =
-    "is not complete, or the row beside it is not, and the line break between them is not of the header's kind; put a cell with a line break in quotes";
+    "is incomplete, or the row beside it is, and the line break between them is not of the header's kind; put a cell with a line break in quotes";
   return badRow(row, fault);
 }
 
-/** Any part of a bad row may be the password, so the fault repeats none. */
+/** @param fault Repeats no part of the row: any may be the password. */
 function badRow(row: CsvRow, fault: string): ReadRow {
   const { line, lastLine = line } = row;
   const maybeGood = lastLine - line;
   if (maybeGood === 0) return { row, record: { ...placeOf(row), fault }, isComplete: false };
   const behind =
-    maybeGood === 1
-      ? `line ${lastLine}, which stands behind a quote,`
-      : `lines ${line + 1} to ${lastLine}, which stand behind a quote,`;
-  return { row, record: { ...placeOf(row), fault: `${fault}; ${behind} may be good`, maybeGood }, isComplete: false };
+    maybeGood === 1 ? `line ${lastLine}, after the quote,` : `lines ${line + 1} to ${lastLine}, after the quote,`;
+  return { row, record: { ...placeOf(row), fault: `${fault}; ${behind} may be valid`, maybeGood }, isComplete: false };
 }
 
 function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
-  // One call for many rows costs a tenth of a call for each. Where one of them is bad, each is read by itself.
+  // One call for many rows costs a tenth of a call for each. If one of them is bad, each is parsed by itself.
   const texts = rows.flatMap(({ text }) => (text && isUtf8(text) ? [text, LINE_FEED] : []));
   const cells = texts.length === 2 * rows.length ? parseRows(Buffer.concat(texts), header) : undefined;
   if (cells?.length === rows.length) return rows.map((row, i) => readRow(row, cells[i]!, header));
@@ -98,13 +95,13 @@ function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
     if (!row.text) return badRow(row, row.fault ?? 'is not CSV');
     if (!isUtf8(row.text)) return badRow(row, NOT_UTF8);
     const own = parseRows(row.text, header);
-    return own?.length === 1 ? readRow(row, own[0]!, header) : badRow(row, 'has a quote where none can be');
+    return own?.length === 1 ? readRow(row, own[0]!, header) : badRow(row, 'has a misplaced quote');
   });
 }
 
 const LINE_FEED = Buffer.from('\n');
 
-/** The cells of rows; undefined where they are not all CSV. */
+/** Returns the cells of rows; undefined if one of the rows is not CSV. */
 function parseRows(text: Buffer, { delimiter }: CsvHeader): string[][] | undefined {
   try {
     return parse(text, { delimiter, record_delimiter: '\n', relax_column_count: true });
@@ -134,7 +131,7 @@ function placeOf({ line, lastLine, bytes }: CsvRow): RecordPlace {
   return lastLine === undefined ? { line, bytes } : { line, lastLine, bytes };
 }
 
-/** What spreadsheets write for true and false, in the languages that have words of their own for them. */
+/** The words of spreadsheets for true and false, in the languages that have their own. */
 const TRUE_WORDS =
   'TRUE WAHR VRAI VERO VERDADERO VERDADEIRO WAAR PRAWDA SANT SAND SANN TOSI PRAVDA IGAZ ADEVĂRAT ИСТИНА DOĞRU 1';
 const FALSE_WORDS = 'FALSE FALSCH FAUX FALSO ONWAAR FAŁSZ FALSKT FALSK USANN EPÄTOSI NEPRAVDA HAMIS FALS ЛОЖЬ YANLIŞ 0';
@@ -145,4 +142,87 @@ const FLAGS = new Map([
 
 function flagOf(cell: string): unknown {
   return FLAGS.get(cell.trim().normalize('NFC').toUpperCase()) ?? cell;
+}
+
+interface CsvHeader {
+  /** A comma, or what spreadsheets write in its place. */
+  readonly delimiter: string;
+  /** The field of each column; undefined for a column without a name, as spreadsheets leave them at the end. */
+  readonly columns: readonly (string | undefined)[];
+}
+
+const DELIMITERS = [',', ';', '\t', '|'];
+const KNOWN = `A header names fields of a user, in any order and letter case: ${FIELD_NAMES.join(', ')}.`;
+
+/** Maximum number of faults of a header in its message. */
+const MAX_FAULTS = 10;
+
+/** Line endings of other systems that are none in CSV: U+0085 (NEL), U+2028 … Any control character but a tab. */
+const OTHER_LINE_ENDS = /[^\P{Cc}\t]|[\p{Zl}\p{Zp}]/u;
+
+/**
+ * Reads the line `sep=;`, which names the delimiter for spreadsheets.
+ *
+ * @returns Undefined for any other line.
+ * @throws InputError for a delimiter that is not supported.
+ */
+function readSeparatorLine({ text }: CsvRow): string | undefined {
+  const [, separator] = /^"?sep=(.?)"?$/i.exec(text?.toString('utf8') ?? '') ?? [];
+  if (separator === undefined || DELIMITERS.includes(separator)) return separator;
+  throw new InputError('The line "sep=" names an unsupported delimiter: expected a comma, semicolon, tab or pipe (|).');
+}
+
+/**
+ * Reads the row that names the columns.
+ *
+ * Errors repeat no word of it: if the header is missing, or the line endings are unknown, the row has a password in it.
+ *
+ * @param separator The delimiter of the line `sep=`, if there is one.
+ * @throws InputError
+ */
+function readCsvHeader({ text }: CsvRow, separator: string | undefined): CsvHeader {
+  if (!text || !isUtf8(text)) throw new InputError(`The header is not a line of UTF-8 text. ${KNOWN}`);
+  const readings = (separator === undefined ? DELIMITERS : [separator]).map((delimiter) => {
+    const cells = cellsOf(text, delimiter);
+    return { delimiter, cells, columns: cells.map(fieldOf) };
+  });
+  const { delimiter, cells, columns } = readings.find(({ columns }) => columns.includes('name')) ?? readings[0]!;
+  const faults = [
+    ...REQUIRED_FIELDS.filter((name) => !columns.includes(name)).map((name) => `there is no column ${name}`),
+    ...cells.flatMap((cell, i) => (columns[i] === undefined && !isBlank(cell) ? [unknownColumn(cell, i)] : [])),
+    ...columns.flatMap((column, i) => {
+      const first = columns.indexOf(column);
+      return column !== undefined && first < i ? [`column ${i + 1} has the same name as column ${first + 1}`] : [];
+    }),
+  ];
+  if (faults.length === 0) return { delimiter, columns };
+  const lineEnds = OTHER_LINE_ENDS.test(text.toString('utf8'))
+    ? ' It has a control character or a line separator in it; end lines with a line feed (LF), or CR LF.'
+    : '';
+  const more = faults.length > MAX_FAULTS ? `; and ${faults.length - MAX_FAULTS} more` : '';
+  throw new InputError(
+    `The header is not valid: ${faults.slice(0, MAX_FAULTS).join('; ')}${more}.${lineEnds} ${KNOWN}`,
+  );
+}
+
+function unknownColumn(cell: string, index: number): string {
+  const nearest = nearestField(cell.trim());
+  return `column ${index + 1} is not a field of a user${nearest === undefined ? '' : ` (did you mean ${nearest}?)`}`;
+}
+
+function cellsOf(text: Buffer, delimiter: string): string[] {
+  try {
+    const rows: string[][] = parse(text, { delimiter, record_delimiter: '\n' });
+    return rows[0] ?? [];
+  } catch {
+    return [];
+  }
+}
+
+function isBlank(cell: string): boolean {
+  return cell.trim() === '';
+}
+
+function fieldOf(cell: string): string | undefined {
+  return FIELD_NAMES.find((name) => name.toLowerCase() === cell.trim().toLowerCase());
 }

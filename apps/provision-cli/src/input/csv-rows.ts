@@ -1,26 +1,34 @@
 import type { RecordPlace } from './input-record.js';
 import { type Line, type LineBreak, MAX_LINE_BYTES } from './lines.js';
 
-/** The lines that make up a row of CSV: several, where a line break stands inside quotes. */
+/** A row of CSV: one line, or several if a line break stands inside quotes. */
 export interface CsvRow extends RecordPlace {
-  /** Without the line break at its end; undefined for a row that could not be put together, for the reason in `fault`. */
+  /** Without the line break at its end; undefined for a row that is unreadable, for the reason in `fault`. */
   readonly text?: Buffer;
   readonly fault?: string;
-  /** Whether it ends in a line break of another kind than the header does. */
+  /** Whether it ends in a line break of another kind than the header's. */
   readonly endsOddly: boolean;
-  /** Whether nothing but such line breaks separates it from the row before. */
+  /** Whether only such line breaks separate it from the row before. */
   readonly beginsOddly: boolean;
 }
 
 const QUOTE = 0x22;
 
 /**
- * Puts lines together to rows, and leaves out blank ones.
+ * Joins lines to rows, and skips blank lines.
  *
- * A quote that is never closed would take the rest of the input with it. It takes what is within the limit of a row, as
- * one bad row: what stands behind a quote may be a text, and no user is made of a text.
+ * csv-parse splits rows into cells (csv-records.ts). It does not find the rows, because its streaming parser:
  *
- * @param delimiter Undefined until the header has been read. Up to there each row is one line, in a group of its own.
+ * - goes on inside quotes after text behind a closing quote, and after `max_record_size`, also with
+ *   `skip_records_with_error`: one bad row would take the rest of the input with it;
+ * - counts a CR LF inside quotes as two lines in `info.lines`, so that messages would name the wrong line;
+ * - does not tell which line break ended a record, so that half a password would pass for a row;
+ * - decodes bytes that are not UTF-8 to U+FFFD without an error.
+ *
+ * Here an unclosed quote takes lines up to the limit of a row, as one bad row: they may be a text in a cell, and no user
+ * is created from a text.
+ *
+ * @param delimiter Undefined until the header has been read. Up to then each row is one line, in a group of its own.
  */
 export async function* csvRowsOf(
   groups: AsyncIterable<readonly Line[]>,
@@ -48,7 +56,7 @@ export async function* csvRowsOf(
     }
     if (rows.length > 0) yield rows;
   }
-  if (!row.isEmpty) yield [row.finishBad('has a quote that is not closed')];
+  if (!row.isEmpty) yield [row.finishBad('has an unclosed quote')];
 }
 
 class UnfinishedRow {
@@ -65,13 +73,13 @@ class UnfinishedRow {
     return this.#length > MAX_LINE_BYTES;
   }
 
-  /** @param lineBreak That of the header: the one that is trusted to end a row. */
+  /** @param lineBreak That of the header: it always ends a row. */
   expectLineBreak(lineBreak: LineBreak): void {
     this.#expected = lineBreak;
     this.#beginsOddly = false;
   }
 
-  /** A blank line stands between the rows. Line breaks that are all odd may be parts of a cell together. */
+  /** Notes a blank line between rows. Odd line breaks alone may still be a part of a cell. */
   separate(lineBreak: LineBreak): void {
     this.#beginsOddly &&= this.#isOdd(lineBreak);
   }
@@ -114,13 +122,13 @@ class UnfinishedRow {
     return place;
   }
 
-  /** A line break of another kind than the header's may be the end of a line, or a part of a cell. */
+  /** Whether a line break is of another kind than the header's: it may end a row, or be a part of a cell. */
   #isOdd(lineBreak: LineBreak): boolean {
     return this.#expected !== undefined && lineBreak !== '' && lineBreak !== this.#expected;
   }
 }
 
-/** Whether a line break inside quotes follows, which makes the next line a part of the same row. */
+/** Whether a line ends inside quotes, so that the next line belongs to the same row. */
 function endsInQuotes(bytes: Buffer, delimiter: string, beginsInQuotes: boolean): boolean {
   if (!bytes.includes(QUOTE)) return beginsInQuotes;
   const delimiterByte = delimiter.charCodeAt(0);
@@ -147,7 +155,7 @@ function tooLong(isContinuation: boolean): string {
     : `is longer than ${MAX_LINE_BYTES} bytes`;
 }
 
-/** Whether there is nothing but blanks in it. */
+/** Whether a line is empty or has only spaces and tabs. */
 function isBlank({ bytes }: Line): boolean {
   return bytes !== undefined && bytes.every((byte) => byte === 0x20 || byte === 0x09);
 }

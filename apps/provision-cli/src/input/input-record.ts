@@ -2,38 +2,38 @@ import type { UserFields } from './user-fields.js';
 
 /** Where a record stands in the input. */
 export interface RecordPlace {
-  /** Its first line. It is what a record is known by. */
+  /** Its first line, which identifies the record. */
   readonly line: number;
-  /** Its last line, where it has more than one. */
+  /** Its last line, if it has more than one. */
   readonly lastLine?: number;
-  /** How much of the input it takes. */
+  /** Its length in the input, in bytes. */
   readonly bytes: number;
 }
 
-/** A record whose form is right: its members are still to be judged. */
+/** A well-formed record, whose members are still to be checked. */
 export interface RawRecord extends RecordPlace {
   readonly fields: unknown;
 }
 
 /** A record that cannot become a user. */
 export interface BadRecord extends RecordPlace {
-  /** Why, for people. Repeats nothing of the record: it may be a password. */
+  /** The reason, for people. Repeats nothing of the record: any part of it may be a password. */
   readonly fault: string;
-  /** How many of its lines stand behind a quote that is not closed: they may be good. */
+  /** How many of its lines follow an unclosed quote, and may be valid. */
   readonly maybeGood?: number;
 }
 
 /** The fault of a record in another encoding, such as Latin-1. */
 export const NOT_UTF8 = 'is not UTF-8 text; save the file as UTF-8';
 
-/** A record that the service can be asked to make a user of. */
+/** A record that is ready to be sent. */
 export interface UserRecord extends RecordPlace {
   readonly user: UserFields;
 }
 
 export type InputRecord = UserRecord | BadRecord;
 
-/** How many lines of the input a record takes. */
+/** Returns the number of lines that a record takes. */
 export function linesOf({ line, lastLine = line }: RecordPlace): number {
   return lastLine - line + 1;
 }

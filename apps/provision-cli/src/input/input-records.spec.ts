@@ -1,10 +1,10 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
 import { newUser } from '../../../user-provisioning/src/users/user.schema.js';
-import { InputError } from './input-error.js';
-import type { InputFormat } from './input-format.js';
+import { InputError } from '../errors.js';
 import { type InputRecord, isBad } from './input-record.js';
 import { inputRecords } from './input-records.js';
+import type { InputFormat } from './input-source.js';
 import { MAX_LINE_BYTES } from './lines.js';
 import { checkUser } from './user-fields.js';
 
@@ -58,7 +58,7 @@ describe('CSV', () => {
       'a quote in the middle of a cell, which takes no other line with it',
       'name,mail\nma"ry,x\nmary,mary@example.org\n',
       [
-        [2, 'has a quote where none can be'],
+        [2, 'has a misplaced quote'],
         [3, mary],
       ],
     ],
@@ -66,7 +66,7 @@ describe('CSV', () => {
       'text behind a closing quote',
       'name,mail\n"mary"x,y\nmary,mary@example.org\n',
       [
-        [2, 'has a quote where none can be'],
+        [2, 'has a misplaced quote'],
         [3, mary],
       ],
     ],
@@ -75,7 +75,7 @@ describe('CSV', () => {
       'name,mail\nmary,mary@example.org\n"john,john@example.org\nevil,evil@example.org\n',
       [
         [2, mary],
-        [3, 'has a quote that is not closed; line 4, which stands behind a quote, may be good'],
+        [3, 'has an unclosed quote; line 4, after the quote, may be valid'],
       ],
     ],
     ['too few columns', 'name,mail\nmary\n', [[2, 'has 1 column; the header has 2']]],
@@ -272,7 +272,7 @@ describe('a user', () => {
         'name is missing',
         'mail: must be a mail address',
         'displayName: must be text',
-        'password: must have no line break or control character in it',
+        'password: must not have a line break or control character in it',
         'sendInvitation: must be true or false',
         'has 2 members that are not fields of a user (did you mean password?)',
       ].join('; '),

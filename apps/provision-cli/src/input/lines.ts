@@ -2,21 +2,21 @@
 export interface Line {
   /** The first line is 1. */
   readonly number: number;
-  /** Without its line break; undefined for a line over the length limit, which is read and not kept. */
+  /** Without the line break; undefined for a line over the length limit, which is not kept. */
   readonly bytes: Buffer | undefined;
   readonly lineBreak: LineBreak;
-  /** How much of the input it takes, in bytes, with its line break. */
+  /** Its length in bytes, with the line break. */
   readonly length: number;
 }
 
 /**
- * What ends a line. Empty at the end of the input.
+ * The line break that ends a line. Empty at the end of the input.
  *
- * `\r\r\n` is what Windows line breaks become when a tool converts them a second time.
+ * `\r\r\n` is a Windows line break that a tool has converted a second time.
  */
 export type LineBreak = '\n' | '\r' | '\r\n' | '\r\r\n' | '';
 
-/** Longest line, and longest record, in bytes. A user with every field filled to its limit takes a tenth of it. */
+/** Maximum length of a line and of a record, in bytes. A user with every field at its limit takes a tenth of it. */
 export const MAX_LINE_BYTES = 65_536;
 
 const LINE_FEED = 0x0a;
@@ -24,9 +24,9 @@ const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /**
- * Cuts bytes into lines, whatever ends them, and holds no more than one unfinished line, up to its limit.
+ * Cuts bytes into lines, at any kind of line break. Keeps no more than one unfinished line, up to its limit.
  *
- * Lines come in groups, as they arrive: a step for each would cost more than the cutting.
+ * Lines come in groups, as they arrive: an asynchronous step for each would cost more than the cutting.
  */
 export async function* readLines(
   source: AsyncIterable<Buffer>,
@@ -45,7 +45,7 @@ export async function* readLines(
   if (lines.length > 0) yield lines;
 }
 
-/** @returns The lines that end in these bytes, and the carriage returns at the end that more bytes may add to. */
+/** @returns The lines that end in these bytes, and the carriage returns at the end that may begin a longer line break. */
 function cut(bytes: Buffer, line: UnfinishedLine): { lines: Line[]; rest: Buffer } {
   const lines: Line[] = [];
   let start = 0;
@@ -64,7 +64,7 @@ function cut(bytes: Buffer, line: UnfinishedLine): { lines: Line[]; rest: Buffer
   return { lines, rest: bytes.subarray(bytes.length) };
 }
 
-/** @returns Undefined where the bytes end before it can be told. */
+/** @returns Undefined if the bytes end within what may be a longer line break. */
 function lineBreakAt(bytes: Buffer, carriageReturn: number): LineBreak | undefined {
   const [second, third] = bytes.subarray(carriageReturn + 1, carriageReturn + 3);
   if (second === LINE_FEED) return '\r\n';

@@ -3,11 +3,11 @@ import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 
 const text = (max: number) => z.string('must be text').trim().min(1, 'must not be blank').max(max, longer(max));
-/** In the place of a character, U+FFFD says that a tool could not read it; half of one (a surrogate) will become that. */
+/** Rejects U+FFFD, which tools write for a character that they cannot read, and half of one (a surrogate). */
 const whole = <Text extends z.ZodType<string>>(schema: Text) =>
   schema.refine(
     (value) => !/[\uFFFD\p{Cs}]/u.test(value),
-    'has a character that was lost when the text was converted (U+FFFD); write it anew',
+    'has a character that was lost in a conversion (U+FFFD); type it again',
   );
 
 const phone = z.string('must be text').regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
@@ -18,10 +18,10 @@ function longer(max: number): string {
 }
 
 /**
- * A login name, with or without the suffix behind the @; in Unicode normalization form C, as RFC 8265 §3.3 has it, so
- * that names which look the same are the same.
+ * A login name, with or without a suffix after the @. Normalized to Unicode form C (RFC 8265 §3.3), so that names which
+ * look the same are equal.
  *
- * Not `.` or `..`: in the path of a URL those lead elsewhere, however they are encoded.
+ * Not `.` or `..`: in the path of a URL these lead elsewhere, however they are encoded.
  */
 export const loginName = z
   .string('must be text')
@@ -29,7 +29,7 @@ export const loginName = z
   .max(256, longer(256))
   .regex(/^(?!\.{1,2}$)[^\s\p{C}@/\\"']+(?:@[^\s\p{C}@/\\"']+)?$/u, 'must be a login name: user or user@suffix');
 
-/** The service takes ASCII alone, which says the same: a domain has an ASCII form (RFC 5890 §2.3.2.1). */
+/** Converts the domain to its ASCII form (RFC 5890 §2.3.2.1), because the service accepts no other. */
 const mail = z.preprocess(
   withAsciiDomain,
   z
@@ -48,20 +48,19 @@ function withAsciiDomain(address: unknown): unknown {
 }
 
 /**
- * Stricter than the service: a control character or a line break in a password is what a mistaken line end leaves, and
- * the user could not type it.
+ * Stricter than the service: a control character or a line break in a password comes from a mistaken line ending, and the
+ * user could not type it.
  */
 const password = z
   .string('must be text')
   .min(1, 'must not be empty')
   .max(256, longer(256))
-  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\uFEFF]*$/u, 'must have no line break or control character in it');
+  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\uFEFF]*$/u, 'must not have a line break or control character in it');
 
 /**
- * The members of a user, as `POST /users` takes them.
+ * The members of a user, as `POST /users` accepts them.
  *
- * The service has the last word. It is asked only about what is worth asking: a line that it would refuse anyway is
- * reported without a call, and `--dry-run` finds it.
+ * The service decides. Lines that it would reject in any case are reported without a call, also by `--dry-run`.
  */
 const userFields = z.strictObject({
   name: whole(loginName),
@@ -83,7 +82,7 @@ export const FLAG_NAMES: readonly string[] = ['mustChangePassword', 'sendInvitat
 
 export type CheckedUser = { readonly user: UserFields } | { readonly fault: string };
 
-/** @returns The user, or why it is none. The fault repeats no value and no unknown name: either may be a password. */
+/** Returns the user, or its faults. These repeat no value and no unknown name: either may be a password. */
 export function checkUser(fields: unknown): CheckedUser {
   const result = userFields.safeParse(fields);
   if (result.success) return { user: result.data };
@@ -106,17 +105,16 @@ function unknownMembers(names: readonly string[]): string {
   return `has ${what} of a user${meant.size > 0 ? ` (did you mean ${[...meant].join(', ')}?)` : ''}`;
 }
 
-/** The field that a misspelt name is meant for, such as `e-mail`; undefined for a name that resembles none. */
+/** Returns the field that a misspelt name is meant for, such as `e-mail`; undefined for a name that resembles none. */
 export function nearestField(name: string): string | undefined {
   const letters = name
     .slice(0, 40)
     .toLowerCase()
     .replace(/[^a-z]/g, '');
-  const field = FIELD_NAMES.find((field) => distance(letters, field.toLowerCase()) <= Math.floor(field.length / 4));
-  return field;
+  return FIELD_NAMES.find((field) => distance(letters, field.toLowerCase()) <= Math.floor(field.length / 4));
 }
 
-/** The members that are known and are not secret. */
+/** Returns all members but the password. */
 export function withoutPassword(fields: UserFields): Omit<UserFields, 'password'> {
   const { password: _password, ...open } = fields;
   return open;

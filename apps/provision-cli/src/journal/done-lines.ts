@@ -1,29 +1,31 @@
-/** What has become of a line, for good; a rejected one until it is mended. */
+import { crc32 } from 'node:zlib';
+import { JournalError } from '../errors.js';
+import { type InputRecord, isBad } from '../input/input-record.js';
+import { withoutPassword } from '../input/user-fields.js';
+
+/** The outcome of a line that is done. A rejected line may get another one once it is corrected. */
 export type LineOutcome = 'created' | 'replayed' | 'rejected';
 
 export const LINE_OUTCOMES: readonly LineOutcome[] = ['created', 'replayed', 'rejected'];
 
-/** A line that is done, and the mark of what it said. */
+/** A line that is done, with the mark of its content. */
 export interface DoneLine {
   readonly line: number;
   readonly outcome: LineOutcome;
   readonly mark: number;
-  /** How many lines of the input the record takes. */
+  /** Number of lines that the record takes in the input. */
   readonly lines: number;
 }
 
-/**
- * The lines that need no further work, each with a mark of what it said. Takes five bytes for each line of the input, and
- * so holds millions.
- */
+/** The lines that are done, each with a mark of its content. Takes five bytes a line, so that it holds millions. */
 export class DoneLines {
   #outcomes = new Uint8Array(1024);
   #marks = new Uint32Array(1024);
-  /** Of rejected records, those with more than one line or more than one rejection. */
+  /** Rejected records with more than one line or more than one rejection. */
   readonly #rejections = new Map<number, { readonly lines: number; readonly times: number }>();
   readonly #counts: Record<LineOutcome, number> = { created: 0, replayed: 0, rejected: 0 };
 
-  /** Users that were created, and lines that were rejected. */
+  /** Numbers of users created and of lines rejected. */
   get counts(): Readonly<Record<LineOutcome, number>> {
     return this.#counts;
   }
@@ -32,7 +34,7 @@ export class DoneLines {
     return LINE_OUTCOMES.reduce((sum, outcome) => sum + this.#counts[outcome], 0);
   }
 
-  /** Takes note of a line. Only a rejected one can have another outcome later. */
+  /** Adds a line. Only a rejected one can get another outcome later. */
   add({ line, outcome, mark, lines }: DoneLine): void {
     const before = this.outcomeOf(line);
     if (before !== undefined && before !== 'rejected') return;
@@ -53,12 +55,12 @@ export class DoneLines {
     return LINE_OUTCOMES[(this.#outcomes[line] ?? 0) - 1];
   }
 
-  /** How often a line was rejected. */
+  /** Returns how often a line was rejected. */
   rejectionsOf(line: number): number {
     return this.outcomeOf(line) === 'rejected' ? (this.#rejections.get(line)?.times ?? 1) : 0;
   }
 
-  /** Whether a line that is done said the same then. */
+  /** Whether a line that is done had the same mark then. */
   isMarked(line: number, mark: number): boolean {
     return this.#marks[line] === mark;
   }
@@ -72,4 +74,21 @@ export class DoneLines {
     this.#marks = new Uint32Array(length);
     this.#marks.set(marks);
   }
+}
+
+/**
+ * Returns a checksum of a record, to detect a changed input even if it can be read only once.
+ *
+ * Leaves out the password, because the mark is written to a file: guesses of a password could be checked against it.
+ */
+export function lineMark(record: InputRecord): number {
+  return crc32(isBad(record) ? `bad: ${record.fault}` : JSON.stringify(withoutPassword(record.user)));
+}
+
+/** @throws JournalError if a line that is done has another content now. */
+export function requireUnchanged(record: InputRecord, done: DoneLines): void {
+  if (done.isMarked(record.line, lineMark(record))) return;
+  throw new JournalError(
+    `Line ${record.line} is done, and has changed since. Correct rejected lines where they stand, and add or remove none. To begin a new import, name another journal (--journal).`,
+  );
 }

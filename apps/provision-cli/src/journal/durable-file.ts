@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { JournalError } from '../errors.js';
 
-/** For its owner alone: there are people in it. */
+/** Readable for the owner alone: the files name people. */
 const MODE = 0o600;
 
-/** A file that is only ever appended to. What has been synced is there after a power cut as well. */
+/** A file that is only appended to. What was appended survives a power cut. */
 export class DurableFile {
   private constructor(private readonly file: FileHandle) {}
 
-  /** Opens it, and makes it where it is not there. */
+  /** Opens the file, or creates it. */
   static async open(path: string): Promise<DurableFile> {
     return new DurableFile(await open(path, 'a', MODE));
   }
@@ -24,8 +25,8 @@ export class DurableFile {
   }
 }
 
-/** Puts a file in the place of whatever is there: afterwards, and after a power cut, it is there whole or not at all. */
-export async function replaceFile(path: string, parts: AsyncIterable<string>): Promise<void> {
+/** Replaces a file, or creates it. After a power cut the new content is there completely or not at all. */
+export async function replaceFile(path: string, parts: AsyncIterable<string> | Iterable<string>): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', MODE);
@@ -52,4 +53,17 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** Codes of the file system for a path that is wrong, or not permitted. */
+const WRONG_PATH = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'EROFS', 'ENAMETOOLONG', 'ELOOP']);
+
+/** Returns a JournalError for an error about the path, and any other error as it is. */
+export function errorOfPath(path: string, error: unknown): unknown {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (!WRONG_PATH.has(code)) return error;
+  return new JournalError(
+    `${path} cannot be written (${code}). Name a journal in an existing folder that you may write to: --journal.`,
+    { cause: error },
+  );
 }

@@ -1,19 +1,20 @@
 import { readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { errorOfPath, JournalError } from './journal-error.js';
+import { JournalError } from '../errors.js';
+import { errorOfPath } from './durable-file.js';
 
 /**
- * Keeps two processes from writing to one journal at once.
+ * Locks a journal, so that two processes cannot write to it at once.
  *
- * The lock of a process that is gone, killed for example, is nobody's. Only where ids of processes mean the same can that
- * be told: from another machine or container, a lock is left alone.
+ * Takes over the lock of a process that has ended, killed for example. A lock of another machine or container is left
+ * alone: its process id means another process here.
  *
- * @returns Gives it back.
- * @throws {@link JournalError} where another process has it, or it cannot be written.
+ * @returns Releases the lock.
+ * @throws JournalError if another process holds the lock, or it cannot be written.
  */
 export async function lockJournal(journal: string): Promise<() => Promise<void>> {
   const path = `${journal}.lock`;
-  const here = await placeOfProcesses();
+  const here = await processScope();
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
       await writeFile(path, `${process.pid} ${here}`, { flag: 'wx', mode: 0o600 });
@@ -22,25 +23,25 @@ export async function lockJournal(journal: string): Promise<() => Promise<void>>
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw errorOfPath(path, error);
       const holder = await holderOf(path, here);
       if (holder !== undefined) {
-        throw new JournalError(`Another import is at work on ${journal} (${holder}). If it is not, delete ${path}.`);
+        throw new JournalError(`Another import uses ${journal} (${holder}). If it has ended, delete ${path}.`);
       }
       await rm(path, { force: true });
     }
   }
-  throw new JournalError(`${path} cannot be had. Is another import at work?`);
+  throw new JournalError(`${path} cannot be locked: other imports take the lock again and again.`);
 }
 
-/** Who has the lock; undefined where that is nobody any more. */
+/** Returns the holder of the lock; undefined if that process has ended. */
 async function holderOf(path: string, here: string): Promise<string | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   const [, id = '', place = ''] = /^(\d+) (.+)$/.exec(text) ?? [];
   if (place !== here) {
-    const where = place === '' ? 'a process that it does not name' : `process ${id} of ${place}`;
-    return `${where}, of which nobody can tell from here whether it is gone`;
+    const where = place === '' ? 'an unknown process' : `process ${id} of ${place}`;
+    return `${where}, which cannot be checked from here`;
   }
   const pid = Number(id);
-  // A lock of ours that we do not know of is that of an earlier process with the same id.
+  // A lock with the id of this process is from an earlier process with the same id.
   return pid !== process.pid && isRunning(pid) ? `process ${pid}` : undefined;
 }
 
@@ -53,8 +54,8 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Where the id of a process means this very process: a machine, and in it a namespace of processes, as containers have. */
-async function placeOfProcesses(): Promise<string> {
+/** Names the scope of process ids: the machine, and within it the PID namespace of a container. */
+async function processScope(): Promise<string> {
   const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
   return [hostname(), namespace].filter((part) => part !== '').join(' ');
 }

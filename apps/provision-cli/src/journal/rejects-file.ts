@@ -1,15 +1,15 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { JournalError } from '../errors.js';
 import { readLines } from '../input/lines.js';
-import { jsonLine } from '../output/printable.js';
+import { jsonLine } from '../output/safe-text.js';
 import type { DoneLines } from './done-lines.js';
-import { DurableFile, replaceFile } from './durable-file.js';
+import { DurableFile, errorOfPath, replaceFile } from './durable-file.js';
 import { isBegun } from './journal.js';
-import { errorOfPath, JournalError } from './journal-error.js';
 
 /**
- * A line that became no user, and why. Nothing that the line said is in it: where columns are swapped or delimiters
- * mistaken, the password stands under another name.
+ * A rejected line and the reason. Repeats no value of the line: if columns are swapped or delimiters mistaken, the
+ * password stands in another member.
  */
 export interface Reject {
   readonly line: number;
@@ -18,25 +18,25 @@ export interface Reject {
   readonly reason: string;
 }
 
-/** The rejected lines of an import, as NDJSON. The file is there from the first of them on. */
+/** The rejected lines of an import, as NDJSON. The first of them creates the file. */
 export class RejectsFile {
   #file: DurableFile | undefined;
 
   private constructor(readonly path: string) {}
 
   /**
-   * To be asked before the journal is opened: where there is none yet, a file that is there is of another import.
+   * Call before the journal is opened: without a journal, an existing rejects file belongs to another import.
    *
-   * @throws {@link JournalError}
+   * @throws JournalError
    */
   static requireFree(path: string, journalPath: string): void {
     if (isBegun(journalPath) || !existsSync(path)) return;
     throw new JournalError(
-      `${path} is there, and is not of this import: that has no journal yet. Move it away, or name another journal (--journal).`,
+      `${path} exists and belongs to another import: this one has no journal yet. Move it away, or name another journal (--journal).`,
     );
   }
 
-  /** Begins where the journal stands. */
+  /** Opens the file, and aligns it with the journal. */
   static async open(path: string, done: DoneLines): Promise<RejectsFile> {
     const file = new RejectsFile(path);
     await file.#align(done);
@@ -49,13 +49,13 @@ export class RejectsFile {
     await this.#file.append(rejects.map(jsonLine).join(''));
   }
 
-  /** @param mended What is done, where rejected lines may be done since. */
-  async close(mended?: DoneLines): Promise<void> {
+  /** @param corrected The lines that are done, if rejected lines may be among them now. */
+  async close(corrected?: DoneLines): Promise<void> {
     await this.#file?.close();
-    if (mended) await this.#align(mended);
+    if (corrected) await this.#align(corrected);
   }
 
-  /** Each line that is rejected in the journal stands here once, as it was rejected last, and no other does. */
+  /** Keeps one entry, the last, for each line that the journal has as rejected, and no other. */
   async #align(done: DoneLines): Promise<void> {
     try {
       if (!existsSync(this.path)) return;
@@ -75,7 +75,7 @@ async function* lastRejects(path: string, done: DoneLines): AsyncGenerator<strin
   }
 }
 
-/** The whole lines of a rejects file. */
+/** Reads the complete lines of a rejects file. */
 async function* rejectsIn(path: string): AsyncGenerator<{ line: number; position: number; text: string }> {
   for await (const lines of readLines(createReadStream(path))) {
     for (const { number: position, bytes, lineBreak } of lines) {

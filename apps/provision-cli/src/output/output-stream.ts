@@ -1,18 +1,9 @@
 import type { Writable } from 'node:stream';
+import { OutputError } from '../errors.js';
 
-/** What was to be written could not be, and not because its reader has gone: the disk is full, for example. */
-export class OutputError extends Error {
-  readonly code = 'OUTPUT_UNWRITABLE';
-
-  constructor(cause: Error) {
-    super(`The output cannot be written: ${cause.message}`, { cause });
-    this.name = 'OutputError';
-  }
-}
-
-/** Writes text to a stream at the pace of its reader, who may go at any time. */
+/** Writes text to a stream at the pace of its reader. The reader may close the stream at any time. */
 export class OutputStream {
-  /** Called once, when the reader has gone. */
+  /** Called once, when the reader has closed the stream. */
   onBroken: (() => void) | undefined;
   #isBroken = false;
   #error: Error | undefined;
@@ -20,7 +11,7 @@ export class OutputStream {
 
   constructor(private readonly stream: Writable) {
     stream.on('drain', () => this.#release());
-    // What is written from now on is for nobody.
+    // After an error nothing more is written.
     stream.on('error', (error) => this.#fail(error));
     stream.on('close', () => this.#break());
   }
@@ -33,19 +24,19 @@ export class OutputStream {
     if (!this.#isBroken) this.stream.write(text);
   }
 
-  /** Resolves when there is room. */
+  /** Resolves when the stream takes more. */
   async drained(): Promise<void> {
     if (this.stream.writableNeedDrain && !this.#isBroken) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when everything is written. */
   async flushed(): Promise<void> {
     if (this.#isBroken) return;
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve);
-      // An error comes here before it is an event of the stream.
+      // The callback gets an error before the stream emits it.
       this.stream.write('', (error) => {
         if (error) this.#fail(error);
         resolve();
@@ -53,7 +44,7 @@ export class OutputStream {
     });
   }
 
-  /** @throws {@link OutputError} where something could not be written, unless its reader has gone. */
+  /** @throws OutputError if a write failed, unless the reader has closed the stream. */
   requireWritten(): void {
     if (this.#error) throw new OutputError(this.#error);
   }

@@ -1,9 +1,8 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { ImportProgress } from '../import/import-event.js';
-import { jsonLine, printable } from './printable.js';
-import { ProgressMeter } from './progress-meter.js';
-import { duration, progressBar, progressLine, type ProgressView } from './progress-text.js';
+import { duration, type ImportProgress } from './import-event.js';
+import { progressBar, progressLine, ProgressMeter, type ProgressView } from './progress.js';
+import { jsonLine, printable } from './safe-text.js';
 
 const NOW = 1_000_000;
 const ESCAPE = new RegExp(`${String.fromCodePoint(27)}\\[\\d+m`, 'g');
@@ -33,35 +32,35 @@ describe('the progress bar', () => {
       'has all it can have on a wide terminal',
       view(),
       120,
-      `${'█'.repeat(20)}${'░'.repeat(20)}   50%  1,234 made  950/s  2 min left`,
+      `${'█'.repeat(20)}${'░'.repeat(20)}   50%  1,234 created  950/s  2 min left`,
     ],
-    ['gets shorter first', view(), 60, `${'█'.repeat(11)}${'░'.repeat(11)}   50%  1,234 made  950/s  2 min left`],
-    ['then loses parts at its end', view(), 40, `${'█'.repeat(7)}${'░'.repeat(7)}   50%  1,234 made  950/s`],
+    ['gets shorter first', view(), 60, `${'█'.repeat(9)}${'░'.repeat(10)}   50%  1,234 created  950/s  2 min left`],
+    ['then loses parts at its end', view(), 40, `${'█'.repeat(5)}${'░'.repeat(6)}   50%  1,234 created  950/s`],
     ['and at last the bar', view(), 12, '50%'],
     ['is empty on a terminal without width', view(), 0, ''],
     [
-      'says what was rejected and what is tried again',
+      'says what was rejected and what is retried',
       view({ rejected: 2, waiting: 3 }),
       100,
-      `${'█'.repeat(14)}${'░'.repeat(15)}   50%  1,234 made  2 rejected  950/s  2 min left  3 to be tried again`,
+      `${'█'.repeat(17)}${'░'.repeat(18)}   50%  1,234 created  2 rejected  950/s  2 min left  3 to retry`,
     ],
     [
       'says that it pauses',
       view({ pausedUntilMs: NOW + 4200 }, { pace: undefined }),
       60,
-      `${'█'.repeat(12)}${'░'.repeat(13)}   50%  1,234 made  paused for 5 s`,
+      `${'█'.repeat(11)}${'░'.repeat(11)}   50%  1,234 created  paused for 5 s`,
     ],
     [
       'is not full before the end',
       view({ bytesDone: 999 }, { pace: undefined }),
       40,
-      `${'█'.repeat(20)}░   99%  1,234 made`,
+      `${'█'.repeat(17)}░   99%  1,234 created`,
     ],
     [
       'is no bar where the length is not known',
       view({}, { totalBytes: undefined, pace: { linesPerSecond: 10, secondsLeft: undefined } }),
       80,
-      '1,234 made  10/s',
+      '1,234 created  10/s',
     ],
   ])('%s', (_name, of, columns, expected) => {
     expect(progressBar(of, columns, false)).toBe(expected);
@@ -84,7 +83,7 @@ describe('the progress bar', () => {
   });
 
   it('is a line of words in a log', () => {
-    expect(progressLine(view({ rejected: 1 }))).toBe('50%, 1,234 made, 1 rejected, 950/s, 2 min left');
+    expect(progressLine(view({ rejected: 1 }))).toBe('50%, 1,234 created, 1 rejected, 950/s, 2 min left');
   });
 
   test.each([

@@ -3,45 +3,79 @@ import { HttpService } from '@nestjs/axios';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AxiosResponse } from 'axios';
 import { TokenUnavailableError } from 'nestjs-identity-m2m';
+import { z } from 'zod';
+import { ServiceError, ServiceUnreachableError, UnsuitableServiceError } from '../errors.js';
 import { readLines } from '../input/lines.js';
-import { type Mask, maskOf } from '../output/mask.js';
-import { printable } from '../output/printable.js';
 import type { UserFields } from '../input/user-fields.js';
-import { SETTINGS, type Settings } from '../settings/settings.js';
-import { type LastLine, type LineAnswer, readBatchAnswer } from './batch-answer.js';
-import { errorOfAnswer, errorOfFailure } from './failed-call.js';
-import { ServiceError, ServiceUnreachableError, UnsuitableServiceError } from './service-errors.js';
+import { type Mask, maskOf, printable } from '../output/safe-text.js';
+import { SETTINGS, type Settings } from '../settings.js';
+import { errorOfFailure, errorOfResponse } from './failed-call.js';
 
-/** A user to be made, once for each key. */
+const lineError = z.object({ code: z.string(), message: z.string() });
+const retryAfterSeconds = z.number().nonnegative().optional();
+/** Number of the line in the request. The first is 1. */
+const line = z.int().positive();
+
+/** The answer to one line of a batch. */
+const lineAnswer = z.discriminatedUnion('status', [
+  z.object({
+    key: z.string(),
+    line,
+    status: z.literal('created'),
+    user: z.object({ id: z.string() }),
+    replayed: z.boolean().optional(),
+  }),
+  // The key is null if the service could not read it.
+  z.object({ key: z.string().nullable(), line, status: z.literal('rejected'), error: lineError }),
+  z.object({
+    key: z.string(),
+    line,
+    status: z.literal('failed'),
+    error: lineError,
+    retryAfterSeconds,
+  }),
+]);
+
+/** The last line of a response. A response without it is incomplete. */
+const stopped = lineError.extend({ retryAfterSeconds }).optional();
+const lastLine = z
+  .object({ summary: z.object({ lines: z.number(), stopped }), stopped })
+  // The reason why the service stopped stands in the summary or beside it.
+  .transform(({ summary, stopped }) => ({ isLast: true as const, stopped: stopped ?? summary.stopped }));
+
+export type LineAnswer = z.infer<typeof lineAnswer>;
+type LastLine = z.infer<typeof lastLine>;
+
+/** A user to create, once for each key. */
 export interface BatchLine {
   readonly key: string;
   readonly user: UserFields;
 }
 
-/** How a call ended. Lines without an answer are open in each case. */
+/** How a call ended. Lines without an answer are still open in each case. */
 export type BatchEnd =
-  /** The answer is complete. */
+  /** The response is complete. */
   | { readonly kind: 'complete' }
-  /** Nothing was begun, or the service stopped in good order: all of it can be sent again as it is. */
+  /** The service did not begin, or stopped between two lines: the open lines can be sent again as they are. */
   | { readonly kind: 'later'; readonly reason: string; readonly retryAfterMs: number | undefined }
-  /** The answer broke off, or there was none although the call was sent. Some line may be the cause. */
+  /** The response broke off, or did not come although the request was sent. One of the lines may be the cause. */
   | { readonly kind: 'broken'; readonly reason: string; readonly retryAfterMs: number | undefined }
-  /** More than the service takes at once. */
+  /** The batch is longer than the service accepts. */
   | { readonly kind: 'too large' };
 
 export interface BatchReply {
-  /** By key. All that came, also where the answer broke off later. */
+  /** By key, also those of a response that broke off. */
   readonly answers: ReadonlyMap<string, LineAnswer>;
   readonly end: BatchEnd;
 }
 
-/** Longest body of an answer that is an error, in bytes. */
+/** Maximum length of the body of an error, in bytes. */
 const MAX_ERROR_BYTES = 65_536;
 
-/** Statuses that may mean that the service fell over the content. */
+/** Statuses of errors that the content of a batch may cause. */
 const SUSPICIOUS = new Set([408, 500, 502, 504]);
 
-/** The service, many users at a time: `POST /users/batch`, which answers each as it is done. */
+/** The service for many users at once: `POST /users/batch`, which answers each line when it is done. */
 @Injectable()
 export class BatchEndpoint {
   constructor(
@@ -50,7 +84,9 @@ export class BatchEndpoint {
   ) {}
 
   /**
-   * @throws NotAuthorisedError, UnsuitableServiceError, ServiceRefusalError: all that the next call would meet too.
+   * Sends a batch.
+   *
+   * @throws NotAuthorisedError, UnsuitableServiceError, ServiceRefusalError: errors that the next call would meet too.
    */
   async send(lines: readonly BatchLine[]): Promise<BatchReply> {
     const answers = new Map<string, LineAnswer>();
@@ -64,7 +100,9 @@ export class BatchEndpoint {
       silence.restart();
       if (response.status !== 200) return await endOfRefusal(response, maskOf(lines.map(({ user }) => user)));
       if (!isNdjson(response)) {
-        throw new UnsuitableServiceError('The service answers a batch with something else. Check its address.');
+        throw new UnsuitableServiceError(
+          'The response to a batch is not NDJSON: this is not the user-provisioning service. Check its address.',
+        );
       }
       return await readAnswers(response.data, lines, answers, silence);
     } catch (error) {
@@ -79,7 +117,7 @@ export class BatchEndpoint {
       headers: { 'content-type': 'application/x-ndjson', accept: 'application/x-ndjson' },
       responseType: 'stream',
       validateStatus: () => true,
-      // The silence within the call is limited, not its length.
+      // Limits the silence within the call instead of its length.
       timeout: 0,
       signal,
     });
@@ -104,13 +142,13 @@ async function readAnswers(
     silence.restart();
     for (const { bytes } of lines) {
       const answer = readBatchAnswer(bytes?.toString('utf8') ?? '');
-      if (!answer) return { kind: 'broken', reason: 'an answer that is cut or garbled', retryAfterMs: undefined };
+      if (!answer) return { kind: 'broken', reason: 'the response was cut or damaged', retryAfterMs: undefined };
       if ('isLast' in answer) return endOf(answer, maskOf(sent.map(({ user }) => user)));
       const key = answer.key ?? sent[answer.line - 1]?.key;
       if (key !== undefined) answers.set(key, answer);
     }
   }
-  return { kind: 'broken', reason: 'an answer without its end', retryAfterMs: undefined };
+  return { kind: 'broken', reason: 'the response ended too early', retryAfterMs: undefined };
 }
 
 function endOf({ stopped }: LastLine, mask: Mask): BatchEnd {
@@ -126,7 +164,7 @@ function endOf({ stopped }: LastLine, mask: Mask): BatchEnd {
 async function endOfRefusal({ status, headers, data }: AxiosResponse<Readable>, mask: Mask): Promise<BatchEnd> {
   const body = await readError(data);
   if (status === 413) return { kind: 'too large' };
-  const error = errorOfAnswer(status, headers, body, mask);
+  const error = errorOfResponse(status, headers, body, mask);
   if (!(error instanceof ServiceUnreachableError)) throw error;
   const kind = SUSPICIOUS.has(status) ? 'broken' : 'later';
   return { kind, reason: error.message, retryAfterMs: error.retryAfterMs };
@@ -147,7 +185,7 @@ async function readError(body: Readable): Promise<unknown> {
   }
 }
 
-/** Errors after which the call can't have reached the service. */
+/** Codes of errors after which the request cannot have reached the service. */
 const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
 function endOfFailure(failure: unknown): BatchEnd {
@@ -157,19 +195,30 @@ function endOfFailure(failure: unknown): BatchEnd {
     const isSent = !(failure instanceof TokenUnavailableError) && !NOT_SENT.has(code ?? '');
     return { kind: isSent ? 'broken' : 'later', reason: error.message, retryAfterMs: error.retryAfterMs };
   }
-  // What else has a code, and is no error of ours, is the stream of the answer, which broke off.
+  // Any other error with a code is of the response's stream, which broke off.
   if (code === undefined || error instanceof ServiceError) throw error;
-  return { kind: 'broken', reason: `the answer broke off (${code})`, retryAfterMs: undefined };
+  return { kind: 'broken', reason: `the response broke off (${code})`, retryAfterMs: undefined };
 }
 
-/** Ends a call in which nothing has come for too long. */
+/** Parses a line of the response; undefined if it is not valid. */
+function readBatchAnswer(text: string): LineAnswer | LastLine | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return lineAnswer.safeParse(value).data ?? lastLine.safeParse(value).data;
+}
+
+/** Aborts a call when the service has been silent for too long. */
 class SilenceTimer {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
 
   constructor(timeoutMs: number) {
     this.#timer = setTimeout(
-      () => this.#controller.abort(new ServiceUnreachableError(`The service says nothing for ${timeoutMs} ms`)),
+      () => this.#controller.abort(new ServiceUnreachableError(`The service was silent for ${timeoutMs} ms`)),
       timeoutMs,
     );
   }

@@ -1,10 +1,11 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, type INestApplicationContext, type LoggerService, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { cyberArkIdentity, fromFile, type HttpClientOptions, IdentityM2MModule } from 'nestjs-identity-m2m';
-import { SETTINGS, type Settings } from '../settings/settings.js';
+import { SETTINGS, type Settings } from '../settings.js';
 import { BatchEndpoint } from './batch-endpoint.js';
 import { UserService } from './user-service.js';
 
-/** This program as a client of the service: with an identity of its own, whose token is on its calls and no others. */
+/** This program as a client of the service. The client's token is on calls to the service and on no others. */
 @Module({})
 export class ClientModule {
   static with(settings: Settings): DynamicModule {
@@ -42,4 +43,39 @@ function clientOf(settings: Settings): HttpClientOptions {
     acquireTimeoutMs: 15_000,
     http: { baseURL: serviceUrl, timeout: timeoutMs },
   };
+}
+
+/**
+ * Runs an action in a Nest application without a server, and closes the application after it.
+ *
+ * @param warn Gets the warnings of the library. Left out for a single call, whose error has the same message.
+ */
+export async function connected<Result>(
+  settings: Settings,
+  action: (app: INestApplicationContext) => Promise<Result>,
+  warn: (text: string) => void = () => {},
+): Promise<Result> {
+  const app = await NestFactory.createApplicationContext(ClientModule.with(settings), {
+    logger: new WarningsOnly(warn),
+    abortOnError: false,
+  });
+  try {
+    return await action(app);
+  } finally {
+    await app.close();
+  }
+}
+
+class WarningsOnly implements LoggerService {
+  constructor(private readonly write: (text: string) => void) {}
+
+  log(): void {}
+
+  warn(message: unknown): void {
+    this.write(String(message));
+  }
+
+  error(message: unknown): void {
+    this.write(String(message));
+  }
 }

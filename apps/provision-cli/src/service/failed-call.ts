@@ -1,14 +1,8 @@
 import { type AxiosResponseHeaders, isAxiosError, type RawAxiosResponseHeaders } from 'axios';
 import { ClientRejectedError, TokenRequestRejectedError, TokenUnavailableError } from 'nestjs-identity-m2m';
 import { z } from 'zod';
-import type { Mask } from '../output/mask.js';
-import { printable } from '../output/printable.js';
-import {
-  NotAuthorisedError,
-  ServiceRefusalError,
-  ServiceUnreachableError,
-  UnsuitableServiceError,
-} from './service-errors.js';
+import { NotAuthorisedError, ServiceRefusalError, ServiceUnreachableError, UnsuitableServiceError } from '../errors.js';
+import { type Mask, printable } from '../output/safe-text.js';
 
 type Headers = AxiosResponseHeaders | RawAxiosResponseHeaders | Readonly<Record<string, unknown>>;
 
@@ -19,44 +13,44 @@ const problem = z.object({
 
 const asIs: Mask = (text) => text;
 
-/** Statuses that say nothing about the request itself: the same one may succeed later. */
-const PASSING = new Set([408, 429, 500, 502, 503, 504]);
+/** Statuses of temporary errors: the same request may succeed later. */
+const TEMPORARY = new Set([408, 429, 500, 502, 503, 504]);
 
 /**
- * What an answer means that is no success.
+ * Returns the error for a response that is no success.
  *
- * @param mask Takes values of the request out of the service's words.
+ * @param mask Removes values of the request from the service's message.
  */
-export function errorOfAnswer(status: number, headers: Headers, body: unknown, mask: Mask = asIs): Error {
+export function errorOfResponse(status: number, headers: Headers, body: unknown, mask: Mask = asIs): Error {
   const { error, message } = problem.safeParse(body).data ?? {};
   const words = message === undefined ? '' : `: ${printable(mask([message].flat().join('; ')))}`;
   if (status === 401 || status === 403) {
     return new NotAuthorisedError(
-      `The service does not let this client do that (HTTP ${status}${challenge(headers)})${words}`,
+      `The service does not authorise this client (HTTP ${status}${challenge(headers)})${words}`,
     );
   }
-  if (PASSING.has(status)) {
+  if (TEMPORARY.has(status)) {
     return new ServiceUnreachableError(
-      `The service cannot do that now (HTTP ${status})${words}`,
+      `The service is unavailable (HTTP ${status})${words}`,
       retryAfterMs(headers['retry-after']),
     );
   }
   if (error === undefined && status !== 400) {
     return new UnsuitableServiceError(
-      `What answers is not the user-provisioning service (HTTP ${status}). Check its address.`,
+      `The response is not from the user-provisioning service (HTTP ${status}). Check its address.`,
     );
   }
   return new ServiceRefusalError(
     printable(mask(error ?? 'invalid'), 64),
-    `The service refuses that (HTTP ${status})${words}`,
+    `The service refused the request (HTTP ${status})${words}`,
   );
 }
 
 /**
- * What it means that there is no answer. The axios error itself goes no further: it holds the body of the call, and with
- * it passwords.
+ * Returns the error for a call that failed. The axios error is not passed on: it has the body of the request in it, and
+ * with that passwords.
  *
- * @param mask Takes values of the request out of the service's words.
+ * @param mask Removes values of the request from the service's message.
  */
 export function errorOfFailure(error: unknown, mask: Mask = asIs): unknown {
   if (error instanceof ClientRejectedError || error instanceof TokenRequestRejectedError) {
@@ -69,28 +63,28 @@ export function errorOfFailure(error: unknown, mask: Mask = asIs): unknown {
   if (!isAxiosError(error)) return error;
   if (error.response) {
     const { status, headers, data } = error.response;
-    return errorOfAnswer(status, headers, data, mask);
+    return errorOfResponse(status, headers, data, mask);
   }
-  return new ServiceUnreachableError(`The service does not answer (${error.code ?? 'no connection'})`);
+  return new ServiceUnreachableError(`The service does not respond (${error.code ?? 'no connection'})`);
 }
 
-/** Nobody means more than a day. */
+/** Limit of `Retry-After`: a day. */
 const LONGEST_RETRY_AFTER_MS = 86_400_000;
 
 /**
- * `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3): in milliseconds from now, up to a day. Undefined where it is
- * neither.
+ * Parses `Retry-After`, seconds or a date (RFC 9110 §10.2.3), into milliseconds from now, up to a day. Returns undefined
+ * for any other value.
  */
 export function retryAfterMs(value: unknown, nowMs = Date.now()): number | undefined {
   if (typeof value !== 'string') return undefined;
   const text = value.trim();
   if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, LONGEST_RETRY_AFTER_MS);
-  // Date.parse takes nearly anything for a date, and a negative number as well.
+  // Date.parse accepts nearly anything as a date, also a negative number.
   const date = /^[A-Za-z]+,? /.test(text) ? Date.parse(text) : NaN;
   return Number.isNaN(date) ? undefined : Math.min(Math.max(date - nowMs, 0), LONGEST_RETRY_AFTER_MS);
 }
 
-/** The reason in a challenge (RFC 6750 §3), which is all that the service says about it. */
+/** Returns the `error` of a challenge (RFC 6750 §3). The response has no other reason. */
 function challenge(headers: Headers): string {
   const error = /\berror="?([\w-]+)/.exec(String(headers['www-authenticate'] ?? ''))?.[1];
   return error === undefined ? '' : `, ${error}`;

@@ -3,10 +3,10 @@ import { Injectable } from '@nestjs/common';
 import { firstValueFrom, type Observable } from 'rxjs';
 import type { AxiosResponse } from 'axios';
 import { z } from 'zod';
+import { UnsuitableServiceError } from '../errors.js';
 import type { UserFields } from '../input/user-fields.js';
-import { type Mask, maskOf } from '../output/mask.js';
+import { type Mask, maskOf } from '../output/safe-text.js';
 import { errorOfFailure } from './failed-call.js';
-import { UnsuitableServiceError } from './service-errors.js';
 
 const user = z.object({
   id: z.string(),
@@ -16,11 +16,11 @@ const user = z.object({
   state: z.string().nullable(),
 });
 
-/** A user as the service shows it. */
+/** A user, as the service returns it. */
 export type User = z.infer<typeof user>;
 
 /**
- * The service, one user at a time. The token is on the calls already.
+ * The service for one user at a time. The HttpService adds the token.
  *
  * Every method throws NotAuthorisedError, ServiceUnreachableError, ServiceRefusalError or UnsuitableServiceError.
  */
@@ -28,18 +28,18 @@ export type User = z.infer<typeof user>;
 export class UserService {
   constructor(private readonly http: HttpService) {}
 
-  /** @param key Makes it safe to call this again with the same user. */
+  /** @param key Idempotency key, which makes it safe to repeat the call. */
   async create(fields: UserFields, key: string): Promise<User> {
     const call = this.http.post('/users', fields, { headers: { 'idempotency-key': key } });
-    return userOf(await answerTo(call, maskOf([{ password: fields.password }])));
+    return userOf(await responseTo(call, maskOf([{ password: fields.password }])));
   }
 
   async get(name: string): Promise<User> {
-    return userOf(await answerTo(this.http.get(pathOf(name))));
+    return userOf(await responseTo(this.http.get(pathOf(name))));
   }
 
   async delete(name: string): Promise<void> {
-    await answerTo(this.http.delete(pathOf(name)));
+    await responseTo(this.http.delete(pathOf(name)));
   }
 }
 
@@ -47,7 +47,7 @@ function pathOf(name: string): string {
   return `/users/${encodeURIComponent(name)}`;
 }
 
-async function answerTo(call: Observable<AxiosResponse<unknown>>, mask?: Mask): Promise<unknown> {
+async function responseTo(call: Observable<AxiosResponse<unknown>>, mask?: Mask): Promise<unknown> {
   try {
     return (await firstValueFrom(call)).data;
   } catch (error) {
@@ -58,5 +58,7 @@ async function answerTo(call: Observable<AxiosResponse<unknown>>, mask?: Mask): 
 function userOf(data: unknown): User {
   const result = user.safeParse(data);
   if (result.success) return result.data;
-  throw new UnsuitableServiceError('The service answers with something that is no user. Check its address.');
+  throw new UnsuitableServiceError(
+    'The response is not a user: this is not the user-provisioning service. Check its address.',
+  );
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PassThrough, type Writable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../context.js';
 import { run } from '../program.js';
 import type { ImportTarget } from './import-scenarios.js';
 import { StandInService } from './stand-in-service.js';

@@ -1,26 +1,27 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
-import { printable } from '../output/printable.js';
-import { SettingsError } from './settings-error.js';
+import type { CommandContext } from './context.js';
+import { SettingsError } from './errors.js';
+import { printable } from './output/safe-text.js';
 
-/** As whom the service is called, and where it is. */
+/** Where the service is, and the identity to call it with. */
 export interface Settings {
-  /** Address of the user-provisioning service, without a slash at its end. */
+  /** Address of the user-provisioning service, without a trailing slash. */
   readonly serviceUrl: string;
   readonly tenantUrl: string;
-  /** Whether no tenant is set, so that the sample system on this machine is called. */
+  /** Whether no tenant is set, so that the commands call the sample system on this machine. */
   readonly isSample: boolean;
-  /** The application that issues tokens for the service. */
+  /** OAuth2 Server application that issues tokens for the service. */
   readonly applicationId: string;
   readonly clientId: string;
   readonly clientSecret: { readonly text: string } | { readonly file: string };
   readonly scope: string;
-  /** Longest silence of the service within a call, in milliseconds. */
+  /** Maximum silence of the service within a call, in milliseconds. */
   readonly timeoutMs: number;
 }
 
-/** Who is called, and as whom. */
+/** The service and tenant that a command calls, and its client. */
 export interface Parties {
   /** Address of the service. */
   readonly service: string;
@@ -28,7 +29,7 @@ export interface Parties {
   readonly tenant: string;
   /** Login name of the service user. */
   readonly client: string;
-  /** Whether no tenant is set, so that the sample system on this machine is called. */
+  /** Whether no tenant is set, so that the commands call the sample system on this machine. */
   readonly sample: boolean;
 }
 
@@ -36,10 +37,10 @@ export function partiesOf({ serviceUrl, tenantUrl, clientId, isSample }: Setting
   return { service: serviceUrl, tenant: tenantUrl, client: clientId, sample: isSample };
 }
 
-/** Under which the settings are injected. */
+/** Injection token of the settings. */
 export const SETTINGS = Symbol('Settings');
 
-/** Settings as options of the command line; each takes the place of its environment variable. */
+/** Settings as options of the command line. An option overrides its environment variable. */
 export interface ConnectionOptions {
   readonly serviceUrl?: string;
   readonly tenantUrl?: string;
@@ -49,8 +50,8 @@ export interface ConnectionOptions {
 }
 
 /**
- * The tenant emulator and the sample service on this machine. These stand in only where no tenant is given, so that
- * nothing of a development set-up can slip into a real one.
+ * The tenant emulator and the sample service on this machine. They apply only when no tenant is set, so that no
+ * development value can slip into a real set-up.
  */
 const DEVELOPMENT = {
   PROVISION_SERVICE_URL: 'http://127.0.0.1:3000',
@@ -72,9 +73,16 @@ const schema = z.object({
   PROVISION_TIMEOUT_MS: z.coerce.number('must be a number of milliseconds').int().min(100).max(600_000).default(60_000),
 });
 
-type Environment = Readonly<Record<string, string | undefined>>;
+type Environment = CommandContext['environment'];
 
-/** @throws {@link SettingsError} */
+/**
+ * Reads the settings of environment variables and options.
+ *
+ * Without `@nestjs/config`: options override variables, the faults of both are reported at once, and all of that happens
+ * before there is a Nest application.
+ *
+ * @throws SettingsError with every fault.
+ */
 export function readSettings(environment: Environment, options: ConnectionOptions = {}): Settings {
   const given = settingsFrom(environment, options);
   const result = schema.safeParse(given);
@@ -101,14 +109,14 @@ export function readSettings(environment: Environment, options: ConnectionOption
 }
 
 function settingsFrom(environment: Environment, options: ConnectionOptions): Environment {
-  const asked = {
+  const optional = {
     PROVISION_SERVICE_URL: options.serviceUrl,
     PROVISION_TENANT_URL: options.tenantUrl,
     PROVISION_APPLICATION_ID: options.applicationId,
     PROVISION_CLIENT_ID: options.clientId,
     PROVISION_CLIENT_SECRET_FILE: options.clientSecretFile,
   };
-  const given = { ...notBlank(environment), ...notBlank(asked) };
+  const given = { ...notBlank(environment), ...notBlank(optional) };
   if (options.clientSecretFile) delete given.PROVISION_CLIENT_SECRET;
   if (given.PROVISION_TENANT_URL !== undefined) return given;
   const { PROVISION_CLIENT_SECRET, ...development } = DEVELOPMENT;
@@ -122,10 +130,10 @@ const VARIABLES: readonly string[] = [
   'PROVISION_CLIENT_SECRET_FILE',
 ];
 
-/** What Kubernetes sets in each container for a service that is named `provision`, or `provision-` something. */
+/** Variables that Kubernetes sets in each container for a service named `provision` or `provision-…`. */
 const KUBERNETES = /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
-/** A variable that is misspelt would leave its default in force. */
+/** Reports misspelt variables: each would leave a default in force. */
 function unknownVariables(environment: Environment): string[] {
   return Object.keys(notBlank(environment)).flatMap((name) => {
     if (VARIABLES.includes(name) || KUBERNETES.test(name)) return [];
@@ -138,7 +146,7 @@ function unknownVariables(environment: Environment): string[] {
   });
 }
 
-/** An empty variable, as a line left blank in an .env file makes it, is one that is not set. */
+/** Treats an empty variable as not set: a line left blank in an .env file makes one. */
 function notBlank(settings: Environment): Record<string, string> {
   return Object.fromEntries(
     Object.entries(settings).filter((setting): setting is [string, string] => Boolean(setting[1])),
@@ -148,24 +156,24 @@ function notBlank(settings: Environment): Record<string, string> {
 function secretFaults({ PROVISION_CLIENT_SECRET: text, PROVISION_CLIENT_SECRET_FILE: file }: Environment): string[] {
   if (text === undefined && file === undefined) {
     return [
-      'PROVISION_CLIENT_SECRET: secret of the service user is not set; PROVISION_CLIENT_SECRET_FILE, a file that holds it, will do as well',
+      'PROVISION_CLIENT_SECRET: secret of the service user is not set; set it, or PROVISION_CLIENT_SECRET_FILE to a file with it',
     ];
   }
   if (text === undefined && file !== undefined) return fileFaults(file);
   if (file === undefined) return [];
-  return ['PROVISION_CLIENT_SECRET: is set, and so is PROVISION_CLIENT_SECRET_FILE; one of them has to go'];
+  return ['PROVISION_CLIENT_SECRET: is set together with PROVISION_CLIENT_SECRET_FILE; remove one of them'];
 }
 
-/** Asked before anything is sent; the file is not read, because a pipe can be read only once. */
+/** Checks the file without reading it, because a pipe can be read only once. */
 function fileFaults(file: string): string[] {
-  const asIs = `PROVISION_CLIENT_SECRET_FILE: ${file}`;
+  const name = `PROVISION_CLIENT_SECRET_FILE: ${file}`;
   try {
     accessSync(file, constants.R_OK);
     if (!statSync(file).isDirectory()) return [];
-    return [`${asIs} is a folder; name the file in it that holds the secret`];
+    return [`${name} is a folder; name the file in it that has the secret`];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return [`${asIs} cannot be read (${code}); name a file that holds the secret and that you may read`];
+    return [`${name} cannot be read (${code}); name a file that has the secret and that you may read`];
   }
 }
 
@@ -173,4 +181,20 @@ function isPlainAddress(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password, search, hash } = new URL(text);
   return /^https?:$/.test(protocol) && [username, password, search, hash].every((part) => part === '');
+}
+
+/** Reads two kinds of settings, and reports the faults of both at once. */
+export function readBoth<A, B>(readA: () => A, readB: () => B): [A, B] {
+  const [a, b] = [attempt(readA), attempt(readB)];
+  if ('value' in a && 'value' in b) return [a.value, b.value];
+  throw new SettingsError([a, b].flatMap((result) => ('faults' in result ? result.faults : [])));
+}
+
+function attempt<T>(read: () => T): { readonly value: T } | { readonly faults: readonly string[] } {
+  try {
+    return { value: read() };
+  } catch (error) {
+    if (error instanceof SettingsError) return { faults: error.faults };
+    throw error;
+  }
 }

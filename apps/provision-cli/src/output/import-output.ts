@@ -1,26 +1,23 @@
-import { JsonReporter } from '../output/json-reporter.js';
-import { OutputStream } from '../output/output-stream.js';
-import type { Reporter } from '../output/reporter.js';
-import { TerminalReporter } from '../output/terminal-reporter.js';
-import { TextReporter } from '../output/text-reporter.js';
-import type { Surroundings } from '../surroundings.js';
+import type { CommandContext } from '../context.js';
+import { OutputStream } from './output-stream.js';
+import { JsonReporter, type Reporter, TerminalReporter, TextReporter } from './reporter.js';
 
-/** Narrowest terminal that a bar and its percentage fit in, in columns. */
+/** Narrowest terminal that fits a bar and its percentage, in columns. */
 const MIN_COLUMNS = 20;
 
-/** Not where the terminal cannot move its cursor, or no person looks at it: a log of a build, a recorded session. */
-function canShowBar(stderr: Surroundings['stderr'], { TERM, CI }: Surroundings['environment']): boolean {
+/** Whether a bar suits the terminal: not one that cannot move its cursor (`dumb`), and not the log of a CI build. */
+function canShowBar(stderr: CommandContext['stderr'], { TERM, CI }: CommandContext['environment']): boolean {
   const isCi = Boolean(CI) && CI !== 'false' && CI !== '0';
   return stderr.isTTY === true && TERM !== 'dumb' && !isCi && (stderr.columns ?? 0) >= MIN_COLUMNS;
 }
 
-/** Where an import tells what happens, in the way that suits who is there. */
+/** Standard output and error of an import, with the reporter that suits them. */
 export class ImportOutput {
   readonly reporter: Reporter;
   readonly #stdout: OutputStream;
   readonly #stderr: OutputStream;
 
-  constructor({ stdout, stderr, environment, clock }: Surroundings, isJson: boolean) {
+  constructor({ stdout, stderr, environment, clock }: CommandContext, isJson: boolean) {
     this.#stdout = new OutputStream(stdout);
     this.#stderr = new OutputStream(stderr);
     if (isJson) this.reporter = new JsonReporter(this.#stdout, clock);
@@ -33,17 +30,17 @@ export class ImportOutput {
     }
   }
 
-  /** Whether the reader of standard output has gone. */
+  /** Whether the reader of standard output has closed it. */
   get isBroken(): boolean {
     return this.#stdout.isBroken;
   }
 
-  /** @throws {@link OutputError} where the summary, or anything before it, could not be written to standard output. */
+  /** @throws OutputError if a write to standard output failed, unless its reader has closed it. */
   requireWritten(): void {
     this.#stdout.requireWritten();
   }
 
-  /** @param listener Called when the reader of standard output goes. */
+  /** @param listener Called when the reader of standard output closes it. */
   onBroken(listener: () => void): void {
     this.#stdout.onBroken = listener;
   }

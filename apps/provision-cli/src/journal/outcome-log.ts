@@ -1,12 +1,12 @@
-import type { DoneLine } from '../journal/done-lines.js';
-import type { Journal } from '../journal/journal.js';
-import type { Reject, RejectsFile } from '../journal/rejects-file.js';
+import type { DoneLine } from './done-lines.js';
+import type { Journal } from './journal.js';
+import type { Reject, RejectsFile } from './rejects-file.js';
 
 /**
- * Writes down what became of lines.
+ * Writes the outcomes of lines to the rejects file and the journal.
  *
- * Whoever comes while a write is under way shares the next one, so that there is one sync for many. Rejects are written
- * before the journal says that they are done: a line may be rejected twice, but not be missing.
+ * Outcomes that arrive during a write share the next one, so that one sync serves many. Rejects are written before the
+ * journal has them as done: after a crash a line may be rejected twice, but none is missing.
  */
 export class OutcomeLog {
   #done: DoneLine[] = [];
@@ -19,7 +19,7 @@ export class OutcomeLog {
     private readonly rejects: RejectsFile,
   ) {}
 
-  /** Resolves when it is on the disk. Rejects, from then on always, when it cannot be written. */
+  /** Resolves when the outcomes are on the disk. After a failed write, this and every later call rejects. */
   add(done: readonly DoneLine[], rejects: readonly Reject[]): Promise<void> {
     this.#done.push(...done);
     this.#rejects.push(...rejects);
