@@ -273,11 +273,9 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(await backend.refusals()).toEqual([]);
       // One line for each step on both sides, with names of tokens and never a token.
       const [, tokenOfBackend] =
-        /joiner \w+-b1: done, the user was made token=([0-9a-f]{12})/.exec(`${backend.app?.output}`) ?? [];
+        /joiner \w+-b1: done, user created token=([0-9a-f]{12})/.exec(`${backend.app?.output}`) ?? [];
       expect(daemon.output).toMatch(
-        new RegExp(
-          `joiner \\w+-b1 \\(\\S+\\): done, the user was made client=svc-hr@acme.example token=${tokenOfBackend}`,
-        ),
+        new RegExp(`joiner \\w+-b1 \\(\\S+\\): done, user created client=svc-hr@acme.example token=${tokenOfBackend}`),
       );
       expect(service.output).toMatch(/201 POST \/users client=svc-daemon@acme\.example token=[0-9a-f]{12}/);
       expect(daemon.output + backend.app?.output + service.output).not.toMatch(/eyJ|dev-only/);
@@ -295,7 +293,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(await backend.refusals()).toEqual([
         expect.stringMatching(/mail/i),
         expect.stringMatching(/inSysAdminRole/),
-        'the name is taken by somebody else',
+        'the name is taken by another user',
         expect.stringMatching(/user\.name: must be .* printed/),
       ]);
       expect(usersNamed(ann.name)).toMatchObject([{ mail: ann.mail }]);
@@ -355,7 +353,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       await backend.emptied();
       await backend.put('3', { type: 'joiner', id: `${name}-f3`, user: { ...joining, name: leaving.name } });
       await backend.emptied();
-      expect(other.output).toMatch(/leaver \S+-f2 \S+: done[^]*joiner \S+-f3 \S+: done, the user was made/);
+      expect(other.output).toMatch(/leaver \S+-f2 \S+: done[^]*joiner \S+-f3 \S+: done, user created/);
       expect(await release()).toBe(412);
       frozen.thaw();
       const overtaken = 'The user was made after Request-Time';
@@ -488,7 +486,7 @@ describe('the daemon refuses', () => {
     for (const answer of answers) expect(answer).toMatchObject({ response: { outcome: 'done' } });
     expect(created() - before).toBe(1);
     const reused = await send('joiner', bearer, { id: 'same', user: person() });
-    expect(reused).toMatchObject({ response: { outcome: 'refused', detail: 'its id is that of another event' } });
+    expect(reused).toMatchObject({ response: { outcome: 'refused', detail: 'another event has this id' } });
     const unknown = await send('joiner', bearer, { id: 'unknown', user, more: 1 });
     expect(unknown).toMatchObject({
       response: { outcome: 'refused', detail: expect.stringMatching(/^event: .*more/) },
@@ -927,8 +925,8 @@ describe('settings', () => {
   });
 
   it('are those of the emulator where no tenant is named', () => {
-    expect(readSettings({}).api.clients).toEqual([readBackendSettings({}).CLIENT_ID]);
-    expect(readSettings({}).listenUrl.href).toBe(readBackendSettings({}).DAEMON_URL.href);
+    expect(readSettings({}).ALLOWED_CLIENTS).toEqual([readBackendSettings({}).CLIENT_ID]);
+    expect(readSettings({}).LISTEN_URL.href).toBe(readBackendSettings({}).DAEMON_URL.href);
   });
 });
 

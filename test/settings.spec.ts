@@ -4,10 +4,12 @@ import { describe, expect, test } from '@jest/globals';
 import type { z } from 'zod';
 import { settingsSchema as device } from '../apps/device/src/settings.js';
 import { settingsSchema as backend } from '../apps/hr-backend/src/settings.js';
+import { settingsSchema as daemon } from '../apps/provisioning-daemon/src/settings.js';
 
 const apps: [string, z.ZodObject][] = [
   ['device', device],
   ['hr-backend', backend],
+  ['provisioning-daemon', daemon],
 ];
 
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../apps/${file}`, import.meta.url)), 'utf8');

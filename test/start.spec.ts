@@ -104,7 +104,7 @@ describe('npm start', () => {
     const conversations: [string, string, string, string][] = [
       ['svc-cli', 'user-provisioning', 'internal-api', '201 POST /users'],
       ['svc-provisioning', 'tenant', 'provisioning', '200 POST /CDirectoryService/CreateUser success'],
-      ['svc-hr', 'daemon', 'provisioning-daemon', 'joiner 1 (ada.king): done, the user was made'],
+      ['svc-hr', 'daemon', 'provisioning-daemon', 'joiner 1 (ada.king): done, user created'],
       ['svc-daemon', 'user-provisioning', 'internal-api', '201 POST /users'],
       ['svc-device-south', 'device-north', 'device-north', 'GET /state'],
       ['svc-device-north', 'device-south', 'device-south', 'GET /state'],
@@ -134,7 +134,7 @@ describe('npm start', () => {
     ]);
     await start.says(/svc-cli .*200 GET \/users\/john\.smith$/m);
     await start.says(/somebody +→ user-provisioning +401 GET \/users\/john\.smith$/m);
-    await start.says(/svc-hr .*joiner 17 \(grace\.hill\): done, the user was made$/m);
+    await start.says(/svc-hr .*joiner 17 \(grace\.hill\): done, user created$/m);
     expect(lines).toContain('npm run start:import');
     expect(lines).toContain('npm run start:outage');
 

@@ -5,31 +5,32 @@ import { eventsController } from './events.controller.js';
 import { ProvisioningService } from './provisioning-service.js';
 import type { Settings } from './settings.js';
 
-/** The daemon: messages for named machines on one side, a client of the user-provisioning service on the other. */
+/** The daemon: takes messages from named machines on one side, a client of the user-provisioning service on the other. */
 @Module({})
 export class DaemonModule {
-  static with({ tenantUrl, api, client, service, channel }: Settings): DynamicModule {
+  static with(settings: Settings): DynamicModule {
+    const { TENANT_URL: tenantUrl } = settings;
     return {
       module: DaemonModule,
       imports: [
         IdentityM2MModule.forRoot({
           client: {
-            identityProvider: cyberArkIdentity({ tenantUrl, applicationId: service.applicationId }),
-            clientId: client.id,
-            clientSecret: client.secret,
-            scope: service.scope,
-            origins: [service.url],
+            identityProvider: cyberArkIdentity({ tenantUrl, applicationId: settings.SERVICE_APPLICATION_ID }),
+            clientId: settings.CLIENT_ID,
+            clientSecret: settings.CLIENT_SECRET,
+            scope: settings.SERVICE_SCOPE,
+            origins: [settings.SERVICE_URL],
             start: 'warm',
-            http: { baseURL: service.url, timeout: service.timeoutMs },
+            http: { baseURL: settings.SERVICE_URL, timeout: settings.SERVICE_TIMEOUT_MS },
           },
           guard: {
-            issuers: [cyberArkIdentity({ tenantUrl, applicationId: api.applicationId })],
-            audience: api.audience,
-            clients: api.clients,
+            issuers: [cyberArkIdentity({ tenantUrl, applicationId: settings.API_APPLICATION_ID })],
+            audience: settings.API_AUDIENCE,
+            clients: settings.ALLOWED_CLIENTS,
           },
         }),
       ],
-      controllers: [eventsController(channel)],
+      controllers: [eventsController(settings.CHANNEL)],
       providers: [EventHandling, ProvisioningService],
     };
   }

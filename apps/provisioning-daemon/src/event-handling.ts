@@ -4,24 +4,23 @@ import { RpcException } from '@nestjs/microservices';
 import type { MachineCaller } from 'nestjs-identity-m2m';
 import type { z } from 'zod';
 import { type EventAnswer, joiner, leaver } from './event.js';
-import { printable } from './printable.js';
 import { NotNowError, ProvisioningService, StaleError } from './provisioning-service.js';
 
-/** Deals with events, each of them once. */
+/** Handles each event once. */
 @Injectable()
 export class EventHandling {
   readonly #logger = new Logger('ProvisioningDaemon');
-  /** By key. An event that comes again while it is being dealt with waits for the same answer. */
+  /** By key. A repetition that arrives meanwhile waits for the same answer. */
   readonly #underWay = new Map<string, Promise<EventAnswer>>();
 
   constructor(private readonly service: ProvisioningService) {}
 
-  /** @throws `RpcException` where it can't be dealt with now; see {@link EventAnswer}. */
+  /** @throws `RpcException` if the event is not possible now; see {@link EventAnswer}. */
   joiner(data: unknown, sender: MachineCaller): Promise<EventAnswer> {
-    return this.#handle('joiner', { schema: joiner, data, sender }, (event, key) => this.service.make(event, key));
+    return this.#handle('joiner', { schema: joiner, data, sender }, (event, key) => this.service.create(event, key));
   }
 
-  /** @throws `RpcException` where it can't be dealt with now; see {@link EventAnswer}. */
+  /** @throws `RpcException` if the event is not possible now; see {@link EventAnswer}. */
   leaver(data: unknown, sender: MachineCaller): Promise<EventAnswer> {
     return this.#handle('leaver', { schema: leaver, data, sender }, (event) => this.service.delete(event));
   }
@@ -34,7 +33,7 @@ export class EventHandling {
     const from = `client=${sender.clientId} token=${sender.tokenFingerprint}`;
     const checked = schema.safeParse(data);
     if (!checked.success) {
-      // Among the words is the name of a member that should not be there.
+      // The messages repeat the names of unknown members.
       const faults = checked.error.issues.map(({ path, message }) => `${path.join('.') || 'event'}: ${message}`);
       const detail = printable(faults.join('; '));
       this.#logger.warn(`${kind}: refused, ${detail} ${from}`);
@@ -74,9 +73,17 @@ export class EventHandling {
   }
 }
 
-/** Two senders may happen to use the same id. In letters that an `Idempotency-Key` may have. */
+/** The `Idempotency-Key` of an event. It includes the sender: two senders may use the same id. */
 function keyOf(kind: string, id: string, { clientId, issuer }: MachineCaller): string {
   return createHash('sha256')
     .update(JSON.stringify([issuer, clientId, kind, id]))
     .digest('base64url');
+}
+
+/** Characters that act on a terminal or on the order of a text, and unassigned ones. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+/** Makes external text safe for the log: it starts no new line, and acts on no terminal. */
+function printable(text: string): string {
+  return text.slice(0, 1000).replace(UNPRINTABLE, '?');
 }

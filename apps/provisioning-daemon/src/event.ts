@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
-/** Names the event at its sender; whoever sends it again sends the same one. */
+/** Identifies the event at its sender; a repetition has the same id. */
 const id = z.string().regex(/^[\w.-]{1,128}$/, 'must be 1 to 128 letters, digits, ".", "-" and "_"');
 
 /**
- * The service has a closer look at names and addresses; here it is about what the event needs. `.` and `..` would never
- * get there: in the path of a URL they lead elsewhere, however they are encoded.
+ * The service validates names and addresses; these are the minimum for an event. `.` and `..` cannot reach the service:
+ * in the path of a URL they lead elsewhere, in any encoding.
  */
 const name = z
   .string()
@@ -16,13 +16,12 @@ const name = z
   );
 
 /**
- * When the message was sent, and until when it is good, by the clock of the tenant as far as the sender knows it. A message
- * that is held up, and overtaken by what its sender sends next, changes nothing. One without a time counts as sent when
- * it is dealt with.
+ * When the message was sent, and when it expires, by the sender's best knowledge of the tenant's clock. A delayed message
+ * that a newer one has overtaken changes nothing. A message without a time counts as sent when the daemon handles it.
  */
 const time = z.iso.datetime({ offset: true }).optional();
 
-/** Somebody joins: a user is to be made. */
+/** A person joins: create the user. */
 export const joiner = z.strictObject({
   id,
   time,
@@ -34,16 +33,16 @@ export const joiner = z.strictObject({
   }),
 });
 
-/** Somebody leaves: the user is to be deleted. */
+/** A person leaves: delete the user. */
 export const leaver = z.strictObject({ id, time, expires: time, user: z.strictObject({ name }) });
 
 export type Joiner = z.infer<typeof joiner>;
 export type Leaver = z.infer<typeof leaver>;
 
 /**
- * What becomes of an event, and so the end of it: the sender may forget it.
+ * The final answer to an event: the sender may forget it.
  *
- * An event that could not be dealt with now gets an error instead, and stays the sender's.
+ * An event that is not possible now gets an error instead, and stays with its sender.
  */
 export type EventAnswer =
   | { readonly outcome: 'done'; readonly detail: string }

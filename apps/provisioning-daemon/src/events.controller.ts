@@ -1,14 +1,14 @@
 import { Controller, type Type, UseGuards, UseInterceptors } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import { Caller, M2MAuthGuard, type MachineCaller, RequireScopes } from 'nestjs-identity-m2m';
-import { BrokerSettlement } from './broker-settlement.js';
 import type { EventAnswer } from './event.js';
 import { EventHandling } from './event-handling.js';
+import { BrokerSettlement } from './rabbitmq.js';
 
 /**
- * Takes events, from named machines that may send them.
+ * Takes events from named machines with the scope for them.
  *
- * @param channel First part of the messages' names, so that several systems can share a broker.
+ * @param channel First part of the message names, so that several systems can share a broker.
  */
 export function eventsController(channel: string): Type<object> {
   @Controller()

@@ -1,20 +1,21 @@
 import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import { connect as connectToBroker } from 'amqp-connection-manager';
 import type { ConfirmChannel } from 'amqplib';
-import { BrokerServer } from './broker-server.js';
+import { BrokerServer } from './rabbitmq.js';
 import type { Settings } from './settings.js';
 
-/** An event is small; whoever sends more than this is cut off, in characters. */
+/** Maximum length of a message, in characters; a longer one closes the connection. Events are small. */
 const MAX_MESSAGE_LENGTH = 65_536;
-/** Most dead letters that are kept, and for how long: they carry the tokens they came with. */
+/** Bounds of the dead letters. They contain tokens, so they do not stay for ever. */
 const DEAD_LETTERS = { maxLength: 10_000, messageTtl: 7 * 24 * 3600_000 };
 
-/** A broker that takes the connection and then says nothing is given up after this time, in ms, and tried again. */
+/** Timeout for a broker that accepts the connection but stays silent, in milliseconds. The daemon then connects again. */
 const BROKER = { connectionOptions: { timeout: 5000 } };
 
-/** How Nest listens for events: by TCP, NATS or RabbitMQ, as the scheme of the address says. */
-export function microserviceOptions({ listenUrl, tls, channel }: Settings): MicroserviceOptions {
-  const { protocol, host, hostname, port, username, password } = listenUrl;
+/** Nest's options for the transport. The scheme of the address selects TCP, NATS or RabbitMQ. */
+export function microserviceOptions(settings: Settings): MicroserviceOptions {
+  const { LISTEN_URL, TLS_KEY_FILE: key, TLS_CERT_FILE: cert, CHANNEL } = settings;
+  const { protocol, host, hostname, port, username, password } = LISTEN_URL;
   if (protocol.startsWith('tcp')) {
     return {
       transport: Transport.TCP,
@@ -22,7 +23,7 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
         host: withoutBrackets(hostname),
         port: Number(port),
         maxBufferSize: MAX_MESSAGE_LENGTH,
-        ...(protocol === 'tcps:' && tls && { tlsOptions: tls }),
+        ...(protocol === 'tcps:' && { tlsOptions: { key, cert } }),
       },
     };
   }
@@ -33,22 +34,22 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
         servers: host,
         ...(username && { user: decodeURIComponent(username), pass: decodeURIComponent(password) }),
         ...(protocol === 'natss:' && { tls: {} }),
-        // Of several daemons one gets each event.
-        queue: `${channel}-daemon`,
-        // A broker that is away, now or later, is waited for.
+        // A queue group: each event goes to one of several daemons.
+        queue: `${CHANNEL}-daemon`,
+        // Reconnects for ever, at the start too.
         waitOnFirstConnect: true,
         maxReconnectAttempts: -1,
       },
     };
   }
-  const queue = `${channel}.events`;
+  const queue = `${CHANNEL}.events`;
   return {
     strategy: new BrokerServer({
-      urls: [listenUrl.href],
+      urls: [LISTEN_URL.href],
       queue,
       socketOptions: BROKER,
       noAck: false,
-      // One after the other, in the order in which they were sent: who joins again after leaving must not be deleted.
+      // One at a time, in the order of sending: a user who joins again after leaving must not be deleted.
       prefetchCount: 1,
       queueOptions: {
         durable: true,
@@ -59,27 +60,28 @@ export function microserviceOptions({ listenUrl, tls, channel }: Settings): Micr
 }
 
 /**
- * Makes the queue for what can never succeed, where events come by RabbitMQ. Waits for a broker that is away.
+ * Creates the queue of dead letters, with RabbitMQ. Waits until the broker is reachable.
  *
- * @param patience How long to wait for a broker that says nothing, and before the next attempt, in milliseconds.
+ * @param options.timeoutMs Timeout for a silent broker.
+ * @param options.retryMs Pause before the next attempt.
  */
 export async function prepareDeadLetters(
-  { listenUrl, channel }: Settings,
+  { LISTEN_URL, CHANNEL }: Settings,
   { timeoutMs = BROKER.connectionOptions.timeout, retryMs = 5000 } = {},
 ): Promise<void> {
-  if (!listenUrl.protocol.startsWith('amqp')) return;
-  const connection = connectToBroker([listenUrl.href], {
+  if (!LISTEN_URL.protocol.startsWith('amqp')) return;
+  const connection = connectToBroker([LISTEN_URL.href], {
     connectionOptions: { timeout: timeoutMs },
     reconnectTimeInSeconds: retryMs / 1000,
   });
   const wrapper = connection.createChannel({
-    setup: (broker: ConfirmChannel) => broker.assertQueue(`${channel}.events.dead`, { durable: true, ...DEAD_LETTERS }),
+    setup: (broker: ConfirmChannel) => broker.assertQueue(`${CHANNEL}.events.dead`, { durable: true, ...DEAD_LETTERS }),
   });
   await wrapper.waitForConnect();
   await connection.close();
 }
 
-/** As sockets want an address of IPv6, which URLs have in brackets. */
+/** URLs have brackets around an IPv6 address; sockets take it without. */
 function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1');
 }
