@@ -53,8 +53,8 @@ export class TokenIssuer {
   }
 
   /**
-   * Signs a JWT with the claims that a real tenant is known to write. They are the same for two tokens of one second. If
-   * the token was issued before, and so may be revoked, the second gets an additional claim.
+   * Signs a JWT with the claims that a real tenant is known to write. Two tokens of one second would be the same JWT,
+   * although the first may be revoked. So the second gets an additional claim.
    */
   async #jwt(token: IssuedToken): Promise<string> {
     const claims = { ...accessTokenClaims(token), ...this.#platformClaims(token) };
