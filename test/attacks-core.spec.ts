@@ -14,7 +14,7 @@ import {
 } from 'nestjs-identity-m2m';
 import { CompactEncrypt, importJWK } from 'jose';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { readScopes } from '../libs/identity-m2m/src/verification/scope.js';
+import { readScopes } from '../libs/identity-m2m/src/verification/caller-identity.js';
 import { forge, ForgeableIssuer, forgeHmac, forgingKey, part, signature } from './support/forgeable-issuer.js';
 import { growth, TOO_STEEP } from './support/growth.js';
 

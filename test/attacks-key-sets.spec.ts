@@ -16,7 +16,7 @@ import {
   type RoutePolicy,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
-import { lookUpDelayMs, REMOTE_KEY_SET_SCHEDULE } from '../libs/identity-m2m/src/verification/key-set-schedule.js';
+import { lookUpDelayMs, REMOTE_KEY_SET_SCHEDULE } from '../libs/identity-m2m/src/verification/refreshed-key-set.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { type Answer, json } from './support/http-server.js';
 import { socketClock, until } from './support/socket-clock.js';

@@ -3,8 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, test } from '@jest/globals';
 import type { RefusalReason } from 'nestjs-identity-m2m';
-import { httpStatus } from '../libs/identity-m2m/src/guard/http-challenge.js';
-import { refusalAnswer } from '../libs/identity-m2m/src/guard/refusal-answer.js';
+import { httpStatus, refusalAnswer } from '../libs/identity-m2m/src/guard/refusal-answer.js';
 import { REFUSAL_REASONS } from '../libs/identity-m2m/src/verification/refusal.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

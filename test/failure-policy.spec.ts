@@ -8,7 +8,7 @@ import {
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { OutboundClients } from '../libs/identity-m2m/src/carriers/outbound-clients.js';
+import { OutboundClients } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { startApplication } from './support/application.js';
 import { fleetFigures, loginsPerHour } from './support/fleet-model.js';
 import { type Answer, json, TestServer } from './support/http-server.js';

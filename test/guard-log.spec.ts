@@ -8,8 +8,7 @@ import {
   type RefusalReason,
   type RoutePolicy,
 } from 'nestjs-identity-m2m';
-import { logInboundEvents } from '../libs/identity-m2m/src/telemetry/inbound-log.js';
-import { logVerificationEvents } from '../libs/identity-m2m/src/telemetry/verification-log.js';
+import { logInboundEvents, logVerificationEvents } from '../libs/identity-m2m/src/telemetry/inbound-log.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';

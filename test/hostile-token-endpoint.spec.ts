@@ -12,11 +12,10 @@ import {
   TokenRequestRejectedError,
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
-import { OutboundClients } from '../libs/identity-m2m/src/carriers/outbound-clients.js';
+import { OutboundClients } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { HttpExchangeError } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { without } from '../libs/identity-m2m/src/token/sent-credentials.js';
-import { TOKEN_FAILURE_KINDS } from '../libs/identity-m2m/src/token/retry-schedule.js';
+import { without } from '../libs/identity-m2m/src/token/credential-redaction.js';
 import { readTokenResponse } from '../libs/identity-m2m/src/token/token-response.js';
 import { HOSTILE_ANSWERS } from './support/hostile-answers.js';
 import { type FailedRequest, grant, type HostileAnswer, http, TOKEN } from './support/hostile/answer.js';
@@ -25,6 +24,7 @@ import { RawServer } from './support/raw-server.js';
 import { reachablePaths } from './support/reachable-paths.js';
 import { basicCredentials, secretSpellings } from './support/secret-spellings.js';
 import { selfSignedCertificate } from './support/certificates.js';
+import { TOKEN_FAILURE_KINDS } from "../libs/identity-m2m/src/token/token-result.js";
 
 const CLIENT_ID = 'hostile-client';
 const SECRET = 'Kq7/Pl@nted+m4rk&of"a=s3cr3t%2F-é-0123456789-its-very-end';

@@ -21,7 +21,7 @@ import {
 } from 'nestjs-identity-m2m';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { Agent, type Dispatcher, fetch as undiciFetch, interceptors, request } from 'undici';
-import { UnconfiguredTokenProvider } from '../libs/identity-m2m/src/carriers/unconfigured-client.js';
+import { UnconfiguredTokenProvider } from '../libs/identity-m2m/src/clients/unconfigured-client.js';
 import { EventStream } from '../libs/identity-m2m/src/foundation/event-stream.js';
 import { AccessToken } from '../libs/identity-m2m/src/token/access-token.js';
 import { selfSignedCertificate } from './support/certificates.js';

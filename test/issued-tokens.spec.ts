@@ -25,14 +25,12 @@ import {
   okta,
   type Verdict,
 } from 'nestjs-identity-m2m';
-import { withoutText } from '../libs/identity-m2m/src/carriers/microservices/without-text.js';
+import { withoutText } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
 import { bearerCredential, type Credential } from '../libs/identity-m2m/src/guard/credential.js';
-import { readHttpCredential } from '../libs/identity-m2m/src/guard/http-credential.js';
-import { kafkaCredential } from '../libs/identity-m2m/src/guard/transports/kafka-headers.js';
-import { mqttCredential } from '../libs/identity-m2m/src/guard/transports/mqtt-user-properties.js';
-import { natsCredential } from '../libs/identity-m2m/src/guard/transports/nats-headers.js';
-import { packetCredential } from '../libs/identity-m2m/src/guard/transports/packet-metadata.js';
-import { rabbitmqCredential } from '../libs/identity-m2m/src/guard/transports/rabbitmq-headers.js';
+import { readHttpCredential } from '../libs/identity-m2m/src/guard/transports/http.js';
+import { kafkaCredential } from '../libs/identity-m2m/src/guard/transports/kafka.js';
+import { mqttCredential, natsCredential, packetCredential } from '../libs/identity-m2m/src/guard/transports/message.js';
+import { rabbitmqCredential } from '../libs/identity-m2m/src/guard/transports/rabbitmq.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';

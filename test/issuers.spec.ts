@@ -24,7 +24,7 @@ import {
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
 import { Test } from '@nestjs/testing';
-import { checkOptions } from '../libs/identity-m2m/src/config/check-options.js';
+import { checkOptions } from '../libs/identity-m2m/src/config/module-options.js';
 import type { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { CertificateAuthority } from './support/certificates.js';
 import { forge, ForgeableIssuer, type ForgingKey, forgingKey, part } from './support/forgeable-issuer.js';

@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, test } from '@jest/globals';
 import { isAxiosError } from 'axios';
 import { genericOAuth2 } from 'nestjs-identity-m2m';
-import { OutboundClients } from '../libs/identity-m2m/src/carriers/outbound-clients.js';
+import { OutboundClients } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
 import type { Instructions } from './support/no-secret/failures.js';

@@ -37,7 +37,7 @@ import {
 } from 'nestjs-identity-m2m';
 import { FixedTokenProvider } from 'nestjs-identity-m2m/testing';
 import { Agent as UndiciAgent } from 'undici';
-import { ClientSecret } from '../libs/identity-m2m/src/credentials/client-secret.js';
+import { ClientSecret } from '../libs/identity-m2m/src/credentials/secret-source.js';
 import { basicAuthorization } from '../libs/identity-m2m/src/foundation/basic-authorization.js';
 import { createBoundedFetch } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';

@@ -5,25 +5,22 @@ import type { GuardOptions } from './config/guard-options.js';
 import { type BoundedFetch, createBoundedFetch } from './foundation/bounded-fetch.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { EventStream } from './foundation/event-stream.js';
-import { printableText } from './foundation/printable-text.js';
+import { printableText } from './foundation/text.js';
 import { type IdentityProvider, KEY_PLACES, type KnownIssuer } from './identity-providers/identity-provider.js';
 import { AccessTokenVerifier } from './verification/access-token-verifier.js';
 import type { ClaimsPolicy } from './verification/claims-policy.js';
-import { ClientRegistry } from './verification/client-registry.js';
 import { Introspection } from './verification/introspection.js';
 import { IntrospectionAvailability } from './verification/introspection-availability.js';
 import { IntrospectionEndpoint } from './verification/introspection-endpoint.js';
-import { keyFileSource, MAX_KEY_SET_BYTES } from './verification/key-file-source.js';
-import { type KeySet, VerificationKeys } from './verification/key-set.js';
-import { KEY_FILE_SCHEDULE, REMOTE_KEY_SET_SCHEDULE } from './verification/key-set-schedule.js';
-import { RefreshedKeySet } from './verification/refreshed-key-set.js';
-import { remoteKeySource } from './verification/remote-key-source.js';
+import { keyFileSource, MAX_KEY_SET_BYTES, remoteKeySource } from './verification/key-source.js';
+import { type KeySet, VerificationKeys, StaticKeySet } from './verification/key-set.js';
+import { KEY_FILE_SCHEDULE, REMOTE_KEY_SET_SCHEDULE, RefreshedKeySet } from './verification/refreshed-key-set.js';
 import { ResolvedIssuers } from './verification/resolved-issuers.js';
-import { StaticKeySet } from './verification/static-key-set.js';
 import type { TrustedIssuer } from './verification/trusted-issuer.js';
 import { TrustedIssuers } from './verification/trusted-issuers.js';
 import type { VerificationEvent } from './verification/verification-events.js';
 import { readKeySet } from './verification/verification-key.js';
+import { ClientRegistry } from './verification/client-registry.js';
 
 /** What the verifier takes from its surroundings. */
 export interface VerifierSurroundings {

@@ -11,23 +11,22 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
-import { OutboundClients } from './carriers/outbound-clients.js';
-import { stockHttpServices } from './carriers/stock-http-services.js';
-import { checkOptions, type IdentityM2MConfiguration } from './config/check-options.js';
+import { OutboundClients } from './clients/m2m-client-registry.js';
+import { stockHttpServices } from './clients/stock-http-services.js';
+import { checkOptions, type IdentityM2MConfiguration } from './config/module-options.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { accessTokenVerifier } from './create-access-token-verifier.js';
 import { type Clock, systemClock } from './foundation/clock.js';
-import { CallerFollowing, CurrentCaller } from './guard/current-caller.js';
-import { InboundDecisions } from './guard/inbound-decisions.js';
+import { CallerFollowing, CurrentCaller } from './guard/caller.js';
+import { InboundDecisions } from './guard/access-decisions.js';
 import { guardPlacement, guardUses, isGlobalGuard } from './guard/guard-placement.js';
 import { GLOBAL_MESSAGE_GUARD, prepareHandlers } from './guard/message-handlers.js';
-import { loadMicroservices } from './guard/microservices-package.js';
+import { loadMicroservices } from './nest/packages.js';
 import { InboundTransports } from './guard/transports/inbound-transports.js';
 import type { HttpClientOptions, IdentityM2MOptions } from './identity-m2m.options.js';
 import { INBOUND_CHANNEL, OUTBOUND_CHANNEL, publishEvents } from './telemetry/diagnostics.js';
-import { logInboundEvents } from './telemetry/inbound-log.js';
+import { logInboundEvents, logVerificationEvents } from './telemetry/inbound-log.js';
 import { logOutboundEvents } from './telemetry/outbound-log.js';
-import { logVerificationEvents } from './telemetry/verification-log.js';
 import type { AccessTokenVerifier } from './verification/access-token-verifier.js';
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =

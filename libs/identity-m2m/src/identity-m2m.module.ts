@@ -1,15 +1,14 @@
 import { HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { APP_GUARD, ModulesContainer } from '@nestjs/core';
-import { m2mHttpToken, tokenProviderToken } from './carriers/inject-client.decorator.js';
-import { M2MClients } from './carriers/m2m-clients.js';
-import type { OutboundClient } from './carriers/outbound-client.js';
-import { DEFAULT_CLIENT, OutboundClients } from './carriers/outbound-clients.js';
-import { UnconfiguredTokenProvider, unconfiguredHttpService } from './carriers/unconfigured-client.js';
+import { m2mHttpToken, tokenProviderToken, M2MClients } from './clients/m2m-clients.js';
+import type { OutboundClient } from './clients/m2m-client.js';
+import { DEFAULT_CLIENT, OutboundClients } from './clients/m2m-client-registry.js';
+import { UnconfiguredTokenProvider, unconfiguredHttpService } from './clients/unconfigured-client.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
-import { isTenantsOptions } from './config/tenants-configuration.js';
-import type { OptionFault } from './foundation/option-fault.js';
-import { InboundDecisions } from './guard/inbound-decisions.js';
+import { isTenantsOptions } from './config/tenants-options.js';
+import type { OptionFault } from './foundation/option-check.js';
+import { InboundDecisions } from './guard/access-decisions.js';
 import { M2MAuthGuard } from './guard/m2m-auth.guard.js';
 import { GLOBAL_MESSAGE_GUARD, guardMessageHandlers } from './guard/message-handlers.js';
 import {

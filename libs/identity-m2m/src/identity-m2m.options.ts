@@ -1,7 +1,7 @@
 import type { CreateAxiosDefaults } from 'axios';
 import type { ClientOptions } from './config/client-options.js';
 import type { GuardOptions } from './config/guard-options.js';
-import type { TenantsOptions } from './config/tenants-configuration.js';
+import type { TenantsOptions } from './config/tenants-options.js';
 
 /** {@link ClientOptions}, with every default that axios takes. */
 export interface HttpClientOptions extends ClientOptions {

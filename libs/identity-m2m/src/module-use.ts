@@ -1,11 +1,9 @@
 import type { ModulesContainer } from '@nestjs/core';
 import { z } from 'zod';
-import { CLIENT_NAME, isClientName } from './config/check-options.js';
+import { CLIENT_NAME, isClientName } from './config/module-options.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { placeOf } from './config/option-places.js';
-import type { OptionFault } from './foundation/option-fault.js';
-import { optionFaults } from './foundation/option-faults.js';
-import { aFunction, field, flag } from './foundation/option-field.js';
+import { type OptionFault, optionFaults, aFunction, field, flag } from './foundation/option-check.js';
 import { IdentityM2MCoreModule } from './identity-m2m-core.module.js';
 
 type Given = Record<PropertyKey, unknown>;

@@ -13,7 +13,7 @@ import {
 } from 'nestjs-identity-m2m';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import type * as Undici from 'undici';
-import { installAxiosBearerInterceptor } from '../../../libs/identity-m2m/src/carriers/axios-bearer-interceptor.js';
+import { installAxiosBearerInterceptor } from '../../../libs/identity-m2m/src/carriers/axios/bearer-interceptor.js';
 import { carrierOf } from '../../../libs/identity-m2m/src/carriers/carrier-of.js';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
 

@@ -21,7 +21,7 @@ import {
   TokenProvider,
   tokenProviderToken,
 } from 'nestjs-identity-m2m';
-import { OutboundClients } from '../../../libs/identity-m2m/src/carriers/outbound-clients.js';
+import { OutboundClients } from '../../../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { IdentityM2MCoreModule } from '../../../libs/identity-m2m/src/identity-m2m-core.module.js';
 import { clientOf, failingCalls, failingClients, type Instructions } from './failures.js';
 import { heading, write } from './outputs.js';

@@ -1,6 +1,6 @@
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
-import { parseUrl } from '../foundation/parse-url.js';
-import { printableText } from '../foundation/printable-text.js';
+import { parseUrl } from '../foundation/url.js';
+import { printableText } from '../foundation/text.js';
 
 /** A call was not sent, because its address is not an absolute http or https URL. `cause`: what the HTTP library threw. */
 export class CallAddressError extends IdentityM2MError {

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../foundation/clock.js';
 import type { TokenProvider } from '../token/token-provider.js';
-import type { TokenHeader } from '../token/token-header.js';
+import type { TokenHeader } from '../token/access-token.js';
 import { DEFAULT_REPLAY_POLICY, type ReplayPolicy, TokenCarrier } from './token-carrier.js';
 
 const carriers = new WeakMap<TokenProvider, TokenCarrier>();

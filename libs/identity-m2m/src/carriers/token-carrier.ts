@@ -1,12 +1,11 @@
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
-import { parseUrl } from '../foundation/parse-url.js';
-import { untilAborted } from '../foundation/until-aborted.js';
-import type { AccessToken } from '../token/access-token.js';
+import { parseUrl } from '../foundation/url.js';
+import { untilAborted } from '../foundation/promises.js';
+import { type AccessToken, AUTHORIZATION_HEADER, type TokenHeader } from '../token/access-token.js';
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { AUTHORIZATION_HEADER, type TokenHeader } from '../token/token-header.js';
 import { DEFAULT_TOKEN_REJECTION, type TokenRejection, TokenRejectionRule } from '../token/token-rejection.js';
-import { ReceiverBrake, receiverKey } from './receiver-brake.js';
+import { ReceiverBrake, receiverKey } from './renewal-throttle.js';
 
 /** What goes onto a call: the token, the header that presents it, and for a token bound to a key its proof. */
 export interface CallAuthorization {

@@ -3,22 +3,24 @@ import {
   HMAC_SECRET_BYTES,
   isHmacSecret,
 } from '../credentials/client-secret-authentication.js';
-import { clientCredentials } from '../credentials/token-grant.js';
-import type { OptionFault } from '../foundation/option-fault.js';
-import { optionFaults } from '../foundation/option-faults.js';
-import { printableText } from '../foundation/printable-text.js';
-import { urlFault } from '../foundation/secure-url.js';
-import { strayCharacters, withoutStrayCharacters } from '../foundation/stray-characters.js';
-import { describeAddress } from '../identity-providers/address-fault.js';
+import { clientCredentials } from '../credentials/signed-assertion.js';
+import { type OptionFault, optionFaults } from '../foundation/option-check.js';
+import { printableText, strayCharacters, withoutStrayCharacters } from '../foundation/text.js';
+import { urlFault, httpAllowance } from '../foundation/url.js';
+import { describeAddress } from '../identity-providers/preset-options.js';
 import { bindingRuleFault, OriginBinding, ruleUrl } from '../token/origin-binding.js';
 import { parameterFault } from '../token/token-parameters.js';
-import { authenticationOf, bindingOf } from './client-configuration.js';
-import type { ClientOptions } from './client-options.js';
-import { clientSchema, isAuthentication, SECRET } from './client-schema.js';
-import { httpAllowance } from './http-allowance.js';
+import {
+  authenticationOf,
+  bindingOf,
+  type ClientOptions,
+  clientSchema,
+  isAuthentication,
+  SECRET,
+} from './client-options.js';
 import { identityProviderFaults } from './identity-provider-faults.js';
 import { placeOf } from './option-places.js';
-import { tokenRequestHeadersFaults } from './token-request-headers-faults.js';
+import { tokenRequestHeadersFaults } from './request-headers.js';
 
 /** What is wrong with a client's options, every wrong field at once. */
 export function clientFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {

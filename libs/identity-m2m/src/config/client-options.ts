@@ -1,16 +1,43 @@
 import type { Agent } from 'node:http';
-import type { ClientAuthentication } from '../credentials/client-authentication.js';
-import type { ClientSecretMethod } from '../credentials/client-secret-authentication.js';
-import type { DpopAlgorithm } from '../credentials/dpop-prover.js';
-import type { SecretInput } from '../credentials/secret-source.js';
-import type { TokenGrant } from '../credentials/token-grant.js';
-import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
-import type { StartMode } from '../foundation/start-mode.js';
+import { z } from 'zod';
+import { type ClientAuthentication, noClientAuthentication } from '../credentials/client-authentication.js';
+import {
+  CLIENT_SECRET_METHODS,
+  clientSecretAuthentication,
+  type ClientSecretMethod,
+} from '../credentials/client-secret-authentication.js';
+import type { QuarantinePolicy } from '../credentials/credential-quarantine.js';
+import { DPOP_ALGORITHMS, type DpopAlgorithm } from '../credentials/dpop-prover.js';
+import { isSecretInput, type SecretInput, toSecretSource } from '../credentials/secret-source.js';
+import { clientCredentials, type TokenGrant } from '../credentials/signed-assertion.js';
+import {
+  aFunction,
+  anAgent,
+  certificateAuthorities,
+  cleanText,
+  field,
+  flag,
+  oneOf,
+  quantity,
+  text,
+  textOrTexts,
+  texts,
+} from '../foundation/option-check.js';
+import { START_MODES, type StartMode } from '../foundation/start-mode.js';
+import { isScopeName, strayCharacters } from '../foundation/text.js';
+import type { CertificateAuthorities } from '../foundation/tls.js';
+import { type HttpAllowance, httpAllowance, parseUrl } from '../foundation/url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
+import { AUTHORIZATION_HEADER, TokenHeader } from '../token/access-token.js';
+import { bindingRuleFault } from '../token/origin-binding.js';
+import type { RefreshPolicy } from '../token/refresh-policy.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
-import type { TokenRejection } from '../token/token-rejection.js';
+import { DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
 import type { TokenResponseReader } from '../token/token-response-reader.js';
+import type { TokenResponseDialect } from '../token/token-response.js';
+import { identityProvider } from './identity-provider-faults.js';
+import { isHeaderName, isReservedHeader } from './request-headers.js';
 
 /** A client of an identity provider: whose tokens go onto outgoing calls, and onto which. */
 export interface ClientOptions extends TokenParameters {
@@ -178,4 +205,234 @@ export interface ClientOptions extends TokenParameters {
 
   /** Sends a token for up to this long after its end while no other can be had, in seconds, at most 600. Default: 0. */
   readonly unsafeExpiredTokenGraceSeconds?: number;
+}
+
+/** What a secret is, in words. */
+export const SECRET = "a secret: a text, a function, or a source such as fromEnv('NAME')";
+
+const secret = field<SecretInput>(SECRET, isSecretInput);
+
+/** The form of a client's options, field by field. */
+export const clientSchema = z.strictObject({
+  identityProvider,
+  clientId: cleanText('a client identifier'),
+  clientSecret: z
+    .union([secret, z.strictObject({ current: secret, next: secret.optional() })], {
+      error: `${SECRET}; or { current, next }`,
+    })
+    .optional(),
+  clientAuthentication: field<unknown>(
+    `one of ${[...CLIENT_SECRET_METHODS, 'none'].map((method) => `'${method}'`).join(', ')}, or privateKeyJwt({ … }) and the like`,
+    (value) => isMethodName(value) || isAuthentication(value),
+  ).optional(),
+  grant: field<TokenGrant>(
+    'jwtBearer(…)',
+    (value) => typeof value === 'object' && value !== null && 'grantType' in value && 'fault' in value,
+  ).optional(),
+  dpop: z
+    .union([flag, z.strictObject({ algorithm: oneOf(DPOP_ALGORITHMS) })], {
+      error: `true, false, or { algorithm } with one of ${DPOP_ALGORITHMS.join(', ')}`,
+    })
+    .optional(),
+  tokenHeader: z
+    .strictObject({
+      name: field<string>(
+        'the name of a header that HTTP itself does not set, such as X-Access-Token',
+        (value) => typeof value === 'string' && isHeaderName(value) && !isReservedHeader(value),
+      ).optional(),
+      scheme: field<string>(
+        'a scheme (RFC 9110 §11.1), or an empty string',
+        (value) => typeof value === 'string' && (value === '' || isHeaderName(value)),
+      ).optional(),
+    })
+    .optional(),
+  agent: anAgent.optional(),
+  ca: certificateAuthorities.optional(),
+  tokenRequestFormat: oneOf(['form', 'json']).optional(),
+  tokenRequestHeaders: field<object>('an object of header values by their names', isRecord).optional(),
+  scope: textOrTexts('a scope, or a list of scopes', isScope).optional(),
+  audience: cleanText('an audience').optional(),
+  resource: textOrTexts('an absolute URI without fragment, or a list of them', isResource).optional(),
+  // What is in these two is judged one by one.
+  parameters: field<object>('an object of strings', isRecord).optional(),
+  origins: texts('a list of origins, such as https://billing.example').optional(),
+  http: z
+    .looseObject({
+      baseURL: text('an absolute URL').optional(),
+      transitional: field<object>(
+        'transitional options that leave the order of interceptors as it is: the token is put on last',
+        (value) => (value as { legacyInterceptorReqResOrdering?: boolean }).legacyInterceptorReqResOrdering !== false,
+      ).optional(),
+    })
+    .optional(),
+  start: oneOf(START_MODES).optional(),
+  startTimeoutMs: quantity('milliseconds', 1, 3600_000).optional(),
+  startSpreadMs: quantity('milliseconds', 0, 3600_000).optional(),
+  acquireTimeoutMs: quantity('milliseconds', 1, 600_000).optional(),
+  tokenRequestTimeoutMs: quantity('milliseconds', 1, 600_000).optional(),
+  refresh: z
+    .strictObject({
+      skewSeconds: quantity('seconds', 0, 3600).optional(),
+      outageBudgetSeconds: quantity('seconds', 0, 86_400).optional(),
+    })
+    .optional(),
+  keepWarm: flag.optional(),
+  quarantine: z
+    .strictObject({
+      maxRefusals: quantity('refusals', 1, 1000).optional(),
+      probeSeconds: quantity('seconds', 0, 604_800).optional(),
+    })
+    .optional(),
+  readTokenResponse: aFunction('a function of the answer').optional(),
+  maxTokens: quantity('tokens', 2, 100_000).optional(),
+  maxReplayBytes: quantity('bytes', 0, Number.MAX_SAFE_INTEGER).optional(),
+  isTokenRejected: field<TokenRejection>(
+    'a list of 401, 403 or both, or a function of the answer',
+    (value) => typeof value === 'function' || isRejectionStatuses(value),
+  ).optional(),
+  revokeOnShutdown: flag.optional(),
+  unsafeAllowHttp: flag.optional(),
+  unsafeExpiredTokenGraceSeconds: quantity('seconds', 0, 600).optional(),
+});
+
+function isRejectionStatuses(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((one) => one === 401 || one === 403);
+}
+
+/** Whether a value names a way to prove the client that needs nothing but a secret, or nothing. */
+function isMethodName(value: unknown): value is ClientSecretMethod | 'none' {
+  return value === 'none' || CLIENT_SECRET_METHODS.some((method) => method === value);
+}
+
+export function isAuthentication(value: unknown): value is ClientAuthentication {
+  return typeof value === 'object' && value !== null && 'credentials' in value && 'fault' in value;
+}
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** One or more names of RFC 6749 §3.3, divided by single blanks. */
+function isScope(value: string): boolean {
+  return value.split(' ').every(isScopeName);
+}
+
+/** RFC 8707 §2. */
+function isResource(value: string): boolean {
+  // The parser of addresses passes over line breaks and blanks at the ends, and a server does not.
+  return parseUrl(value) !== undefined && !value.includes('#') && strayCharacters(value) === undefined;
+}
+
+/** A client's options, checked and with every default filled in. */
+export interface ClientConfiguration {
+  readonly name: string;
+  readonly identityProvider: IdentityProvider;
+  readonly clientId: string;
+  readonly authentication: ClientAuthentication;
+  readonly grant: TokenGrant;
+  readonly dpop: DpopAlgorithm | undefined;
+  /** Where HTTP calls carry the token. */
+  readonly tokenHeader: TokenHeader;
+  readonly agent: Agent | undefined;
+  readonly ca: CertificateAuthorities | undefined;
+  readonly tokenRequestFormat: TokenRequestFormat;
+  /** Go with each token request, by their names in lower case. */
+  readonly tokenRequestHeaders: Readonly<Record<string, string>>;
+  /** What is peculiar to the token endpoint's answers. */
+  readonly dialect: TokenResponseDialect;
+  readonly parameters: TokenParameters;
+  /** Rules of the places that the token is bound to. */
+  readonly binding: readonly string[];
+  /** Where relative URLs lead. */
+  readonly baseUrl: string | undefined;
+  /** Go with each call to the identity provider's own API. */
+  readonly apiHeaders: Readonly<Record<string, string>>;
+  readonly start: StartMode;
+  readonly startTimeoutMs: number;
+  readonly startSpreadMs: number;
+  readonly acquireTimeoutMs: number;
+  readonly tokenRequestTimeoutMs: number;
+  readonly refreshPolicy: RefreshPolicy;
+  readonly keepWarm: boolean;
+  readonly quarantinePolicy: QuarantinePolicy;
+  readonly maxTokens: number;
+  readonly maxReplayBytes: number;
+  readonly isTokenRejected: TokenRejection;
+  readonly revokeOnShutdown: boolean;
+  readonly http: HttpAllowance;
+  readonly unsafeExpiredTokenGraceMs: number;
+}
+
+/** @param options Free of faults. */
+export function clientConfiguration(name: string, options: ClientOptions, production: boolean): ClientConfiguration {
+  const provider = options.identityProvider;
+  const { scope, audience, resource, parameters, refresh, quarantine, dpop } = options;
+  return {
+    name,
+    identityProvider: provider,
+    clientId: options.clientId,
+    authentication: authenticationOf(options),
+    grant: options.grant ?? clientCredentials,
+    dpop: typeof dpop === 'object' ? dpop.algorithm : dpop ? 'ES256' : undefined,
+    tokenHeader: new TokenHeader(options.tokenHeader?.name ?? AUTHORIZATION_HEADER.name, options.tokenHeader?.scheme),
+    agent: options.agent,
+    ca: options.ca,
+    tokenRequestFormat: options.tokenRequestFormat ?? 'form',
+    tokenRequestHeaders: inLowerCase({ ...provider.tokenRequestHeaders, ...options.tokenRequestHeaders }),
+    dialect: {
+      readers: [options.readTokenResponse, provider.readTokenResponse].filter((reader) => reader !== undefined),
+      credentialErrors: provider.credentialErrors ?? [],
+    },
+    parameters: { scope, audience, resource, parameters },
+    binding: bindingOf(options),
+    baseUrl: options.http?.baseURL ?? provider.apiBaseUrl,
+    apiHeaders: options.http?.baseURL === undefined ? (provider.apiHeaders ?? {}) : {},
+    start: options.start ?? 'lazy',
+    startTimeoutMs: options.startTimeoutMs ?? 30_000,
+    startSpreadMs: options.startSpreadMs ?? 0,
+    acquireTimeoutMs: options.acquireTimeoutMs ?? 5000,
+    tokenRequestTimeoutMs: options.tokenRequestTimeoutMs ?? 10_000,
+    refreshPolicy: {
+      skewMs: (refresh?.skewSeconds ?? 30) * 1000,
+      outageBudgetMs: (refresh?.outageBudgetSeconds ?? 300) * 1000,
+    },
+    keepWarm: options.keepWarm ?? false,
+    quarantinePolicy: {
+      maxRefusals: quarantine?.maxRefusals ?? 5,
+      probeIntervalMs: quarantine?.probeSeconds === 0 ? Infinity : (quarantine?.probeSeconds ?? 3600) * 1000,
+    },
+    maxTokens: options.maxTokens ?? 100,
+    maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
+    isTokenRejected: options.isTokenRejected ?? DEFAULT_TOKEN_REJECTION,
+    revokeOnShutdown: options.revokeOnShutdown ?? false,
+    http: httpAllowance(options.unsafeAllowHttp, production),
+    unsafeExpiredTokenGraceMs: (options.unsafeExpiredTokenGraceSeconds ?? 0) * 1000,
+  };
+}
+
+/** By names in lower case; of several spellings of a name the last counts. */
+function inLowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** Rules of the places that the token is bound to: the identity provider's own API, and what the options add. */
+export function bindingOf({ identityProvider: { apiBaseUrl }, origins = [] }: ClientOptions): string[] {
+  const ownApi = apiBaseUrl === undefined ? undefined : parseUrl(apiBaseUrl);
+  return [...(ownApi ? [ownApi.origin] : []), ...origins.filter((rule) => bindingRuleFault(rule) === undefined)];
+}
+
+/** How the client proves itself. */
+export function authenticationOf({
+  clientAuthentication,
+  clientSecret,
+  identityProvider,
+}: ClientOptions): ClientAuthentication {
+  if (isAuthentication(clientAuthentication)) return clientAuthentication;
+  if (clientAuthentication === 'none') return noClientAuthentication();
+  const { current, next } = isSecretInput(clientSecret) ? { current: clientSecret } : (clientSecret ?? { current: '' });
+  return clientSecretAuthentication(
+    clientAuthentication ?? identityProvider.clientSecretMethod,
+    toSecretSource(current),
+    next === undefined ? undefined : toSecretSource(next),
+  );
 }

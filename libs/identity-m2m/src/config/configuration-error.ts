@@ -1,5 +1,5 @@
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
-import type { OptionFault } from '../foundation/option-fault.js';
+import type { OptionFault } from '../foundation/option-check.js';
 
 /** Options are wrong. Lists every wrong field, so that one boot is enough to mend them all. */
 export class IdentityM2MConfigurationError extends IdentityM2MError {

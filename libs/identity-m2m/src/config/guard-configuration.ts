@@ -1,6 +1,6 @@
 import type { Agent } from 'node:http';
-import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
+import type { CertificateAuthorities } from '../foundation/tls.js';
+import { type HttpAllowance, httpAllowance } from '../foundation/url.js';
 import type { StartMode } from '../foundation/start-mode.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import {
@@ -9,14 +9,13 @@ import {
   type IntrospectionMethod,
 } from '../verification/introspection-authentication.js';
 import { DEFAULT_MAX_TOKEN_LENGTH } from '../verification/compact-jws.js';
-import type { RegisteredClient } from '../verification/client-registry.js';
 import type { RevocationStore } from '../verification/revocation.js';
-import { VERIFIED_TOKENS_LIMITS } from '../verification/verified-tokens.js';
+import { VERIFIED_TOKENS_LIMITS } from '../verification/verified-token.js';
 import type { GuardOptions, IntrospectionOptions, IssuerResolver } from './guard-options.js';
 import type { CredentialExtractor } from './credential-extractor.js';
-import { httpAllowance } from './http-allowance.js';
 import { type IssuerAnswer, readIssuerAnswer } from './issuer-answer.js';
 import { registeredClients } from './registered-clients.js';
+import type { RegisteredClient } from '../verification/client-registry.js';
 
 /** How an issuer is asked about its tokens. */
 export interface IntrospectionConfiguration {

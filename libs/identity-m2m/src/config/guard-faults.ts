@@ -1,16 +1,13 @@
-import type { OptionFault } from '../foundation/option-fault.js';
-import { optionFaults } from '../foundation/option-faults.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
-import { strayCharacters, withoutStrayCharacters } from '../foundation/stray-characters.js';
-import { addressFault, describeAddress } from '../identity-providers/address-fault.js';
+import { type OptionFault, optionFaults } from '../foundation/option-check.js';
+import { type HttpAllowance, httpAllowance } from '../foundation/url.js';
+import { strayCharacters, withoutStrayCharacters } from '../foundation/text.js';
+import { addressFault, describeAddress } from '../identity-providers/preset-options.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import { INTROSPECTION_METHODS } from '../verification/introspection-authentication.js';
 import { readKeySet, type UnusableKey } from '../verification/verification-key.js';
 import type { GuardOptions, NamedClient } from './guard-options.js';
 import { guardSchema } from './guard-schema.js';
-import { httpAllowance } from './http-allowance.js';
-import { A_LIST_OF_PROVIDERS } from './identity-provider-field.js';
-import { identityProviderFaults } from './identity-provider-faults.js';
+import { A_LIST_OF_PROVIDERS, identityProviderFaults } from './identity-provider-faults.js';
 import { placeOf } from './option-places.js';
 
 /** What is wrong with the guard's options, every wrong field at once. */

@@ -1,5 +1,5 @@
 import type { Agent } from 'node:http';
-import type { CertificateAuthorities } from '../foundation/certificate-authorities.js';
+import type { CertificateAuthorities } from '../foundation/tls.js';
 import type { CredentialExtractor } from './credential-extractor.js';
 import type { StartMode } from '../foundation/start-mode.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';

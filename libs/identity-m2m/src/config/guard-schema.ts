@@ -10,15 +10,15 @@ import {
   quantity,
   text,
   textOrTexts,
-} from '../foundation/option-field.js';
-import { isScopeName } from '../foundation/scope-name.js';
+} from '../foundation/option-check.js';
+import { isScopeName } from '../foundation/text.js';
 import { START_MODES } from '../foundation/start-mode.js';
 import { LONGEST_TOKEN } from '../verification/compact-jws.js';
 import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
 import type { RevocationStore } from '../verification/revocation.js';
 import type { CredentialExtractor } from './credential-extractor.js';
 import type { IssuerResolver } from './guard-options.js';
-import { identityProviders } from './identity-provider-field.js';
+import { identityProviders } from './identity-provider-faults.js';
 
 const A_LIST_OF_CLIENTS = 'a list of clients, at least one';
 const A_CLIENT = 'a client identifier, or { clientId, issuer, scopes, until }';

@@ -1,8 +1,24 @@
-import type { OptionFault } from '../foundation/option-fault.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
-import { addressFault } from '../identity-providers/address-fault.js';
+import { field, type OptionFault } from '../foundation/option-check.js';
+import type { HttpAllowance } from '../foundation/url.js';
 import { type IdentityProvider, KEY_PLACES } from '../identity-providers/identity-provider.js';
-import { issuerFault } from '../identity-providers/issuer-fault.js';
+import { addressFault, issuerFault } from '../identity-providers/preset-options.js';
+
+export const identityProvider = field<IdentityProvider>(
+  'an identity provider, such as cyberArkIdentity({ … }) or genericOAuth2({ … })',
+  isIdentityProvider,
+);
+
+export const A_LIST_OF_PROVIDERS = 'a list of identity providers, at least one';
+
+/** An empty one too: whether it may be empty depends on the other options. */
+export const identityProviders = field<readonly IdentityProvider[]>(
+  A_LIST_OF_PROVIDERS,
+  (value) => Array.isArray(value) && value.every(isIdentityProvider),
+);
+
+export function isIdentityProvider(value: unknown): value is IdentityProvider {
+  return typeof value === 'object' && value !== null && 'faults' in value && typeof value.faults === 'function';
+}
 
 /**
  * What is wrong with an identity provider: the options of its preset, or else what was made of them for this use. It may

@@ -1,12 +1,12 @@
-import type { OptionFault } from '../foundation/option-fault.js';
-import { printableText } from '../foundation/printable-text.js';
+import type { OptionFault } from '../foundation/option-check.js';
+import { printableText } from '../foundation/text.js';
 import type { KnownIssuer } from '../identity-providers/identity-provider.js';
-import type { RegisteredClient } from '../verification/client-registry.js';
 import { IdentityM2MConfigurationError } from './configuration-error.js';
 import { registeredClients } from './registered-clients.js';
 import { guardFaults } from './guard-faults.js';
 import type { GuardOptions, ResolvedIssuer } from './guard-options.js';
-import { isIdentityProvider } from './identity-provider-field.js';
+import { isIdentityProvider } from './identity-provider-faults.js';
+import type { RegisteredClient } from '../verification/client-registry.js';
 
 /** An issuer as the resolver has accepted it. */
 export interface IssuerAnswer {

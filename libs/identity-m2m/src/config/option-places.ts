@@ -1,4 +1,4 @@
-import { clientSchema } from './client-schema.js';
+import { clientSchema } from './client-options.js';
 import { guardSchema } from './guard-schema.js';
 
 const PLACES: readonly (readonly [string, readonly string[]])[] = [

@@ -1,6 +1,6 @@
-import type { ClientAuth } from 'oauth4webapi';
+import { type ClientAuth, None } from 'oauth4webapi';
 import type { SensitiveValue } from '../foundation/sensitive-value.js';
-import type { TlsIdentity } from '../foundation/tls-identity.js';
+import type { TlsIdentity } from '../foundation/tls.js';
 
 /** How a client proves to the token endpoint that it is itself (RFC 6749 §2.3). */
 export interface ClientAuthentication {
@@ -35,4 +35,13 @@ export interface ClientCredential {
   readonly secrets: readonly SensitiveValue[];
   /** The certificate to show while connecting, where that is the proof. */
   readonly tls?: TlsIdentity | undefined;
+}
+
+/** A client that only says its name. Right where the grant itself is the proof, as with a JWT bearer grant (RFC 7523 §2.1). */
+export function noClientAuthentication(): ClientAuthentication {
+  return {
+    method: 'none',
+    fault: () => undefined,
+    credentials: [async () => ({ fingerprint: 'none', secrets: [], isTimed: false, proof: () => None() })],
+  };
 }

@@ -2,11 +2,9 @@ import { SignJWT } from 'jose';
 import { type ClientAuth, ClientSecretPost } from 'oauth4webapi';
 import { basicAuthorization, type BasicEncoding } from '../foundation/basic-authorization.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
-import { assertionClaims, CLIENT_ASSERTION_TYPE } from './client-assertion.js';
-import type { ClientSecret } from './client-secret.js';
-import { strayCharacters } from '../foundation/stray-characters.js';
-import { readSecret, type SecretSource } from './secret-source.js';
-
+import { assertionClaims, CLIENT_ASSERTION_TYPE } from './signed-assertion.js';
+import { type ClientSecret, readSecret, type SecretSource } from './secret-source.js';
+import { strayCharacters } from '../foundation/text.js';
 /**
  * How a client secret is used.
  *

@@ -1,6 +1,5 @@
-import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
-import { doublingDelayMs } from '../foundation/doubling-delay.js';
-import { waitAtMost } from '../foundation/wait-at-most.js';
+import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
+import { waitAtMost } from '../foundation/promises.js';
 
 export interface QuarantinePolicy {
   /**

@@ -1,10 +1,10 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK, SignJWT } from 'jose';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { ClientAuth } from 'oauth4webapi';
-import { assertionClaims, CLIENT_ASSERTION_TYPE } from './client-assertion.js';
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
-import { SignerError } from './signer-error.js';
+import { assertionClaims, CLIENT_ASSERTION_TYPE } from './signed-assertion.js';
 
 /** A signing operation that happens elsewhere: in a key management service or a hardware module. */
 export interface RemoteSigner {
@@ -158,5 +158,14 @@ function algorithmOf(key: KeyObject): string {
       return 'EdDSA';
     default:
       throw new TypeError('a kind of key that JWS has no algorithm for');
+  }
+}
+
+/** A key service did not sign. What it says is the cause: its text may hold an address with a token in it. */
+export class SignerError extends IdentityM2MError {
+  readonly code = 'M2M_SIGNER_FAILED';
+
+  constructor(keyId: string, cause: unknown) {
+    super(`the signer of key ${keyId} failed (see the cause)`, { cause });
   }
 }

@@ -1,6 +1,13 @@
 import { open } from 'node:fs/promises';
-import { withoutStrayCharacters } from '../foundation/stray-characters.js';
-import { ClientSecret } from './client-secret.js';
+import { secretFingerprint, SensitiveValue } from '../foundation/sensitive-value.js';
+import { withoutStrayCharacters } from '../foundation/text.js';
+
+/** A client secret (RFC 6749 §2.3.1) as it was at one moment. Its fingerprint tells one version from the next. */
+export class ClientSecret extends SensitiveValue {
+  constructor(text: string) {
+    super(text, secretFingerprint(text));
+  }
+}
 
 /**
  * Where a secret comes from. Asked again for each token request, so that a rotated secret is found.

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { TlsClientAuth } from 'oauth4webapi';
-import type { TlsIdentity } from '../foundation/tls-identity.js';
+import type { TlsIdentity } from '../foundation/tls.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 

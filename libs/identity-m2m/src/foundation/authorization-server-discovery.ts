@@ -1,9 +1,9 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import { retryAfterMs } from './answer-times.js';
+import { retryAfterMs } from './http-dates.js';
 import { type BoundedFetch, HttpExchangeError } from './bounded-fetch.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
-import { printableText } from './printable-text.js';
-import { type HttpAllowance, urlFault } from './secure-url.js';
+import { printableText } from './text.js';
+import { type HttpAllowance, urlFault } from './url.js';
 
 /** Why a discovery failed. */
 export type DiscoveryFault =

@@ -5,13 +5,11 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions } from 'node:zlib';
-import { type CertificateAuthorities, certificatesOf } from './certificate-authorities.js';
+import { type CertificateAuthorities, certificatesOf, type TlsIdentity } from './tls.js';
 import { type ConnectionFault, connectionFault, proxyFault } from './connection-fault.js';
-import { definedOnly } from './defined-only.js';
+import { definedOnly } from './plain-objects.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
-import { printableText } from './printable-text.js';
-import type { TlsIdentity } from './tls-identity.js';
-
+import { printableText } from './text.js';
 /** Why an exchange with a server brought no answer that could be read. */
 export type HttpExchangeFault =
   /** No connection, or one that broke. */

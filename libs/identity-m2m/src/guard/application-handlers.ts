@@ -1,10 +1,8 @@
 import type { Type } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
-import { accessMetadata } from './access-metadata.js';
+import { accessMetadata, isRestricted, type RouteAccess, routeAccess } from './access-rules.js';
 import { isRoute, methodAt, prototypesOf } from './handler-access.js';
 import { isMessageHandler } from './message-handler.js';
-import { isRestricted, type RouteAccess, routeAccess } from './route-access.js';
-
 /** A module of the application, as Nest keeps it. */
 export type ApplicationModule = ModulesContainer extends Map<string, infer Each> ? Each : never;
 

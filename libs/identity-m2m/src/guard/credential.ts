@@ -1,4 +1,4 @@
-import { isOpaqueToken } from '../foundation/b64-token.js';
+import { isOpaqueToken } from '../foundation/text.js';
 import { LONGEST_TOKEN, tooLong } from '../verification/compact-jws.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 

@@ -2,9 +2,8 @@ import type { CanActivate } from '@nestjs/common';
 import type { ApplicationConfig, ModulesContainer } from '@nestjs/core';
 import { type ApplicationHandler, applicationHandlers } from './application-handlers.js';
 import { isHandlerOf } from './message-handler.js';
-import { GUARDS, MessageHandlerGuard } from './message-handlers.js';
+import { GUARDS, MessageHandlerGuard, UnguardedMessageHandlersError } from './message-handlers.js';
 import { isM2MAuthGuard, RuleReaders } from './rule-readers.js';
-import { UnguardedMessageHandlersError } from './unguarded-message-handlers-error.js';
 
 /** What is odd about where an application's guards stand. Handlers are named by class and method. */
 export interface GuardPlacement {

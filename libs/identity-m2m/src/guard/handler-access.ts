@@ -1,6 +1,5 @@
 import type { ExecutionContext, Type } from '@nestjs/common';
-import { accessMetadata, unknownRules } from './access-metadata.js';
-import { type RouteAccess, routeAccess } from './route-access.js';
+import { accessMetadata, unknownRules, type RouteAccess, routeAccess } from './access-rules.js';
 
 /** What the guard knows of a handler. */
 export interface HandlerRules {

@@ -2,9 +2,9 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import type { Verdict } from '../verification/access-token-verifier.js';
 import { refuse } from '../verification/refusal.js';
 import type { RoutePolicy } from '../verification/route-policy.js';
-import { type CallerSlot, httpSlotOf, rememberCaller } from './caller-store.js';
+import { type CallerSlot, httpSlotOf, rememberCaller } from './caller.js';
 import { handlerRulesOf } from './handler-access.js';
-import { InboundDecisions } from './inbound-decisions.js';
+import { InboundDecisions } from './access-decisions.js';
 import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
 

@@ -1,4 +1,5 @@
-import type { ExecutionContext } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, type ExecutionContext } from '@nestjs/common';
+import { type Observable, of, throwError } from 'rxjs';
 
 /** Metadata that `@MessagePattern()`, `@EventPattern()` and the decorators of gRPC leave on a handler. */
 const HANDLER_TYPE = 'microservices:handler_type';
@@ -20,4 +21,29 @@ export function isEventHandler(context: ExecutionContext): boolean {
 export function isHandlerOf(method: object, server: { readonly transportId?: unknown }): boolean {
   const transport: unknown = Reflect.getMetadata(TRANSPORT, method);
   return transport === undefined || server.transportId === undefined || transport === server.transportId;
+}
+
+/**
+ * A message was refused, and nobody but the guard may deal with it any more: it has been settled with its broker or
+ * answered already, or there is nobody to answer.
+ *
+ * Filters of the application never see it, because one that acknowledged the message again, or threw into a broker's
+ * consumer, would undo what was done.
+ */
+export class MessageRefusal extends Error {
+  override readonly name = 'MessageRefusal';
+
+  /** @param answer What the caller gets, if it waits for anything; undefined where the message just ends here. */
+  constructor(readonly answer: object | undefined) {
+    super('the message was refused');
+  }
+}
+
+/** Ends a refused message as the guard wants it ended. Stands on the handlers themselves, before all other filters. */
+@Catch(MessageRefusal)
+export class MessageRefusalFilter implements ExceptionFilter<MessageRefusal> {
+  catch({ answer }: MessageRefusal, _host: ArgumentsHost): Observable<unknown> {
+    // Nest waits for a last value of what it runs for Kafka and for streams of gRPC, so there has to be one.
+    return answer ? throwError(() => answer) : of(undefined);
+  }
 }

@@ -1,10 +1,10 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, Optional } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { applicationHandlers } from './application-handlers.js';
-import { CallerInterceptor } from './caller.interceptor.js';
+import { CallerInterceptor } from './caller.js';
 import { recordPlace } from './handler-access.js';
-import { MessageRefusalFilter } from './message-refusal.js';
-import { UnguardedMessageHandlersError } from './unguarded-message-handlers-error.js';
+import { MessageRefusalFilter } from './message-handler.js';
 
 /** Keys that Nest's `@UseGuards()`, `@UseFilters()` and `@UseInterceptors()` leave their metadata under. */
 export const GUARDS = '__guards__';
@@ -74,4 +74,21 @@ export function guardMessageHandlers(modules: ModulesContainer, guard: CanActiva
 function extend(key: string, target: object, extended: (present: unknown[]) => unknown[], added: unknown): void {
   const present = (Reflect.getMetadata(key, target) ?? []) as unknown[];
   if (!present.includes(added)) Reflect.defineMetadata(key, extended(present), target);
+}
+
+/** With a global guard, the message handlers of a controller would not be guarded. The application does not start. */
+export class UnguardedMessageHandlersError extends IdentityM2MError {
+  readonly code = 'M2M_HANDLERS_UNGUARDED';
+
+  static notFound(controller: string): UnguardedMessageHandlersError {
+    return new UnguardedMessageHandlersError(
+      `the message handlers of ${controller} could not be put behind the global guard; put @UseGuards(M2MAuthGuard) on the controller and leave out globalGuard, and report the version of @nestjs/core`,
+    );
+  }
+
+  static beyondGlobalGuard(controller: string): UnguardedMessageHandlersError {
+    return new UnguardedMessageHandlersError(
+      `M2MAuthGuard was made a global guard by APP_GUARD or useGlobalGuards(), which does not reach the message handlers of ${controller} where connectMicroservice() connects them; use globalGuard: true in the options of IdentityM2MModule in its place, or put @UseGuards() on the controller`,
+    );
+  }
 }

@@ -72,3 +72,86 @@ function kindOf(reason: RefusalReason): RefusalKind {
       return 'invalid';
   }
 }
+
+const STATUS: Readonly<Record<RefusalKind, 400 | 401 | 403 | 503>> = {
+  missing: 401,
+  malformed: 400,
+  invalid: 401,
+  insufficient: 403,
+  forbidden: 403,
+  undecidable: 503,
+};
+
+export function httpStatus({ kind }: RefusalAnswer): 400 | 401 | 403 | 503 {
+  return STATUS[kind];
+}
+
+/** Header fields of the answer to a refused request, by their names in lower case. */
+export function httpHeaders(answer: RefusalAnswer, options: ChallengeOptions): Readonly<Record<string, string>> {
+  const challenge = bearerChallenge(answer, options);
+  return {
+    ...(challenge !== undefined && { 'www-authenticate': challenge }),
+    ...(answer.retryAfterSeconds !== undefined && { 'retry-after': String(answer.retryAfterSeconds) }),
+    'cache-control': 'no-store',
+  };
+}
+
+export interface ChallengeOptions {
+  readonly realm: string | undefined;
+  /** Scopes that the handler asks for. */
+  readonly scopes: readonly string[] | undefined;
+}
+
+/** The challenge of RFC 6750 §3; undefined where no other token would help, so none is asked for. */
+export function bearerChallenge(
+  { kind, error }: Pick<RefusalAnswer, 'kind' | 'error'>,
+  { realm, scopes }: ChallengeOptions,
+): string | undefined {
+  if (kind === 'forbidden' || kind === 'undecidable') return undefined;
+  const parameters: readonly (readonly [string, string | undefined])[] = [
+    ['realm', realm],
+    // No error code where nothing came: the caller may simply not have known that a token is needed (RFC 6750 §3.1).
+    ['error', kind === 'missing' ? undefined : error],
+    ['error_description', kind === 'invalid' ? 'The access token is not valid here' : undefined],
+    ['scope', kind === 'insufficient' ? scopes?.join(' ') : undefined],
+  ];
+  const text = parameters.flatMap(([name, value]) => (value === undefined ? [] : [`${name}="${value}"`])).join(', ');
+  return text === '' ? 'Bearer' : `Bearer ${text}`;
+}
+
+/** What the caller of a refused message gets, in the words of gRPC's status codes without being gRPC. */
+export interface RpcAnswer {
+  readonly code: RpcCode;
+  /** `error` of RFC 6750 §3.1, or a word for the rest. */
+  readonly error: string;
+  readonly message: string;
+  /** When it is worth trying again, in seconds, beside `UNAVAILABLE`. */
+  readonly retryAfterSeconds?: number;
+}
+
+export type RpcCode = 'INVALID_ARGUMENT' | 'PERMISSION_DENIED' | 'UNAVAILABLE' | 'UNAUTHENTICATED';
+
+export function rpcAnswer({ kind, error, message, retryAfterSeconds }: RefusalAnswer): RpcAnswer {
+  return { code: CODES[kind], error, message, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
+}
+
+/** The same as a status of gRPC: 3, 7, 14 or 16. */
+export function grpcStatus({ kind }: RefusalAnswer): number {
+  return GRPC_STATUS[CODES[kind]];
+}
+
+const CODES: Readonly<Record<RefusalKind, RpcCode>> = {
+  missing: 'UNAUTHENTICATED',
+  malformed: 'INVALID_ARGUMENT',
+  invalid: 'UNAUTHENTICATED',
+  insufficient: 'PERMISSION_DENIED',
+  forbidden: 'PERMISSION_DENIED',
+  undecidable: 'UNAVAILABLE',
+};
+
+const GRPC_STATUS: Readonly<Record<RpcCode, number>> = {
+  INVALID_ARGUMENT: 3,
+  PERMISSION_DENIED: 7,
+  UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+};

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { type AccessTokenProfile, allOf } from './access-token-profile.js';
-import type { KnownIssuer } from './identity-provider.js';
+import { type AccessTokenProfile, allOf, type KnownIssuer } from './identity-provider.js';
 import { hostName, hostOf, presetFaults } from './preset-options.js';
 
 export interface Auth0Options {

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { field } from '../foundation/option-field.js';
-import { type AccessTokenProfile, allOf, no } from './access-token-profile.js';
-import type { KnownIssuer } from './identity-provider.js';
+import { field } from '../foundation/option-check.js';
+import { type AccessTokenProfile, allOf, no, type KnownIssuer } from './identity-provider.js';
 import { hostName, hostOf, presetFaults } from './preset-options.js';
 
 export interface CognitoOptions {

@@ -1,14 +1,8 @@
 import { z } from 'zod';
-import type { OptionFault } from '../foundation/option-fault.js';
-import { optionFaults } from '../foundation/option-faults.js';
-import { field, flag } from '../foundation/option-field.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
-import type { AccessTokenProfile } from './access-token-profile.js';
-import { addressFault, describeAddress } from './address-fault.js';
-import type { KnownIssuer } from './identity-provider.js';
-import { parseUrl } from '../foundation/parse-url.js';
-import { inPath } from './preset-options.js';
-
+import { type OptionFault, optionFaults, field, flag } from '../foundation/option-check.js';
+import { type HttpAllowance, parseUrl } from '../foundation/url.js';
+import type { AccessTokenProfile, KnownIssuer } from './identity-provider.js';
+import { addressFault, describeAddress, inPath } from './preset-options.js';
 /** A CyberArk Identity tenant, seen through one of its applications. */
 export type CyberArkIdentityOptions = {
   /** Address of the tenant: `https://<tenant id>.id.cyberark.cloud`, or a vanity host. */

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { flag } from '../foundation/option-field.js';
-import { type AccessTokenProfile, allOf, no, SIGNATURE_ALGORITHMS } from './access-token-profile.js';
-import type { KnownIssuer } from './identity-provider.js';
+import { flag } from '../foundation/option-check.js';
+import { type AccessTokenProfile, allOf, no, SIGNATURE_ALGORITHMS, type KnownIssuer } from './identity-provider.js';
 import { presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface DuendeOptions {

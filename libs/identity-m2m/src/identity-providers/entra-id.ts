@@ -1,7 +1,12 @@
 import { z } from 'zod';
-import { field, oneOf } from '../foundation/option-field.js';
-import { type AccessTokenProfile, allOf, type ClaimCondition, type Claims } from './access-token-profile.js';
-import type { KnownIssuer } from './identity-provider.js';
+import { field, oneOf } from '../foundation/option-check.js';
+import {
+  type AccessTokenProfile,
+  allOf,
+  type ClaimCondition,
+  type Claims,
+  type KnownIssuer,
+} from './identity-provider.js';
 import { hostName, hostOf, inLowerCase, inPath, presetFaults } from './preset-options.js';
 
 export interface EntraIdOptions {

@@ -1,22 +1,31 @@
 import { z } from 'zod';
-import { ASSERTION_AUDIENCES, type AssertionAudience } from '../credentials/client-assertion.js';
+import { ASSERTION_AUDIENCES, type AssertionAudience } from '../credentials/signed-assertion.js';
 import { CLIENT_SECRET_METHODS, type ClientSecretMethod } from '../credentials/client-secret-authentication.js';
-import { definedOnly } from '../foundation/defined-only.js';
-import type { OptionFault } from '../foundation/option-fault.js';
-import { optionFaults } from '../foundation/option-faults.js';
-import { aFunction, cleanTexts, field, flag, oneOf, someOf, text } from '../foundation/option-field.js';
-import { strayCharacters } from '../foundation/stray-characters.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
+import { definedOnly } from '../foundation/plain-objects.js';
+import {
+  type OptionFault,
+  optionFaults,
+  aFunction,
+  cleanTexts,
+  field,
+  flag,
+  oneOf,
+  someOf,
+  text,
+} from '../foundation/option-check.js';
+import { strayCharacters } from '../foundation/text.js';
+import type { HttpAllowance } from '../foundation/url.js';
 import {
   type AccessTokenProfile,
   RFC_9068,
   rfc9068WithClientIn,
   SIGNATURE_ALGORITHMS,
-} from './access-token-profile.js';
-import { addressFault } from './address-fault.js';
-import { isForeignTokenType } from './foreign-token-types.js';
-import { type IdentityProvider, type JsonWebKeySet, KEY_PLACES } from './identity-provider.js';
-import { issuerFault } from './issuer-fault.js';
+  isForeignTokenType,
+  type IdentityProvider,
+  type JsonWebKeySet,
+  KEY_PLACES,
+} from './identity-provider.js';
+import { addressFault, issuerFault } from './preset-options.js';
 
 export interface GenericOAuth2Options {
   /**

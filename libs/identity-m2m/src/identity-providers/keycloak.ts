@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { flag } from '../foundation/option-field.js';
+import { flag } from '../foundation/option-check.js';
 import {
   type AccessTokenProfile,
   allOf,
@@ -7,8 +7,8 @@ import {
   type Claims,
   no,
   SIGNATURE_ALGORITHMS,
-} from './access-token-profile.js';
-import type { KnownIssuer } from './identity-provider.js';
+  type KnownIssuer,
+} from './identity-provider.js';
 import { inPath, pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface KeycloakOptions {

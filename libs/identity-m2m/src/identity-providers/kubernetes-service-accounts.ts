@@ -1,12 +1,8 @@
 import { z } from 'zod';
-import type { OptionFault } from '../foundation/option-fault.js';
-import { text } from '../foundation/option-field.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
-import { type AccessTokenProfile, allOf } from './access-token-profile.js';
-import { addressFault } from './address-fault.js';
-import type { KnownIssuer } from './identity-provider.js';
-import { issuerFault } from './issuer-fault.js';
-import { presetFaults } from './preset-options.js';
+import { type OptionFault, text } from '../foundation/option-check.js';
+import type { HttpAllowance } from '../foundation/url.js';
+import { type AccessTokenProfile, allOf, type KnownIssuer } from './identity-provider.js';
+import { addressFault, issuerFault, presetFaults } from './preset-options.js';
 
 export interface KubernetesServiceAccountsOptions {
   /** The cluster's service account issuer, to the letter (`kubectl get --raw /.well-known/openid-configuration`). */

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { type AccessTokenProfile, allOf, no } from './access-token-profile.js';
-import type { KnownIssuer } from './identity-provider.js';
+import { type AccessTokenProfile, allOf, no, type KnownIssuer } from './identity-provider.js';
 import { hostName, hostOf, inPath, pathSegment, presetFaults } from './preset-options.js';
 
 export interface OktaOptions {

@@ -1,11 +1,7 @@
 import type { z } from 'zod';
-import type { OptionFault } from '../foundation/option-fault.js';
-import { optionFaults } from '../foundation/option-faults.js';
-import { field } from '../foundation/option-field.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
-import { parseUrl } from '../foundation/parse-url.js';
-import { addressFault } from './address-fault.js';
-import { isIssuerName } from './issuer-fault.js';
+import { field, type OptionFault, optionFaults } from '../foundation/option-check.js';
+import { printableText, strayCharacters } from '../foundation/text.js';
+import { type HttpAllowance, parseUrl, urlFault } from '../foundation/url.js';
 
 /**
  * A name that becomes a part of a path, by {@link inPath}: as the product's console shows it, with its blanks and
@@ -61,4 +57,63 @@ export function presetFaults<Options extends object>(
     ...optionFaults(schema, options),
     ...addresses.flatMap((path) => addressFault(path, options[path], allowance)),
   ];
+}
+
+const EXPECTED = {
+  not_a_url: 'an absolute https URL',
+  not_http: 'an absolute https URL',
+  has_userinfo: 'an absolute https URL without user name and password',
+  plain_http: 'an https URL (plain http is for loopback, and not for production; see unsafeAllowHttp)',
+} as const;
+
+/**
+ * Checks an option that is the address of an identity provider, or of one of its endpoints. These may have a query (RFC
+ * 6749 §3.1, §3.2), an issuer or a tenant may not (RFC 8414 §2).
+ */
+export function addressFault(
+  path: string,
+  value: unknown,
+  http: HttpAllowance,
+  { mayHaveQuery = false } = {},
+): OptionFault[] {
+  if (typeof value !== 'string') return [{ path, expected: EXPECTED.not_a_url, found: describeAddress(value) }];
+  // The parser passes over what an issuer, compared to the letter, must not have.
+  const stray = mayHaveQuery ? undefined : strayCharacters(value);
+  if (stray !== undefined) return [{ path, expected: EXPECTED.not_a_url, found: `an address that ${stray}` }];
+  const fault = urlFault(value, http);
+  if (fault) return [{ path, expected: EXPECTED[fault], found: describeAddress(value) }];
+  const { search, hash } = new URL(value);
+  if (hash !== '') return [{ path, expected: 'a URL without fragment', found: describeAddress(value) }];
+  if (search === '' || mayHaveQuery) return [];
+  return [{ path, expected: 'a URL without query', found: describeAddress(value) }];
+}
+
+/** Shows an address as it was found, without what may be a password in it. */
+export function describeAddress(value: unknown): string {
+  if (typeof value !== 'string') return value === null ? 'null' : typeof value;
+  return value.includes('@') ? 'an address with user name or password' : JSON.stringify(printableText(value, 80));
+}
+
+/** Longest issuer identifier, in characters. */
+const MAX_LENGTH = 1024;
+
+/**
+ * Whether a text can be an issuer identifier: any StringOrURI (RFC 7519 §4.1.1). It is compared to the letter and never
+ * resolved. Control characters and blanks at the ends are in no token: they come from copying.
+ */
+export function isIssuerName(name: unknown): name is string {
+  return (
+    typeof name === 'string' &&
+    name !== '' &&
+    name.length <= MAX_LENGTH &&
+    name.isWellFormed() &&
+    strayCharacters(name) === undefined
+  );
+}
+
+/** Checks an option that names an issuer, where nothing is fetched by that name. */
+export function issuerFault(path: string, value: unknown): OptionFault[] {
+  if (isIssuerName(value)) return [];
+  const expected = 'an issuer identifier, to the letter as in its tokens, without blanks at its ends';
+  return [{ path, expected, found: describeAddress(value) }];
 }

@@ -2,8 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import type { InboundEvent } from '../guard/inbound-events.js';
-import type { RefusalReason } from '../verification/refusal.js';
-import type { RefusalDetail } from '../verification/refusal-detail.js';
+import type { RefusalReason, RefusalDetail } from '../verification/refusal.js';
 import { logInboundEvents } from './inbound-log.js';
 
 let lines: string[];

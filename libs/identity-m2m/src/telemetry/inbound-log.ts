@@ -1,8 +1,9 @@
 import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
-import { printableText } from '../foundation/printable-text.js';
+import { printableText } from '../foundation/text.js';
 import type { InboundEvent } from '../guard/inbound-events.js';
 import { isUndecidable } from '../guard/refusal-answer.js';
+import type { VerificationEvent } from '../verification/verification-events.js';
 
 /**
  * Writes the guard's refusals into Nest's log. They are for the debug level, because anybody can cause any number of
@@ -74,4 +75,102 @@ function whyUnknown(unknownRules: readonly string[]): string {
   return unknownRules.length > 0
     ? `it has access rules that this version does not know (${printableText(unknownRules.join(', '))}), by decorators of another copy of the package. Install one version of nestjs-identity-m2m (npm ls nestjs-identity-m2m)`
     : "the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)";
+}
+
+/** Most warnings of what strangers can cause. */
+const MAX_WARNINGS = 20;
+
+/**
+ * Most lines about issuers that came at run time, and most of these whose names are kept. Strangers can name any that the
+ * resolver accepts, so that they are accepted, and their keys fetched, again and again.
+ */
+const MAX_RUN_TIME_LINES = 200;
+const MAX_RUN_TIME_ISSUERS = 1000;
+
+/** Writes into Nest's log what goes on behind the guard's decisions. */
+export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
+  const logger = new Logger('IdentityM2M');
+  const neverAnswered = new Set<string>();
+  // Strangers can cause any number of these: one warning for each kind, and for each of a few problems.
+  const warned = new Set<string>();
+  const warnOnce = (kind: string, text: string) => {
+    if (warned.has(kind) || warned.size >= MAX_WARNINGS) return logger.debug(text);
+    warned.add(kind);
+    return logger.warn(text);
+  };
+  const runTimeIssuers = new Set<string>();
+  const runTimeLines = new Set<string>();
+  /** Writes a line about an issuer; about one that came at run time, the same line once. */
+  const write = (level: 'log' | 'warn', issuer: string, text: string) => {
+    if (!runTimeIssuers.has(issuer)) return logger[level](text);
+    if (runTimeLines.has(text) || runTimeLines.size >= MAX_RUN_TIME_LINES) return logger.debug(text);
+    runTimeLines.add(text);
+    return logger[level](text);
+  };
+  return events.subscribe((event) => {
+    switch (event.type) {
+      case 'key_set.changed':
+        return write('log', event.issuer, `guard: keys of ${event.issuer} that can be used: ${event.keys}`);
+      case 'key_set.recovered':
+        return write('log', event.issuer, `guard: the keys of ${event.issuer} can be read again`);
+      case 'key_set.refresh_failed': {
+        const text = `guard: the keys of ${event.issuer} could not be read: ${event.problem}`;
+        // One warning for an outage, however long it is.
+        return event.failures === 1 ? write('warn', event.issuer, text) : logger.debug(text);
+      }
+      case 'key_set.look_up_deferred': {
+        const text = `guard: tokens name keys that ${event.issuer} did not have a moment ago; it is asked again in ${event.retryAfterSeconds} s, and such tokens get 503 until then`;
+        return warnOnce(`${event.type} ${event.issuer}`, text);
+      }
+      case 'key_set.key_ignored':
+        return write(
+          'warn',
+          event.issuer,
+          `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
+        );
+      case 'key_set.keys_ignored':
+        return write('warn', event.issuer, `guard: ${event.keys} keys of ${event.issuer} are not used`);
+      case 'issuer.accepted':
+        if (runTimeIssuers.size >= MAX_RUN_TIME_ISSUERS) runTimeIssuers.delete(runTimeIssuers.values().next().value!);
+        runTimeIssuers.add(event.issuer);
+        return write('log', event.issuer, `guard: the issuer ${event.issuer} is accepted by the resolver`);
+      case 'issuer.denied':
+        return logger.debug(`guard: the issuer ${event.issuer} is denied by the resolver`);
+      case 'issuer.resolution_failed':
+        return warnOnce(
+          event.problem,
+          `guard: the issuer ${event.issuer} could not be resolved, and its tokens get 503: ${event.problem}`,
+        );
+      case 'issuer.resolver_overloaded':
+        return warnOnce(
+          event.type,
+          'guard: the issuerResolver is asked about too many issuers at once; others get 503',
+        );
+      case 'issuer.evicted':
+        return warnOnce(
+          event.type,
+          `guard: the issuer ${event.issuer} made room for another one; raise resolvedIssuers.maxIssuers if all of them are in use`,
+        );
+      case 'introspection.failed': {
+        // One odd token is enough, and anybody can send it.
+        const { issuer, tokens, problem } = event;
+        return logger.debug(`guard: ${issuer} failed to answer about one of the ${tokens} tokens: ${problem}`);
+      }
+      case 'introspection.paused': {
+        const { issuer, pauses, pauseMs, problem } = event;
+        const text = `guard: introspection at ${issuer} fails, next attempt in ${pauseMs / 1000} s: ${problem}`;
+        // One warning for an outage, however long it is.
+        return pauses === 1 ? logger.warn(text) : logger.debug(text);
+      }
+      case 'introspection.recovered':
+        return logger.log(`guard: introspection at ${event.issuer} works again`);
+      case 'introspection.rejected': {
+        const text = `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`;
+        // One warning, for whoever has configured it.
+        if (event.hasAnswered || neverAnswered.has(event.issuer)) return logger.debug(text);
+        neverAnswered.add(event.issuer);
+        return logger.warn(text);
+      }
+    }
+  });
 }

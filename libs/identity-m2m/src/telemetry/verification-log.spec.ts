@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
-import { logVerificationEvents } from './verification-log.js';
+import { logVerificationEvents } from './inbound-log.js';
 
 let lines: string[];
 let events: EventStream<VerificationEvent>;

@@ -1,5 +1,4 @@
-import { selfSignedCertificate } from './self-signed-certificate.js';
-import { generateSigningKey, type SigningKey } from './signing-key.js';
+import { selfSignedCertificate, generateSigningKey, type SigningKey } from './signing-key.js';
 import type { TestIssuer } from './test-issuer.js';
 
 /** Somebody with keys, a certificate and an issuer of their own, who can be reached and whom nobody should trust. */

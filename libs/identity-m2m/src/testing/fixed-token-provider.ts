@@ -1,5 +1,5 @@
 import { EventStream } from '../foundation/event-stream.js';
-import type { AccessTokenStatus } from '../token/access-token-manager.js';
+import type { AccessTokenStatus } from '../token/refreshed-token.js';
 import { AccessToken } from '../token/access-token.js';
 import { type BindingDecision, OriginBinding } from '../token/origin-binding.js';
 import type { OutboundEvent } from '../token/outbound-events.js';

@@ -2,14 +2,14 @@ import type { DpopProver } from '../credentials/dpop-prover.js';
 import type { Clock } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { StartMode } from '../foundation/start-mode.js';
-import { AccessTokenManager, type AccessTokenManagerOptions, type AccessTokenStatus } from './access-token-manager.js';
+import { AccessTokenManager, type AccessTokenManagerOptions, type AccessTokenStatus } from './refreshed-token.js';
 import type { AccessToken } from './access-token.js';
-import { AccessTokenManagers } from './access-token-managers.js';
+import { AccessTokenManagers } from './token-cache.js';
 import { type BindingDecision, OriginBinding } from './origin-binding.js';
 import type { OutboundEvent } from './outbound-events.js';
-import type { RetryGate } from './retry-gate.js';
+import type { RetryGate } from './retry-policy.js';
 import { SecondAttempts } from './second-attempts.js';
-import type { TokenAcquisition } from './token-acquisition.js';
+import type { TokenAcquisition } from './token-requester.js';
 import {
   ClientRejectedError,
   TokenParametersError,
@@ -18,7 +18,7 @@ import {
 } from './token-errors.js';
 import { askedFor, bodyParameters, parametersFault, tokenKey, type TokenParameters } from './token-parameters.js';
 import { type GetTokenOptions, TokenProvider } from './token-provider.js';
-import { waitAtMost } from '../foundation/wait-at-most.js';
+import { waitAtMost } from '../foundation/promises.js';
 
 export interface ManagedTokenProviderOptions extends Omit<
   AccessTokenManagerOptions,

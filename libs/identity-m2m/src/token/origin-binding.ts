@@ -1,4 +1,4 @@
-import { parseUrl } from '../foundation/parse-url.js';
+import { parseUrl } from '../foundation/url.js';
 
 /** One place that a token may go to. */
 interface BindingRule {

@@ -1,5 +1,5 @@
 import { type Clock, elapsedMs } from '../foundation/clock.js';
-import type { AttemptProgress } from './token-acquisition.js';
+import type { AttemptProgress } from './token-requester.js';
 
 /**
  * Decides when a client may start a second token request beside one that is silent. All tokens of the client share it.

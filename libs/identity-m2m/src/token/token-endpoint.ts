@@ -9,18 +9,14 @@ import {
   isStaleConnection,
 } from '../foundation/bounded-fetch.js';
 import type { Clock, Instant } from '../foundation/clock.js';
-import type { WarnOfClient } from './client-warnings.js';
-import { issuedTokens, sentCredentials, SHORTEST_REDACTED, without } from './sent-credentials.js';
+import type { WarnOfClient } from './outbound-events.js';
+import { issuedTokens, sentCredentials, SHORTEST_REDACTED, without } from './credential-redaction.js';
 import type { BodyParameters } from './token-parameters.js';
-import { unexpectedFailure } from './token-failure-error.js';
+import { unexpectedFailure } from './token-errors.js';
 import type { TokenEndpointAnswer } from './token-response-reader.js';
-import {
-  readTokenResponse,
-  type TokenFailure,
-  type TokenOutcome,
-  type TokenResponseDialect,
-} from './token-response.js';
-import type { TokenServer, TokenServerMetadata } from './token-server.js';
+import { readTokenResponse, type TokenResponseDialect } from './token-response.js';
+import type { TokenServer, TokenServerMetadata } from './server-metadata.js';
+import type { TokenFailure, TokenOutcome } from './token-result.js';
 
 /** How the parameters of a token request are written into its body. */
 export type TokenRequestFormat =

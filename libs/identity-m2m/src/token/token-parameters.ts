@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { isScopeName } from '../foundation/scope-name.js';
-import { parseUrl } from '../foundation/parse-url.js';
+import { isScopeName } from '../foundation/text.js';
+import { parseUrl } from '../foundation/url.js';
 import type { AskedFor } from './outbound-events.js';
 
 /** What a token is asked for. Each member that is given takes the place of the same one of the client's options. */

@@ -1,5 +1,5 @@
 import type { EventStream } from '../foundation/event-stream.js';
-import type { AccessTokenStatus } from './access-token-manager.js';
+import type { AccessTokenStatus } from './refreshed-token.js';
 import type { AccessToken } from './access-token.js';
 import type { BindingDecision } from './origin-binding.js';
 import type { OutboundEvent } from './outbound-events.js';

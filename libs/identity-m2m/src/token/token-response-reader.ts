@@ -1,5 +1,5 @@
 import { parseStrictJson } from '../foundation/strict-json.js';
-import { TOKEN_FAILURE_KINDS, type TokenFailureKind } from './retry-schedule.js';
+import { TOKEN_FAILURE_KINDS, type TokenFailureKind } from './token-result.js';
 
 /** A token endpoint's answer, as it came off the wire. May hold anything, a token included. */
 export interface TokenEndpointAnswer {

@@ -1,10 +1,10 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
 import { UnsecuredJWT } from 'jose';
-import { retryAfterMs } from '../foundation/answer-times.js';
+import { retryAfterMs } from '../foundation/http-dates.js';
 import { MAX_ACCESS_TOKEN_LENGTH } from './access-token.js';
-import { TOKEN_FAILURE_KINDS } from './retry-schedule.js';
-import { readTokenResponse, type TokenOutcome } from './token-response.js';
+import { readTokenResponse } from './token-response.js';
+import { TOKEN_FAILURE_KINDS, type TokenOutcome } from './token-result.js';
 
 const DATE = 'Tue, 01 Jan 2030 00:00:00 GMT';
 const NOW = Date.parse(DATE) / 1000;

@@ -1,37 +1,13 @@
 import { decodeJwt } from 'jose';
-import { retryAfterMs, serverTimeMs } from '../foundation/answer-times.js';
-import { isScopeName } from '../foundation/scope-name.js';
+import { retryAfterMs, serverTimeMs } from '../foundation/http-dates.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
-import { accessTokenLifetime, type AccessTokenLifetime, positiveSeconds } from './access-token-lifetime.js';
+import { isScopeName } from '../foundation/text.js';
 import { AccessToken, type AccessTokenType, isAccessTokenText } from './access-token.js';
-import type { WarnOfClient } from './client-warnings.js';
 import { errorBesideGrant, normalizedCode, type OAuthError, oauthErrorIn } from './oauth-error.js';
-import type { TokenFailureKind } from './retry-schedule.js';
+import type { WarnOfClient } from './outbound-events.js';
 import { askReader, type TokenEndpointAnswer, type TokenResponseReader } from './token-response-reader.js';
-
-/** An access token with what the answer said about its life. */
-export interface GrantedToken {
-  readonly accessToken: AccessToken;
-  readonly lifetime: Extract<AccessTokenLifetime, { ok: true }>;
-  /** When the server wants to see a refresh (`refresh_in`), in milliseconds after the request. */
-  readonly refreshInMs?: number | undefined;
-}
-
-/** A token request that brought no token. */
-export interface TokenFailure {
-  readonly kind: TokenFailureKind;
-  /** What was found, in words; text of the server, so not yet fit to be shown. */
-  readonly detail: string;
-  /** What to do about it, where more is known than the kind tells. */
-  readonly advice?: string | undefined;
-  /** What was found on this side that may be the reason, as a sentence. */
-  readonly remark?: string | undefined;
-  readonly oauthError?: string | undefined;
-  readonly retryAfterMs?: number | undefined;
-  /** The server's time when it answered, in milliseconds since the epoch, where it says so. */
-  readonly serverTimeMs?: number | undefined;
-  readonly cause?: unknown;
-}
+import { accessTokenLifetime, positiveSeconds } from './access-token-lifetime.js';
+import type { TokenFailureKind, TokenFailure, TokenOutcome } from './token-result.js';
 
 /** What is peculiar to the answers of one token endpoint. */
 export interface TokenResponseDialect {
@@ -44,9 +20,6 @@ export interface TokenResponseDialect {
   /** Called with what a reader did in place of its task. */
   readonly tellReaderFailure?: (problem: string) => void;
 }
-
-export type TokenOutcome =
-  { readonly ok: true; readonly granted: GrantedToken } | { readonly ok: false; readonly failure: TokenFailure };
 
 /**
  * Decides what a token endpoint's answer means.

@@ -2,9 +2,9 @@ import { allowInsecureRequests, customFetch, revocationRequest } from 'oauth4web
 import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import type { AccessToken } from './access-token.js';
-import type { ClientProof, TokenAcquisition } from './token-acquisition.js';
-import type { TokenServer } from './token-server.js';
-import { waitAtMost } from '../foundation/wait-at-most.js';
+import type { ClientProof, TokenAcquisition } from './token-requester.js';
+import type { TokenServer } from './server-metadata.js';
+import { waitAtMost } from '../foundation/promises.js';
 
 export interface TokenRevocationOptions {
   readonly clientId: string;

@@ -1,25 +1,21 @@
-import { isOpaqueToken } from '../foundation/b64-token.js';
+import { isOpaqueToken } from '../foundation/text.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
-import type { Claims } from '../identity-providers/access-token-profile.js';
+import type { Claims } from '../identity-providers/identity-provider.js';
 import { type ClaimsPolicy, claimsRefusal, unwanted } from './claims-policy.js';
 import { tooLong } from './compact-jws.js';
 import type { IntrospectionResult } from './introspection.js';
 import type { MachineCaller } from './machine-caller.js';
-import { type Refusal, refuse } from './refusal.js';
-import { type RefusalDetail, shown, shownClaim } from './refusal-detail.js';
+import { type Refusal, refuse, type RefusalDetail, shown, shownClaim } from './refusal.js';
 import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
 import { type RoutePolicy, rightsRefusal } from './route-policy.js';
-import { readScopes } from './scope.js';
-import { verifySignature } from './signature.js';
+import { readScopes, confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './caller-identity.js';
 import { issuerUnknown, readSignedToken, type SignedToken } from './signed-token.js';
-import { confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './token-holder.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { TrustedIssuers } from './trusted-issuers.js';
 import type { VerificationEvent } from './verification-events.js';
-import type { VerifiedToken } from './verified-token.js';
-import { VerifiedTokens } from './verified-tokens.js';
+import { type VerifiedToken, VerifiedTokens, verifySignature } from './verified-token.js';
 
 export interface AccessTokenVerifierOptions {
   readonly issuers: TrustedIssuers;

@@ -1,6 +1,14 @@
-import type { AccessTokenProfile, Claims, ClaimsTest } from '../identity-providers/access-token-profile.js';
-import { type Refusal, type RefusalReason, refuse } from './refusal.js';
-import { oneOf, type RefusalDetail, shown, shownClaim, shownTime } from './refusal-detail.js';
+import type { AccessTokenProfile, Claims, ClaimsTest } from '../identity-providers/identity-provider.js';
+import {
+  oneOf,
+  type Refusal,
+  type RefusalDetail,
+  type RefusalReason,
+  refuse,
+  shown,
+  shownClaim,
+  shownTime,
+} from './refusal.js';
 
 /** What a token's claims are measured against. */
 export interface ClaimsPolicy {
@@ -126,4 +134,21 @@ function saysYes(test: (claims: Claims) => unknown, claims: Claims): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Claims that count by their mere presence, null or not: a token that is bound to a key, or that one party uses for another,
+ * must never pass as a plain one because its issuer wrote the claim in a way that says nothing.
+ */
+const COUNT_BY_PRESENCE = ['cnf', 'act'];
+
+/**
+ * The claims without those that are null: several issuers write a claim that they have no value for as null, which RFC 7519
+ * gives no meaning to. Such a claim is absent; where it is required, it is missing.
+ */
+export function statedClaims(claims: Claims): Claims {
+  const isUnstated = (name: string) => claims[name] === null && !COUNT_BY_PRESENCE.includes(name);
+  const names = Object.keys(claims);
+  if (!names.some(isUnstated)) return claims;
+  return Object.fromEntries(names.filter((name) => !isUnstated(name)).map((name) => [name, claims[name]]));
 }

@@ -1,5 +1,5 @@
 import { basicAuthorization } from '../foundation/basic-authorization.js';
-import { withoutStrayCharacters } from '../foundation/stray-characters.js';
+import { withoutStrayCharacters } from '../foundation/text.js';
 
 /** A request to an introspection endpoint, before it is authenticated. */
 export interface IntrospectionRequest {

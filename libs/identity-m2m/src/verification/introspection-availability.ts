@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
-import { doublingDelayMs } from '../foundation/doubling-delay.js';
-import { printableText } from '../foundation/printable-text.js';
-import { untilAborted } from '../foundation/until-aborted.js';
+import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
+import { printableText } from '../foundation/text.js';
+import { untilAborted } from '../foundation/promises.js';
 import { type IntrospectionEndpoint, IntrospectionError, QuestionRejectedError } from './introspection-endpoint.js';
 import type { VerificationEvent } from './verification-events.js';
 

@@ -2,13 +2,15 @@ import { discoverAuthorizationServer } from '../foundation/authorization-server-
 import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
-import type { HttpAllowance } from '../foundation/secure-url.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
-import { type IntrospectionAnswer, readIntrospectionAnswer } from './introspection-answer.js';
+import type { HttpAllowance } from '../foundation/url.js';
+import type { Claims } from '../identity-providers/identity-provider.js';
+import { parseCompactJws } from './compact-jws.js';
 import type { IntrospectionAuthentication } from './introspection-authentication.js';
 import type { KeySet } from './key-set.js';
-import { addressOfIssuer } from './remote-key-source.js';
-import { verifySignedAnswer } from './signed-introspection-answer.js';
+import { addressOfIssuer } from './key-source.js';
+import { statedClaims } from './claims-policy.js';
+import { signerOf } from './jws-signature.js';
 
 export interface IntrospectionEndpointOptions {
   readonly issuer: string;
@@ -138,4 +140,84 @@ async function refusesCredentials(response: Response): Promise<boolean> {
 function retryAfterSeconds(headers: Headers): number | undefined {
   const value = headers.get('retry-after');
   return value !== null && /^\d{1,6}$/.test(value) ? Number(value) : undefined;
+}
+
+/** What an issuer says about a token. */
+export type IntrospectionAnswer = { readonly active: true; readonly claims: Claims } | { readonly active: false };
+
+/**
+ * Reads the claims of an introspection answer (RFC 7662 §2.2).
+ *
+ * `active` is true or false, and nothing else: a text that says "true" is an answer that is not understood.
+ *
+ * @param timesAsText Whether times may be texts of digits, as some servers write them.
+ * @returns undefined where the answer is not understood.
+ */
+export function readIntrospectionAnswer(json: string, timesAsText: boolean): IntrospectionAnswer | undefined {
+  const document = parseStrictJsonObject(json);
+  return document.ok ? introspectionAnswer(document.value, timesAsText) : undefined;
+}
+
+export function introspectionAnswer(
+  { active, ...claims }: Readonly<Record<string, unknown>>,
+  timesAsText: boolean,
+): IntrospectionAnswer | undefined {
+  if (active === false) return { active };
+  if (active !== true) return undefined;
+  return { active, claims: withoutEmptyAudience(statedClaims(timesAsText ? withTimes(claims) : claims)) };
+}
+
+/** Some servers write an empty list where no audience was granted, which says no more than none. */
+function withoutEmptyAudience({ aud, ...rest }: Claims): Claims {
+  return aud === undefined || (Array.isArray(aud) && aud.length === 0) ? rest : { ...rest, aud };
+}
+
+function withTimes(claims: Claims): Claims {
+  const times = ['exp', 'iat', 'nbf'].flatMap((name) => {
+    const value = claims[name];
+    return typeof value === 'string' && /^\d{1,12}$/.test(value) ? [[name, Number(value)]] : [];
+  });
+  return { ...claims, ...Object.fromEntries(times) };
+}
+
+export interface SignedAnswerExpectation {
+  readonly issuer: string;
+  /** The guard's own client identifier, which the answer must be for. */
+  readonly clientId: string;
+  readonly keys: KeySet;
+  readonly algorithms: readonly string[];
+  readonly timesAsText: boolean;
+  readonly nowSeconds: number;
+}
+
+/** Longest signed answer that is looked at, in characters. */
+const MAX_ANSWER_LENGTH = 65_536;
+
+/** How old an answer may be, and how far ahead of this clock, in seconds: an older one is a recording. */
+const MAX_DEVIATION_SECONDS = 120;
+
+/**
+ * Verifies a signed introspection answer (RFC 9701 §5, §8.1) and reads it.
+ *
+ * @returns undefined where it is not this issuer's answer, to this guard, from now.
+ */
+export async function verifySignedAnswer(
+  text: string,
+  { issuer, clientId, keys, algorithms, timesAsText, nowSeconds }: SignedAnswerExpectation,
+): Promise<IntrospectionAnswer | undefined> {
+  const jws = parseCompactJws(text, MAX_ANSWER_LENGTH);
+  if (!jws.ok) return undefined;
+  const { alg, kid, typ } = jws.header;
+  const isOfType = typeof typ === 'string' && /^(?:application\/)?token-introspection\+jwt$/i.test(typ);
+  const isKidText = kid === undefined || typeof kid === 'string';
+  if (!isOfType || !isKidText || typeof alg !== 'string' || !algorithms.includes(alg)) return undefined;
+  if (Object.hasOwn(jws.header, 'crit') || Object.hasOwn(jws.header, 'b64')) return undefined;
+  const signer = await signerOf(text, { kid, algorithm: alg }, keys);
+  if ('ok' in signer) return undefined;
+  const { iss, aud, iat, token_introspection: answer } = jws.claims;
+  const isForUs = aud === clientId || (Array.isArray(aud) && aud.includes(clientId));
+  const isFromNow = typeof iat === 'number' && Math.abs(nowSeconds - iat) <= MAX_DEVIATION_SECONDS;
+  if (iss !== issuer || !isForUs || !isFromNow) return undefined;
+  if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return undefined;
+  return introspectionAnswer(answer as Readonly<Record<string, unknown>>, timesAsText);
 }

@@ -1,8 +1,13 @@
 import { createHash } from 'node:crypto';
 import { BoundedMap } from '../foundation/bounded-map.js';
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
-import { untilAborted } from '../foundation/until-aborted.js';
-import type { IntrospectionAnswer } from './introspection-answer.js';
+import { untilAborted } from '../foundation/promises.js';
+import {
+  type IntrospectionAnswer,
+  type IntrospectionEndpoint,
+  IntrospectionError,
+  QuestionRejectedError,
+} from './introspection-endpoint.js';
 import {
   INTROSPECTION_TIMEOUT_MS,
   type IntrospectionAvailability,
@@ -11,8 +16,7 @@ import {
   type Question,
   wantedPauseMs,
 } from './introspection-availability.js';
-import { type IntrospectionEndpoint, IntrospectionError, QuestionRejectedError } from './introspection-endpoint.js';
-import { deepFreeze } from './verified-token.js';
+import { deepFreeze } from '../foundation/plain-objects.js';
 
 /** What is known of a token after asking, or that its issuer could not be asked. */
 export type IntrospectionResult =

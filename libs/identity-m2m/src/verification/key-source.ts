@@ -1,6 +1,10 @@
-import { HttpExchangeError } from '../foundation/bounded-fetch.js';
+import { readFile } from 'node:fs/promises';
+import { discoverAuthorizationServer, DiscoveryError } from '../foundation/authorization-server-discovery.js';
+import { type BoundedFetch, HttpExchangeError } from '../foundation/bounded-fetch.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
-import { printableText } from '../foundation/printable-text.js';
+import { parseStrictJsonObject, type StrictJsonResult } from '../foundation/strict-json.js';
+import { printableText } from '../foundation/text.js';
+import { type HttpAllowance, urlFault } from '../foundation/url.js';
 
 /** A key set as it was read somewhere. */
 export interface KeyDocument {
@@ -27,4 +31,158 @@ export function problemText(problem: unknown): string | undefined {
   const exchange = problem instanceof HttpExchangeError ? problem : problem.cause;
   const advice = exchange instanceof HttpExchangeError ? exchange.advice : undefined;
   return printableText(advice === undefined ? problem.message : `${problem.message}. ${advice}`, 400);
+}
+
+export interface RemoteKeySourceOptions {
+  readonly issuer: string;
+  /** Address of the key set; where absent, it is found through the issuer's metadata. */
+  readonly jwksUri?: string | undefined;
+  /** Address of the key set where the issuer has no metadata. */
+  readonly fallbackJwksUri?: string | undefined;
+  readonly http: HttpAllowance;
+  /** Follows no redirects, and reads no more than a key set may be long. */
+  readonly fetch: BoundedFetch;
+}
+
+/** Reads a key set from its address (RFC 7517 §5), which the issuer's metadata may have to tell first. */
+export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
+  return {
+    read: async (signal) => {
+      const address = options.jwksUri ?? (await discoverAddress(options, signal));
+      const response = await options.fetch(address, {
+        headers: { accept: 'application/jwk-set+json, application/json' },
+        signal,
+      });
+      const { status, headers } = response;
+      if (!response.ok) throw new KeySetError(`the key set at ${address} was answered with HTTP ${status}`);
+      const document = parseKeySetDocument(await response.text());
+      if (!document.ok) throw new KeySetError(`the answer at ${address} is no key set (${document.fault})`);
+      return { document: document.value, lifetimeMs: lifetimeMs(headers.get('cache-control'), headers.get('age')) };
+    },
+  };
+}
+
+async function discoverAddress(
+  { issuer, fallbackJwksUri, http, fetch }: RemoteKeySourceOptions,
+  signal: AbortSignal,
+): Promise<string> {
+  try {
+    const input = { issuer, member: 'jwks_uri', http, fetch, signal } as const;
+    const { jwks_uri: address } = await discoverAuthorizationServer(input);
+    return addressOfIssuer(issuer, address, 'jwks_uri', http);
+  } catch (error) {
+    // Where the server is down, its other addresses are as well.
+    const hasNone = error instanceof KeySetError || (error instanceof DiscoveryError && !error.isServerDown);
+    if (hasNone && fallbackJwksUri !== undefined) return fallbackJwksUri;
+    throw error;
+  }
+}
+
+/**
+ * An address out of an issuer's metadata. It must be on the issuer's own origin: metadata that was tampered with would
+ * otherwise send the guard, and whatever it trusts, anywhere.
+ *
+ * @throws {@link KeySetError} where it is not.
+ */
+export function addressOfIssuer(issuer: string, address: unknown, member: string, http: HttpAllowance): string {
+  if (typeof address !== 'string' || urlFault(address, http)) {
+    throw new KeySetError(`the metadata of ${issuer} names no usable ${member}`);
+  }
+  if (new URL(address).origin !== new URL(issuer).origin) {
+    const found = printableText(address);
+    throw new KeySetError(
+      `the metadata of ${issuer} names the ${member} ${found}, which is on another origin; if that is right, put it into the options`,
+    );
+  }
+  return address;
+}
+
+/** How long a file is taken for unchanged, in milliseconds. */
+const LIFETIME_MS = 10_000;
+
+/** Longest key set that is read, in bytes. */
+export const MAX_KEY_SET_BYTES = 262_144;
+
+/**
+ * Reads a key set from a file: a mounted ConfigMap or Secret, say, which is replaced behind a link, so that its content
+ * and not the file system tells whether it has changed.
+ */
+export function keyFileSource(path: string): KeySource {
+  return {
+    read: async (signal) => {
+      const bytes = await readFile(path, { signal }).catch((cause: unknown) => {
+        signal.throwIfAborted();
+        throw new KeySetError(`the key set ${path} can't be read (${(cause as NodeJS.ErrnoException).code})`, {
+          cause,
+        });
+      });
+      if (bytes.length > MAX_KEY_SET_BYTES) throw new KeySetError(`the key set ${path} is too long`);
+      // As an answer is read: without the byte order mark that some editors put in front.
+      const document = parseKeySetDocument(new TextDecoder().decode(bytes));
+      if (!document.ok) throw new KeySetError(`the file ${path} is no key set (${document.fault})`);
+      return { document: document.value, lifetimeMs: LIFETIME_MS };
+    },
+  };
+}
+
+/**
+ * Reads the text of a key set (RFC 7517 §5).
+ *
+ * A key whose text is not acceptable, because a member stands in it twice, say, is taken out and stands for a key of no
+ * form: which of its readings its issuer means nobody knows, and the others are as good as before. Anything else that is
+ * not acceptable makes the whole text so.
+ */
+export function parseKeySetDocument(text: string): StrictJsonResult {
+  const document = parseStrictJsonObject(text);
+  return document.ok || document.fault === 'not_json' ? document : parseStrictJsonObject(withoutFaultyEntries(text));
+}
+
+/** @param text JSON. */
+function withoutFaultyEntries(text: string): string {
+  let kept = '';
+  let keptTo = 0;
+  for (const [start, end] of listedObjects(text)) {
+    if (parseStrictJsonObject(text.slice(start, end)).ok) continue;
+    kept += `${text.slice(keptTo, start)}null`;
+    keptTo = end;
+  }
+  return kept + text.slice(keptTo);
+}
+
+/** How deep an object lies that is an entry of a list that is a member of the whole. */
+const ENTRY_DEPTH = 3;
+
+/** Where such objects begin and end. */
+function* listedObjects(text: string): Iterable<readonly [start: number, end: number]> {
+  let depth = 0;
+  let start = 0;
+  // Strings are taken as wholes, so that no bracket in one counts.
+  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (token === '{' || token === '[') {
+      if (++depth === ENTRY_DEPTH) start = index;
+    } else if (token === '}' || token === ']') {
+      if (depth-- === ENTRY_DEPTH && token === '}') yield [start, index + 1];
+    }
+  }
+}
+
+const DEFAULT_LIFETIME_MS = 600_000;
+
+const SHORTEST_LIFETIME_MS = 60_000;
+
+const LONGEST_LIFETIME_MS = 86_400_000;
+
+/** How long an answer with keys may be used, by its `Cache-Control` and `Age` (RFC 9111 §4.2), within limits. */
+export function lifetimeMs(cacheControl: string | null, age: string | null): number {
+  if (cacheControl === null) return DEFAULT_LIFETIME_MS;
+  const directives = cacheControl
+    .toLowerCase()
+    .split(',', 20)
+    .map((directive) => directive.trim());
+  if (directives.includes('no-store') || directives.includes('no-cache')) return SHORTEST_LIFETIME_MS;
+  const maxAge = directives.find((directive) => /^max-age="?\d{1,10}"?$/.test(directive));
+  if (maxAge === undefined) return DEFAULT_LIFETIME_MS;
+  const spentSeconds = age !== null && /^\d{1,10}$/.test(age) ? Number(age) : 0;
+  const leftMs = (Number(maxAge.replace(/\D/g, '')) - spentSeconds) * 1000;
+  return Math.min(Math.max(leftMs, SHORTEST_LIFETIME_MS), LONGEST_LIFETIME_MS);
 }

@@ -1,4 +1,4 @@
-import type { Claims } from '../identity-providers/access-token-profile.js';
+import type { Claims } from '../identity-providers/identity-provider.js';
 
 /** A machine that was let in: who it is, by a token whose every claim here has been verified. */
 export interface MachineCaller {

@@ -1,9 +1,8 @@
 import { BoundedMap } from '../foundation/bounded-map.js';
-import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
-import { doublingDelayMs } from '../foundation/doubling-delay.js';
+import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
-import { printableText } from '../foundation/printable-text.js';
-import { untilAborted } from '../foundation/until-aborted.js';
+import { printableText } from '../foundation/text.js';
+import { untilAborted } from '../foundation/promises.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationEvent } from './verification-events.js';
 

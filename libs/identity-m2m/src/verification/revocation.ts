@@ -1,4 +1,5 @@
-import type { Clock } from '../foundation/clock.js';
+import { type Clock, systemClock } from '../foundation/clock.js';
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { type Refusal, refuse } from './refusal.js';
 
 /** What a revocation can be about: facts of a token that its issuer vouches for, never its text. */
@@ -56,4 +57,136 @@ function inTime<T>(answer: Promise<T>, clock: Clock): Promise<T> {
     const cancel = clock.setTimer(TIMEOUT_MS, () => reject(new Error('the revocation store does not answer')), true);
     Promise.resolve(answer).then(resolve, reject).finally(cancel);
   });
+}
+
+/** What to take back: exactly one kind of thing, at one issuer. */
+export type Revocation = {
+  readonly issuer: string;
+  /**
+   * When the revocation may be forgotten, because nothing that it is about can be good any more: the token's own end,
+   * say. Default: never.
+   */
+  readonly until?: Date;
+} & (
+  | { /** One token, by its `jti`. */ readonly tokenId: string }
+  | { /** All tokens of a client. */ readonly clientId: string; readonly issuedBefore?: Date }
+  | { /** All tokens about a subject. */ readonly subject: string; readonly issuedBefore?: Date }
+  | { /** All tokens that a key has signed, by its `kid`. */ readonly keyId: string }
+  | {
+      /** All tokens of the issuer from before this moment; those that do not say when they were made count as such. */ readonly issuedBefore: Date;
+    }
+);
+
+/** There is no room for another revocation. None that is in force was given up for it. */
+export class RevocationsFullError extends IdentityM2MError {
+  readonly code = 'M2M_REVOCATIONS_FULL';
+}
+
+interface Entry {
+  /** Tokens from before this moment are revoked, in milliseconds since the epoch; Infinity: all. */
+  readonly beforeMs: number;
+  readonly untilMs: number;
+}
+
+/** Whether one entry revokes all that another does, for as long. */
+function includes(one: Entry, other: Entry): boolean {
+  return one.beforeMs >= other.beforeMs && one.untilMs >= other.untilMs;
+}
+
+/** Revocations of this process, in force from the moment in which `revoke` returns. */
+export class InMemoryRevocations implements RevocationStore {
+  /** By what they are about; of several about the same, none includes another. */
+  readonly #entries = new Map<string, readonly Entry[]>();
+  #size = 0;
+  readonly #maxEntries: number;
+  readonly #clock: Clock;
+
+  /** @param options.maxEntries Most revocations that are held at once. Default: 100,000. */
+  constructor({ maxEntries = 100_000, clock = systemClock }: { maxEntries?: number; clock?: Clock } = {}) {
+    this.#maxEntries = maxEntries;
+    this.#clock = clock;
+  }
+
+  /** @throws {@link RevocationsFullError} where it can't be taken on; nothing is revoked then. */
+  revoke(revocation: Revocation): void {
+    const key = keyOf(revocation);
+    const entry = {
+      beforeMs: 'issuedBefore' in revocation && revocation.issuedBefore ? timeOf(revocation.issuedBefore) : Infinity,
+      untilMs: revocation.until ? timeOf(revocation.until) : Infinity,
+    };
+    const now = this.#clock.now().wallMs;
+    const held = (this.#entries.get(key) ?? []).filter(({ untilMs }) => now < untilMs);
+    if (held.some((one) => includes(one, entry))) return;
+    const kept = held.filter((one) => !includes(entry, one));
+    if (kept.length === held.length && this.#size >= this.#maxEntries) this.#makeRoom(now);
+    this.#put(key, [...kept, entry]);
+  }
+
+  isRevoked({ issuer, tokenId, clientId, subject, keyId, issuedAtMs }: RevocableToken): boolean {
+    if (this.#entries.size === 0) return false;
+    return (
+      this.#covers(['issuer', issuer], issuedAtMs) ||
+      this.#covers(['client', issuer, clientId], issuedAtMs) ||
+      (tokenId !== undefined && this.#covers(['token', issuer, tokenId], issuedAtMs)) ||
+      (subject !== undefined && this.#covers(['subject', issuer, subject], issuedAtMs)) ||
+      (keyId !== undefined && this.#covers(['key', issuer, keyId], issuedAtMs))
+    );
+  }
+
+  #covers(key: readonly string[], issuedAtMs: number | undefined): boolean {
+    const entries = this.#entries.get(JSON.stringify(key));
+    if (!entries) return false;
+    const now = this.#clock.now().wallMs;
+    return entries.some(
+      ({ beforeMs, untilMs }) => now < untilMs && (issuedAtMs === undefined || issuedAtMs < beforeMs),
+    );
+  }
+
+  #put(key: string, entries: readonly Entry[]): void {
+    this.#size += entries.length - (this.#entries.get(key)?.length ?? 0);
+    if (entries.length > 0) this.#entries.set(key, entries);
+    else this.#entries.delete(key);
+  }
+
+  #makeRoom(now: number): void {
+    for (const [key, entries] of this.#entries) {
+      this.#put(
+        key,
+        entries.filter(({ untilMs }) => now < untilMs),
+      );
+    }
+    if (this.#size < this.#maxEntries) return;
+    throw new RevocationsFullError(
+      `there are ${this.#maxEntries} revocations in force; give each an end (until), or take a whole client, key or time back`,
+    );
+  }
+}
+
+const NAMED = { tokenId: 'token', clientId: 'client', subject: 'subject', keyId: 'key' } as const;
+
+/** As a list in JSON, so that no two things share a key. */
+function keyOf(revocation: Revocation): string {
+  const { issuer } = revocation;
+  const [named, ...others] = Object.entries(NAMED).flatMap(([member, kind]) =>
+    Object.hasOwn(revocation, member) ? [[kind, (revocation as unknown as Record<string, unknown>)[member]]] : [],
+  );
+  const [kind, name] = named ?? ['issuer', issuer];
+  if (others.length > 0 || typeof name !== 'string' || name === '' || typeof issuer !== 'string' || issuer === '') {
+    throw misshapen();
+  }
+  if (named) return JSON.stringify([kind, issuer, name]);
+  if (!('issuedBefore' in revocation) || !revocation.issuedBefore) throw misshapen();
+  return JSON.stringify([kind, issuer]);
+}
+
+function timeOf(date: Date): number {
+  const time = date.getTime();
+  if (Number.isNaN(time)) throw misshapen();
+  return time;
+}
+
+function misshapen(): TypeError {
+  return new TypeError(
+    'a revocation names an issuer, and one of tokenId, clientId, subject, keyId and issuedBefore; its dates are dates',
+  );
 }

@@ -1,7 +1,7 @@
 import type { ClaimsPolicy } from './claims-policy.js';
-import type { ClientRegistry } from './client-registry.js';
 import type { Introspection } from './introspection.js';
 import type { KeySet } from './key-set.js';
+import type { ClientRegistry } from './client-registry.js';
 
 /** An issuer whose tokens are accepted, and how they are verified. */
 export interface TrustedIssuer {

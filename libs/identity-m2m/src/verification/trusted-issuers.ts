@@ -2,9 +2,9 @@ import { DiscoveryError } from '../foundation/authorization-server-discovery.js'
 import { HttpExchangeError } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
-import { printableText } from '../foundation/printable-text.js';
+import { printableText } from '../foundation/text.js';
 import type { StartMode } from '../foundation/start-mode.js';
-import { waitAtMost } from '../foundation/wait-at-most.js';
+import { waitAtMost } from '../foundation/promises.js';
 import { KeySetError, problemText } from './key-source.js';
 import type { ResolvedIssuers } from './resolved-issuers.js';
 import type { TrustedIssuer } from './trusted-issuer.js';

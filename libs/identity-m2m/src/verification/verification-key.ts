@@ -1,7 +1,5 @@
-import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
-import { hasSmallFactor, isRocaModulus } from './roca.js';
-import { isSmallOrderPoint } from './small-order-point.js';
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
 /** A public key of an issuer that can verify signatures. */
 export interface VerificationKey {
@@ -197,4 +195,71 @@ function possibleAlgorithms({ kty, crv }: JWK): readonly string[] {
   if (kty === 'RSA') return RSA;
   if (kty === 'EC') return typeof crv === 'string' && Object.hasOwn(EC, crv) ? EC[crv]! : [];
   return kty === 'OKP' && crv === 'Ed25519' ? ED25519 : [];
+}
+
+/**
+ * Whether an RSA modulus was made by the faulty key generator of CVE-2017-15361, so that it can be factored.
+ *
+ * Primes of that generator are powers of 65537 modulo each of the small primes, and so is their product. A modulus from
+ * elsewhere passes for one with a probability of about 2⁻²⁷.
+ */
+export function isRocaModulus(modulus: bigint): boolean {
+  return SUBGROUPS.every(({ prime, powers }) => powers.has(Number(modulus % BigInt(prime))));
+}
+
+/** Small primes for which not every remainder is a power of 65537. */
+const SUBGROUPS = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157].map((prime) => ({
+  prime,
+  powers: powersOf65537(prime),
+}));
+
+function powersOf65537(prime: number): ReadonlySet<number> {
+  const powers = new Set<number>();
+  for (let power = 1; !powers.has(power); power = (power * (65_537 % prime)) % prime) powers.add(power);
+  return powers;
+}
+
+/** @returns Whether a small prime divides an RSA modulus, so that anyone can factor it. */
+export function hasSmallFactor(modulus: bigint): boolean {
+  return SMALL_PRIMES.some((prime) => modulus % prime === 0n);
+}
+
+/** Primes below 752: what NIST SP 800-89 §5.3.3 has a modulus tried with. */
+const SMALL_PRIMES: readonly bigint[] = Array.from({ length: 750 }, (_, index) => index + 2)
+  .filter(isPrime)
+  .map(BigInt);
+
+function isPrime(candidate: number): boolean {
+  for (let divisor = 2; divisor * divisor <= candidate; divisor++) if (candidate % divisor === 0) return false;
+  return true;
+}
+
+/** The prime of the field that Ed25519 works in (RFC 8032 §5.1). */
+const P = 2n ** 255n - 19n;
+
+/** The y coordinate of two of the four points of order 8; the other two have its negative. */
+const Y_OF_ORDER_8 = 0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n;
+
+/**
+ * The y coordinates of the eight points whose order divides 8: the neutral element, the point of order 2, the two of
+ * order 4, the four of order 8. For order 8 doubling gives y = 0, and so d·y⁴ + 2·y² = 1.
+ */
+const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([1n, P - 1n, 0n, Y_OF_ORDER_8, P - Y_OF_ORDER_8]);
+
+/**
+ * Whether an Ed25519 public key is a point of small order, in any of its encodings.
+ *
+ * With such a key the equation of RFC 8032 §5.1.7 holds for one message in at most eight whatever the signature, so that
+ * anyone can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts encodings
+ * that RFC 8032 §5.1.3 does not.
+ *
+ * Points of mixed order (an honest key plus a point of small order) are not refused: forging for one needs its private
+ * key as for any other, and telling them apart takes a multiplication by the order of the group.
+ *
+ * @param encoded The 32 bytes of the key, little-endian, the sign of x in the highest bit.
+ */
+export function isSmallOrderPoint(encoded: Uint8Array): boolean {
+  const bytes = Uint8Array.from(encoded).toReversed();
+  const y = BigInt(`0x${Buffer.from(bytes).toString('hex')}`) & (2n ** 255n - 1n);
+  return SMALL_ORDER_Y.has(y % P);
 }

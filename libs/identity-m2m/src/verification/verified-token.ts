@@ -1,12 +1,14 @@
+import { BoundedMap, type BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Instant } from '../foundation/clock.js';
-import type { Claims } from '../identity-providers/access-token-profile.js';
+import type { Claims } from '../identity-providers/identity-provider.js';
+import type { TokenHolder } from './caller-identity.js';
 import type { VerificationKeys } from './key-set.js';
 import type { Refusal } from './refusal.js';
-import type { SignedToken } from './signed-token.js';
-import type { TokenHeader } from './token-header.js';
-import type { TokenHolder } from './token-holder.js';
+import type { SignedToken, TokenHeader } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationKey } from './verification-key.js';
+import { signerOf } from './jws-signature.js';
+import { deepFreeze } from '../foundation/plain-objects.js';
 
 /**
  * A token whose signature was found good, with the key that it was good with. Nothing else about it has been decided:
@@ -51,11 +53,49 @@ export class VerifiedToken implements SignedToken {
   }
 }
 
-/** Nobody below may change what others read. The depth is limited by the parser that made the value. */
-export function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    Object.values(value).forEach(deepFreeze);
+/** Characters of a token that it is found by: the end of its signature, which differs as a whole hash does. */
+const TAIL_LENGTH = 64;
+
+/** What an entry takes besides the token and its claims, in bytes. */
+const ENTRY_BYTES = 1024;
+
+export const VERIFIED_TOKENS_LIMITS: BoundedMapLimits = { maxEntries: 10_000, maxBytes: 67_108_864 };
+
+/**
+ * Tokens whose signature was verified, so that it need not be again.
+ *
+ * Hashing a whole token costs several times what the rest of a warm check does; the end of its signature tells tokens
+ * apart as well. It is no proof of anything, though: a token counts as known only where all of it is the same.
+ */
+export class VerifiedTokens {
+  readonly #tokens: BoundedMap<VerifiedToken>;
+
+  constructor(limits: BoundedMapLimits) {
+    this.#tokens = new BoundedMap(limits);
   }
-  return value;
+
+  get(token: string): VerifiedToken | undefined {
+    const known = this.#tokens.get(token.slice(-TAIL_LENGTH));
+    return known?.token === token ? known : undefined;
+  }
+
+  add(token: VerifiedToken): void {
+    // The text, its claims, which are about as long, and what is made of them.
+    this.#tokens.set(token.token.slice(-TAIL_LENGTH), token, token.token.length * 4 + ENTRY_BYTES);
+  }
+
+  delete(token: VerifiedToken): void {
+    this.#tokens.delete(token.token.slice(-TAIL_LENGTH));
+  }
+
+  clear(): void {
+    this.#tokens.clear();
+  }
+}
+
+/** Verifies a token's signature with its issuer's keys: only these, and only by the algorithm that each is for. */
+export async function verifySignature(signed: SignedToken): Promise<VerifiedToken | Refusal> {
+  const { token, header, issuer } = signed;
+  const verified = await signerOf(token, header, issuer.keys);
+  return 'ok' in verified ? verified : new VerifiedToken(signed, verified.key, verified.set);
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ClientGrpc, ClientGrpcProxy, type ClientProxy, ClientTCP } from '@nestjs/microservices';
-import { httpAllowance } from '../../config/http-allowance.js';
+import { httpAllowance } from '../../foundation/url.js';
 import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.js';
 import { carrierOf } from '../carrier-of.js';
 import type { AuthorizedClient } from './authorized-call.js';

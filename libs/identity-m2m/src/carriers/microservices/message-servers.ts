@@ -8,8 +8,7 @@ import {
   ClientRMQ,
   ClientTCP,
 } from '@nestjs/microservices';
-import { isLoopbackHost } from '../../foundation/secure-url.js';
-import { parseUrl } from '../../foundation/parse-url.js';
+import { isLoopbackHost, parseUrl } from '../../foundation/url.js';
 
 /** A server that a client proxy connects to, as far as its options tell. */
 export interface MessageServer {

@@ -11,7 +11,7 @@ import {
   RmqRecord,
 } from '@nestjs/microservices';
 import { ClientProxyConfigurationError } from './client-proxy-configuration-error.js';
-import { packageOfNest } from './package-of-nest.js';
+import { packageOfNest } from '../../nest/packages.js';
 
 /** Where the messages of one transport carry their token: beside the payload, never in it. */
 export interface TokenPlace {

@@ -1,8 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../../token/token-rejection.js';
-import { MAX_KEPT_BYTES, startOfValue } from '../answer-body.js';
-import { headerRecord } from '../header-record.js';
+import { MAX_KEPT_BYTES, startOfValue, headerRecord } from '../answer.js';
 import type { DispatchedCall } from './dispatched-call.js';
 import type { Abort, CallController, RawHandler, RawHeaders, RawTrailers } from './raw-handler.js';
 

@@ -1,7 +1,7 @@
 import { type Dispatcher, errors } from 'undici';
 import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
-import { brokenBodySignal } from '../broken-body.js';
+import { brokenBodySignal } from '../answer.js';
 import { isReplayableBody } from '../replayable-body.js';
 import type { BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
 import { type Attempt, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';

@@ -1,0 +1,135 @@
+import type { CreateAxiosDefaults } from 'axios';
+import type { CallTokenOptions } from '../carriers/axios/request-options.js';
+import type { ClientConfiguration, ClientOptions } from '../config/client-options.js';
+import { IdentityM2MConfigurationError } from '../config/configuration-error.js';
+import { checkClientOptions } from '../config/module-options.js';
+import type { TenantsConfiguration } from '../config/tenants-options.js';
+import { CredentialQuarantine } from '../credentials/credential-quarantine.js';
+import type { Clock } from '../foundation/clock.js';
+import type { BindingDecision } from '../token/origin-binding.js';
+import { OutboundClient, type OutboundSurroundings } from './m2m-client.js';
+import { M2MClients } from './m2m-clients.js';
+import { TenantClients } from './tenant-clients.js';
+
+/** Name of the client that is meant where none is named. */
+export const DEFAULT_CLIENT = 'default';
+
+export interface OutboundClientsOptions {
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly production: boolean;
+  /** Is told of each client that is made. */
+  readonly onClient: (client: OutboundClient) => void;
+}
+
+/** All clients of an application, by their names. */
+export class OutboundClients extends M2MClients {
+  readonly #clients = new Map<string, OutboundClient>();
+  readonly #tenants = new Map<string, TenantClients>();
+  readonly #surroundings: OutboundSurroundings;
+  #isStarted = false;
+
+  constructor(private readonly options: OutboundClientsOptions) {
+    super();
+    const { clock, random } = options;
+    const quarantine = new CredentialQuarantine(clock, random);
+    this.#surroundings = { clock, random, quarantine, choose: (wanted) => this.choose(wanted) };
+  }
+
+  /** @throws {@link IdentityM2MConfigurationError} where the name is taken. */
+  add(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): OutboundClient {
+    this.#claim(configuration.name);
+    const client = this.#make(configuration, httpDefaults);
+    this.#clients.set(configuration.name, client);
+    return client;
+  }
+
+  /** @throws {@link IdentityM2MConfigurationError} where the name is taken, or the options are wrong. */
+  addByOptions(name: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }): OutboundClient {
+    return this.add(checkClientOptions(name, options, this.options.production), options.http);
+  }
+
+  /** Starts one that was added after the start of the others, by a module that was loaded late. */
+  async startLate(client: OutboundClient): Promise<void> {
+    if (this.#isStarted) await client.start();
+  }
+
+  /** Adds a client for each of many tenants, made when a call first asks for it. */
+  addTenants(configuration: TenantsConfiguration): void {
+    this.#claim(configuration.name);
+    const { production, clock } = this.options;
+    const make = (tenant: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }) =>
+      this.#make(checkClientOptions(`${configuration.name}[${tenant}]`, options, production), options.http);
+    this.#tenants.set(configuration.name, new TenantClients(configuration, make, clock));
+  }
+
+  /** @throws {@link IdentityM2MConfigurationError} where there is no such client. */
+  get(name: string): OutboundClient {
+    const client = this.#clients.get(name);
+    if (client) return client;
+    const known = [...this.#clients.keys(), ...this.#tenants.keys()];
+    const expected = known.length === 0 ? 'a client to be configured' : `one of the clients ${known.join(', ')}`;
+    const found = this.#tenants.has(name) ? `${name}, which is one of many tenants and needs to be told which` : name;
+    throw new IdentityM2MConfigurationError([{ path: 'client', expected, found }]);
+  }
+
+  has(name: string): boolean {
+    return this.#clients.has(name);
+  }
+
+  /** Whether the token of any client is bound to an address, those of tenants aside; else why the nearest one is not. */
+  explain(url: string): BindingDecision {
+    const decisions = [...this.#clients.values()].map(({ provider }) => provider.explain(url));
+    return (
+      decisions.find(({ isBound }) => isBound) ??
+      decisions.find(({ reason }) => reason !== 'origin_not_bound') ?? { isBound: false, reason: 'origin_not_bound' }
+    );
+  }
+
+  /** The client that a call asks for. */
+  override async choose({ client = DEFAULT_CLIENT, tenant }: CallTokenOptions): Promise<OutboundClient> {
+    const tenants = this.#tenants.get(client);
+    if (tenants && tenant !== undefined) return tenants.get(tenant);
+    if (tenant === undefined) return this.get(client);
+    const expected = 'a client that is one of many tenants';
+    throw new IdentityM2MConfigurationError([{ path: 'tenant', expected, found: `the client ${client}` }]);
+  }
+
+  async start(): Promise<void> {
+    this.#isStarted = true;
+    try {
+      await Promise.all([...this.#clients.values()].map((client) => client.start()));
+    } catch (error) {
+      // The boot has failed, and the others must not hold up its end.
+      this.stopRefreshing();
+      throw error;
+    }
+  }
+
+  stopRefreshing(): void {
+    for (const { provider } of this.#all()) provider.stopRefreshing();
+    for (const tenants of this.#tenants.values()) tenants.stop();
+  }
+
+  async shutDown(): Promise<void> {
+    await Promise.all([...this.#all()].map((client) => client.shutDown()));
+  }
+
+  #make(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): OutboundClient {
+    const client = new OutboundClient(configuration, httpDefaults, this.#surroundings);
+    this.options.onClient(client);
+    return client;
+  }
+
+  #claim(name: string): void {
+    if (!this.#clients.has(name) && !this.#tenants.has(name)) return;
+    const expected = 'a name that no other client has';
+    throw new IdentityM2MConfigurationError([{ path: `clients.${name}`, expected, found: 'a repetition' }]);
+  }
+
+  *#all(): Iterable<OutboundClient> {
+    yield* this.#clients.values();
+    for (const tenants of this.#tenants.values()) yield* tenants.all();
+  }
+}

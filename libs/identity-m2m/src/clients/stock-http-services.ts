@@ -1,0 +1,63 @@
+import { HttpService } from '@nestjs/axios';
+import type { ModulesContainer } from '@nestjs/core';
+import type { BindingDecision } from '../token/origin-binding.js';
+import { LeanHttpService } from './http-service.js';
+
+type ApplicationModule = ModulesContainer extends Map<string, infer Each> ? Each : never;
+
+/** What Nest keeps of a provider: what was made of it, and what was injected. */
+interface Wrapper {
+  readonly name: unknown;
+  readonly token: unknown;
+  readonly metatype: unknown;
+  readonly instance: unknown;
+  getCtorMetadata(): readonly (Wrapper | undefined)[] | undefined;
+  getPropertiesMetadata(): readonly { readonly wrapper: Wrapper }[] | undefined;
+}
+
+/**
+ * Names the providers and controllers that Nest gave the `HttpService` of `HttpModule` although that of a client is to be
+ * had in their module too: their calls go out without a token. To be called while modules are initialised.
+ *
+ * One with a base address that no token is bound to, in any scheme or path, is meant to go without.
+ *
+ * @param explain Whether a token is bound to an address.
+ */
+export function stockHttpServices(modules: ModulesContainer, explain: (url: string) => BindingDecision): string[] {
+  const isMeant = (http: HttpService) => {
+    const { baseURL } = http.axiosRef.defaults;
+    return baseURL !== undefined && explain(baseURL).reason === 'origin_not_bound';
+  };
+  return [...modules.values()].flatMap((module) => {
+    const users = [module.providers, module.controllers, module.injectables]
+      .flatMap((wrappers): Wrapper[] => [...(wrappers.values() as Iterable<Wrapper>)])
+      .filter((user) => injectedInto(user).some((one) => isStock(one) && !isMeant(one.instance)));
+    return users.length > 0 && hasClientService(module.imports)
+      ? users.map(({ name }) => `${String(name)} (${module.name})`)
+      : [];
+  });
+}
+
+function injectedInto(user: Wrapper): (Wrapper | undefined)[] {
+  return [...(user.getCtorMetadata() ?? []), ...(user.getPropertiesMetadata() ?? []).map(({ wrapper }) => wrapper)];
+}
+
+/** Not one that the application made itself, or that a test has put in its place. */
+function isStock(wrapper: Wrapper | undefined): wrapper is Wrapper & { readonly instance: HttpService } {
+  if (wrapper?.token !== HttpService || wrapper.metatype !== HttpService) return false;
+  return (wrapper.instance as HttpService | undefined)?.constructor === HttpService;
+}
+
+/** Whether a module finds the `HttpService` of a client in its imports, which global modules are among. */
+function hasClientService(imports: Iterable<ApplicationModule>, seen = new Set<ApplicationModule>()): boolean {
+  for (const module of imports) {
+    if (seen.has(module)) continue;
+    seen.add(module);
+    if (module.exports.has(HttpService) && module.providers.get(HttpService)?.instance instanceof LeanHttpService) {
+      return true;
+    }
+    const exported = [...module.imports].filter(({ metatype }) => module.exports.has(metatype));
+    if (hasClientService(exported, seen)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,55 @@
+import axios from 'axios';
+import { HttpService } from '@nestjs/axios';
+import { IdentityM2MConfigurationError } from '../config/configuration-error.js';
+import { EventStream } from '../foundation/event-stream.js';
+import type { OutboundEvent } from '../token/outbound-events.js';
+import { TokenProvider } from '../token/token-provider.js';
+
+/** Stands in where the module was configured without a client, and says so as soon as it is used. */
+export class UnconfiguredTokenProvider extends TokenProvider {
+  readonly client = 'none';
+  readonly events = new EventStream<OutboundEvent>();
+
+  peek(): never {
+    throw notConfigured();
+  }
+
+  async getToken(): Promise<never> {
+    throw notConfigured();
+  }
+
+  async renewToken(): Promise<never> {
+    throw notConfigured();
+  }
+
+  status(): never {
+    throw notConfigured();
+  }
+
+  explain(): never {
+    throw notConfigured();
+  }
+
+  override retryNow(): never {
+    throw notConfigured();
+  }
+
+  async proof(): Promise<never> {
+    throw notConfigured();
+  }
+
+  learnNonce(): never {
+    throw notConfigured();
+  }
+}
+
+/** An `HttpService` of which every call fails: a call without the token that was expected on it would be worse. */
+export function unconfiguredHttpService(): HttpService {
+  const adapter = () => Promise.reject(notConfigured());
+  return new HttpService(axios.create({ adapter }));
+}
+
+function notConfigured(): IdentityM2MConfigurationError {
+  const expected = 'a client, because its HttpService or TokenProvider is used';
+  return new IdentityM2MConfigurationError([{ path: 'client', expected, found: 'nothing' }]);
+}

@@ -1,0 +1,43 @@
+import type { Clock } from './clock.js';
+
+/**
+ * Waits for a promise that others wait for as well, without any influence on it.
+ *
+ * @returns What the promise resolves to; undefined after `timeoutMs`.
+ * @throws The promise's rejection; the signal's reason once that has aborted.
+ */
+export function waitAtMost<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const cancelTimer = clock.setTimer(timeoutMs, () => settle(() => resolve(undefined)), true);
+    const onAbort = () => settle(() => reject(signal!.reason));
+    const settle = (how: () => void) => {
+      cancelTimer();
+      signal?.removeEventListener('abort', onAbort);
+      how();
+    };
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    promise.then(
+      (value) => settle(() => resolve(value)),
+      (error: unknown) => settle(() => reject(error)),
+    );
+  });
+}
+
+/**
+ * Settles as the work does, or with the signal's reason once that has aborted: for work that is told of the signal and
+ * might not listen.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,55 @@
+/**
+ * Whether a host name means this machine: `localhost` and its subdomains (RFC 6761 §6.3), 127.0.0.0/8 and ::1.
+ *
+ * @param hostname As the WHATWG URL parser gives it: lower case, an IPv6 address in brackets.
+ */
+export function isLoopbackHost(hostname: string): boolean {
+  return (
+    hostname === 'localhost' ||
+    hostname.endsWith('.localhost') ||
+    hostname === '[::1]' ||
+    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
+  );
+}
+
+/** When plain http is acceptable. */
+export type HttpAllowance = 'never' | 'loopback' | 'anywhere';
+
+/** Why a credential must not travel to an address, or undefined where it may. */
+export type UrlFault = 'not_a_url' | 'not_http' | 'plain_http' | 'has_userinfo';
+
+/**
+ * Judges an address that a secret or a token is to be sent to, or keys are to be read from.
+ *
+ * TLS is what proves that the other side is the one that was named (RFC 6749 §3.2, RFC 6750 §5.2), so plain http is
+ * a matter of allowance; any other scheme, and credentials inside the address, are never right.
+ */
+export function urlFault(text: string, http: HttpAllowance): UrlFault | undefined {
+  const url = parseUrl(text);
+  if (!url) return 'not_a_url';
+  if (url.username !== '' || url.password !== '') return 'has_userinfo';
+  if (url.protocol === 'https:') return undefined;
+  if (url.protocol !== 'http:') return 'not_http';
+  if (http === 'anywhere' || (http === 'loopback' && isLoopbackHost(url.hostname))) return undefined;
+  return 'plain_http';
+}
+
+/**
+ * The URL that a text is; undefined where it is none.
+ *
+ * `URL.canParse` is not asked: once it runs hot, that of Node.js 20 denies texts with letters beyond ASCII, which the
+ * parser takes.
+ */
+export function parseUrl(text: string, base?: string | URL): URL | undefined {
+  try {
+    return new URL(text, base);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Plain http is for loopback while developing; anything beyond that has to be asked for by its unsafe name. */
+export function httpAllowance(unsafeAllowHttp: boolean | undefined, production: boolean): HttpAllowance {
+  if (unsafeAllowHttp) return 'anywhere';
+  return production ? 'never' : 'loopback';
+}

@@ -1,0 +1,106 @@
+import type { ExecutionContext, Type } from '@nestjs/common';
+import type { MicroservicesPackage } from '../../nest/packages.js';
+import type { Refusal } from '../../verification/refusal.js';
+import type { RoutePolicy } from '../../verification/route-policy.js';
+import { type Credential, soleCredential } from '../credential.js';
+import { MessageRefusal } from '../message-handler.js';
+import { bearerChallenge, grpcStatus, type RefusalAnswer, refusalAnswer } from '../refusal-answer.js';
+import type { InboundTransport } from './inbound-transport.js';
+
+/** Metadata of grpc-js, whose names are in lower case. */
+interface GrpcMetadata {
+  get(name: string): unknown[];
+  set(name: string, value: string): void;
+}
+
+/** A call of grpc-js, on the server's side. */
+interface GrpcCall {
+  readonly metadata: GrpcMetadata;
+  getPeer(): string;
+  emit(event: 'error', error: object): void;
+}
+
+/** A call whose messages come as a stream. */
+interface GrpcStream extends GrpcCall {
+  isPaused(): boolean;
+  pause(): void;
+  resume(): void;
+  listenerCount(event: 'data'): number;
+}
+
+type UnaryCallback = (error: object) => void;
+
+/**
+ * The call that a handler of gRPC was given; undefined where it is no such handler.
+ *
+ * Three modes get the request, its metadata and the call; a handler of `@GrpcStreamCall()` gets the call alone, or the call
+ * and a callback. Told by their methods, which nothing that comes over a wire has.
+ */
+export function grpcCallOf(context: ExecutionContext): GrpcCall | undefined {
+  const [first, second, third] = context.getArgs<unknown[]>();
+  if (isCall(third) && third.metadata === second) return third;
+  return (second === undefined || typeof second === 'function') && isCall(first) ? first : undefined;
+}
+
+function isCall(value: unknown): value is GrpcCall {
+  const call = value as Partial<GrpcCall> | null | undefined;
+  return typeof call === 'object' && typeof call?.getPeer === 'function' && typeof call.metadata?.get === 'function';
+}
+
+/** gRPC in its four modes: the metadata `authorization`, refused with a status and the challenge in trailing metadata. */
+export class GrpcTransport implements InboundTransport {
+  readonly name = 'grpc';
+
+  constructor(
+    private readonly microservices: MicroservicesPackage,
+    private readonly realm: string | undefined,
+  ) {}
+
+  read(context: ExecutionContext): Credential {
+    return soleCredential(grpcCallOf(context)!.metadata.get('authorization'));
+  }
+
+  carrier(context: ExecutionContext): object {
+    return grpcCallOf(context)!;
+  }
+
+  /**
+   * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it asks the guard. Nest up
+   * to 12.0.3 forgets them where the stream ends before the handler is called, and every Nest keeps as many as the caller
+   * likes to send. A paused stream is bounded by HTTP/2's flow control.
+   */
+  hold(context: ExecutionContext): () => void {
+    const call = grpcCallOf(context)!;
+    // A stream that nobody reads, as that of `@GrpcStreamCall()`, holds its messages by itself.
+    if (!isBeingRead(call)) return () => {};
+    call.pause();
+    return () => call.resume();
+  }
+
+  refuse(context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
+    const call = grpcCallOf(context)!;
+    const answer = refusalAnswer(refusal, scopes);
+    const challenge = bearerChallenge(answer, { realm: this.realm, scopes });
+    const status = statusOf(answer, challenge, call.metadata);
+    const isStreamCall = context.getArgByIndex(0) === call;
+    if (!isStreamCall) return new this.microservices.RpcException(status);
+    // Nest leaves such a call to its handler alone: an error would end the process as an unhandled rejection, and the
+    // caller would wait for ever.
+    const callback = context.getArgByIndex<UnaryCallback | undefined>(1);
+    if (callback) callback(status);
+    else call.emit('error', status);
+    return new MessageRefusal(undefined);
+  }
+}
+
+function isBeingRead(call: GrpcCall): call is GrpcStream {
+  const stream = call as Partial<GrpcStream>;
+  return typeof stream.isPaused === 'function' && !stream.isPaused() && Number(stream.listenerCount?.('data')) > 0;
+}
+
+function statusOf(answer: RefusalAnswer, challenge: string | undefined, received: GrpcMetadata): object {
+  const metadata = new (received.constructor as Type<GrpcMetadata>)();
+  if (challenge !== undefined) metadata.set('www-authenticate', challenge);
+  if (answer.retryAfterSeconds !== undefined) metadata.set('retry-after', String(answer.retryAfterSeconds));
+  return { code: grpcStatus(answer), message: answer.message, details: answer.message, metadata };
+}

@@ -1,0 +1,148 @@
+import {
+  BadRequestException,
+  type ExecutionContext,
+  ForbiddenException,
+  type HttpException,
+  ServiceUnavailableException,
+  UnauthorizedException,
+} from '@nestjs/common';
+import type { HttpAdapterHost } from '@nestjs/core';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { type Refusal, refuse } from '../../verification/refusal.js';
+import type { RoutePolicy } from '../../verification/route-policy.js';
+import { type Credential, isNamed, soleCredential } from '../credential.js';
+import { httpHeaders, httpStatus, type RefusalAnswer, refusalAnswer } from '../refusal-answer.js';
+import type { InboundTransport } from './inbound-transport.js';
+
+const EXCEPTIONS = {
+  400: BadRequestException,
+  401: UnauthorizedException,
+  403: ForbiddenException,
+  503: ServiceUnavailableException,
+} as const;
+
+/** Makes the exception that Nest has for an answer, so that filters of the application find it by its class. */
+export function httpException(answer: RefusalAnswer): HttpException {
+  const statusCode = httpStatus(answer);
+  return new EXCEPTIONS[statusCode]({ statusCode, error: answer.error, message: answer.message });
+}
+
+/** HTTP on Express and Fastify: credential and answer by RFC 6750. */
+export class HttpTransport implements InboundTransport {
+  readonly name = 'http';
+
+  constructor(
+    private readonly adapterHost: HttpAdapterHost,
+    private readonly realm: string | undefined,
+    private readonly tokenHeader: TokenHeader | undefined,
+  ) {}
+
+  read(context: ExecutionContext): Credential {
+    return readHttpCredential(context.getArgByIndex<HttpRequest>(0), this.tokenHeader);
+  }
+
+  carrier(context: ExecutionContext): object {
+    return messageOf(context.getArgByIndex<HttpRequest>(0));
+  }
+
+  refuse(context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
+    const answer = refusalAnswer(refusal, scopes);
+    this.#setHeaders(context.getArgByIndex<unknown>(1), httpHeaders(answer, { realm: this.realm, scopes }));
+    return httpException(answer);
+  }
+
+  /** Sets them on the answer itself, where they stay whichever filter writes it. */
+  #setHeaders(response: unknown, headers: Readonly<Record<string, string>>): void {
+    try {
+      for (const [name, value] of Object.entries(headers)) {
+        this.adapterHost.httpAdapter.setHeader(response, name, value);
+      }
+    } catch {
+      // A response that takes none was made up, as in unit tests. The call is refused all the same.
+    }
+  }
+}
+
+/** Where an HTTP request carries its access token. */
+export interface TokenHeader {
+  /** In lower case. */
+  readonly name: string;
+  /** The scheme before the token; empty where the whole value is the token. */
+  readonly scheme: string;
+}
+
+export const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
+
+/**
+ * Node's request, as far as it is there. Serverless adapters and tests make requests up, without what Node's parser
+ * leaves on one.
+ */
+export type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
+
+/** A request as Express hands it over (the message itself) or Fastify (with the message inside). */
+export type HttpRequest = HttpMessage & { readonly raw?: HttpMessage; readonly body?: unknown };
+
+/** Returns Node's request. Express applications keep things of their own under `raw`, so it has to be looked at. */
+export function messageOf(request: HttpRequest | undefined): HttpMessage {
+  if (typeof request !== 'object' || request === null) return {};
+  if (!('raw' in request)) return request;
+  const { raw } = request;
+  const isMessage =
+    Array.isArray(raw?.rawHeaders) || (request.rawHeaders === undefined && typeof raw?.headers === 'object');
+  return isMessage ? raw : request;
+}
+
+/**
+ * Reads the one access token of a request: from its `Authorization` header, or from the one that is named in its place,
+ * and from nowhere else (RFC 6750 §2.1, RFC 9700 §4.3.2). A second one makes two, wherever it stands.
+ */
+export function readHttpCredential(request: HttpRequest, { name, scheme }: TokenHeader = AUTHORIZATION): Credential {
+  const message = messageOf(request);
+  const { rawHeaders } = message;
+  const credential = rawHeaders?.length
+    ? soleCredential(valuesAsSent(rawHeaders, name), scheme)
+    : madeUpCredential(message.headers, name, scheme);
+  if (!credential.ok) return credential;
+  if (hasTokenInQuery(message.url) || hasTokenInForm(message, request.body)) return refuse('credential_repeated');
+  return credential;
+}
+
+/** Returns every value as it came: Node keeps only the first of a repeated `Authorization` in `headers`. */
+function valuesAsSent(rawHeaders: readonly string[], wanted: string): string[] {
+  const values: string[] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    if (isNamed(rawHeaders[at]!, wanted)) values.push(rawHeaders[at + 1]!);
+  }
+  return values;
+}
+
+/**
+ * Reads `headers` that are all there is of a request: an adapter has put them together from an event. One that got a
+ * header twice may have made a list of it, joined the values by a comma, or kept two spellings of the name.
+ */
+function madeUpCredential(headers: IncomingHttpHeaders | undefined, wanted: string, scheme: string): Credential {
+  const values = valuesOf(headers, wanted);
+  const [value] = values;
+  const isJoined = Array.isArray(value) || (typeof value === 'string' && value.includes(','));
+  return isJoined ? refuse('credential_repeated') : soleCredential(values, scheme);
+}
+
+function valuesOf(headers: IncomingHttpHeaders | undefined, wanted: string): unknown[] {
+  const entries = Object.entries<unknown>(headers ?? {});
+  return entries.flatMap(([name, value]) =>
+    isNamed(name, wanted) && value !== undefined && value !== null ? [value] : [],
+  );
+}
+
+function hasTokenInQuery(url: unknown): boolean {
+  const query = typeof url === 'string' ? url.indexOf('?') : -1;
+  return query >= 0 && new URLSearchParams((url as string).slice(query + 1)).has('access_token');
+}
+
+/** RFC 6750 §2.2. */
+function hasTokenInForm({ headers }: HttpMessage, body: unknown): boolean {
+  if (typeof body !== 'object' || body === null || !Object.hasOwn(body, 'access_token')) return false;
+  return valuesOf(headers, 'content-type').some((type) =>
+    String(type).toLowerCase().startsWith('application/x-www-form-urlencoded'),
+  );
+}

@@ -1,0 +1,193 @@
+import type { ExecutionContext, Type } from '@nestjs/common';
+import type { MicroservicesPackage } from '../../nest/packages.js';
+import type { Refusal } from '../../verification/refusal.js';
+import type { RoutePolicy } from '../../verification/route-policy.js';
+import type { InboundDecisions } from '../access-decisions.js';
+import { type Credential, credentialIn } from '../credential.js';
+import { MessageRefusal } from '../message-handler.js';
+import { refusalAnswer, rpcAnswer } from '../refusal-answer.js';
+import { MessageTransport } from './message.js';
+import { sharedDelivery } from './shared-deliveries.js';
+
+interface WithHeaders {
+  readonly properties?: { readonly headers?: Readonly<Record<string, unknown>> };
+}
+
+export interface RmqContext {
+  getMessage(): Delivered & WithHeaders;
+  getChannelRef(): SettlingChannel;
+}
+
+/** RabbitMQ: the header `authorization` of the message's properties, as a text. */
+export function rabbitmqCredential(context: { getMessage(): WithHeaders }): Credential {
+  return credentialIn(Object.entries(context.getMessage().properties?.headers ?? {}));
+}
+
+/**
+ * RabbitMQ, where a message that waits for an acknowledgement would come back with each new connection, and hold up the
+ * consumer until then.
+ *
+ * So a refused one is taken out of the queue: rejected without being queued again, it goes to the dead letter exchange
+ * where the queue has one. That holds for one that can't be decided, too: queued again it would be back at once, in a
+ * circle as fast as the machine.
+ */
+export class RabbitmqTransport extends MessageTransport<RmqContext> {
+  constructor(
+    microservices: MicroservicesPackage,
+    private readonly decisions: InboundDecisions,
+    private readonly modes: AcknowledgementModes,
+  ) {
+    super('rabbitmq', microservices, rabbitmqCredential);
+  }
+
+  override refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
+    const message = this.carrier(context);
+    const channel = message.getChannelRef();
+    const mode = this.modes.of(channel);
+    if (mode === 'automatic') return super.refuse(context, refusal, policy);
+    const { reason } = refusal;
+    const answer = rpcAnswer(refusalAnswer(refusal, policy.scopes));
+    if (mode === 'unknown') {
+      // A server of the application's own: its filters get to see the refusal, and can settle the message.
+      this.decisions.settled({ type: 'message.unsettled', transport: this.name, reason });
+      return new this.microservices.RpcException(answer);
+    }
+    const delivery = sharedDelivery(message);
+    if (!delivery) {
+      channel.nack(message.getMessage(), false, false);
+      this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
+      return new MessageRefusal(answer);
+    }
+    // Another handler may be let in, and settle the message.
+    delivery.refused(refusal, (_refusals, areAll) => {
+      if (rejectUnsettled(channel, message.getMessage(), delivery.startedAt)) {
+        this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
+      }
+      return areAll ? answer : undefined;
+    });
+    return new MessageRefusal(undefined);
+  }
+}
+
+/** Whether messages of a channel wait for an acknowledgement (`noAck: false`), or are done with when delivered. */
+export interface AcknowledgementModes {
+  of(channel: object): 'automatic' | 'manual' | 'unknown';
+}
+
+/** Nest's server for RabbitMQ, as far as it is needed here. */
+interface RabbitmqServer {
+  readonly noAck?: unknown;
+  setupChannel: (this: RabbitmqServer, channel: SettlingChannel, ...rest: unknown[]) => unknown;
+}
+
+const modes = new WeakMap<object, 'automatic' | 'manual'>();
+const observed = new WeakSet<object>();
+
+/**
+ * Notes the mode of each channel that Nest's server sets up from now on.
+ *
+ * It has to be known, because a message of one mode must be rejected and a message of the other must not: RabbitMQ would
+ * close the channel for it. Nothing that a handler gets tells it: neither the message, nor the channel, nor the context. So
+ * it is taken where it is known, from the server, by a step before its public method that changes nothing about it.
+ */
+export function observeAcknowledgementModes(server: Type<object>): AcknowledgementModes {
+  const prototype = server.prototype as RabbitmqServer;
+  if (!observed.has(prototype) && typeof prototype.setupChannel === 'function') {
+    observed.add(prototype);
+    const { setupChannel } = prototype;
+    prototype.setupChannel = function (this: RabbitmqServer, channel, ...rest) {
+      if (typeof this.noAck === 'boolean') modes.set(channel, this.noAck ? 'automatic' : 'manual');
+      if (this.noAck === false) watchSettlements(channel);
+      return setupChannel.call(this, channel, ...rest);
+    };
+  }
+  return { of: (channel) => modes.get(channel) ?? 'unknown' };
+}
+
+/** What settles messages on a channel of amqplib. */
+export interface SettlingChannel {
+  ack: (message: Delivered, allUpTo?: boolean) => void;
+  nack: (message: Delivered, allUpTo?: boolean, requeue?: boolean) => void;
+  reject: (message: Delivered, requeue?: boolean) => void;
+  ackAll: () => void;
+  nackAll: (requeue?: boolean) => void;
+}
+
+/** A message as amqplib hands it over. Applications copy it, but not its fields. */
+export interface Delivered {
+  readonly fields: { readonly deliveryTag: number };
+}
+
+/**
+ * What has been settled on one channel.
+ *
+ * RabbitMQ closes a channel on which a message is settled twice, and delivers all that was open there again. Neither the
+ * message nor the channel of amqplib tells whether it was settled.
+ */
+class Settlements {
+  readonly #settled = new WeakSet<object>();
+  readonly #rejected = new WeakSet<object>();
+  #upTo = 0;
+  #allAt = -Infinity;
+
+  isSettled({ fields }: Delivered, since: number): boolean {
+    return this.#settled.has(fields) || fields.deliveryTag <= this.#upTo || since <= this.#allAt;
+  }
+
+  isRejected({ fields }: Delivered): boolean {
+    return this.#rejected.has(fields);
+  }
+
+  rejected({ fields }: Delivered): void {
+    this.#rejected.add(fields);
+  }
+
+  settled({ fields }: Delivered, allUpTo: boolean): void {
+    this.#settled.add(fields);
+    if (allUpTo) this.#upTo = Math.max(this.#upTo, fields.deliveryTag);
+  }
+
+  allSettled(): void {
+    this.#allAt = performance.now();
+  }
+}
+
+const ofChannels = new WeakMap<object, Settlements>();
+
+/** Notes what the application settles on a channel, and keeps it from settling again what the guard has rejected. */
+export function watchSettlements(channel: SettlingChannel): void {
+  if (ofChannels.has(channel)) return;
+  const settlements = new Settlements();
+  ofChannels.set(channel, settlements);
+  const { ack, nack, reject, ackAll, nackAll } = channel;
+  const once = (message: Delivered, allUpTo: boolean, settle: () => void) => {
+    if (!allUpTo && settlements.isRejected(message)) return;
+    settle();
+    settlements.settled(message, allUpTo);
+  };
+  channel.ack = (message, allUpTo) => once(message, Boolean(allUpTo), () => ack.call(channel, message, allUpTo));
+  channel.nack = (message, allUpTo, requeue) =>
+    once(message, Boolean(allUpTo), () => nack.call(channel, message, allUpTo, requeue));
+  channel.reject = (message, requeue) => once(message, false, () => reject.call(channel, message, requeue));
+  channel.ackAll = () => {
+    ackAll.call(channel);
+    settlements.allSettled();
+  };
+  channel.nackAll = (requeue) => {
+    nackAll.call(channel, requeue);
+    settlements.allSettled();
+  };
+}
+
+/**
+ * Rejects a message without having it queued again, unless the application has settled it. Returns whether it did.
+ *
+ * @param since When it was delivered, by `performance.now()`.
+ */
+export function rejectUnsettled(channel: SettlingChannel, message: Delivered, since: number): boolean {
+  const settlements = ofChannels.get(channel);
+  if (settlements?.isSettled(message, since)) return false;
+  channel.nack(message, false, false);
+  settlements?.rejected(message);
+  return true;
+}
