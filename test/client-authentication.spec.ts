@@ -458,7 +458,7 @@ describe('mutual TLS', () => {
     const { http } = await applicationWith({
       clientId: 'svc-c',
       clientAuthentication: tlsClientAuth(source),
-      origins: [api.url],
+      allowedOrigins: [api.url],
     });
     await expect(http.axiosRef.get(`${api.url}/accounts`)).resolves.toMatchObject({ status: 200 });
   });
@@ -477,7 +477,7 @@ describe('mutual TLS', () => {
         identityProvider: genericOAuth2({ issuer: server.issuer }),
         clientId,
         clientAuthentication: tlsClientAuth(source),
-        origins: [api.url],
+        allowedOrigins: [api.url],
       };
     };
     server.register({ client_id: 'svc-secret', client_secret: 'secret' });
@@ -485,7 +485,7 @@ describe('mutual TLS', () => {
       identityProvider: genericOAuth2({ issuer: server.issuer }),
       clientId: 'svc-secret',
       clientSecret: 'secret',
-      origins: [api.url],
+      allowedOrigins: [api.url],
       http: { httpsAgent: new Agent({ ca: authority.pem }) },
     };
     const clients = { secret, billing: await clientFor('svc-billing'), tenants: { perTenant: clientFor } };
@@ -519,7 +519,7 @@ describe('mutual TLS', () => {
     const { http, provider, events } = await applicationWith({
       clientId: 'svc-d',
       clientAuthentication: tlsClientAuth(source),
-      origins: [api.url],
+      allowedOrigins: [api.url],
     });
     await http.axiosRef.get(api.url);
     await source.write(await authority.issue('svc-d'));
@@ -539,7 +539,7 @@ describe('mutual TLS', () => {
     const { http, provider, events } = await applicationWith({
       clientId: 'svc-e',
       clientAuthentication: tlsClientAuth(source),
-      origins: [api.url],
+      allowedOrigins: [api.url],
     });
     await provider.getToken();
     await source.write(await authority.issue('svc-e'));
@@ -555,7 +555,7 @@ describe('mutual TLS', () => {
     const { http, provider } = await applicationWith({
       clientId: 'svc-f',
       clientAuthentication: tlsClientAuth(source),
-      origins: [api.url],
+      allowedOrigins: [api.url],
     });
     const token = await provider.getToken();
     await source.write({ cert: one.cert, key: other.key });
@@ -720,7 +720,7 @@ describe('DPoP', () => {
       clientId: id,
       clientSecret: 'secret',
       dpop: algorithm === 'ES256' ? true : { algorithm },
-      origins: [api.url],
+      allowedOrigins: [api.url],
     });
     return { http, provider, api, demanded };
   }

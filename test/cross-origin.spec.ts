@@ -96,7 +96,7 @@ async function setUp(options: Partial<HttpClientOptions> = {}) {
           identityProvider: genericOAuth2({ tokenEndpoint: tokens.url }),
           clientId: 'test-client',
           clientSecret: 'test-secret',
-          origins: [servers.bound.url, servers.boundTls.url],
+          allowedOrigins: [servers.bound.url, servers.boundTls.url],
           ...options,
           http: { httpsAgent: new HttpsAgent({ ca }), maxRedirects: 5, ...options.http },
         },
@@ -228,7 +228,7 @@ const wronglyAddressed = (provider: TokenProvider) =>
   Object.values(servers)
     .flatMap(({ requests }) => requests)
     .filter(({ headers }) => headers.authorization !== undefined || headers.dpop !== undefined)
-    .filter(({ url }) => !provider.explain(url).isBound);
+    .filter(({ url }) => !provider.explain(url).isAllowed);
 
 describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
   // Node's own fetch cannot be told to trust the servers' certificate.
@@ -250,7 +250,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
     // The journeys were made: each first request came, with the token where its place is bound.
     const first = Object.values(servers).find(({ url }) => url === start(servers))!;
     expect(first.requests.length).toBeGreaterThanOrEqual(10);
-    const isBound = system.provider.explain(start(servers)).isBound;
+    const isBound = system.provider.explain(start(servers)).isAllowed;
     expect(first.requests[0]!.headers.authorization).toBe(isBound ? `Bearer ${TOKEN}` : undefined);
   });
 
@@ -270,7 +270,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
   });
 
   it('does not take the token to another path of its own server, where a path is bound', async () => {
-    const system = await setUp({ origins: [`${servers.bound.url}/v2`] });
+    const system = await setUp({ allowedOrigins: [`${servers.bound.url}/v2`] });
     const call = make(system);
     for (const path of ['', '/v20', '/v2/../admin', '/v2/%2e%2e/admin', '/v2/..%2fadmin', '/v2/x']) {
       const hops = [{ status: 302, to: `${servers.bound.url}${path}` }];
@@ -306,7 +306,7 @@ describe('a call by address', () => {
   });
 
   test.each(CARRIERS)('does what explain() says, by %s', async (name, make) => {
-    const system = await setUp({ origins: [`${servers.bound.url}/v2`, servers.boundTls.url] });
+    const system = await setUp({ allowedOrigins: [`${servers.bound.url}/v2`, servers.boundTls.url] });
     const call = make(system);
     const urls = [
       `${servers.bound.url}/v2/x`,
@@ -320,12 +320,15 @@ describe('a call by address', () => {
       for (const server of Object.values(servers)) server.forget();
       await call(url);
       const [received] = Object.values(servers).flatMap(({ requests }) => requests);
-      expect([url, received?.headers.authorization !== undefined]).toEqual([url, system.provider.explain(url).isBound]);
+      expect([url, received?.headers.authorization !== undefined]).toEqual([
+        url,
+        system.provider.explain(url).isAllowed,
+      ]);
     }
   });
 
   it('carries no token on a path that undici sends as it is and a server may read in another way', async () => {
-    const { provider } = await setUp({ origins: [`${servers.bound.url}/v2`] });
+    const { provider } = await setUp({ allowedOrigins: [`${servers.bound.url}/v2`] });
     const dispatcher = agent().compose(bearerInterceptor(provider));
     const origin = servers.bound.url;
     const get = (path: string) => dispatcher.request({ origin, path, method: 'GET' }).then(({ body }) => body.dump());
@@ -416,7 +419,7 @@ describe('a call through a proxy', () => {
   });
 
   it('for plain http carries the token where it is bound to the proxy too', async () => {
-    const { http } = await setUp({ origins: [servers.bound.url, servers.proxy.url] });
+    const { http } = await setUp({ allowedOrigins: [servers.bound.url, servers.proxy.url] });
     await http.axiosRef.get(servers.bound.url, { proxy: proxyOptions() }).catch(() => {});
     expect(servers.proxy.requests.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${TOKEN}`]);
   });

@@ -17,7 +17,7 @@ import {
   Caller,
   type CredentialExtractor,
   type GuardOptions,
-  InboundDecisions,
+  AccessDecisions,
   type MachineCaller,
   Public,
   RequireScopes,
@@ -103,7 +103,7 @@ async function start(guard: Partial<GuardOptions> = { extractors: [extractor] },
   app = module.createNestApplication();
   app.useLogger(false);
   await app.init();
-  module.get(InboundDecisions).events.subscribe((event) => guarded.events.push(event));
+  module.get(AccessDecisions).events.subscribe((event) => guarded.events.push(event));
 }
 
 const paramsFactory = {

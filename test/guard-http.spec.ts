@@ -28,7 +28,7 @@ import {
   CurrentCaller,
   INBOUND_CHANNEL,
   type InboundEvent,
-  InboundDecisions,
+  AccessDecisions,
   M2M_CLOCK,
   M2MAuthGuard,
   type MachineCaller,
@@ -204,7 +204,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     app.getHttpAdapter().get('/bare', (_request: unknown, response: { send(body: string): void }) => {
       void setTimeout(1).then(() => response.send(app.get(Routes).current()));
     });
-    module.get(InboundDecisions).events.subscribe((event) => guarded.events.push(event));
+    module.get(AccessDecisions).events.subscribe((event) => guarded.events.push(event));
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
     port = Number(new URL(url).port);
@@ -645,7 +645,7 @@ it.each(['Express', 'Fastify'])(
     const status = async (method: string) => (await fetch(`${await app.getUrl()}/who`, { method, headers })).status;
     expect(await status('OPTIONS')).toBe(204);
     expect(await status('GET')).toBe(401);
-    expect(app.get(InboundDecisions).counts()).toEqual({ http: { accepted: 0, refused: { credential_missing: 1 } } });
+    expect(app.get(AccessDecisions).counts()).toEqual({ http: { accepted: 0, refused: { credential_missing: 1 } } });
   },
 );
 
@@ -726,7 +726,7 @@ describe('a verifier that fails', () => {
     ['later', () => Promise.reject(new RangeError(secret))],
   ])('%s lets nobody in, and its exception out nowhere', async (_name, verify) => {
     const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
-    const decisions = new InboundDecisions({ verify }, undefined);
+    const decisions = new AccessDecisions({ verify }, undefined);
     for (let times = 0; times < 3; times++) {
       expect(await decisions.decide({ ok: true, token: 'x' }, policy, 'http')).toEqual({
         ok: false,

@@ -4,7 +4,7 @@ import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
   genericOAuth2,
-  InboundDecisions,
+  AccessDecisions,
   type RefusalReason,
   type RoutePolicy,
 } from 'nestjs-identity-m2m';
@@ -20,7 +20,7 @@ const key = forgingKey('ES256', 'k');
 let issuers: ForgeableIssuer[];
 let clock: ManualClock;
 let verifier: AccessTokenVerifier;
-let decisions: InboundDecisions;
+let decisions: AccessDecisions;
 let lines: string[];
 
 beforeEach(async () => {
@@ -42,7 +42,7 @@ beforeEach(async () => {
     },
     { clock, production: false },
   );
-  decisions = new InboundDecisions(verifier, undefined);
+  decisions = new AccessDecisions(verifier, undefined);
   logInboundEvents(decisions.events);
   logVerificationEvents(verifier.events);
 });

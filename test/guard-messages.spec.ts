@@ -45,7 +45,7 @@ import {
   Caller,
   type CredentialExtractor,
   CurrentCaller,
-  InboundDecisions,
+  AccessDecisions,
   IdentityM2MConfigurationError,
   M2MAuthGuard,
   type MachineCaller,
@@ -123,7 +123,7 @@ describe('message handlers under a global guard', () => {
     await app.listen();
     await expect(strategy.deliver('whoami', {}, tcpContext())).rejects.toEqual(unauthenticated);
     expect(await strategy.deliver('whoami', {}, tcpContext(bearer))).toMatchObject({ data: {} });
-    expect(app.get(InboundDecisions).counts()).toEqual({
+    expect(app.get(AccessDecisions).counts()).toEqual({
       tcp: { accepted: 1, refused: { credential_missing: 1 } },
     });
     await app.close();

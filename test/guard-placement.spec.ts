@@ -338,7 +338,7 @@ describe('a guard that was not told whom to let in', () => {
     identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
     clientId: 'billing',
     clientSecret: 'a secret',
-    origins: ['https://api.example'],
+    allowedOrigins: ['https://api.example'],
   };
   const boot = async (
     module: Pick<DynamicModule, 'controllers' | 'providers'>,

@@ -10,7 +10,7 @@ import {
   genericOAuth2,
   type GuardOptions,
   IdentityM2MModule,
-  InboundDecisions,
+  AccessDecisions,
   type InboundEvent,
   M2M_CLOCK,
   M2MAuthGuard,
@@ -194,7 +194,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     if (middleware) created.use(middleware);
     await created.listen(0, '127.0.0.1');
     url = await created.getUrl();
-    module.get(InboundDecisions).events.subscribe((event) => events.push(event));
+    module.get(AccessDecisions).events.subscribe((event) => events.push(event));
     return created;
   }
 

@@ -12,10 +12,10 @@ import {
   TokenRequestRejectedError,
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
-import { OutboundClients } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { M2MClientRegistry } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { HttpExchangeError } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { without } from '../libs/identity-m2m/src/token/credential-redaction.js';
+import { redactCredentials } from '../libs/identity-m2m/src/token/credential-redaction.js';
 import { readTokenResponse } from '../libs/identity-m2m/src/token/token-response.js';
 import { HOSTILE_ANSWERS } from './support/hostile-answers.js';
 import { type FailedRequest, grant, type HostileAnswer, http, TOKEN } from './support/hostile/answer.js';
@@ -24,7 +24,7 @@ import { RawServer } from './support/raw-server.js';
 import { reachablePaths } from './support/reachable-paths.js';
 import { basicCredentials, secretSpellings } from './support/secret-spellings.js';
 import { selfSignedCertificate } from './support/certificates.js';
-import { TOKEN_FAILURE_KINDS } from "../libs/identity-m2m/src/token/token-result.js";
+import { TOKEN_FAILURE_KINDS } from '../libs/identity-m2m/src/token/token-result.js';
 
 const CLIENT_ID = 'hostile-client';
 const SECRET = 'Kq7/Pl@nted+m4rk&of"a=s3cr3t%2F-é-0123456789-its-very-end';
@@ -57,7 +57,7 @@ function clientOf(url: string, options: Partial<ClientOptions> = {}) {
     do await new Promise(setImmediate);
     while (waiting.isForRequests && provider.status().refreshing);
   });
-  const clients = new OutboundClients({ clock, random: Math.random, production: false, onClient: () => {} });
+  const clients = new M2MClientRegistry({ clock, random: Math.random, production: false, onClient: () => {} });
   const { provider } = clients.addByOptions('default', {
     identityProvider: genericOAuth2({ tokenEndpoint: `${url}/token` }),
     clientId: CLIENT_ID,
@@ -362,7 +362,7 @@ describe('an answer that was changed at random', () => {
         (secret, a, b, from, to) => {
           const start = from % (secret.length - 7);
           const part = secret.slice(start, start + 8 + (to % (secret.length - start - 7)));
-          const told = without([secret], `${a}${part}${b}`);
+          const told = redactCredentials([secret], `${a}${part}${b}`);
           expect(told.replaceAll('[credential]', '')).not.toContain(part);
         },
       );

@@ -14,7 +14,7 @@ import {
   authorizationFor,
   bearerFetch,
   type BearerFetchOptions,
-  type BindingDecision,
+  type OriginDecision,
   type OutboundEvent,
   TokenProvider,
   TokenUnavailableError,
@@ -80,7 +80,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.api.requests[1]).toMatchObject({ method: 'POST', body: 'text', headers: { 'x-own': 'yes' } });
     expect(sentTo(system.elsewhere)).toEqual([undefined]);
     expect(system.events.map(({ type }) => type)).toEqual(['token.acquired', 'call.refused_origin']);
-    expect(system.events.at(-1)).toMatchObject({ origin: system.elsewhere.url, reason: 'origin_not_bound' });
+    expect(system.events.at(-1)).toMatchObject({ origin: system.elsewhere.url, reason: 'origin_not_allowed' });
   });
 
   it('is not sent at all when no token can be had', async () => {
@@ -376,12 +376,12 @@ describe('all carriers of one client', () => {
   it('serve a provider that the application wrote itself', async () => {
     const { api } = await setUp();
     class OwnProvider extends TokenProvider {
-      readonly client = 'own';
+      readonly clientName = 'own';
       readonly events = new EventStream<OutboundEvent>();
       current = new AccessToken('own-1');
-      explain(url: string): BindingDecision {
-        const isBound = url.startsWith(api.url);
-        return { isBound, reason: isBound ? 'bound' : 'origin_not_bound' };
+      explain(url: string): OriginDecision {
+        const isAllowed = url.startsWith(api.url);
+        return { isAllowed, reason: isAllowed ? 'allowed' : 'origin_not_allowed' };
       }
       peek(): AccessToken {
         return this.current;
@@ -845,7 +845,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
   ])('call-1: sends a call again after a 401 that ends its connection, with %s', async (_name, refusal) => {
     const api = await RawServer.start();
     closeLater(() => api.close());
-    const { provider, tokens } = await setUp({ origins: [api.url] });
+    const { provider, tokens } = await setUp({ allowedOrigins: [api.url] });
     await provider.getToken();
     // The connection ends while the answer waits for the new token.
     tokens.fault = async (...args) => {
@@ -895,7 +895,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     closeLater(() => server.close());
     const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const { provider } = await setUp({ origins: [origin] });
+    const { provider } = await setUp({ allowedOrigins: [origin] });
     const agent = new Agent({ allowH2: true, connect: { ca: tls.cert } });
     closeLater(() => agent.destroy());
     const dispatcher = agent.compose(bearerInterceptor(provider));
@@ -1013,7 +1013,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
   });
 
   it('works with a mock agent, which cannot pause', async () => {
-    const { provider } = await setUp({ origins: ['https://api.example'] });
+    const { provider } = await setUp({ allowedOrigins: ['https://api.example'] });
     const mock = new MockAgent();
     mock.disableNetConnect();
     closeLater(() => mock.close());

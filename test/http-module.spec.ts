@@ -29,7 +29,7 @@ const client: HttpClientOptions = {
   identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
   clientId: 'billing',
   clientSecret: 'a secret',
-  origins: ['https://api.example/v1'],
+  allowedOrigins: ['https://api.example/v1'],
   start: 'lazy',
 };
 const guard = { issuers: [genericOAuth2({ issuer: 'https://id.example' })], audience: 'api' };
@@ -206,7 +206,7 @@ describe('HttpModule in the way of the HttpService with tokens', () => {
     const module = await Test.createTestingModule({ imports: [HttpModule, root()], providers: [Reports] })
       .setLogger(logger)
       .overrideProvider(TokenProvider)
-      .useValue(new FixedTokenProvider('a-token', { origins: ['https://api.example'] }))
+      .useValue(new FixedTokenProvider('a-token', { allowedOrigins: ['https://api.example'] }))
       .compile();
     opened.push(await module.init());
     expect(named()).toEqual(['Reports (RootTestModule)']);

@@ -15,7 +15,7 @@ import {
   type GuardOptions,
   IdentityM2MModule,
   type IdentityProvider,
-  InboundDecisions,
+  AccessDecisions,
   type InboundEvent,
   keycloak,
   kubernetesServiceAccounts,
@@ -25,7 +25,7 @@ import {
   okta,
   type Verdict,
 } from 'nestjs-identity-m2m';
-import { withoutText } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
+import { redactToken } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
 import { bearerCredential, type Credential } from '../libs/identity-m2m/src/guard/credential.js';
 import { readHttpCredential } from '../libs/identity-m2m/src/guard/transports/http.js';
 import { kafkaCredential } from '../libs/identity-m2m/src/guard/transports/kafka.js';
@@ -445,7 +445,7 @@ it('H2b: every transport reads an opaque token of visible characters, and none t
 
 it('srv-9: a short token garbles no error of a receiver, and is taken out where it stands behind its scheme', () => {
   const error = { code: 'UNAUTHENTICATED', message: 'Bearer A or Bearer%20A is no token' };
-  expect(withoutText(error, 'A')).toEqual({
+  expect(redactToken(error, 'A')).toEqual({
     code: 'UNAUTHENTICATED',
     message: 'Bearer [access token] or Bearer [access token] is no token',
   });
@@ -460,7 +460,7 @@ it('H2b: an opaque token is taken out of errors as it is, as JSON escapes it and
       new URLSearchParams({ token }).toString(),
     ];
     const error = Object.assign(new Error(`refused: ${spellings.join(' ')}`), { response: { data: [...spellings] } });
-    withoutText(error, token);
+    redactToken(error, token);
     const written = [error.message, error.stack, ...error.response.data].join('\n');
     expect(written).toContain('refused: [access token] "[access token]" [access token] token=[access token]');
     for (const spelling of [token, JSON.stringify(token).slice(1, -1), encodeURIComponent(token)]) {
@@ -475,10 +475,10 @@ it('H2b: an opaque token is taken out of errors as it is, as JSON escapes it and
       JSON.stringify(JSON.stringify(token)).slice(3, -3),
       encodeURIComponent(encodeURIComponent(token)),
     ]) {
-      expect(withoutText(`refused: ${spelling}.`, token)).toBe('refused: [access token].');
+      expect(redactToken(`refused: ${spelling}.`, token)).toBe('refused: [access token].');
     }
     // What only looks like it stays.
-    expect(withoutText('Atc-MQEBIJ4 00D7F-ARgAQ-wPt', token)).toBe('Atc-MQEBIJ4 00D7F-ARgAQ-wPt');
+    expect(redactToken('Atc-MQEBIJ4 00D7F-ARgAQ-wPt', token)).toBe('Atc-MQEBIJ4 00D7F-ARgAQ-wPt');
   }
 });
 
@@ -515,7 +515,7 @@ describe('opaque tokens over HTTP', () => {
       .compile();
     const app = module.createNestApplication();
     app.useLogger(false);
-    module.get(InboundDecisions).events.subscribe((event) => events.push(event));
+    module.get(AccessDecisions).events.subscribe((event) => events.push(event));
     await app.listen(0, '127.0.0.1');
     apps.push(app);
     const { port } = (app.getHttpServer() as Server).address() as { port: number };

@@ -603,7 +603,7 @@ describe('issuers of any name', () => {
   });
 
   it('in-C4: a client is not bound to such a name where its token endpoint is given', () => {
-    const client = { clientId: 'a', clientSecret: 'a secret of the client', origins: ['https://api.example'] };
+    const client = { clientId: 'a', clientSecret: 'a secret of the client', allowedOrigins: ['https://api.example'] };
     const check = (options: GenericOAuth2Options) =>
       checkOptions({ client: { ...client, identityProvider: genericOAuth2(options) } }, true);
     expect(() => check({ issuer: 'urn:a', tokenEndpoint: 'https://id.example/token' })).not.toThrow();
@@ -684,7 +684,7 @@ describe('in-C7: keys at an address inside the own network', () => {
       /issuers\[0\]\.introspectionEndpoint: expected an https URL/,
     );
     const client = { clientId: 'a', clientSecret: 'a secret of the client', identityProvider: provider };
-    expect(() => checkOptions({ client: { ...client, origins: ['https://api.example'] } }, true)).toThrow(
+    expect(() => checkOptions({ client: { ...client, allowedOrigins: ['https://api.example'] } }, true)).toThrow(
       /identityProvider\.tokenEndpoint: expected an https URL/,
     );
   });

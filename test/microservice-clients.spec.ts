@@ -23,7 +23,7 @@ import { Test } from '@nestjs/testing';
 import { authorizationFor, TokenNotBearerError, TokenUnavailableError } from 'nestjs-identity-m2m';
 import { attachToken, ClientProxyConfigurationError } from 'nestjs-identity-m2m/microservices';
 import { concat, delay, EMPTY, from, lastValueFrom, map, NEVER, Observable, of, Subject, toArray } from 'rxjs';
-import { withoutText, authorizedCall } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
+import { redactToken, authorizedCall } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
 import { tokenPlaceOf } from '../libs/identity-m2m/src/carriers/microservices/token-place.js';
 import { WebSocket, WebSocketServer } from 'ws';
 import { carrierOf } from '../libs/identity-m2m/src/carriers/carrier-of.js';
@@ -449,7 +449,7 @@ describe('attaching a token', () => {
   });
 
   it('does not help where tokens are bound to a key, which no message can prove', async () => {
-    const { provider, tokens } = await withIdentity({ dpop: true, origins: ['http://127.0.0.1:1'] });
+    const { provider, tokens } = await withIdentity({ dpop: true, allowedOrigins: ['http://127.0.0.1:1'] });
     tokens.fault = json(200, { access_token: 'bound', token_type: 'DPoP', expires_in: 3600 });
     const kafka = attachToken(new RecordedKafka({}), provider);
     await expect(lastValueFrom(kafka.send('users', {}))).rejects.toThrow(TokenNotBearerError);
@@ -501,10 +501,10 @@ describe('attaching a token', () => {
       connection: new Connection(),
     });
     Object.assign(error, { self: error });
-    expect(withoutText(error, 'secret-token')).toBe(error);
+    expect(redactToken(error, 'secret-token')).toBe(error);
     expect(reachablePaths('secret-token', error)).toEqual(['.connection.queue.0']);
     expect(error.command.args).toEqual(['users', '{"metadata":{"authorization":"Bearer [access token]"}}']);
-    expect(withoutText('not secret-token', 'secret-token')).toBe('not [access token]');
+    expect(redactToken('not secret-token', 'secret-token')).toBe('not [access token]');
   });
 
   it('knows the servers that a client leads to, and how it talks to them', () => {
@@ -599,7 +599,7 @@ describe('the token on a call that no carrier makes', () => {
     sockets.on('connection', (_socket, request) => upgrades.push(request));
     await once(sockets, 'listening');
     const { port } = sockets.address() as AddressInfo;
-    const identity = await machineIdentity({ origins: [`http://127.0.0.1:${port}/socket`] });
+    const identity = await machineIdentity({ allowedOrigins: [`http://127.0.0.1:${port}/socket`] });
     closing.push(
       () => identity.close(),
       () => new Promise((resolve) => sockets.close(resolve)),

@@ -27,7 +27,7 @@ const client: HttpClientOptions = {
   identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
   clientId: 'billing',
   clientSecret: 'not-to-be-shown',
-  origins: ['https://api.example'],
+  allowedOrigins: ['https://api.example'],
   start: 'lazy',
 };
 const guard = { issuers: [genericOAuth2({ issuer: 'https://id.example' })], audience: 'api' };
@@ -155,7 +155,11 @@ describe('an option in a wrong place', () => {
       () => forRoot({ client, useFactory: () => ({}) }),
       `useFactory: ${ITS_PLACE} forRootAsync`,
     ],
-    ['a client’s in the root', () => forRoot({ client, origins: [] }), `origins: ${ITS_PLACE} client; found`],
+    [
+      'a client’s in the root',
+      () => forRoot({ client, allowedOrigins: [] }),
+      `allowedOrigins: ${ITS_PLACE} client; found`,
+    ],
     ['one of both', () => forRoot({ client, audience: 'a' }), `audience: ${ITS_PLACE} client or guard; found`],
     [
       'a guard’s in the client',

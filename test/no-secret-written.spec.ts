@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, test } from '@jest/globals';
 import { isAxiosError } from 'axios';
 import { genericOAuth2 } from 'nestjs-identity-m2m';
-import { OutboundClients } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { M2MClientRegistry } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
 import type { Instructions } from './support/no-secret/failures.js';
@@ -187,7 +187,7 @@ describe('an error that is kept', () => {
     const tokens: string[] = [];
     const tokenServer = await start(tokenEndpoint(tokens, 'http://127.0.0.1'));
     const server = await start(api);
-    const clients = new OutboundClients({
+    const clients = new M2MClientRegistry({
       clock: systemClock,
       random: Math.random,
       production: false,
@@ -200,7 +200,7 @@ describe('an error that is kept', () => {
       clientId: 'client',
       clientSecret: 'secret',
       dpop,
-      origins: [server.url, nowhere],
+      allowedOrigins: [server.url, nowhere],
       http: { baseURL: server.url, httpAgent: new Agent({ keepAlive: true, maxSockets: 1 }) } as { baseURL: string },
     });
     return { http: http.axiosRef, nowhere, tokens, server };

@@ -55,7 +55,7 @@ async function setUp(options: Partial<HttpClientOptions> = {}, clock: Clock = sy
           identityProvider: genericOAuth2({ tokenEndpoint: tokens.url }),
           clientId: 'test-client',
           clientSecret: 'test-secret',
-          origins: [api.url],
+          allowedOrigins: [api.url],
           http: { baseURL: api.url },
           ...options,
         },

@@ -13,7 +13,7 @@ import {
   genericOAuth2,
   type GuardOptions,
   IdentityM2MModule,
-  InboundDecisions,
+  AccessDecisions,
   type InboundEvent,
   keycloak,
   M2M_CLOCK,
@@ -454,7 +454,7 @@ describe('the guard of an application', () => {
       .compile();
     app = module.createNestApplication();
     app.useLogger(logger);
-    module.get(InboundDecisions).events.subscribe((event) => events.push(event));
+    module.get(AccessDecisions).events.subscribe((event) => events.push(event));
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
   });
@@ -531,7 +531,7 @@ describe('the guard of an application', () => {
   });
 
   it('names the handler where a call has no route', async () => {
-    const decisions = app.get(InboundDecisions);
+    const decisions = app.get(AccessDecisions);
     const context = { getType: () => 'rpc', getClass: () => Users, getHandler: () => ({ name: 'create' }) };
     await decisions.decide({ ok: true, token: 'x' }, {}, 'tcp', context as never);
     expect(lines).toEqual([

@@ -158,7 +158,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     };
     const httpAgent = new HttpAgent({ keepAlive: true });
     closeLater(() => httpAgent.destroy());
-    const system = await outboundApplication({ origins: [api.url], http: { httpAgent } });
+    const system = await outboundApplication({ allowedOrigins: [api.url], http: { httpAgent } });
     const call = make(system, { connections: 1 });
     expect((await call(api.url)).status).toBe(200);
     // A connection is free for the next call once its last answer has been dealt with.
@@ -250,7 +250,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
   it('call-3: is renewed for the 401 of a bound place that a redirect led to', async () => {
     const system = await outboundApplication(({ api, elsewhere }) => ({
       http: { maxRedirects: 5 },
-      origins: [api, elsewhere],
+      allowedOrigins: [api, elsewhere],
     }));
     system.api.answer = (_request, response) =>
       response.writeHead(307, { location: `${system.elsewhere.url}/b` }).end();
@@ -532,7 +532,7 @@ describe('a token that is rejected', () => {
     });
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     closeLater(() => proxy.close());
-    const { http, tokens } = await outboundApplication({ origins: ['https://api.example.test'] });
+    const { http, tokens } = await outboundApplication({ allowedOrigins: ['https://api.example.test'] });
     const options = { ...config((proxy.address() as AddressInfo).port), validateStatus: () => true };
     const outcome = await http.axiosRef.post<unknown>('https://api.example.test/x', 'abc', options).then(
       ({ status }) => status,

@@ -17,7 +17,7 @@ import {
   IdentityM2MModule,
   InjectM2MHttp,
   InjectTokenProvider,
-  M2MClients,
+  M2MClientRegistry,
   m2mHttpToken,
   TokenParametersError,
   TokenProvider,
@@ -121,7 +121,7 @@ async function setUp() {
     identityProvider: issuer.identityProvider,
     clientId,
     clientSecret: `secret of ${clientId}`,
-    origins: [api.url],
+    allowedOrigins: [api.url],
     http: { baseURL: api.url },
     ...more,
   });
@@ -162,7 +162,7 @@ describe('clients with names', () => {
         client: client('main'),
         clients: {
           billing: client('billing'),
-          'reports.v2': client('reports', { origins: [elsewhere.url], http: {} }),
+          'reports.v2': client('reports', { allowedOrigins: [elsewhere.url], http: {} }),
         },
         isGlobal: true,
       } as never,
@@ -175,8 +175,8 @@ describe('clients with names', () => {
     await billingHttp.axiosRef.get(elsewhere.url);
     expect(callers()).toEqual(['main', 'billing']);
     expect(elsewhere.requests.map(carriedBy)).toEqual([undefined]);
-    expect([billingTokens.client, reportTokens.client]).toEqual(['billing', 'reports.v2']);
-    expect(reportTokens.explain(api.url).isBound).toBe(false);
+    expect([billingTokens.clientName, reportTokens.clientName]).toEqual(['billing', 'reports.v2']);
+    expect(reportTokens.explain(api.url).isAllowed).toBe(false);
     expect(reportTokens.status().freshness).toBe('none');
   });
 
@@ -187,7 +187,7 @@ describe('clients with names', () => {
       @Injectable()
       class Service {
         constructor(http: HttpService, tokens: TokenProvider) {
-          seen[`${name}/${tokens.client}`] = http;
+          seen[`${name}/${tokens.clientName}`] = http;
         }
       }
       @Module({ imports: [IdentityM2MModule.forFeature(name, options)], providers: [Service] })
@@ -220,14 +220,14 @@ describe('the clients of an application', () => {
     const { client, startWith, api } = await setUp();
     const clients = { billing: client('billing'), customers: { perTenant: (tenant: string) => client(tenant) } };
     const { module, provider } = await startWith({ client: client('main'), clients });
-    const all = module.get(M2MClients);
+    const all = module.get(M2MClientRegistry);
     expect((await all.choose({})).provider).toBe(provider);
-    expect((await all.choose({ client: 'billing' })).provider.client).toBe('billing');
+    expect((await all.choose({ client: 'billing' })).provider.clientName).toBe('billing');
     const { provider: acme, http } = await all.choose({ client: 'customers', tenant: 'acme' });
     await http.axiosRef.get('/');
     expect(carriedBy(api.requests[0]!)).toMatchObject({ clientId: 'acme' });
     expect(acme.status()).toMatchObject({ freshness: 'fresh' });
-    expect(acme.explain(api.url).isBound).toBe(true);
+    expect(acme.explain(api.url).isAllowed).toBe(true);
     await expect(all.choose({ client: 'nope' })).rejects.toBeInstanceOf(IdentityM2MConfigurationError);
     await expect(all.choose({ client: 'customers' })).rejects.toBeInstanceOf(IdentityM2MConfigurationError);
   });
@@ -322,7 +322,7 @@ describe('a call that wants another token than the usual one', () => {
   it('is bound to the places of the client that it names', async () => {
     const { client, startWith, api } = await setUp();
     const elsewhere = await resourceServer();
-    const billing = client('billing', { origins: [elsewhere.url], http: { baseURL: elsewhere.url } });
+    const billing = client('billing', { allowedOrigins: [elsewhere.url], http: { baseURL: elsewhere.url } });
     const { http } = await startWith({ client: client('main'), clients: { billing } });
     await http.axiosRef.get('/relative', withToken({ client: 'billing' }));
     await http.axiosRef.get(`${api.url}/absolute`, withToken({ client: 'billing' }));
@@ -413,14 +413,14 @@ describe('the clients of many tenants', () => {
     [
       'bearerFetch',
       async ({ module }, tenant, url) => {
-        const { provider } = await module.get(M2MClients).choose({ client: 'tenants', tenant });
+        const { provider } = await module.get(M2MClientRegistry).choose({ client: 'tenants', tenant });
         return (await bearerFetch(provider)(url)).text();
       },
     ],
     [
       'undici',
       async ({ module }, tenant, url) => {
-        const { provider } = await module.get(M2MClients).choose({ client: 'tenants', tenant });
+        const { provider } = await module.get(M2MClientRegistry).choose({ client: 'tenants', tenant });
         await provider.getToken();
         const dispatcher = agent.compose(bearerInterceptor(provider));
         return (await undiciRequest(url, { dispatcher, method: 'POST', body: Readable.from(['x']) })).body.text();

@@ -25,7 +25,7 @@ import { UNDICI_VERSIONS } from './support/undici-versions.js';
 afterEach(closeAll);
 
 const API = 'https://api.example';
-const bound = { origins: [API] };
+const bound = { allowedOrigins: [API] };
 
 /** Its types are for the CommonJS declarations of axios. */
 const mocked = ({ axiosRef }: HttpService) => new MockAdapter(axiosRef as never);
@@ -208,7 +208,7 @@ describe('a mock of the network', () => {
       identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example.test/token' }),
       clientId: 'test-client',
       clientSecret: 'test-secret',
-      origins: ['https://api.example.test'],
+      allowedOrigins: ['https://api.example.test'],
       ...options,
     };
     const module = await Test.createTestingModule({ imports: [IdentityM2MModule.forRoot({ client })] }).compile();

@@ -297,16 +297,16 @@ describe('a fixed token provider', () => {
       identityProvider: genericOAuth2({ tokenEndpoint: 'https://idp.example/token' }),
       clientId: 'billing',
       clientSecret: 'never sent',
-      origins: [api],
+      allowedOrigins: [api],
       http: { baseURL: api },
     };
     const module = await Test.createTestingModule({
       imports: [IdentityM2MModule.forRoot({ client: options, clients: { other: options } })],
     })
       .overrideProvider(TokenProvider)
-      .useValue(new FixedTokenProvider('a-token', { origins: [api] }))
+      .useValue(new FixedTokenProvider('a-token', { allowedOrigins: [api] }))
       .overrideProvider(tokenProviderToken('other'))
-      .useValue(new FixedTokenProvider('another-token', { origins: [api] }))
+      .useValue(new FixedTokenProvider('another-token', { allowedOrigins: [api] }))
       .compile();
     await module.get(HttpService).axiosRef.get('/');
     await module.get<HttpService>(m2mHttpToken('other')).axiosRef.get('/');
@@ -327,13 +327,13 @@ describe('a fixed token provider', () => {
       ],
     })
       .overrideProvider(TokenProvider)
-      .useValue(new FixedTokenProvider('a-token', { origins: ['https://api.example'] }))
+      .useValue(new FixedTokenProvider('a-token', { allowedOrigins: ['https://api.example'] }))
       .compile();
     const provider = module.get(TokenProvider);
     expect((await provider.getToken()).reveal()).toBe('a-token');
     expect(provider.peek()?.reveal()).toBe('a-token');
-    expect(provider.explain('https://api.example/x').isBound).toBe(true);
-    expect(provider.explain('https://elsewhere.example/').isBound).toBe(false);
+    expect(provider.explain('https://api.example/x').isAllowed).toBe(true);
+    expect(provider.explain('https://elsewhere.example/').isAllowed).toBe(false);
     const first = await provider.getToken();
     expect(await provider.renewToken(first)).toBeUndefined();
     (provider as FixedTokenProvider).replaceToken('another');

@@ -613,7 +613,7 @@ describe('a grant', () => {
   async function carried(answer: Answer, options: Partial<HttpClientOptions> = {}) {
     const server = await startServer(answer);
     const api = await startServer(json(200, {}));
-    const application = await startClient(`${server.url}/token`, { origins: [api.url], ...options });
+    const application = await startClient(`${server.url}/token`, { allowedOrigins: [api.url], ...options });
     await application.http.axiosRef.get(api.url);
     return { authorization: api.requests[0]!.headers.authorization, events: application.events };
   }
@@ -959,7 +959,7 @@ describe('headers of token requests', () => {
     };
     const { http } = await startClient('', {
       identityProvider,
-      origins: [api.url],
+      allowedOrigins: [api.url],
       tokenRequestHeaders: { 'X-Api-Key': 'key-123', 'x-both': 'option', accept: 'application/json;v=2' },
     });
     await http.axiosRef.get(api.url);
@@ -1188,7 +1188,9 @@ describe('a client that is bound to no place', () => {
   it('call-7: is warned of at boot, once', async () => {
     const { events, module } = await startClient('https://id.example/token');
     const warnings = () => events.filter((event) => event.type === 'client.warning');
-    expect(warnings()).toMatchObject([{ warning: 'nothing_bound', message: expect.stringContaining('origins') }]);
+    expect(warnings()).toMatchObject([
+      { warning: 'no_allowed_origins', message: expect.stringContaining('allowedOrigins') },
+    ]);
     await module.init();
     expect(warnings()).toHaveLength(1);
   });
@@ -1202,7 +1204,11 @@ describe('a client that is bound to no place', () => {
         IdentityM2MModule.forRoot({
           clients: {
             unbound: { ...client, identityProvider: genericOAuth2({ tokenEndpoint }) },
-            bound: { ...client, identityProvider: genericOAuth2({ tokenEndpoint }), origins: ['https://api.example'] },
+            bound: {
+              ...client,
+              identityProvider: genericOAuth2({ tokenEndpoint }),
+              allowedOrigins: ['https://api.example'],
+            },
             own: {
               ...client,
               identityProvider: cyberArkIdentity({ tenantUrl: 'https://acme.id.cyberark.cloud', applicationId: 'a' }),
@@ -1215,7 +1221,9 @@ describe('a client that is bound to no place', () => {
       .compile();
     closing.push(() => module.close());
     await module.init();
-    expect(lines).toEqual([expect.stringMatching(/^client "unbound": its token is bound to no place.*origins$/)]);
+    expect(lines).toEqual([
+      expect.stringMatching(/^client "unbound": its token is bound to no place.*allowedOrigins$/),
+    ]);
   });
 });
 

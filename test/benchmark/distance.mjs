@@ -134,7 +134,7 @@ function clientModule(clientSecret) {
           identityProvider: genericOAuth2({ tokenEndpoint: `${server.origin}/token` }),
           clientId: CLIENT_ID,
           clientSecret,
-          origins: [server.origin],
+          allowedOrigins: [server.origin],
         },
       }),
     ],

@@ -17,7 +17,7 @@ export const CLIENT_KEYS = { keys: [{ ...publicKey.export({ format: 'jwk' }), ki
 /** Runs something with the token provider of a client, in a Nest application of its own. */
 export async function withTokens(client, use) {
   const module = IdentityM2MModule.forRoot({
-    client: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, origins: [AUDIENCE], ...client },
+    client: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, allowedOrigins: [AUDIENCE], ...client },
   });
   const application = await NestFactory.createApplicationContext(module, { logger: false });
   try {

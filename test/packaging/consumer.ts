@@ -49,7 +49,7 @@ async function main(): Promise<void> {
           identityProvider: genericOAuth2({ tokenEndpoint: `${origin}/token` }),
           clientId: 'id',
           clientSecret: 'secret',
-          origins: [origin],
+          allowedOrigins: [origin],
         },
         guard: { issuers: [genericOAuth2({ issuer: origin })], audience: 'api' },
         globalGuard: true,

@@ -14,7 +14,7 @@ import { Agent, request } from 'undici';
 
 async function use(): Promise<void> {
   const issuer = await TestIssuer.start();
-  const provider = new FixedTokenProvider('abc', { origins: [issuer.url] });
+  const provider = new FixedTokenProvider('abc', { allowedOrigins: [issuer.url] });
   const dispatcher = new Agent().compose(bearerInterceptor(provider));
   const { statusCode, body } = await request(issuer.jwksUri, { dispatcher });
   await body.dump();

@@ -10,7 +10,7 @@ import {
   genericOAuth2,
   type GuardOptions,
   IdentityM2MModule,
-  InboundDecisions,
+  AccessDecisions,
   type InboundEvent,
   type MachineCaller,
   Public,
@@ -106,7 +106,7 @@ export class GuardedMessages {
     const app = module.createNestApplication();
     app.useLogger(false);
     for (const each of microservices) app.connectMicroservice(each, { inheritAppConfig });
-    module.get(InboundDecisions).events.subscribe((event) => this.events.push(event));
+    module.get(AccessDecisions).events.subscribe((event) => this.events.push(event));
     await app.startAllMicroservices();
     await app.init();
     return app;

@@ -57,7 +57,7 @@ export async function outboundApplication(
           identityProvider: genericOAuth2({ tokenEndpoint: tokens.url }),
           clientId: 'test-client',
           clientSecret: 'test-secret',
-          origins: [api.url],
+          allowedOrigins: [api.url],
           ...(typeof options === 'function' ? options({ api: api.url, elsewhere: elsewhere.url }) : options),
         },
       }),

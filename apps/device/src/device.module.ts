@@ -20,7 +20,7 @@ export class DeviceModule {
             identityProvider: cyberArkIdentity({ tenantUrl, applicationId: settings.NEIGHBOUR_APPLICATION_ID }),
             clientId: settings.CLIENT_ID,
             scope: settings.NEIGHBOUR_SCOPE,
-            origins: [settings.NEIGHBOUR_URL],
+            allowedOrigins: [settings.NEIGHBOUR_URL],
             http: { baseURL: settings.NEIGHBOUR_URL, timeout: 10_000 },
             ...(keyFile === undefined
               ? { clientSecret: settings.CLIENT_SECRET }

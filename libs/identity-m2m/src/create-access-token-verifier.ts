@@ -23,7 +23,7 @@ import { readKeySet } from './verification/verification-key.js';
 import { ClientRegistry } from './verification/client-registry.js';
 
 /** What the verifier takes from its surroundings. */
-export interface VerifierSurroundings {
+export interface VerifierDependencies {
   /** Default: the clock of this process. */
   readonly clock?: Clock;
   /** Whether shortcuts for development are out of place. Default: where `NODE_ENV` is `production`. */
@@ -40,7 +40,7 @@ export interface VerifierSurroundings {
  */
 export function createAccessTokenVerifier(
   options: GuardOptions,
-  { clock = systemClock, production = process.env.NODE_ENV === 'production' }: VerifierSurroundings = {},
+  { clock = systemClock, production = process.env.NODE_ENV === 'production' }: VerifierDependencies = {},
 ): AccessTokenVerifier {
   const faults = guardFaults(options, 'options', production);
   if (faults.length > 0) throw new IdentityM2MConfigurationError(faults, createAccessTokenVerifier.name);
@@ -144,7 +144,7 @@ function keyPlace({ fallbackJwksUri, ...provider }: KnownIssuer): string {
 /** @param toldAs Names the issuer in events. */
 function keySet(
   provider: KnownIssuer,
-  { configuration: { http }, clock, tell, fetch }: Parts,
+  { configuration: { plainHttp }, clock, tell, fetch }: Parts,
   toldAs = provider.issuer,
 ): KeySet {
   const { issuer, jwks, jwksFile, fallbackJwksUri } = provider;
@@ -152,7 +152,7 @@ function keySet(
   if (jwks) return new StaticKeySet(new VerificationKeys(readKeySet({ ...jwks })?.keys ?? []));
   const source =
     jwksFile === undefined
-      ? remoteKeySource({ issuer, jwksUri, fallbackJwksUri, http, fetch })
+      ? remoteKeySource({ issuer, jwksUri, fallbackJwksUri, plainHttp, fetch })
       : keyFileSource(jwksFile);
   const schedule = jwksFile === undefined ? REMOTE_KEY_SET_SCHEDULE : KEY_FILE_SCHEDULE;
   return new RefreshedKeySet({ issuer: toldAs, source, schedule, clock, random: Math.random, tell });
@@ -161,8 +161,8 @@ function keySet(
 function introspections(
   { issuer, introspection, introspectionEndpoint, accessToken }: IssuerConfiguration,
   keys: KeySet,
-  { configuration: { http }, clock, tell, fetch }: Parts,
-): Pick<TrustedIssuer, 'introspection' | 'confirmation'> {
+  { configuration: { plainHttp }, clock, tell, fetch }: Parts,
+): Pick<TrustedIssuer, 'opaqueTokens' | 'signedTokens'> {
   if (!introspection) return {};
   const endpoint = new IntrospectionEndpoint({
     issuer,
@@ -172,13 +172,13 @@ function introspections(
     timesAsText: accessToken.introspectsTimesAsText ?? false,
     keys,
     algorithms: accessToken.algorithms,
-    http,
+    plainHttp,
     fetch,
     clock,
   });
   const availability = new IntrospectionAvailability({ issuer, endpoint, clock, tell });
   return {
-    introspection: new Introspection({ tokens: 'opaque', endpoint, availability, clock }),
-    confirmation: new Introspection({ tokens: 'signed', endpoint, availability, clock }),
+    opaqueTokens: new Introspection({ tokens: 'opaque', endpoint, availability, clock }),
+    signedTokens: new Introspection({ tokens: 'signed', endpoint, availability, clock }),
   };
 }

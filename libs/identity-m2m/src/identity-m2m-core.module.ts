@@ -11,14 +11,14 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
-import { OutboundClients } from './clients/m2m-client-registry.js';
+import { M2MClientRegistry } from './clients/m2m-client-registry.js';
 import { stockHttpServices } from './clients/stock-http-services.js';
 import { checkOptions, type IdentityM2MConfiguration } from './config/module-options.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { accessTokenVerifier } from './create-access-token-verifier.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { CallerFollowing, CurrentCaller } from './guard/caller.js';
-import { InboundDecisions } from './guard/access-decisions.js';
+import { AccessDecisions } from './guard/access-decisions.js';
 import { guardPlacement, guardUses, isGlobalGuard } from './guard/guard-placement.js';
 import { GLOBAL_MESSAGE_GUARD, prepareHandlers } from './guard/message-handlers.js';
 import { loadMicroservices } from './nest/packages.js';
@@ -53,7 +53,7 @@ const providers: Provider[] = [
     useFactory: (options: IdentityM2MOptions) => checkOptions(options, isProduction()),
   },
   {
-    provide: OutboundClients,
+    provide: M2MClientRegistry,
     inject: [CONFIGURATION, MODULE_OPTIONS_TOKEN, M2M_CLOCK],
     useFactory: outboundClients,
   },
@@ -63,21 +63,17 @@ const providers: Provider[] = [
     useFactory: ({ guard }: IdentityM2MConfiguration, clock: Clock) => guard && accessTokenVerifier(guard, clock),
   },
   {
-    provide: InboundDecisions,
+    provide: AccessDecisions,
     inject: [CONFIGURATION, VERIFIER],
     useFactory: ({ guard }: IdentityM2MConfiguration, verifier: AccessTokenVerifier | undefined) =>
-      new InboundDecisions(verifier, guard?.realm, {
+      new AccessDecisions(verifier, guard?.realm, {
         hasSeveralIssuers: guard?.hasSeveralIssuers ?? false,
       }),
   },
   {
     provide: InboundTransports,
-    inject: [CONFIGURATION, InboundDecisions, HttpAdapterHost],
-    useFactory: async (
-      { guard }: IdentityM2MConfiguration,
-      decisions: InboundDecisions,
-      adapterHost: HttpAdapterHost,
-    ) =>
+    inject: [CONFIGURATION, AccessDecisions, HttpAdapterHost],
+    useFactory: async ({ guard }: IdentityM2MConfiguration, decisions: AccessDecisions, adapterHost: HttpAdapterHost) =>
       new InboundTransports({
         decisions,
         adapterHost,
@@ -90,21 +86,21 @@ const providers: Provider[] = [
 
 /** The one instance of everything that the module's users share, wherever in the application they are. */
 @Global()
-@Module({ providers, exports: [OutboundClients, InboundDecisions, InboundTransports, CurrentCaller] })
+@Module({ providers, exports: [M2MClientRegistry, AccessDecisions, InboundTransports, CurrentCaller] })
 export class IdentityM2MCoreModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown
 {
   readonly #endings: (() => void)[];
   // They lead to the module's options, secrets and all, and must not be seen by whoever prints what has this module in it.
-  readonly #inbound: InboundDecisions;
+  readonly #inbound: AccessDecisions;
   readonly #transports: InboundTransports;
   readonly #modules: ModulesContainer;
   readonly #adapterHost: HttpAdapterHost;
 
   constructor(
-    private readonly outbound: OutboundClients,
-    @Inject(InboundDecisions) inbound: InboundDecisions,
+    private readonly outbound: M2MClientRegistry,
+    @Inject(AccessDecisions) inbound: AccessDecisions,
     @Inject(InboundTransports) transports: InboundTransports,
     @Inject(ModulesContainer) modules: ModulesContainer,
     @Inject(HttpAdapterHost) adapterHost: HttpAdapterHost,
@@ -221,8 +217,8 @@ function outboundClients(
   configuration: IdentityM2MConfiguration,
   options: IdentityM2MOptions,
   clock: Clock,
-): OutboundClients {
-  const clients = new OutboundClients({
+): M2MClientRegistry {
+  const clients = new M2MClientRegistry({
     clock,
     random: Math.random,
     production: isProduction(),

@@ -1,14 +1,14 @@
 import { HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { APP_GUARD, ModulesContainer } from '@nestjs/core';
-import { m2mHttpToken, tokenProviderToken, M2MClients } from './clients/m2m-clients.js';
-import type { OutboundClient } from './clients/m2m-client.js';
-import { DEFAULT_CLIENT, OutboundClients } from './clients/m2m-client-registry.js';
+import { m2mHttpToken, tokenProviderToken } from './clients/injection.js';
+import type { M2MClient } from './clients/m2m-client.js';
+import { DEFAULT_CLIENT, M2MClientRegistry } from './clients/m2m-client-registry.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './clients/unconfigured-client.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { isTenantsOptions } from './config/tenants-options.js';
 import type { OptionFault } from './foundation/option-check.js';
-import { InboundDecisions } from './guard/access-decisions.js';
+import { AccessDecisions } from './guard/access-decisions.js';
 import { M2MAuthGuard } from './guard/m2m-auth.guard.js';
 import { GLOBAL_MESSAGE_GUARD, guardMessageHandlers } from './guard/message-handlers.js';
 import {
@@ -110,27 +110,27 @@ function rootModule(
       { provide: USE, useValue: 'root' },
       {
         provide: HttpService,
-        inject: [OutboundClients, TokenProvider],
-        useFactory: (clients: OutboundClients, provider: TokenProvider) =>
+        inject: [M2MClientRegistry, TokenProvider],
+        useFactory: (clients: M2MClientRegistry, provider: TokenProvider) =>
           clients.has(DEFAULT_CLIENT) ? clients.get(DEFAULT_CLIENT).httpWith(provider) : unconfiguredHttpService(),
       },
       {
         provide: TokenProvider,
-        inject: [OutboundClients],
-        useFactory: (clients: OutboundClients) =>
+        inject: [M2MClientRegistry],
+        useFactory: (clients: M2MClientRegistry) =>
           clients.has(DEFAULT_CLIENT) ? clients.get(DEFAULT_CLIENT).provider : new UnconfiguredTokenProvider(),
       },
       { provide: m2mHttpToken(DEFAULT_CLIENT), useExisting: HttpService },
       { provide: tokenProviderToken(DEFAULT_CLIENT), useExisting: TokenProvider },
       ...clients.flatMap((client) => clientProviders(client, (all) => all.get(client))),
-      { provide: M2MClients, useExisting: OutboundClients },
+
       M2MAuthGuard,
       ...(globalGuard ? [{ provide: APP_GUARD, useExisting: M2MAuthGuard }] : []),
     ],
     exports: [
       HttpService,
       TokenProvider,
-      M2MClients,
+      M2MClientRegistry,
       M2MAuthGuard,
       ...[DEFAULT_CLIENT, ...clients].flatMap((client) => [m2mHttpToken(client), tokenProviderToken(client)]),
     ],
@@ -154,8 +154,8 @@ function withMessageGuard(core: DynamicModule): DynamicModule {
       M2MAuthGuard,
       {
         provide: GLOBAL_MESSAGE_GUARD,
-        inject: [M2MAuthGuard, InboundDecisions, ModulesContainer],
-        useFactory(guard: M2MAuthGuard, decisions: InboundDecisions, modules: ModulesContainer) {
+        inject: [M2MAuthGuard, AccessDecisions, ModulesContainer],
+        useFactory(guard: M2MAuthGuard, decisions: AccessDecisions, modules: ModulesContainer) {
           if (!decisions.isConfigured) throw guardOptionsMissing('globalGuard is on');
           guardMessageHandlers(modules, guard);
           return guard;
@@ -171,21 +171,21 @@ const bootHasFailed = new Promise<never>(() => {});
 
 function clientProviders(
   name: string,
-  find: (clients: OutboundClients) => OutboundClient | Promise<OutboundClient>,
+  find: (clients: M2MClientRegistry) => M2MClient | Promise<M2MClient>,
 ): Provider[] {
   const client = Symbol(`client "${name}" of IdentityM2MModule`);
   return [
     {
       provide: client,
       // Optional, so that where there is no root it is USE that says so, and not Nest, in terms of injection.
-      inject: [USE, { token: OutboundClients, optional: true }],
-      useFactory: (_use: unknown, clients: OutboundClients | undefined) => (clients ? find(clients) : bootHasFailed),
+      inject: [USE, { token: M2MClientRegistry, optional: true }],
+      useFactory: (_use: unknown, clients: M2MClientRegistry | undefined) => (clients ? find(clients) : bootHasFailed),
     },
-    { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: OutboundClient) => provider },
+    { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: M2MClient) => provider },
     {
       provide: m2mHttpToken(name),
       inject: [client, tokenProviderToken(name)],
-      useFactory: (found: OutboundClient, provider: TokenProvider) => found.httpWith(provider),
+      useFactory: (found: M2MClient, provider: TokenProvider) => found.httpWith(provider),
     },
   ];
 }

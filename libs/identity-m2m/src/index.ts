@@ -45,8 +45,8 @@ export { okta, type OktaOptions } from './identity-providers/okta.js';
 
 export { AccessToken, type AccessTokenType } from './token/access-token.js';
 export type { AccessTokenStatus } from './token/refreshed-token.js';
-export type { BindingDecision } from './token/origin-binding.js';
-export type { AskedFor, ClientWarning, OutboundEvent } from './token/outbound-events.js';
+export type { OriginDecision } from './token/allowed-origins.js';
+export type { RequestedAccess, ClientWarning, OutboundEvent } from './token/outbound-events.js';
 export type { TokenFreshness } from './token/refresh-policy.js';
 export type { TokenRequestFormat } from './token/token-endpoint.js';
 export {
@@ -90,23 +90,18 @@ export {
 } from './credentials/tls-client-auth.js';
 export { bearerFetch, type BearerFetchOptions, authorizationFor } from './carriers/fetch/bearer-fetch.js';
 export { CallAddressError } from './carriers/call-address-error.js';
-export {
-  type M2MClient,
-  M2MClients,
-  InjectM2MHttp,
-  InjectTokenProvider,
-  m2mHttpToken,
-  tokenProviderToken,
-} from './clients/m2m-clients.js';
+export type { M2MClient } from './clients/m2m-client.js';
+export { M2MClientRegistry } from './clients/m2m-client-registry.js';
+export { InjectM2MHttp, InjectTokenProvider, m2mHttpToken, tokenProviderToken } from './clients/injection.js';
 export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios/request-options.js';
 export { AllowClients, Public, RequireClaims, RequireScopes, Sensitive } from './guard/access-rules.js';
 export { Caller, CurrentCaller } from './guard/caller.js';
-export { type TransportCount, InboundDecisions } from './guard/access-decisions.js';
+export { type TransportCount, AccessDecisions } from './guard/access-decisions.js';
 export type { InboundEvent } from './guard/inbound-events.js';
 export { M2MAuthGuard } from './guard/m2m-auth.guard.js';
 export type { RpcAnswer, RpcCode } from './guard/refusal-answer.js';
 export { UnguardedMessageHandlersError } from './guard/message-handlers.js';
-export { createAccessTokenVerifier, type VerifierSurroundings } from './create-access-token-verifier.js';
+export { createAccessTokenVerifier, type VerifierDependencies } from './create-access-token-verifier.js';
 export type { AccessTokenVerifier, Verdict } from './verification/access-token-verifier.js';
 export type { ClaimRule, ClaimRules, ClaimValue, RoutePolicy } from './verification/route-policy.js';
 export {

@@ -19,7 +19,7 @@ export async function identityM2M({ tokenEndpoint, api, adapter }) {
       identityProvider: genericOAuth2({ tokenEndpoint }),
       clientId: CLIENT_ID,
       clientSecret: CLIENT_SECRET,
-      origins: [api],
+      allowedOrigins: [api],
       http: { baseURL: api, validateStatus: () => true, ...(adapter && { adapter }) },
     },
   });

@@ -69,7 +69,7 @@ describe(`undici ${version}`, { skip: !isSupported }, async () => {
             identityProvider: genericOAuth2({ tokenEndpoint: `${tokenUrl}/token` }),
             clientId: 'id',
             clientSecret: 'a-long-enough-secret',
-            origins: [apiUrl],
+            allowedOrigins: [apiUrl],
           },
         }),
         { logger: ['error', 'warn'] },

@@ -14,7 +14,7 @@ import {
 import { WsAdapter } from '@nestjs/platform-ws';
 import { SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import { graphql } from 'graphql';
-import { InboundDecisions, Public } from 'nestjs-identity-m2m';
+import { AccessDecisions, Public } from 'nestjs-identity-m2m';
 import { TestIssuer } from 'nestjs-identity-m2m/testing';
 import { WebSocket } from 'ws';
 import { bearer, guardedModule } from './guarded-app.js';
@@ -98,7 +98,7 @@ describe('GraphQL and WebSockets, which the guard does not read yet', () => {
       t.after(() => socket.terminate());
       await once(socket, 'open');
       const refused = new Promise<string>((resolve) =>
-        app.get(InboundDecisions, { strict: false }).events.subscribe((event) => {
+        app.get(AccessDecisions, { strict: false }).events.subscribe((event) => {
           if (event.type === 'caller.refused') resolve(event.reason);
         }),
       );

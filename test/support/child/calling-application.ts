@@ -4,7 +4,7 @@ import {
   AccessToken,
   type AccessTokenStatus,
   bearerFetch,
-  type BindingDecision,
+  type OriginDecision,
   EventStream,
   type GetTokenOptions,
   type OutboundEvent,
@@ -38,13 +38,13 @@ export interface CallingApplicationReport {
 
 /** Has a token for each scope at once, and another one in its place when a connection has had the time to end. */
 class SlowlyRenewed extends TokenProvider {
-  readonly client = 'child';
+  readonly clientName = 'child';
   readonly events = new EventStream<OutboundEvent>();
   renewals = 0;
   readonly #tokens = new Map<string, AccessToken>();
 
-  explain(): BindingDecision {
-    return { isBound: true, reason: 'bound' };
+  explain(): OriginDecision {
+    return { isAllowed: true, reason: 'allowed' };
   }
 
   peek({ scope }: GetTokenOptions = {}): AccessToken {

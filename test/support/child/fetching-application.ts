@@ -18,7 +18,7 @@ const client = {
   identityProvider: genericOAuth2({ tokenEndpoint }),
   clientId: 'child',
   clientSecret: 'secret',
-  origins: [api],
+  allowedOrigins: [api],
   http: { baseURL: api },
 };
 const application = await NestFactory.createApplicationContext(
@@ -31,7 +31,7 @@ const application = await NestFactory.createApplicationContext(
         identityProvider: genericOAuth2({ tokenEndpoint: mtls.url }),
         clientId: 'certificate',
         clientAuthentication: tlsClientAuth({ certificate: mtls.cert, key: mtls.key, ca: mtls.ca }),
-        origins: [mtls.url],
+        allowedOrigins: [mtls.url],
         http: { baseURL: mtls.url },
       },
     },

@@ -14,14 +14,14 @@ import {
   genericOAuth2,
   IdentityM2MModule,
   INBOUND_CHANNEL,
-  InboundDecisions,
+  AccessDecisions,
   M2MAuthGuard,
   m2mHttpToken,
   OUTBOUND_CHANNEL,
   TokenProvider,
   tokenProviderToken,
 } from 'nestjs-identity-m2m';
-import { OutboundClients } from '../../../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { M2MClientRegistry } from '../../../libs/identity-m2m/src/clients/m2m-client-registry.js';
 import { IdentityM2MCoreModule } from '../../../libs/identity-m2m/src/identity-m2m-core.module.js';
 import { clientOf, failingCalls, failingClients, type Instructions } from './failures.js';
 import { heading, write } from './outputs.js';
@@ -127,9 +127,9 @@ async function failInEveryWay(): Promise<void> {
     http: app.get(HttpService),
     boundHttp: app.get<HttpService>(m2mHttpToken('bound')),
     boundProvider: app.get<TokenProvider>(tokenProviderToken('bound')),
-    clients: app.get(OutboundClients),
+    clients: app.get(M2MClientRegistry),
     token: await provider.getToken(),
-    decisions: app.get(InboundDecisions),
+    decisions: app.get(AccessDecisions),
     core: app.get(IdentityM2MCoreModule),
     module: app.get(IdentityM2MModule),
     guard: app.get(M2MAuthGuard),

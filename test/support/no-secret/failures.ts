@@ -39,7 +39,7 @@ export function clientOf(
     identityProvider: genericOAuth2({ tokenEndpoint: `${base}/${path}` }),
     clientId: CLIENT_ID,
     clientSecret: { current: planted.clientSecret, next: planted.nextSecret },
-    origins: [api, nowhere],
+    allowedOrigins: [api, nowhere],
     tokenRequestTimeoutMs: path === 'hangs' ? 50 : 5000,
     // Less than any back-off: a call fails with the attempt that it waits for. A refusal fails it in any case.
     acquireTimeoutMs: path.startsWith('refuses') ? 5000 : 400,

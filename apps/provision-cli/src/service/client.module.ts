@@ -39,7 +39,7 @@ function clientOf(settings: Settings): HttpClientOptions {
     clientId,
     clientSecret: 'file' in clientSecret ? fromFile(clientSecret.file) : clientSecret.text,
     scope,
-    origins: [serviceUrl],
+    allowedOrigins: [serviceUrl],
     acquireTimeoutMs: 15_000,
     http: { baseURL: serviceUrl, timeout: timeoutMs },
   };

@@ -31,7 +31,7 @@ interface Receiver {
  * Whether a renewal helped is told by the call that was sent again. Where none could be, because its body was a stream, the
  * next rejection tells it.
  */
-export class ReceiverBrake {
+export class RenewalThrottle {
   readonly #receivers = new BoundedMap<Receiver>({ maxEntries: MAX_RECEIVERS, maxBytes: Infinity });
 
   constructor(private readonly clock: Clock) {}

@@ -5,7 +5,7 @@ import { type AccessToken, AUTHORIZATION_HEADER, type TokenHeader } from '../tok
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
 import { DEFAULT_TOKEN_REJECTION, type TokenRejection, TokenRejectionRule } from '../token/token-rejection.js';
-import { ReceiverBrake, receiverKey } from './renewal-throttle.js';
+import { RenewalThrottle, receiverKey } from './renewal-throttle.js';
 
 /** What goes onto a call: the token, the header that presents it, and for a token bound to a key its proof. */
 export interface CallAuthorization {
@@ -18,7 +18,7 @@ export interface CallAuthorization {
 }
 
 /** A call to a resource server, as every kind of HTTP client can describe it. */
-export interface BoundCall<Response> {
+export interface OutgoingCall<Response> {
   readonly method: string;
   /** The address that the call really goes to. Of messages, the name of the broker or receiver as a URL. */
   readonly url: string;
@@ -77,7 +77,7 @@ export class TokenCarrier {
   readonly rejection: TokenRejectionRule;
   /** Longest body that is sent a second time, in bytes. */
   readonly maxReplayBytes: number;
-  readonly #brake: ReceiverBrake;
+  readonly #brake: RenewalThrottle;
   /** Renewals under way, by the token that was rejected: all calls share one whose token was rejected meanwhile. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
   /** Tokens that were rejected for another reason than that they are ahead of the receiver's clock. */
@@ -95,14 +95,14 @@ export class TokenCarrier {
     { maxBytes, isTokenRejected }: ReplayPolicy,
     readonly header: TokenHeader = AUTHORIZATION_HEADER,
   ) {
-    this.#brake = new ReceiverBrake(clock);
+    this.#brake = new RenewalThrottle(clock);
     this.maxReplayBytes = maxBytes;
     this.rejection = new TokenRejectionRule(isTokenRejected, (error) => this.#tellPredicateFailure(error));
   }
 
   /** Name of the client in the module's configuration. */
   get client(): string {
-    return this.provider.client;
+    return this.provider.clientName;
   }
 
   /**
@@ -111,13 +111,13 @@ export class TokenCarrier {
    * @param host The call's own `Host` header, where it has one. A server that acts for many hosts goes by it, not by the
    * address, so the token has to be bound to both.
    */
-  isBound(url: string, host?: string | null): boolean {
-    const { isBound, reason } = this.provider.explain(url);
-    if (!isBound) this.#tellRefused(url, reason);
-    if (!isBound || host === undefined || host === null) return isBound;
+  allows(url: string, host?: string | null): boolean {
+    const { isAllowed, reason } = this.provider.explain(url);
+    if (!isAllowed) this.#tellRefused(url, reason);
+    if (!isAllowed || host === undefined || host === null) return isAllowed;
     const { protocol, host: ownHost, pathname } = new URL(url);
     if (host === ownHost) return true;
-    return this.isBound(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
+    return this.allows(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
   }
 
   /** How a token goes onto a call, without the proof that some need. */
@@ -139,7 +139,7 @@ export class TokenCarrier {
    * @throws `TokenUnavailableError`, and nothing has been sent; the reason of the call's signal while it waits; whatever
    * `send` throws.
    */
-  async call<Response>(call: BoundCall<Response>): Promise<Response> {
+  async call<Response>(call: OutgoingCall<Response>): Promise<Response> {
     this.callBegins();
     try {
       const token = this.#inUse(this.provider.peek(call.token) ?? (await this.#wait(call)), call.token);
@@ -173,7 +173,7 @@ export class TokenCarrier {
    * @returns The answer for the caller: the first one, or that to the second sending.
    * @throws Whatever `send` throws.
    */
-  async finish<Response>(call: BoundCall<Response>, token: AccessToken, response: Response): Promise<Response> {
+  async finish<Response>(call: OutgoingCall<Response>, token: AccessToken, response: Response): Promise<Response> {
     if (!(await this.#isRejection(call, response))) return response;
     const previous = this.#previousOf(token, call.token);
     if (previous) return this.#fallBack(call, token, { response, previous });
@@ -198,7 +198,7 @@ export class TokenCarrier {
    * for others for a moment.
    */
   async #fallBack<Response>(
-    call: BoundCall<Response>,
+    call: OutgoingCall<Response>,
     token: AccessToken,
     { response, previous }: { readonly response: Response; readonly previous: AccessToken },
   ): Promise<Response> {
@@ -213,9 +213,9 @@ export class TokenCarrier {
     return second;
   }
 
-  #sendAgain<Response>(call: BoundCall<Response>, token: AccessToken, first: Response): Promise<Response> {
+  #sendAgain<Response>(call: OutgoingCall<Response>, token: AccessToken, first: Response): Promise<Response> {
     call.discard(first);
-    const { client, events } = this.provider;
+    const { clientName: client, events } = this.provider;
     events.emit({ type: 'call.replayed', client, origin: originOf(call.url), fingerprint: token.fingerprint });
     return this.#send(call, token);
   }
@@ -234,7 +234,7 @@ export class TokenCarrier {
   #setTokenBack(token: AccessToken, previous: AccessToken, origin: string): void {
     const now = this.clock.now();
     if (!this.#setBack.has(token)) {
-      const { client, events } = this.provider;
+      const { clientName: client, events } = this.provider;
       const { fingerprint } = token;
       events.emit({
         type: 'call.clock_behind',
@@ -253,24 +253,24 @@ export class TokenCarrier {
     return previous && !this.#rejected.has(previous) ? previous : undefined;
   }
 
-  async #isRejection<Response>(call: BoundCall<Response>, response: Response): Promise<boolean> {
+  async #isRejection<Response>(call: OutgoingCall<Response>, response: Response): Promise<boolean> {
     const status = call.status(response);
     if (status === undefined || !this.rejection.mayReject(status)) return false;
     const body = this.rejection.readsBody ? await call.bodyStart(response) : '';
     return this.rejection.isRejection({ status, headers: call.headers(response), body });
   }
 
-  #wait<Response>(call: BoundCall<Response>): Promise<AccessToken> {
+  #wait<Response>(call: OutgoingCall<Response>): Promise<AccessToken> {
     return this.provider.getToken({ ...call.token, signal: call.signal() });
   }
 
-  #send<Response>(call: BoundCall<Response>, token: AccessToken): Promise<Response> {
+  #send<Response>(call: OutgoingCall<Response>, token: AccessToken): Promise<Response> {
     const authorization = this.authorizationOf(token);
     return token.tokenType === 'Bearer' ? call.send(authorization) : this.#sendWithProof(call, authorization);
   }
 
   /** RFC 9449 §9: an answer may bring a nonce for the next proof, and may be no more than the demand for one. */
-  async #sendWithProof<Response>(call: BoundCall<Response>, authorization: CallAuthorization): Promise<Response> {
+  async #sendWithProof<Response>(call: OutgoingCall<Response>, authorization: CallAuthorization): Promise<Response> {
     const { method, url } = call;
     const proof = () => this.provider.proof(authorization.token, method, url);
     const send = async () => call.send({ ...authorization, dpop: await proof() });
@@ -287,7 +287,7 @@ export class TokenCarrier {
     return second;
   }
 
-  #receiverOf({ token, url }: Pick<BoundCall<unknown>, 'url' | 'token'>): string {
+  #receiverOf({ token, url }: Pick<OutgoingCall<unknown>, 'url' | 'token'>): string {
     return receiverKey(tokenKey(token ?? {}), originOf(url));
   }
 
@@ -331,7 +331,7 @@ export class TokenCarrier {
     const origin = parseUrl(url)?.origin ?? 'an address that is no URL';
     if (this.#refusedOrigins.has(origin) || this.#refusedOrigins.size >= MAX_REFUSED_ORIGINS) return;
     this.#refusedOrigins.add(origin);
-    const { client, events } = this.provider;
+    const { clientName: client, events } = this.provider;
     events.emit({ type: 'call.refused_origin', client, origin, reason });
   }
 
@@ -339,7 +339,7 @@ export class TokenCarrier {
   #tellPredicateFailure(error: unknown): void {
     if (this.#hasPredicateFailed) return;
     this.#hasPredicateFailed = true;
-    const { client, events } = this.provider;
+    const { clientName: client, events } = this.provider;
     events.emit({ type: 'option.failed', client, option: 'isTokenRejected', problem: `threw a ${kindOf(error)}` });
   }
 }

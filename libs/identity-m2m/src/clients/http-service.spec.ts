@@ -5,7 +5,7 @@ import { HttpService } from '@nestjs/axios';
 import axios, { type AxiosRequestConfig, type AxiosResponse, isAxiosError, isCancel } from 'axios';
 import { catchError, lastValueFrom, retry } from 'rxjs';
 import { json, TestServer } from '../../../../test/support/http-server.js';
-import { LeanHttpService } from './http-service.js';
+import { M2MHttpService } from './http-service.js';
 
 let server: TestServer;
 beforeEach(async () => {
@@ -32,7 +32,7 @@ function heldBack() {
 
 describe.each([
   ['the stock HttpService', HttpService],
-  ['the lean HttpService', LeanHttpService],
+  ['the lean HttpService', M2MHttpService],
 ])('%s', (_name, Service) => {
   const serviceFor = (defaults: AxiosRequestConfig = {}) =>
     new Service(axios.create({ baseURL: server.url, ...defaults }));
@@ -185,7 +185,7 @@ it('lets the config of a call that failed be sent again', async () => {
   server.answer = (_request, response) => response.writeHead(server.requests.length === 1 ? 503 : 200).end();
   const instance = axios.create({ baseURL: server.url });
   const sentAgain = await new Promise<AxiosResponse>((resolve, reject) => {
-    new LeanHttpService(instance).get('/').subscribe({
+    new M2MHttpService(instance).get('/').subscribe({
       error: (error: unknown) => {
         // As late as an application would: after the observable is torn down.
         setImmediate(() => {
@@ -200,7 +200,7 @@ it('lets the config of a call that failed be sent again', async () => {
 
 it('lets a call be sent again from within catchError', async () => {
   server.answer = (_request, response) => response.writeHead(server.requests.length === 1 ? 503 : 200).end();
-  const http = new LeanHttpService(axios.create({ baseURL: server.url }));
+  const http = new M2MHttpService(axios.create({ baseURL: server.url }));
   const again = http.get('/').pipe(catchError((error: { config: AxiosRequestConfig }) => http.request(error.config)));
   expect((await lastValueFrom(again)).status).toBe(200);
 });

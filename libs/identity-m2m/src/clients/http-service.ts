@@ -16,7 +16,7 @@ import { Observable } from 'rxjs';
  *
  * One thing is better: a call that has ended is not cancelled afterwards, so its config can be sent again.
  */
-export class LeanHttpService extends HttpService {
+export class M2MHttpService extends HttpService {
   protected override makeObservable<T>(
     axios: (...args: unknown[]) => AxiosPromise<T>,
     ...args: unknown[]

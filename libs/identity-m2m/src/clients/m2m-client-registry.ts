@@ -6,39 +6,43 @@ import { checkClientOptions } from '../config/module-options.js';
 import type { TenantsConfiguration } from '../config/tenants-options.js';
 import { CredentialQuarantine } from '../credentials/credential-quarantine.js';
 import type { Clock } from '../foundation/clock.js';
-import type { BindingDecision } from '../token/origin-binding.js';
-import { OutboundClient, type OutboundSurroundings } from './m2m-client.js';
-import { M2MClients } from './m2m-clients.js';
+import type { OriginDecision } from '../token/allowed-origins.js';
+import { M2MClient, type M2MClientDependencies } from './m2m-client.js';
 import { TenantClients } from './tenant-clients.js';
 
 /** Name of the client that is meant where none is named. */
 export const DEFAULT_CLIENT = 'default';
 
-export interface OutboundClientsOptions {
+export interface M2MClientRegistryOptions {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly production: boolean;
   /** Is told of each client that is made. */
-  readonly onClient: (client: OutboundClient) => void;
+  readonly onClient: (client: M2MClient) => void;
 }
 
-/** All clients of an application, by their names. */
-export class OutboundClients extends M2MClients {
-  readonly #clients = new Map<string, OutboundClient>();
+/**
+ * All clients of the application. Choose one at run time: by its name, and by the tenant where a name stands for many.
+ *
+ * Inject it where neither `@InjectM2MHttp(name)` nor `withToken({ tenant })` on a call will do: for `bearerFetch`, or for
+ * the state, the events or `retryNow()` of a tenant's client. A tenant's client is evicted when idle, so choose it again
+ * rather than keep it.
+ */
+export class M2MClientRegistry {
+  readonly #clients = new Map<string, M2MClient>();
   readonly #tenants = new Map<string, TenantClients>();
-  readonly #surroundings: OutboundSurroundings;
+  readonly #surroundings: M2MClientDependencies;
   #isStarted = false;
 
-  constructor(private readonly options: OutboundClientsOptions) {
-    super();
+  constructor(private readonly options: M2MClientRegistryOptions) {
     const { clock, random } = options;
     const quarantine = new CredentialQuarantine(clock, random);
     this.#surroundings = { clock, random, quarantine, choose: (wanted) => this.choose(wanted) };
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where the name is taken. */
-  add(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): OutboundClient {
+  add(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): M2MClient {
     this.#claim(configuration.name);
     const client = this.#make(configuration, httpDefaults);
     this.#clients.set(configuration.name, client);
@@ -46,12 +50,12 @@ export class OutboundClients extends M2MClients {
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where the name is taken, or the options are wrong. */
-  addByOptions(name: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }): OutboundClient {
+  addByOptions(name: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }): M2MClient {
     return this.add(checkClientOptions(name, options, this.options.production), options.http);
   }
 
   /** Starts one that was added after the start of the others, by a module that was loaded late. */
-  async startLate(client: OutboundClient): Promise<void> {
+  async startLate(client: M2MClient): Promise<void> {
     if (this.#isStarted) await client.start();
   }
 
@@ -65,7 +69,7 @@ export class OutboundClients extends M2MClients {
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where there is no such client. */
-  get(name: string): OutboundClient {
+  get(name: string): M2MClient {
     const client = this.#clients.get(name);
     if (client) return client;
     const known = [...this.#clients.keys(), ...this.#tenants.keys()];
@@ -79,16 +83,24 @@ export class OutboundClients extends M2MClients {
   }
 
   /** Whether the token of any client is bound to an address, those of tenants aside; else why the nearest one is not. */
-  explain(url: string): BindingDecision {
+  explain(url: string): OriginDecision {
     const decisions = [...this.#clients.values()].map(({ provider }) => provider.explain(url));
     return (
-      decisions.find(({ isBound }) => isBound) ??
-      decisions.find(({ reason }) => reason !== 'origin_not_bound') ?? { isBound: false, reason: 'origin_not_bound' }
+      decisions.find(({ isAllowed }) => isAllowed) ??
+      decisions.find(({ reason }) => reason !== 'origin_not_allowed') ?? {
+        isAllowed: false,
+        reason: 'origin_not_allowed',
+      }
     );
   }
 
-  /** The client that a call asks for. */
-  override async choose({ client = DEFAULT_CLIENT, tenant }: CallTokenOptions): Promise<OutboundClient> {
+  /**
+   * Returns the client that a call asks for.
+   *
+   * @throws `IdentityM2MConfigurationError` where there is no such client; `TokenUnavailableError` where `perTenant` does not
+   * answer in time; whatever `perTenant` throws.
+   */
+  async choose({ client = DEFAULT_CLIENT, tenant }: Pick<CallTokenOptions, 'client' | 'tenant'>): Promise<M2MClient> {
     const tenants = this.#tenants.get(client);
     if (tenants && tenant !== undefined) return tenants.get(tenant);
     if (tenant === undefined) return this.get(client);
@@ -116,8 +128,8 @@ export class OutboundClients extends M2MClients {
     await Promise.all([...this.#all()].map((client) => client.shutDown()));
   }
 
-  #make(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): OutboundClient {
-    const client = new OutboundClient(configuration, httpDefaults, this.#surroundings);
+  #make(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): M2MClient {
+    const client = new M2MClient(configuration, httpDefaults, this.#surroundings);
     this.options.onClient(client);
     return client;
   }
@@ -128,7 +140,7 @@ export class OutboundClients extends M2MClients {
     throw new IdentityM2MConfigurationError([{ path: `clients.${name}`, expected, found: 'a repetition' }]);
   }
 
-  *#all(): Iterable<OutboundClient> {
+  *#all(): Iterable<M2MClient> {
     yield* this.#clients.values();
     for (const tenants of this.#tenants.values()) yield* tenants.all();
   }

@@ -17,16 +17,15 @@ import { EventStream } from '../foundation/event-stream.js';
 import type { AccessToken } from '../token/access-token.js';
 import { ManagedTokenProvider } from '../token/managed-token-provider.js';
 import { type ClientWarnings, clientWarnings, type OutboundEvent } from '../token/outbound-events.js';
-import { TokenServer } from '../token/server-metadata.js';
+import { ServerMetadata } from '../token/server-metadata.js';
 import { TokenEndpoint } from '../token/token-endpoint.js';
 import type { TokenProvider } from '../token/token-provider.js';
-import { TokenAcquisition } from '../token/token-requester.js';
+import { TokenRequester } from '../token/token-requester.js';
 import { TokenRevocation } from '../token/token-revocation.js';
-import { LeanHttpService } from './http-service.js';
-import type { M2MClient } from './m2m-clients.js';
+import { M2MHttpService } from './http-service.js';
 
 /** What the clients of one application share. */
-export interface OutboundSurroundings {
+export interface M2MClientDependencies {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -36,7 +35,7 @@ export interface OutboundSurroundings {
 }
 
 /** A client at work: its tokens, and an HTTP service that puts them on its calls. */
-export class OutboundClient implements CarrierChoice, M2MClient {
+export class M2MClient implements CarrierChoice {
   readonly provider: ManagedTokenProvider;
   readonly carrier: TokenCarrier;
   readonly http: HttpService;
@@ -44,7 +43,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   readonly httpsAgent: Agent | undefined;
   readonly #revocation: TokenRevocation | undefined;
   readonly #warnings: ClientWarnings;
-  readonly #isBound: boolean;
+  readonly #hasAllowedOrigins: boolean;
   readonly #carrierFor: (provider: TokenProvider) => TokenCarrier;
   #revoked: Promise<void> | undefined;
   #end: Promise<void> | undefined;
@@ -54,13 +53,13 @@ export class OutboundClient implements CarrierChoice, M2MClient {
   constructor(
     configuration: ClientConfiguration,
     private readonly httpDefaults: CreateAxiosDefaults | undefined,
-    private readonly surroundings: OutboundSurroundings,
+    private readonly surroundings: M2MClientDependencies,
   ) {
     const { authentication, identityProvider, clientId } = configuration;
     const { clock } = surroundings;
     this.#apiHeaders = configuration.apiHeaders;
     const fetch = createBoundedFetch({ agent: configuration.agent, ca: configuration.ca });
-    const server = new TokenServer(identityProvider, configuration.http, fetch);
+    const server = new ServerMetadata(identityProvider, configuration.plainHttp, fetch);
     const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
     const events = new EventStream<OutboundEvent>();
     this.#warnings = clientWarnings(configuration.name, events);
@@ -73,7 +72,7 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     const replay = { maxBytes: configuration.maxReplayBytes, isTokenRejected: configuration.isTokenRejected };
     this.#carrierFor = (provider) => carrierOf(provider, clock, replay, configuration.tokenHeader);
     this.carrier = this.#carrierFor(this.provider);
-    this.#isBound = configuration.binding.length > 0;
+    this.#hasAllowedOrigins = configuration.allowedOrigins.length > 0;
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {
       const agent = new ClientCertificateAgent(() => authentication.readIdentity());
@@ -89,10 +88,10 @@ export class OutboundClient implements CarrierChoice, M2MClient {
 
   /** Does what the start mode says; see `ManagedTokenProvider`. */
   start(): Promise<void> {
-    if (!this.#isBound) {
+    if (!this.#hasAllowedOrigins) {
       const message =
-        'its token is bound to no place, so that every call goes out without it; list the APIs in origins';
-      this.#warnings.warn('nothing_bound', message);
+        'its token is bound to no place, so that every call goes out without it; list the APIs in allowedOrigins';
+      this.#warnings.warn('no_allowed_origins', message);
     }
     return this.provider.start();
   }
@@ -146,15 +145,15 @@ export class OutboundClient implements CarrierChoice, M2MClient {
     });
     for (const [name, value] of Object.entries(this.#apiHeaders)) instance.defaults.headers.common[name] ??= value;
     installAxiosBearerInterceptor(instance, { own, choose: this.surroundings.choose });
-    return new LeanHttpService(instance);
+    return new M2MHttpService(instance);
   }
 }
 
 function tokenAcquisition(
   configuration: ClientConfiguration,
-  parts: { server: TokenServer; dpop: DpopProver | undefined; fetch: BoundedFetch; warnings: ClientWarnings },
-  { clock, random, quarantine }: OutboundSurroundings,
-): TokenAcquisition {
+  parts: { server: ServerMetadata; dpop: DpopProver | undefined; fetch: BoundedFetch; warnings: ClientWarnings },
+  { clock, random, quarantine }: M2MClientDependencies,
+): TokenRequester {
   const { clientId, authentication, grant, quarantinePolicy } = configuration;
   const { server, dpop, fetch, warnings } = parts;
   const endpoint = new TokenEndpoint({
@@ -167,7 +166,7 @@ function tokenAcquisition(
     fetch,
     clock,
   });
-  return new TokenAcquisition({
+  return new TokenRequester({
     clientId,
     server,
     endpoint,
@@ -183,18 +182,18 @@ function tokenAcquisition(
 function tokenProvider(
   configuration: ClientConfiguration,
   parts: {
-    acquisition: TokenAcquisition;
-    server: TokenServer;
+    acquisition: TokenRequester;
+    server: ServerMetadata;
     dpop: DpopProver | undefined;
     events: EventStream<OutboundEvent>;
   },
-  { clock, random }: OutboundSurroundings,
+  { clock, random }: M2MClientDependencies,
 ): ManagedTokenProvider {
   const { acquisition, dpop, server, events } = parts;
   return new ManagedTokenProvider({
     acquisition,
     parameters: configuration.parameters,
-    binding: configuration.binding,
+    allowedOrigins: configuration.allowedOrigins,
     dpop,
     maxTokens: configuration.maxTokens,
     policy: configuration.refreshPolicy,

@@ -1,7 +1,7 @@
 import { HttpService } from '@nestjs/axios';
 import type { ModulesContainer } from '@nestjs/core';
-import type { BindingDecision } from '../token/origin-binding.js';
-import { LeanHttpService } from './http-service.js';
+import type { OriginDecision } from '../token/allowed-origins.js';
+import { M2MHttpService } from './http-service.js';
 
 type ApplicationModule = ModulesContainer extends Map<string, infer Each> ? Each : never;
 
@@ -23,10 +23,10 @@ interface Wrapper {
  *
  * @param explain Whether a token is bound to an address.
  */
-export function stockHttpServices(modules: ModulesContainer, explain: (url: string) => BindingDecision): string[] {
+export function stockHttpServices(modules: ModulesContainer, explain: (url: string) => OriginDecision): string[] {
   const isMeant = (http: HttpService) => {
     const { baseURL } = http.axiosRef.defaults;
-    return baseURL !== undefined && explain(baseURL).reason === 'origin_not_bound';
+    return baseURL !== undefined && explain(baseURL).reason === 'origin_not_allowed';
   };
   return [...modules.values()].flatMap((module) => {
     const users = [module.providers, module.controllers, module.injectables]
@@ -53,7 +53,7 @@ function hasClientService(imports: Iterable<ApplicationModule>, seen = new Set<A
   for (const module of imports) {
     if (seen.has(module)) continue;
     seen.add(module);
-    if (module.exports.has(HttpService) && module.providers.get(HttpService)?.instance instanceof LeanHttpService) {
+    if (module.exports.has(HttpService) && module.providers.get(HttpService)?.instance instanceof M2MHttpService) {
       return true;
     }
     const exported = [...module.imports].filter(({ metatype }) => module.exports.has(metatype));

@@ -7,7 +7,7 @@ import { TokenProvider } from '../token/token-provider.js';
 
 /** Stands in where the module was configured without a client, and says so as soon as it is used. */
 export class UnconfiguredTokenProvider extends TokenProvider {
-  readonly client = 'none';
+  readonly clientName = 'none';
   readonly events = new EventStream<OutboundEvent>();
 
   peek(): never {

@@ -6,13 +6,13 @@ import {
 import { clientCredentials } from '../credentials/signed-assertion.js';
 import { type OptionFault, optionFaults } from '../foundation/option-check.js';
 import { printableText, strayCharacters, withoutStrayCharacters } from '../foundation/text.js';
-import { urlFault, httpAllowance } from '../foundation/url.js';
+import { urlFault, allowedPlainHttp } from '../foundation/url.js';
 import { describeAddress } from '../identity-providers/preset-options.js';
-import { bindingRuleFault, OriginBinding, ruleUrl } from '../token/origin-binding.js';
+import { originRuleFault, AllowedOrigins, ruleUrl } from '../token/allowed-origins.js';
 import { parameterFault } from '../token/token-parameters.js';
 import {
   authenticationOf,
-  bindingOf,
+  allowedOriginsOf,
   type ClientOptions,
   clientSchema,
   isAuthentication,
@@ -31,8 +31,8 @@ export function clientFaults(options: ClientOptions, root: string, production: b
   return [
     ...faults,
     ...(isSound('identityProvider', 'unsafeAllowHttp') ? providerFaults(options, root, production) : []),
-    ...(isSound('origins', 'unsafeAllowHttp') ? originsFaults(options, root, production) : []),
-    ...(isSound('identityProvider', 'origins', 'http') ? baseUrlFaults(options, root) : []),
+    ...(isSound('allowedOrigins', 'unsafeAllowHttp') ? originsFaults(options, root, production) : []),
+    ...(isSound('identityProvider', 'allowedOrigins', 'http') ? baseUrlFaults(options, root) : []),
     ...(isSound('clientSecret', 'clientAuthentication')
       ? secretFaults(
           options,
@@ -53,32 +53,32 @@ export function clientFaults(options: ClientOptions, root: string, production: b
 }
 
 function providerFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
-  const http = httpAllowance(options.unsafeAllowHttp, production);
+  const plainHttp = allowedPlainHttp(options.unsafeAllowHttp, production);
   const { identityProvider } = options;
   const path = `${root}.identityProvider`;
   return [
-    ...identityProviderFaults(identityProvider, 'client', path, http),
+    ...identityProviderFaults(identityProvider, 'client', path, plainHttp),
     ...tokenRequestHeadersFaults(identityProvider.tokenRequestHeaders, `${path}.tokenRequestHeaders`),
   ];
 }
 
 function originsFaults(options: ClientOptions, root: string, production: boolean): OptionFault[] {
-  const http = httpAllowance(options.unsafeAllowHttp, production);
-  return (options.origins ?? []).flatMap((rule, index) => {
-    const fault = bindingRuleFault(rule);
-    const isPlain = fault === undefined && urlFault(ruleUrl(rule), http) === 'plain_http';
+  const plainHttp = allowedPlainHttp(options.unsafeAllowHttp, production);
+  return (options.allowedOrigins ?? []).flatMap((rule, index) => {
+    const fault = originRuleFault(rule);
+    const isPlain = fault === undefined && urlFault(ruleUrl(rule), plainHttp) === 'plain_http';
     if (fault === undefined && !isPlain) return [];
     const expected = isPlain
       ? 'an https origin (plain http is for loopback, and not for production; see unsafeAllowHttp)'
       : `an origin, with a path or not, such as https://billing.example (this has ${fault})`;
-    return [{ path: `${root}.origins[${index}]`, expected, found: describeAddress(rule) }];
+    return [{ path: `${root}.allowedOrigins[${index}]`, expected, found: describeAddress(rule) }];
   });
 }
 
 function baseUrlFaults(options: ClientOptions, root: string): OptionFault[] {
   const baseUrl = options.http?.baseURL;
-  if (baseUrl === undefined || new OriginBinding(bindingOf(options)).allows(baseUrl)) return [];
-  const expected = `a URL of a place that the token is bound to; add its origin to ${root}.origins`;
+  if (baseUrl === undefined || new AllowedOrigins(allowedOriginsOf(options)).allows(baseUrl)) return [];
+  const expected = `a URL of a place that the token is bound to; add its origin to ${root}.allowedOrigins`;
   return [{ path: `${root}.http.baseURL`, expected, found: describeAddress(baseUrl) }];
 }
 

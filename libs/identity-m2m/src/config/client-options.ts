@@ -26,10 +26,10 @@ import {
 import { START_MODES, type StartMode } from '../foundation/start-mode.js';
 import { isScopeName, strayCharacters } from '../foundation/text.js';
 import type { CertificateAuthorities } from '../foundation/tls.js';
-import { type HttpAllowance, httpAllowance, parseUrl } from '../foundation/url.js';
+import { type PlainHttp, allowedPlainHttp, parseUrl } from '../foundation/url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import { AUTHORIZATION_HEADER, TokenHeader } from '../token/access-token.js';
-import { bindingRuleFault } from '../token/origin-binding.js';
+import { originRuleFault } from '../token/allowed-origins.js';
 import type { RefreshPolicy } from '../token/refresh-policy.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
@@ -110,7 +110,7 @@ export interface ClientOptions extends TokenParameters {
    * an origin with a path that everything bound is below, `https://apis.example/billing`; or, with a star in place of the
    * first label, the hosts of a domain, `https://*.billing.example`. Calls to any other place go out without it.
    */
-  readonly origins?: readonly string[];
+  readonly allowedOrigins?: readonly string[];
 
   /**
    * Defaults of the client's own HTTP instance. `baseURL` is that of the identity provider's API unless it is given
@@ -255,7 +255,7 @@ export const clientSchema = z.strictObject({
   resource: textOrTexts('an absolute URI without fragment, or a list of them', isResource).optional(),
   // What is in these two is judged one by one.
   parameters: field<object>('an object of strings', isRecord).optional(),
-  origins: texts('a list of origins, such as https://billing.example').optional(),
+  allowedOrigins: texts('a list of origins, such as https://billing.example').optional(),
   http: z
     .looseObject({
       baseURL: text('an absolute URL').optional(),
@@ -342,7 +342,7 @@ export interface ClientConfiguration {
   readonly dialect: TokenResponseDialect;
   readonly parameters: TokenParameters;
   /** Rules of the places that the token is bound to. */
-  readonly binding: readonly string[];
+  readonly allowedOrigins: readonly string[];
   /** Where relative URLs lead. */
   readonly baseUrl: string | undefined;
   /** Go with each call to the identity provider's own API. */
@@ -359,7 +359,7 @@ export interface ClientConfiguration {
   readonly maxReplayBytes: number;
   readonly isTokenRejected: TokenRejection;
   readonly revokeOnShutdown: boolean;
-  readonly http: HttpAllowance;
+  readonly plainHttp: PlainHttp;
   readonly unsafeExpiredTokenGraceMs: number;
 }
 
@@ -384,7 +384,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
       credentialErrors: provider.credentialErrors ?? [],
     },
     parameters: { scope, audience, resource, parameters },
-    binding: bindingOf(options),
+    allowedOrigins: allowedOriginsOf(options),
     baseUrl: options.http?.baseURL ?? provider.apiBaseUrl,
     apiHeaders: options.http?.baseURL === undefined ? (provider.apiHeaders ?? {}) : {},
     start: options.start ?? 'lazy',
@@ -405,7 +405,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
     isTokenRejected: options.isTokenRejected ?? DEFAULT_TOKEN_REJECTION,
     revokeOnShutdown: options.revokeOnShutdown ?? false,
-    http: httpAllowance(options.unsafeAllowHttp, production),
+    plainHttp: allowedPlainHttp(options.unsafeAllowHttp, production),
     unsafeExpiredTokenGraceMs: (options.unsafeExpiredTokenGraceSeconds ?? 0) * 1000,
   };
 }
@@ -416,9 +416,9 @@ function inLowerCase(headers: Readonly<Record<string, string>>): Record<string, 
 }
 
 /** Rules of the places that the token is bound to: the identity provider's own API, and what the options add. */
-export function bindingOf({ identityProvider: { apiBaseUrl }, origins = [] }: ClientOptions): string[] {
+export function allowedOriginsOf({ identityProvider: { apiBaseUrl }, allowedOrigins = [] }: ClientOptions): string[] {
   const ownApi = apiBaseUrl === undefined ? undefined : parseUrl(apiBaseUrl);
-  return [...(ownApi ? [ownApi.origin] : []), ...origins.filter((rule) => bindingRuleFault(rule) === undefined)];
+  return [...(ownApi ? [ownApi.origin] : []), ...allowedOrigins.filter((rule) => originRuleFault(rule) === undefined)];
 }
 
 /** How the client proves itself. */

@@ -1,6 +1,6 @@
 import type { Agent } from 'node:http';
 import type { CertificateAuthorities } from '../foundation/tls.js';
-import { type HttpAllowance, httpAllowance } from '../foundation/url.js';
+import { type PlainHttp, allowedPlainHttp } from '../foundation/url.js';
 import type { StartMode } from '../foundation/start-mode.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import {
@@ -53,7 +53,7 @@ export interface GuardConfiguration {
   /** undefined: `Authorization: Bearer`. */
   readonly tokenHeader: { readonly name: string; readonly scheme: string } | undefined;
   readonly extractors: readonly CredentialExtractor[];
-  readonly http: HttpAllowance;
+  readonly plainHttp: PlainHttp;
 }
 
 /** How issuers are accepted at run time. */
@@ -96,7 +96,7 @@ export function guardConfiguration(options: GuardOptions, production: boolean): 
       scheme: options.tokenHeader.scheme ?? 'Bearer',
     },
     extractors: options.extractors ?? [],
-    http: httpAllowance(options.unsafeAllowHttp, production),
+    plainHttp: allowedPlainHttp(options.unsafeAllowHttp, production),
   };
 }
 

@@ -1,5 +1,5 @@
 import { type OptionFault, optionFaults } from '../foundation/option-check.js';
-import { type HttpAllowance, httpAllowance } from '../foundation/url.js';
+import { type PlainHttp, allowedPlainHttp } from '../foundation/url.js';
 import { strayCharacters, withoutStrayCharacters } from '../foundation/text.js';
 import { addressFault, describeAddress } from '../identity-providers/preset-options.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
@@ -41,10 +41,10 @@ function resolverFaults({ issuers, issuerResolver, resolvedIssuers }: GuardOptio
 }
 
 function issuerFaults(options: GuardOptions, root: string, production: boolean): OptionFault[] {
-  const http = httpAllowance(options.unsafeAllowHttp === true, production);
+  const plainHttp = allowedPlainHttp(options.unsafeAllowHttp === true, production);
   return options.issuers.flatMap((provider, index) => {
     const path = `${root}.issuers[${index}]`;
-    const faults = identityProviderFaults(provider, 'guard', path, http);
+    const faults = identityProviderFaults(provider, 'guard', path, plainHttp);
     if (provider.issuer === undefined) {
       if (faults.some((fault) => fault.path === `${path}.issuer`)) return faults;
       faults.push({ path: `${path}.issuer`, expected: 'the issuer of the tokens', found: 'nothing' });
@@ -98,7 +98,7 @@ function clientFaults({ issuers, issuerResolver, clients = [] }: GuardOptions, r
 
 function introspectionFaults(options: GuardOptions, root: string, production: boolean): OptionFault[] {
   const { issuers, introspection = [] } = options;
-  const http = httpAllowance(options.unsafeAllowHttp === true, production);
+  const plainHttp = allowedPlainHttp(options.unsafeAllowHttp === true, production);
   const [only] = issuers;
   const faults = introspection.flatMap((asked, index): OptionFault[] => {
     const path = `${root}.introspection[${index}]`;
@@ -126,7 +126,7 @@ function introspectionFaults(options: GuardOptions, root: string, production: bo
       found.push({ path: `${path}.clientSecret`, expected, found: `a text that ${strayCharacters(clientSecret)}` });
     }
     const at = issuers.findIndex((provider) => provider.issuer === issuer);
-    if (at >= 0) found.push(...endpointFaults(issuers[at]!, `${root}.issuers[${at}]`, http));
+    if (at >= 0) found.push(...endpointFaults(issuers[at]!, `${root}.issuers[${at}]`, plainHttp));
     const method = issuers[at]?.clientSecretMethod;
     if (clientSecret !== undefined && method !== undefined && !INTROSPECTION_METHODS.some((one) => one === method)) {
       const expected = 'authenticate in its place, because the provider takes no secret as it is';
@@ -150,13 +150,13 @@ function introspectionFaults(options: GuardOptions, root: string, production: bo
 function endpointFaults(
   { issuer, introspectionEndpoint }: IdentityProvider,
   path: string,
-  http: HttpAllowance,
+  plainHttp: PlainHttp,
 ): OptionFault[] {
   const endpointPath = `${path}.introspectionEndpoint`;
   if (introspectionEndpoint !== undefined) {
-    return addressFault(endpointPath, introspectionEndpoint, http, { mayHaveQuery: true });
+    return addressFault(endpointPath, introspectionEndpoint, plainHttp, { mayHaveQuery: true });
   }
-  if (addressFault('issuer', issuer, http).length === 0) return [];
+  if (addressFault('issuer', issuer, plainHttp).length === 0) return [];
   const expected = 'its address, because it can’t be found by an issuer that is no https URL';
   return [{ path: endpointPath, expected, found: 'nothing' }];
 }

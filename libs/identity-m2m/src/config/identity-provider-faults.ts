@@ -1,5 +1,5 @@
 import { field, type OptionFault } from '../foundation/option-check.js';
-import type { HttpAllowance } from '../foundation/url.js';
+import type { PlainHttp } from '../foundation/url.js';
 import { type IdentityProvider, KEY_PLACES } from '../identity-providers/identity-provider.js';
 import { addressFault, issuerFault } from '../identity-providers/preset-options.js';
 
@@ -28,45 +28,48 @@ export function identityProviderFaults(
   provider: IdentityProvider,
   use: 'client' | 'guard',
   path: string,
-  http: HttpAllowance,
+  plainHttp: PlainHttp,
 ): OptionFault[] {
-  const faults = provider.faults(http).map((fault) => ({ ...fault, path: `${path}.${fault.path}` }));
+  const faults = provider.faults(plainHttp).map((fault) => ({ ...fault, path: `${path}.${fault.path}` }));
   if (faults.length > 0) return faults;
-  return use === 'client' ? clientUseFaults(provider, path, http) : guardUseFaults(provider, path, http);
+  return use === 'client' ? clientUseFaults(provider, path, plainHttp) : guardUseFaults(provider, path, plainHttp);
 }
 
-function clientUseFaults(provider: IdentityProvider, path: string, http: HttpAllowance): OptionFault[] {
+function clientUseFaults(provider: IdentityProvider, path: string, plainHttp: PlainHttp): OptionFault[] {
   const { issuer, tokenEndpoint } = provider;
   const addresses = (['tokenEndpoint', 'revocationEndpoint', 'apiBaseUrl'] as const).flatMap((name) =>
-    provider[name] === undefined ? [] : addressFault(`${path}.${name}`, provider[name], http, { mayHaveQuery: true }),
+    provider[name] === undefined
+      ? []
+      : addressFault(`${path}.${name}`, provider[name], plainHttp, { mayHaveQuery: true }),
   );
   if (issuer === undefined) return addresses;
   // Where the endpoint is found by the issuer's name, that has to be an address. Otherwise it is a name like any other.
   const found = tokenEndpoint === undefined ? addressFault : issuerFault;
-  return [...found(`${path}.issuer`, issuer, http), ...addresses];
+  return [...found(`${path}.issuer`, issuer, plainHttp), ...addresses];
 }
 
-function guardUseFaults(provider: IdentityProvider, path: string, http: HttpAllowance): OptionFault[] {
+function guardUseFaults(provider: IdentityProvider, path: string, plainHttp: PlainHttp): OptionFault[] {
   const { issuer, jwksUri, internalJwksUri, fallbackJwksUri } = provider;
   const faults: OptionFault[] = [];
   if (issuer !== undefined) {
     const isName = KEY_PLACES.some((place) => provider[place] !== undefined);
-    faults.push(...(isName ? issuerFault(`${path}.issuer`, issuer) : foundBy(`${path}.issuer`, issuer, http)));
+    faults.push(...(isName ? issuerFault(`${path}.issuer`, issuer) : foundBy(`${path}.issuer`, issuer, plainHttp)));
   }
   if (internalJwksUri !== undefined) {
     // Plain http is allowed for this address alone, which its name says to be inside the own network.
     faults.push(...addressFault(`${path}.internalJwksUri`, internalJwksUri, 'anywhere', { mayHaveQuery: true }));
   } else if (jwksUri !== undefined) {
     const ifPlain = 'an address inside your own network goes into internalJwksUri';
-    const found = addressFault(`${path}.jwksUri`, jwksUri, http, { mayHaveQuery: true });
+    const found = addressFault(`${path}.jwksUri`, jwksUri, plainHttp, { mayHaveQuery: true });
     faults.push(...found.map((fault) => ({ ...fault, expected: `${fault.expected}; ${ifPlain}` })));
   }
-  if (fallbackJwksUri !== undefined) faults.push(...addressFault(`${path}.fallbackJwksUri`, fallbackJwksUri, http));
+  if (fallbackJwksUri !== undefined)
+    faults.push(...addressFault(`${path}.fallbackJwksUri`, fallbackJwksUri, plainHttp));
   return faults;
 }
 
-function foundBy(path: string, issuer: unknown, http: HttpAllowance): OptionFault[] {
-  return addressFault(path, issuer, http).map((fault) => ({
+function foundBy(path: string, issuer: unknown, plainHttp: PlainHttp): OptionFault[] {
+  return addressFault(path, issuer, plainHttp).map((fault) => ({
     ...fault,
     expected: `${fault.expected}, by which its keys are found; for any other issuer give jwksUri, jwks or jwksFile`,
   }));

@@ -32,7 +32,7 @@ describe('options that are right', () => {
     const [configuration] = checkOptions({ client }, true).clients;
     expect(configuration).toMatchObject({
       name: 'default',
-      binding: ['https://acme.id.cyberark.cloud'],
+      allowedOrigins: ['https://acme.id.cyberark.cloud'],
       baseUrl: 'https://acme.id.cyberark.cloud',
       authentication: { method: 'client_secret_basic_raw' },
       parameters: {},
@@ -72,7 +72,7 @@ describe('options that are right', () => {
           parameters: { tenant: 'acme' },
           grant: jwtBearer(fromFile('/run/secrets/token')),
           dpop: { algorithm: 'EdDSA' },
-          origins: ['https://billing.example/v2', 'https://*.audit.example:8443/'],
+          allowedOrigins: ['https://billing.example/v2', 'https://*.audit.example:8443/'],
           http: { baseURL: 'https://billing.example/v2', timeout: 1000 },
           startSpreadMs: 1000,
           keepWarm: true,
@@ -118,7 +118,7 @@ describe('options that are wrong', () => {
           clientId: '',
           clientSecret: 42,
           scope: [],
-          origins: ['https://ok.example', 'billing', 'https://x.example/?path'],
+          allowedOrigins: ['https://ok.example', 'billing', 'https://x.example/?path'],
           start: 'eager',
           acquireTimeoutMs: 0,
           refresh: { skewSeconds: -1, lead: 5 },
@@ -134,8 +134,8 @@ describe('options that are wrong', () => {
       'client.clientId': 'an empty text',
       'client.clientSecret': 'a number',
       'client.scope': 'a list of 0',
-      'client.origins[1]': '"billing"',
-      'client.origins[2]': '"https://x.example/?path"',
+      'client.allowedOrigins[1]': '"billing"',
+      'client.allowedOrigins[2]': '"https://x.example/?path"',
       'client.start': '"eager"',
       'client.acquireTimeoutMs': '0',
       'client.refresh.skewSeconds': '-1',
@@ -524,14 +524,14 @@ describe('plain http', () => {
     },
   });
   const remote = (unsafeAllowHttp?: boolean) => ({
-    client: { ...client, origins: ['http://api.example'], ...(unsafeAllowHttp && { unsafeAllowHttp }) },
+    client: { ...client, allowedOrigins: ['http://api.example'], ...(unsafeAllowHttp && { unsafeAllowHttp }) },
   });
 
   it('is for loopback while developing, and beyond that only by its unsafe name', () => {
     expect(faultsOf(loopback())).toEqual({});
     expect(faultsOf(loopback(), true)).toEqual({ 'client.identityProvider.tenantUrl': '"http://127.0.0.1:4400"' });
     expect(faultsOf(loopback(true), true)).toEqual({});
-    expect(faultsOf(remote())).toEqual({ 'client.origins[0]': '"http://api.example"' });
+    expect(faultsOf(remote())).toEqual({ 'client.allowedOrigins[0]': '"http://api.example"' });
     expect(faultsOf(remote(true), true)).toEqual({});
   });
 
@@ -541,7 +541,9 @@ describe('plain http', () => {
     'http://localhost:4400',
     'http://[::1]:4400',
     'http://tenant.localhost',
-  ])('counts %s as loopback', (origin) => expect(faultsOf({ client: { ...client, origins: [origin] } })).toEqual({}));
+  ])('counts %s as loopback', (origin) =>
+    expect(faultsOf({ client: { ...client, allowedOrigins: [origin] } })).toEqual({}),
+  );
 
   test.each([
     'http://127.0.0.1.evil.example',
@@ -550,6 +552,6 @@ describe('plain http', () => {
     'http://10.0.0.1',
     'http://[::2]',
   ])('does not count %s as loopback', (origin) =>
-    expect(faultsOf({ client: { ...client, origins: [origin] } })).toHaveProperty(['client.origins[0]']),
+    expect(faultsOf({ client: { ...client, allowedOrigins: [origin] } })).toHaveProperty(['client.allowedOrigins[0]']),
   );
 });

@@ -3,7 +3,7 @@ import { retryAfterMs } from './http-dates.js';
 import { type BoundedFetch, HttpExchangeError } from './bounded-fetch.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
 import { printableText } from './text.js';
-import { type HttpAllowance, urlFault } from './url.js';
+import { type PlainHttp, urlFault } from './url.js';
 
 /** Why a discovery failed. */
 export type DiscoveryFault =
@@ -41,7 +41,7 @@ export interface DiscoveryInput {
   readonly issuer: string;
   /** The member that is looked for: a document without it does not end the search. */
   readonly member: keyof AuthorizationServer;
-  readonly http: HttpAllowance;
+  readonly plainHttp: PlainHttp;
   readonly fetch: BoundedFetch;
   readonly signal?: AbortSignal | undefined;
 }
@@ -57,7 +57,7 @@ export interface DiscoveryInput {
  * @throws {@link DiscoveryError}; the reason of the signal once that has aborted.
  */
 export async function discoverAuthorizationServer(input: DiscoveryInput): Promise<AuthorizationServer> {
-  if (urlFault(input.issuer, input.http)) {
+  if (urlFault(input.issuer, input.plainHttp)) {
     const found = JSON.stringify(printableText(input.issuer));
     throw new DiscoveryError('wrong_document', `the issuer ${found} is no https address: nothing can be found by it`);
   }

@@ -5,7 +5,7 @@ import { areCertificateAuthorities, type CertificateAuthorities } from './tls.js
 
 /** One wrong field of the options that a user wrote. */
 export interface OptionFault {
-  /** Where it stands, from the root of the options: `client.origins[1]`. */
+  /** Where it stands, from the root of the options: `client.allowedOrigins[1]`. */
   readonly path: string;
   /** What would be right, in words. */
   readonly expected: string;
@@ -57,7 +57,7 @@ function valueAt(options: unknown, path: readonly PropertyKey[]): unknown {
 
 /** Options whose content is shown. That of any other might be a secret, in its own place or in a wrong one. */
 const SHOWN =
-  /^(?:applicationId|clientAuthentication|clientSecretMethod|tokenRequestFormat|start|scope|audience|origins|algorithms|maxTokenLength|\w+(?:Ms|Seconds|Bytes))$/;
+  /^(?:applicationId|clientAuthentication|clientSecretMethod|tokenRequestFormat|start|scope|audience|allowedOrigins|algorithms|maxTokenLength|\w+(?:Ms|Seconds|Bytes))$/;
 
 function found(value: unknown, option: string): string {
   if (value === '') return 'an empty text';

@@ -13,7 +13,7 @@ export function isLoopbackHost(hostname: string): boolean {
 }
 
 /** When plain http is acceptable. */
-export type HttpAllowance = 'never' | 'loopback' | 'anywhere';
+export type PlainHttp = 'never' | 'loopback' | 'anywhere';
 
 /** Why a credential must not travel to an address, or undefined where it may. */
 export type UrlFault = 'not_a_url' | 'not_http' | 'plain_http' | 'has_userinfo';
@@ -24,13 +24,13 @@ export type UrlFault = 'not_a_url' | 'not_http' | 'plain_http' | 'has_userinfo';
  * TLS is what proves that the other side is the one that was named (RFC 6749 §3.2, RFC 6750 §5.2), so plain http is
  * a matter of allowance; any other scheme, and credentials inside the address, are never right.
  */
-export function urlFault(text: string, http: HttpAllowance): UrlFault | undefined {
+export function urlFault(text: string, plainHttp: PlainHttp): UrlFault | undefined {
   const url = parseUrl(text);
   if (!url) return 'not_a_url';
   if (url.username !== '' || url.password !== '') return 'has_userinfo';
   if (url.protocol === 'https:') return undefined;
   if (url.protocol !== 'http:') return 'not_http';
-  if (http === 'anywhere' || (http === 'loopback' && isLoopbackHost(url.hostname))) return undefined;
+  if (plainHttp === 'anywhere' || (plainHttp === 'loopback' && isLoopbackHost(url.hostname))) return undefined;
   return 'plain_http';
 }
 
@@ -49,7 +49,7 @@ export function parseUrl(text: string, base?: string | URL): URL | undefined {
 }
 
 /** Plain http is for loopback while developing; anything beyond that has to be asked for by its unsafe name. */
-export function httpAllowance(unsafeAllowHttp: boolean | undefined, production: boolean): HttpAllowance {
+export function allowedPlainHttp(unsafeAllowHttp: boolean | undefined, production: boolean): PlainHttp {
   if (unsafeAllowHttp) return 'anywhere';
   return production ? 'never' : 'loopback';
 }

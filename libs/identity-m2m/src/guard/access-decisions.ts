@@ -14,7 +14,7 @@ export interface TokenVerifier {
 }
 
 /** Decides who is let in, for every transport alike, and tells those who listen. */
-export class InboundDecisions {
+export class AccessDecisions {
   readonly #events = new EventStream<InboundEvent>();
   readonly #counters = new InboundCounters();
   readonly #failuresTold = new Set<string>();

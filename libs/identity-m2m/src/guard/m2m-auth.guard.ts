@@ -4,7 +4,7 @@ import { refuse } from '../verification/refusal.js';
 import type { RoutePolicy } from '../verification/route-policy.js';
 import { type CallerSlot, httpSlotOf, rememberCaller } from './caller.js';
 import { handlerRulesOf } from './handler-access.js';
-import { InboundDecisions } from './access-decisions.js';
+import { AccessDecisions } from './access-decisions.js';
 import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
 
@@ -35,7 +35,7 @@ const letIn = new WeakSet<ExecutionContext>();
 @Injectable()
 export class M2MAuthGuard implements CanActivate {
   constructor(
-    private readonly decisions: InboundDecisions,
+    private readonly decisions: AccessDecisions,
     private readonly transports: InboundTransports,
   ) {}
 
@@ -78,7 +78,7 @@ function settle(
   slot: CallerSlot | undefined,
 ): true {
   if (!verdict.ok) throw transport.refuse(context, verdict, policy);
-  rememberCaller(transport.carrier(context), verdict.caller);
+  rememberCaller(transport.callKey(context), verdict.caller);
   if (slot) slot.caller = verdict.caller;
   letIn.add(context);
   return true;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type OptionFault, optionFaults, field, flag } from '../foundation/option-check.js';
-import { type HttpAllowance, parseUrl } from '../foundation/url.js';
+import { type PlainHttp, parseUrl } from '../foundation/url.js';
 import type { AccessTokenProfile, KnownIssuer } from './identity-provider.js';
 import { addressFault, describeAddress, inPath } from './preset-options.js';
 /** A CyberArk Identity tenant, seen through one of its applications. */
@@ -106,9 +106,9 @@ const schema = z.strictObject({
   hasNoAudience: flag.optional(),
 });
 
-function faults(options: CyberArkIdentityOptions, http: HttpAllowance): OptionFault[] {
+function faults(options: CyberArkIdentityOptions, plainHttp: PlainHttp): OptionFault[] {
   const { tenantUrl, applicationId, platformToken } = options;
-  const found = [...optionFaults(schema, options), ...addressFault('tenantUrl', tenantUrl, http)];
+  const found = [...optionFaults(schema, options), ...addressFault('tenantUrl', tenantUrl, plainHttp)];
   if (!platformToken && applicationId === undefined) {
     found.push({ path: 'applicationId', expected: 'an Application ID, or platformToken: true', found: 'nothing' });
   }

@@ -14,7 +14,7 @@ import {
   text,
 } from '../foundation/option-check.js';
 import { strayCharacters } from '../foundation/text.js';
-import type { HttpAllowance } from '../foundation/url.js';
+import type { PlainHttp } from '../foundation/url.js';
 import {
   type AccessTokenProfile,
   RFC_9068,
@@ -152,12 +152,12 @@ const schema = z.strictObject({
     .optional(),
 });
 
-function faults(options: GenericOAuth2Options, http: HttpAllowance): OptionFault[] {
+function faults(options: GenericOAuth2Options, plainHttp: PlainHttp): OptionFault[] {
   const found = optionFaults(schema, options);
   const addresses = ['tokenEndpoint', 'revocationEndpoint', 'introspectionEndpoint'] as const;
   for (const path of addresses) {
     if (options[path] === undefined) continue;
-    found.push(...addressFault(path, options[path], http, { mayHaveQuery: true }));
+    found.push(...addressFault(path, options[path], plainHttp, { mayHaveQuery: true }));
   }
   const places = KEY_PLACES.filter((path) => options[path] !== undefined);
   // Whether something has to be found by it depends on what the provider is used for.

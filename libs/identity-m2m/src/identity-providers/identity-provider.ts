@@ -1,7 +1,7 @@
 import type { ClientSecretMethod } from '../credentials/client-secret-authentication.js';
 import type { AssertionAudience } from '../credentials/signed-assertion.js';
 import type { OptionFault } from '../foundation/option-check.js';
-import type { HttpAllowance } from '../foundation/url.js';
+import type { PlainHttp } from '../foundation/url.js';
 import type { TokenResponseReader } from '../token/token-response-reader.js';
 
 /** A key set as RFC 7517 §5 writes it. */
@@ -59,7 +59,7 @@ export interface IdentityProvider {
   /** What a refusal of the token endpoint means in this product, and where to mend it. */
   readonly hint?: (detail: string) => string | undefined;
   /** What is wrong with the preset's own options; paths are relative to them. */
-  readonly faults: (http: HttpAllowance) => readonly OptionFault[];
+  readonly faults: (plainHttp: PlainHttp) => readonly OptionFault[];
 }
 
 /** An identity provider whose issuer is known: `clients` can be named with it. */

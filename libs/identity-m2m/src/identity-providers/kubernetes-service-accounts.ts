@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type OptionFault, text } from '../foundation/option-check.js';
-import type { HttpAllowance } from '../foundation/url.js';
+import type { PlainHttp } from '../foundation/url.js';
 import { type AccessTokenProfile, allOf, type KnownIssuer } from './identity-provider.js';
 import { addressFault, issuerFault, presetFaults } from './preset-options.js';
 
@@ -43,12 +43,12 @@ export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOpti
 }
 
 /** A cluster may have any name for an issuer, such as `kubernetes/serviceaccount`, where its keys are elsewhere. */
-function faults(options: KubernetesServiceAccountsOptions, http: HttpAllowance): OptionFault[] {
+function faults(options: KubernetesServiceAccountsOptions, plainHttp: PlainHttp): OptionFault[] {
   const { issuer, jwksUri, internalJwksUri, jwksFile } = options;
   const hasKeys = [jwksUri, internalJwksUri, jwksFile].some((place) => place !== undefined);
   return [
-    ...presetFaults(options, schema, [], http),
-    ...(hasKeys ? issuerFault('issuer', issuer) : addressFault('issuer', issuer, http)),
+    ...presetFaults(options, schema, [], plainHttp),
+    ...(hasKeys ? issuerFault('issuer', issuer) : addressFault('issuer', issuer, plainHttp)),
   ];
 }
 

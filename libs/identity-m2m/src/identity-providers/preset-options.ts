@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { field, type OptionFault, optionFaults } from '../foundation/option-check.js';
 import { printableText, strayCharacters } from '../foundation/text.js';
-import { type HttpAllowance, parseUrl, urlFault } from '../foundation/url.js';
+import { type PlainHttp, parseUrl, urlFault } from '../foundation/url.js';
 
 /**
  * A name that becomes a part of a path, by {@link inPath}: as the product's console shows it, with its blanks and
@@ -50,9 +50,9 @@ export function presetFaults<Options extends object>(
   options: Options,
   schema: z.ZodType,
   addresses: readonly (keyof Options & string)[],
-  http: HttpAllowance,
+  plainHttp: PlainHttp,
 ): OptionFault[] {
-  const allowance = 'internalJwksUri' in options && options.internalJwksUri !== undefined ? 'anywhere' : http;
+  const allowance = 'internalJwksUri' in options && options.internalJwksUri !== undefined ? 'anywhere' : plainHttp;
   return [
     ...optionFaults(schema, options),
     ...addresses.flatMap((path) => addressFault(path, options[path], allowance)),
@@ -73,14 +73,14 @@ const EXPECTED = {
 export function addressFault(
   path: string,
   value: unknown,
-  http: HttpAllowance,
+  plainHttp: PlainHttp,
   { mayHaveQuery = false } = {},
 ): OptionFault[] {
   if (typeof value !== 'string') return [{ path, expected: EXPECTED.not_a_url, found: describeAddress(value) }];
   // The parser passes over what an issuer, compared to the letter, must not have.
   const stray = mayHaveQuery ? undefined : strayCharacters(value);
   if (stray !== undefined) return [{ path, expected: EXPECTED.not_a_url, found: `an address that ${stray}` }];
-  const fault = urlFault(value, http);
+  const fault = urlFault(value, plainHttp);
   if (fault) return [{ path, expected: EXPECTED[fault], found: describeAddress(value) }];
   const { search, hash } = new URL(value);
   if (hash !== '') return [{ path, expected: 'a URL without fragment', found: describeAddress(value) }];

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
-import type { AskedFor, OutboundEvent } from '../token/outbound-events.js';
+import type { RequestedAccess, OutboundEvent } from '../token/outbound-events.js';
 import { TokenUnavailableError } from '../token/token-errors.js';
 import { logOutboundEvents } from './outbound-log.js';
 
@@ -21,7 +21,7 @@ beforeEach(() => {
 afterEach(() => Logger.overrideLogger(false));
 
 const date = new Date('2030-01-01T00:00:00Z');
-const granted = (type: 'token.acquired' | 'token.refreshed', asked: AskedFor = {}): OutboundEvent => ({
+const granted = (type: 'token.acquired' | 'token.refreshed', asked: RequestedAccess = {}): OutboundEvent => ({
   type,
   client: 'main',
   ...asked,
@@ -32,7 +32,7 @@ const granted = (type: 'token.acquired' | 'token.refreshed', asked: AskedFor = {
   lifetimeSource: 'expires_in',
   previousFingerprint: 'before',
 });
-const failed = (asked: AskedFor = {}): OutboundEvent => ({
+const failed = (asked: RequestedAccess = {}): OutboundEvent => ({
   type: 'token.refresh_failed',
   client: 'main',
   ...asked,

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { EventStream } from '../foundation/event-stream.js';
-import type { AskedFor, OutboundEvent } from '../token/outbound-events.js';
+import type { RequestedAccess, OutboundEvent } from '../token/outbound-events.js';
 import { SHORTEST_TIMED_LIFETIME_MS } from '../token/refresh-policy.js';
 
 /** Most troubles of which it is remembered that they were told. */
@@ -62,7 +62,7 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         return;
       case 'call.refused_origin':
         logger.warn(
-          `${client}: calls to ${event.origin} go out without a token (${event.reason}); list it in origins if that is not meant`,
+          `${client}: calls to ${event.origin} go out without a token (${event.reason}); list it in allowedOrigins if that is not meant`,
         );
         return;
       case 'call.clock_behind':
@@ -107,6 +107,6 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
   }
 }
 
-function nameOf({ scope, audience, resource }: AskedFor): string {
+function nameOf({ scope, audience, resource }: RequestedAccess): string {
   return JSON.stringify([scope, audience, resource]);
 }

@@ -1,7 +1,7 @@
 import { EventStream } from '../foundation/event-stream.js';
 import type { AccessTokenStatus } from '../token/refreshed-token.js';
 import { AccessToken } from '../token/access-token.js';
-import { type BindingDecision, OriginBinding } from '../token/origin-binding.js';
+import { type OriginDecision, AllowedOrigins } from '../token/allowed-origins.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
 import { TokenProvider } from '../token/token-provider.js';
 
@@ -11,19 +11,19 @@ import { TokenProvider } from '../token/token-provider.js';
  * @example
  * Test.createTestingModule({ imports: [AppModule] })
  *   .overrideProvider(TokenProvider)
- *   .useValue(new FixedTokenProvider('a-token', { origins: ['https://billing.example'] }));
+ *   .useValue(new FixedTokenProvider('a-token', { allowedOrigins: ['https://billing.example'] }));
  */
 export class FixedTokenProvider extends TokenProvider {
-  readonly client = 'fixed';
+  readonly clientName = 'fixed';
   readonly events = new EventStream<OutboundEvent>();
   #token: AccessToken;
-  readonly #binding: OriginBinding;
+  readonly #allowedOrigins: AllowedOrigins;
 
-  /** @param options.origins Places that the token may go to, as in the client's options. Default: none. */
-  constructor(token: string, { origins = [] }: { readonly origins?: readonly string[] } = {}) {
+  /** @param options.allowedOrigins Places that the token may go to, as in the client's options. Default: none. */
+  constructor(token: string, { allowedOrigins = [] }: { readonly allowedOrigins?: readonly string[] } = {}) {
     super();
     this.#token = new AccessToken(token);
-    this.#binding = new OriginBinding(origins);
+    this.#allowedOrigins = new AllowedOrigins(allowedOrigins);
   }
 
   /** Hands out another token from now on, as after a refresh. */
@@ -31,8 +31,8 @@ export class FixedTokenProvider extends TokenProvider {
     this.#token = new AccessToken(token);
   }
 
-  explain(url: string): BindingDecision {
-    return this.#binding.explain(url);
+  explain(url: string): OriginDecision {
+    return this.#allowedOrigins.explain(url);
   }
 
   peek(): AccessToken {

@@ -1,5 +1,3 @@
-import { serverTimeMs } from '../foundation/http-dates.js';
-
 /** Longest lifetime believed, in seconds: 30 days. A larger figure is cut to it. */
 export const MAX_LIFETIME_SECONDS = 30 * 24 * 3600;
 

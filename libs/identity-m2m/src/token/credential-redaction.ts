@@ -69,7 +69,7 @@ function tokensIn(root: unknown): string[] {
  *
  * The case of letters does not count, because that of escapes and of hexadecimal digits is anybody's choice.
  */
-export function without(credentials: readonly string[], text: string): string {
+export function redactCredentials(credentials: readonly string[], text: string): string {
   const cut = text.slice(0, LONGEST_TEXT);
   const haystack = inLowerCase(cut);
   const isCredential = new Uint8Array(haystack.length);

@@ -2,33 +2,39 @@ import type { DpopProver } from '../credentials/dpop-prover.js';
 import type { Clock } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { StartMode } from '../foundation/start-mode.js';
-import { AccessTokenManager, type AccessTokenManagerOptions, type AccessTokenStatus } from './refreshed-token.js';
+import { RefreshedToken, type RefreshedTokenOptions, type AccessTokenStatus } from './refreshed-token.js';
 import type { AccessToken } from './access-token.js';
-import { AccessTokenManagers } from './token-cache.js';
-import { type BindingDecision, OriginBinding } from './origin-binding.js';
+import { TokenCache } from './token-cache.js';
+import { type OriginDecision, AllowedOrigins } from './allowed-origins.js';
 import type { OutboundEvent } from './outbound-events.js';
-import type { RetryGate } from './retry-policy.js';
+import type { RetryBackoff } from './retry-policy.js';
 import { SecondAttempts } from './second-attempts.js';
-import type { TokenAcquisition } from './token-requester.js';
+import type { TokenRequester } from './token-requester.js';
 import {
   ClientRejectedError,
   TokenParametersError,
   TokenRequestRejectedError,
   TokenUnavailableError,
 } from './token-errors.js';
-import { askedFor, bodyParameters, parametersFault, tokenKey, type TokenParameters } from './token-parameters.js';
+import {
+  requestedAccess,
+  bodyParameters,
+  parametersFault,
+  tokenKey,
+  type TokenParameters,
+} from './token-parameters.js';
 import { type GetTokenOptions, TokenProvider } from './token-provider.js';
 import { waitAtMost } from '../foundation/promises.js';
 
 export interface ManagedTokenProviderOptions extends Omit<
-  AccessTokenManagerOptions,
+  RefreshedTokenOptions,
   'attempt' | 'askedFor' | 'secondAttempts'
 > {
-  readonly acquisition: TokenAcquisition;
+  readonly acquisition: TokenRequester;
   /** What tokens are asked for where a caller does not say otherwise. */
   readonly parameters: TokenParameters;
   /** Places that tokens may go to. */
-  readonly binding: Iterable<string>;
+  readonly allowedOrigins: Iterable<string>;
   readonly dpop: DpopProver | undefined;
   /** Most tokens, of different parameters, that are kept at once. */
   readonly maxTokens: number;
@@ -41,13 +47,13 @@ export interface ManagedTokenProviderOptions extends Omit<
 
 /** A {@link TokenProvider} that gets its tokens from a token endpoint and keeps them fresh by schedule. */
 export class ManagedTokenProvider extends TokenProvider {
-  readonly client: string;
+  readonly clientName: string;
   readonly events: EventStream<OutboundEvent>;
-  readonly #binding: OriginBinding;
+  readonly #allowedOrigins: AllowedOrigins;
   /** Of the client's own parameters, which nearly all calls want. */
-  readonly #usual: AccessTokenManager;
+  readonly #usual: RefreshedToken;
   readonly #usualKey: string;
-  readonly #others: AccessTokenManagers;
+  readonly #others: TokenCache;
   readonly #start = new AbortController();
   /** Ends the wait of a boot for the time of the next attempt. */
   #retry = new AbortController();
@@ -55,17 +61,17 @@ export class ManagedTokenProvider extends TokenProvider {
 
   constructor(private readonly options: ManagedTokenProviderOptions) {
     super();
-    this.client = options.context.client;
+    this.clientName = options.context.client;
     this.events = options.events;
-    this.#binding = new OriginBinding(options.binding);
+    this.#allowedOrigins = new AllowedOrigins(options.allowedOrigins);
     this.#secondAttempts = new SecondAttempts(options.clock, options.acquireTimeoutMs / 3);
     this.#usual = this.#managerFor(options.parameters);
     this.#usualKey = tokenKey(options.parameters);
-    this.#others = new AccessTokenManagers(options.maxTokens - 1, this.#managerFor);
+    this.#others = new TokenCache(options.maxTokens - 1, this.#managerFor);
   }
 
-  explain(url: string): BindingDecision {
-    return this.#binding.explain(url);
+  explain(url: string): OriginDecision {
+    return this.#allowedOrigins.explain(url);
   }
 
   peek(options?: GetTokenOptions): AccessToken | undefined {
@@ -97,7 +103,7 @@ export class ManagedTokenProvider extends TokenProvider {
     this.#others.retryNow();
     this.#retry.abort();
     this.#retry = new AbortController();
-    this.events.emit({ type: 'client.retry_now', client: this.client });
+    this.events.emit({ type: 'client.retry_now', client: this.clientName });
   }
 
   async proof(token: AccessToken, method: string, url: string): Promise<string | undefined> {
@@ -143,16 +149,16 @@ export class ManagedTokenProvider extends TokenProvider {
     return [...this.#all()].flatMap((manager) => manager.heldToken() ?? []);
   }
 
-  readonly #managerFor = (parameters: TokenParameters, gate?: RetryGate): AccessTokenManager => {
+  readonly #managerFor = (parameters: TokenParameters, gate?: RetryBackoff): RefreshedToken => {
     const body = bodyParameters(parameters);
     const { acquisition, ...options } = this.options;
-    const attempt: AccessTokenManagerOptions['attempt'] = (...args) => acquisition.attempt(body, ...args);
-    const own = { attempt, askedFor: askedFor(parameters), secondAttempts: this.#secondAttempts };
-    return new AccessTokenManager({ ...options, ...own }, gate);
+    const attempt: RefreshedTokenOptions['attempt'] = (...args) => acquisition.attempt(body, ...args);
+    const own = { attempt, askedFor: requestedAccess(parameters), secondAttempts: this.#secondAttempts };
+    return new RefreshedToken({ ...options, ...own }, gate);
   };
 
   /** The manager for what a caller wants, if there is one. */
-  #find(options: GetTokenOptions): AccessTokenManager | undefined {
+  #find(options: GetTokenOptions): RefreshedToken | undefined {
     if (!hasParameters(options)) return this.#usual;
     const parameters = this.#merged(options);
     return tokenKey(parameters) === this.#usualKey ? this.#usual : this.#others.find(parameters);
@@ -160,7 +166,7 @@ export class ManagedTokenProvider extends TokenProvider {
 
   #merged(options: GetTokenOptions): TokenParameters {
     const fault = parametersFault(options);
-    if (fault) throw new TokenParametersError(`A token for client "${this.client}" cannot be asked for: ${fault}.`);
+    if (fault) throw new TokenParametersError(`A token for client "${this.clientName}" cannot be asked for: ${fault}.`);
     const usual = this.options.parameters;
     return {
       scope: options.scope ?? usual.scope,
@@ -173,11 +179,11 @@ export class ManagedTokenProvider extends TokenProvider {
   #minTtlMs({ minTtlSeconds = 0 }: GetTokenOptions): number {
     if (Number.isFinite(minTtlSeconds) && minTtlSeconds >= 0) return minTtlSeconds * 1000;
     throw new TokenParametersError(
-      `A token for client "${this.client}" cannot be asked for: minTtlSeconds is not a number of seconds from 0.`,
+      `A token for client "${this.clientName}" cannot be asked for: minTtlSeconds is not a number of seconds from 0.`,
     );
   }
 
-  *#all(): Iterable<AccessTokenManager> {
+  *#all(): Iterable<RefreshedToken> {
     yield this.#usual;
     yield* this.#others.all();
   }
@@ -185,8 +191,8 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #overloadError = () =>
     new TokenUnavailableError(
       'overloaded',
-      `No access token for client "${this.client}": ${this.options.maxTokens} tokens with different parameters are being fetched already.`,
-      { client: this.client },
+      `No access token for client "${this.clientName}": ${this.options.maxTokens} tokens with different parameters are being fetched already.`,
+      { client: this.clientName },
     );
 
   async #requireToken(delayMs: number): Promise<void> {
@@ -216,13 +222,13 @@ export class ManagedTokenProvider extends TokenProvider {
       cancelTimer();
     }
     if (this.#start.signal.aborted) {
-      const message = `No access token for client "${this.client}": the start of the application was given up.`;
-      throw new TokenUnavailableError('shut_down', message, { client: this.client, cause: lastError });
+      const message = `No access token for client "${this.clientName}": the start of the application was given up.`;
+      throw new TokenUnavailableError('shut_down', message, { client: this.clientName, cause: lastError });
     }
     throw new TokenUnavailableError(
       'wait_timeout',
-      `No access token for client "${this.client}" within ${startTimeoutMs} ms, and the client is configured with start: "require". See the cause.`,
-      { client: this.client, cause: lastError },
+      `No access token for client "${this.clientName}" within ${startTimeoutMs} ms, and the client is configured with start: "require". See the cause.`,
+      { client: this.clientName, cause: lastError },
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { EventStream } from '../foundation/event-stream.js';
-import type { BindingDecision } from './origin-binding.js';
+import type { OriginDecision } from './allowed-origins.js';
 import type { TokenUnavailableError } from './token-errors.js';
 import type { AccessTokenLifetime } from './access-token-lifetime.js';
 
@@ -9,13 +9,13 @@ interface OfClient {
 }
 
 /** What the token was asked for, as far as it may be told: other parameters may hold anything. */
-export interface AskedFor {
+export interface RequestedAccess {
   readonly scope?: string;
   readonly audience?: string;
   readonly resource?: readonly string[];
 }
 
-interface OfRequest extends OfClient, AskedFor {}
+interface OfRequest extends OfClient, RequestedAccess {}
 
 interface OfToken extends OfRequest {
   /** Names the token without telling it; see `AccessToken`. */
@@ -33,7 +33,7 @@ export type ClientWarning =
   /** The secret is so short that it could be guessed, and it is not taken out of messages. */
   | 'secret_too_short'
   /** The token is bound to no place, so no call carries it. */
-  | 'nothing_bound';
+  | 'no_allowed_origins';
 
 /** Something that the outbound side decided or found out. Holds no token and no secret. */
 export type OutboundEvent =
@@ -107,7 +107,7 @@ export type OutboundEvent =
   | (OfClient & {
       readonly type: 'call.refused_origin';
       readonly origin: string;
-      readonly reason: BindingDecision['reason'];
+      readonly reason: OriginDecision['reason'];
     })
   /** A function among the client's options threw or returned what it should not, and was ignored. Once for each option. */
   | (OfClient & {

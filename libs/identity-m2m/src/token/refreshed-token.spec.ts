@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { elapsedMs, type Instant } from '../foundation/clock.js';
 import { EventStream } from '../foundation/event-stream.js';
 import { ManualClock } from '../testing/manual-clock.js';
-import { AccessTokenManager, type AccessTokenManagerOptions } from './refreshed-token.js';
+import { RefreshedToken, type RefreshedTokenOptions } from './refreshed-token.js';
 import { AccessToken } from './access-token.js';
 import { SecondAttempts } from './second-attempts.js';
 import type { AcquisitionOutcome, AttemptProgress } from './token-requester.js';
@@ -93,14 +93,14 @@ class TokenAuthority {
   }
 }
 
-function setUp(options: Partial<AccessTokenManagerOptions> = {}) {
+function setUp(options: Partial<RefreshedTokenOptions> = {}) {
   const clock = new ManualClock();
   const acquireTimeoutMs = options.acquireTimeoutMs ?? seconds(5);
   const authority = new TokenAuthority(clock);
   const events = new EventStream<OutboundEvent>();
   const seen: OutboundEvent[] = [];
   events.subscribe((event) => seen.push(event));
-  const manager = new AccessTokenManager({
+  const manager = new RefreshedToken({
     attempt: authority.attempt,
     policy: { skewMs: seconds(30), outageBudgetMs: seconds(300) },
     keepWarm: false,
@@ -947,7 +947,7 @@ describe('an unsafe grace for dead tokens', () => {
 
 describe('a second try beside a silent one', () => {
   /** An authority of which the test settles each try by hand. */
-  function byHand(options: Partial<AccessTokenManagerOptions> = {}) {
+  function byHand(options: Partial<RefreshedTokenOptions> = {}) {
     const tries: {
       settle: (outcome: AcquisitionOutcome) => void;
       fail: (error: Error) => void;

@@ -1,7 +1,7 @@
 import { type Clock, elapsedMs, type Instant, MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { AccessToken } from './access-token.js';
-import type { AskedFor, OutboundEvent } from './outbound-events.js';
+import type { RequestedAccess, OutboundEvent } from './outbound-events.js';
 import {
   backgroundAttemptTimeoutMs,
   livesLongEnough,
@@ -15,14 +15,14 @@ import {
   tokenFreshness,
   YOUNG_TOKEN_MS,
 } from './refresh-policy.js';
-import { RetryGate } from './retry-policy.js';
+import { RetryBackoff } from './retry-policy.js';
 import type { SecondAttempts, SilenceWatch } from './second-attempts.js';
-import { SharedAttempt, type TryEnd } from './single-flight.js';
+import { SingleFlight, type TryEnd } from './single-flight.js';
 import { type FailureContext, tokenFailureError, TokenUnavailableError, unexpectedFailure } from './token-errors.js';
 import { type AcquisitionOutcome, attemptBegins, type AttemptProgress } from './token-requester.js';
-import { isMendedByWaiting, type TokenFailure } from './token-result.js';
+import { isRetryable, type TokenFailure } from './token-result.js';
 
-export interface AccessTokenManagerOptions {
+export interface RefreshedTokenOptions {
   /** Makes one attempt to get a token, and keeps its progress up to date. */
   readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<AcquisitionOutcome>;
   readonly policy: RefreshPolicy;
@@ -36,7 +36,7 @@ export interface AccessTokenManagerOptions {
   readonly unsafeExpiredTokenGraceMs: number;
   readonly context: FailureContext;
   /** What the token is asked for, for events. */
-  readonly askedFor: AskedFor;
+  readonly askedFor: RequestedAccess;
   readonly events: EventStream<OutboundEvent>;
   /** Of the client, for all its tokens. */
   readonly secondAttempts: SecondAttempts;
@@ -83,13 +83,13 @@ type AttemptResult = { readonly ok: true } | { readonly ok: false; readonly erro
  * the same schedule: one attempt runs at a time, of two tries at most, and after a failure none starts before it is due,
  * however many callers come.
  */
-export class AccessTokenManager {
+export class RefreshedToken {
   #held: HeldToken | undefined;
   /** The token before that one, where the schedule alone had it replaced. */
   #previous: HeldToken | undefined;
   /** Whether a resource server has rejected the token that is held. */
   #isHeldRejected = false;
-  readonly #attempt: SharedAttempt<AcquisitionOutcome, AttemptResult>;
+  readonly #attempt: SingleFlight<AcquisitionOutcome, AttemptResult>;
   readonly #silence: SilenceWatch;
   /** Of the first try of the attempt under way. */
   #first: AttemptProgress | undefined;
@@ -105,10 +105,10 @@ export class AccessTokenManager {
 
   /** @param gate That of a manager of the same token before, where there was one. */
   constructor(
-    private readonly options: AccessTokenManagerOptions,
-    readonly gate = new RetryGate(options.random),
+    private readonly options: RefreshedTokenOptions,
+    readonly gate = new RetryBackoff(options.random),
   ) {
-    this.#attempt = new SharedAttempt(options.clock, {
+    this.#attempt = new SingleFlight(options.clock, {
       isDecisive: (end) => 'value' in end && isDecisive(end.value),
       finish: (end) => this.#finishAttempt(end),
     });
@@ -544,7 +544,7 @@ export class AccessTokenManager {
 
 /** Whether an attempt is over with this, although another try of it is under way: it succeeded, or no try can. */
 function isDecisive(outcome: AcquisitionOutcome): boolean {
-  return outcome.ok || !isMendedByWaiting(outcome.failure.kind);
+  return outcome.ok || !isRetryable(outcome.failure.kind);
 }
 
 /** undefined for never. */

@@ -2,7 +2,7 @@ import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
 import { quarantineAfter } from '../credentials/credential-quarantine.js';
 import { type RetryCurve, retryDelayMs, unexplainedCurve } from './retry-policy.js';
-import { isMendedByWaiting, TOKEN_FAILURE_KINDS } from './token-result.js';
+import { isRetryable, TOKEN_FAILURE_KINDS } from './token-result.js';
 
 const curves = fc.constantFrom<RetryCurve>('transient', 'malformed', 'certificate', 'configuration');
 const unit = fc.double({ min: 0, max: 0.999_999, noNaN: true });
@@ -113,7 +113,7 @@ test('a status without an OAuth error is an outage for 2 minutes, and then a wro
 });
 
 test('waiting mends what the server or the network may get over, and nothing that a person has to correct', () => {
-  expect(TOKEN_FAILURE_KINDS.filter(isMendedByWaiting)).toEqual(['transient', 'malformed', 'unexplained', 'blocked']);
+  expect(TOKEN_FAILURE_KINDS.filter(isRetryable)).toEqual(['transient', 'malformed', 'unexplained', 'blocked']);
 });
 
 describe('quarantine of a refused credential', () => {

@@ -1,6 +1,6 @@
 import { doublingDelayMs, elapsedMs, type Instant } from '../foundation/clock.js';
 import type { TokenUnavailableError } from './token-errors.js';
-import { type TokenFailureKind, isMendedByWaiting, type TokenFailure } from './token-result.js';
+import { type TokenFailureKind, isRetryable, type TokenFailure } from './token-result.js';
 
 /** The curves on which token requests back off. Each counts its own failures. */
 export type RetryCurve = 'transient' | 'malformed' | 'certificate' | 'configuration';
@@ -91,7 +91,7 @@ export interface RetryDecision {
  * Decides when the next attempt may be made. Open until an attempt fails; then closed for as long as
  * `retry-policy.ts` says, to timers and callers alike.
  */
-export class RetryGate {
+export class RetryBackoff {
   #closed: ClosedGate | undefined;
   /** Failures since the last success, by curve. Refusals of the client are counted by the quarantine. */
   readonly #failures = new Map<RetryCurve, number>();
@@ -114,7 +114,7 @@ export class RetryGate {
 
   /** Whether a caller who can wait this long may get a token by waiting. */
   isWorthWaiting(now: Instant, patienceMs: number): boolean {
-    return !this.#closed || (isMendedByWaiting(this.#closed.kind) && this.dueInMs(now) <= patienceMs);
+    return !this.#closed || (isRetryable(this.#closed.kind) && this.dueInMs(now) <= patienceMs);
   }
 
   /** Time until an attempt may be made, in milliseconds. */

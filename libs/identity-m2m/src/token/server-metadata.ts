@@ -3,7 +3,7 @@ import type { AssertionAudience } from '../credentials/signed-assertion.js';
 import { discoverAuthorizationServer, DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import type { TlsIdentity } from '../foundation/tls.js';
-import { type HttpAllowance, urlFault } from '../foundation/url.js';
+import { type PlainHttp, urlFault } from '../foundation/url.js';
 
 /** Where a token endpoint is: named outright, or found through the issuer's metadata. */
 export interface TokenServerLocation {
@@ -17,13 +17,13 @@ export interface TokenServerLocation {
 export type TokenServerMetadata = AuthorizationServer & { readonly token_endpoint: string };
 
 /** Finds the token endpoint, once, and again after {@link doubt}. */
-export class TokenServer {
+export class ServerMetadata {
   #discovered: TokenServerMetadata | undefined;
   #isDoubted = false;
 
   constructor(
     private readonly location: TokenServerLocation,
-    private readonly http: HttpAllowance,
+    private readonly plainHttp: PlainHttp,
     private readonly fetch: BoundedFetch,
   ) {}
 
@@ -82,7 +82,7 @@ export class TokenServer {
   async #discover(signal: AbortSignal, tls: TlsIdentity | undefined): Promise<TokenServerMetadata> {
     const issuer = this.location.issuer ?? '';
     const fetch: BoundedFetch = (url, init) => this.fetch(url, { ...init, tls });
-    const input = { issuer, member: 'token_endpoint', http: this.http, fetch, signal } as const;
+    const input = { issuer, member: 'token_endpoint', plainHttp: this.plainHttp, fetch, signal } as const;
     const metadata = await discoverAuthorizationServer(input);
     const endpoint = metadata.token_endpoint;
     if (endpoint === undefined) {
@@ -91,7 +91,7 @@ export class TokenServer {
     // Each of these will be sent the client's credentials.
     const { token_endpoint, revocation_endpoint } = metadata.mtls_endpoint_aliases ?? {};
     for (const url of [endpoint, metadata.revocation_endpoint, token_endpoint, revocation_endpoint]) {
-      const fault = url === undefined ? undefined : urlFault(url, this.http);
+      const fault = url === undefined ? undefined : urlFault(url, this.plainHttp);
       if (fault) {
         throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names an unfit endpoint (${fault})`);
       }

@@ -8,7 +8,7 @@ export type TryEnd<Outcome> = { readonly value: Outcome } | { readonly error: un
 export interface AttemptJudge<Outcome, Result> {
   /** Whether the attempt is over with this, although another try of it is under way. */
   isDecisive(end: TryEnd<Outcome>): boolean;
-  /** Turns what came of the attempt into the result. Not called after {@link SharedAttempt.end}. */
+  /** Turns what came of the attempt into the result. Not called after {@link SingleFlight.end}. */
   finish(end: TryEnd<Outcome>): Result;
 }
 
@@ -24,7 +24,7 @@ interface Try {
  * ended by callers who go away; callers have patience of their own and are not held up by an attempt that does not heed
  * its signal.
  */
-export class SharedAttempt<Outcome, Result> {
+export class SingleFlight<Outcome, Result> {
   readonly #tries = new Set<Try>();
   /** There once somebody has begun to wait, until the next attempt ends. */
   #end: { readonly promise: Promise<Result>; readonly resolve: (result: Result) => void } | undefined;

@@ -1,5 +1,5 @@
-import type { AccessTokenManager } from './refreshed-token.js';
-import type { RetryGate } from './retry-policy.js';
+import type { RefreshedToken } from './refreshed-token.js';
+import type { RetryBackoff } from './retry-policy.js';
 import { tokenKey, type TokenParameters } from './token-parameters.js';
 
 /** Most parameters of which no manager is left and something is remembered. */
@@ -9,18 +9,18 @@ const MAX_REMEMBERED = 1000;
  * The managers of tokens with parameters of their own, by what they ask for: as many as were wanted lately, up to a
  * number.
  */
-export class AccessTokenManagers {
+export class TokenCache {
   /** In the order of their last use, the longest ago first. */
-  readonly #managers = new Map<string, AccessTokenManager>();
+  readonly #managers = new Map<string, RefreshedToken>();
   /** Those of managers that were given up after a failure: it is over when its time has come, not with the manager. */
-  readonly #closedGates = new Map<string, RetryGate>();
+  readonly #closedGates = new Map<string, RetryBackoff>();
 
   constructor(
     private readonly max: number,
-    private readonly managerFor: (parameters: TokenParameters, gate: RetryGate | undefined) => AccessTokenManager,
+    private readonly managerFor: (parameters: TokenParameters, gate: RetryBackoff | undefined) => RefreshedToken,
   ) {}
 
-  find(parameters: TokenParameters): AccessTokenManager | undefined {
+  find(parameters: TokenParameters): RefreshedToken | undefined {
     const key = tokenKey(parameters);
     const manager = this.#managers.get(key);
     if (manager) {
@@ -36,7 +36,7 @@ export class AccessTokenManagers {
    *
    * @throws What `overload` makes, where all are fetching one.
    */
-  make(parameters: TokenParameters, overload: () => Error): AccessTokenManager {
+  make(parameters: TokenParameters, overload: () => Error): RefreshedToken {
     if (this.#managers.size >= this.max) this.#giveUpOne(overload);
     const key = tokenKey(parameters);
     const manager = this.managerFor(parameters, this.#closedGates.get(key));
@@ -45,7 +45,7 @@ export class AccessTokenManagers {
     return manager;
   }
 
-  all(): Iterable<AccessTokenManager> {
+  all(): Iterable<RefreshedToken> {
     return this.#managers.values();
   }
 
@@ -66,7 +66,7 @@ export class AccessTokenManagers {
     throw overload();
   }
 
-  #remember(key: string, gate: RetryGate): void {
+  #remember(key: string, gate: RetryBackoff): void {
     this.#closedGates.set(key, gate);
     if (this.#closedGates.size > MAX_REMEMBERED) this.#closedGates.delete(this.#closedGates.keys().next().value!);
   }

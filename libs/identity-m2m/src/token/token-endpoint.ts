@@ -10,12 +10,12 @@ import {
 } from '../foundation/bounded-fetch.js';
 import type { Clock, Instant } from '../foundation/clock.js';
 import type { WarnOfClient } from './outbound-events.js';
-import { issuedTokens, sentCredentials, SHORTEST_REDACTED, without } from './credential-redaction.js';
+import { issuedTokens, sentCredentials, SHORTEST_REDACTED, redactCredentials } from './credential-redaction.js';
 import type { BodyParameters } from './token-parameters.js';
 import { unexpectedFailure } from './token-errors.js';
 import type { TokenEndpointAnswer } from './token-response-reader.js';
 import { readTokenResponse, type TokenResponseDialect } from './token-response.js';
-import type { TokenServer, TokenServerMetadata } from './server-metadata.js';
+import type { ServerMetadata, TokenServerMetadata } from './server-metadata.js';
 import type { TokenFailure, TokenOutcome } from './token-result.js';
 
 /** How the parameters of a token request are written into its body. */
@@ -26,7 +26,7 @@ export type TokenRequestFormat =
   | 'json';
 
 export interface TokenEndpointOptions {
-  readonly server: TokenServer;
+  readonly server: ServerMetadata;
   readonly clientId: string;
   readonly requestFormat: TokenRequestFormat;
   /** Sent with each token request besides those that the protocol needs. A function, because there may be secrets in them. */
@@ -227,8 +227,8 @@ function withoutCredentials(failure: TokenFailure, credentials: readonly string[
   const { detail, oauthError } = failure;
   return {
     ...failure,
-    detail: without(credentials, detail),
-    oauthError: oauthError === undefined ? undefined : without(credentials, oauthError),
+    detail: redactCredentials(credentials, detail),
+    oauthError: oauthError === undefined ? undefined : redactCredentials(credentials, oauthError),
   };
 }
 

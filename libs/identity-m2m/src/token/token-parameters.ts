@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isScopeName } from '../foundation/text.js';
 import { parseUrl } from '../foundation/url.js';
-import type { AskedFor } from './outbound-events.js';
+import type { RequestedAccess } from './outbound-events.js';
 
 /** What a token is asked for. Each member that is given takes the place of the same one of the client's options. */
 export interface TokenParameters {
@@ -53,7 +53,7 @@ export function parameterFault(name: string, value: unknown): string | undefined
 }
 
 /** What of it can be told to anybody. */
-export function askedFor({ scope, audience, resource }: TokenParameters): AskedFor {
+export function requestedAccess({ scope, audience, resource }: TokenParameters): RequestedAccess {
   return {
     ...(scope !== undefined && { scope: namesOf(scope).join(' ') }),
     ...(audience !== undefined && { audience }),

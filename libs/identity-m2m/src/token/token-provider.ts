@@ -1,7 +1,7 @@
 import type { EventStream } from '../foundation/event-stream.js';
 import type { AccessTokenStatus } from './refreshed-token.js';
 import type { AccessToken } from './access-token.js';
-import type { BindingDecision } from './origin-binding.js';
+import type { OriginDecision } from './allowed-origins.js';
 import type { OutboundEvent } from './outbound-events.js';
 import type { TokenParameters } from './token-parameters.js';
 
@@ -24,13 +24,13 @@ export interface GetTokenOptions extends TokenParameters {
  */
 export abstract class TokenProvider {
   /** Name of the client in the module's configuration. */
-  abstract readonly client: string;
+  abstract readonly clientName: string;
 
   /** What happens to the tokens and to the calls that carry them, as it happens. */
   abstract readonly events: EventStream<OutboundEvent>;
 
   /** Whether the token may go to an address, by which rule, or why not. Carriers ask this before they send it. */
-  abstract explain(url: string): BindingDecision;
+  abstract explain(url: string): OriginDecision;
 
   /** The token where it can be had without waiting, which is nearly always; starts a refresh where one is due. */
   abstract peek(options?: GetTokenOptions): AccessToken | undefined;

@@ -3,7 +3,7 @@ import type { CredentialQuarantine, Quarantine, QuarantinePolicy } from '../cred
 import type { SignedAssertion, TokenGrant } from '../credentials/signed-assertion.js';
 import type { Clock, Instant } from '../foundation/clock.js';
 import { obeyedRetryAfterMs } from './retry-policy.js';
-import type { TokenServer } from './server-metadata.js';
+import type { ServerMetadata } from './server-metadata.js';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.js';
 import type { BodyParameters } from './token-parameters.js';
 import type { GrantedToken, TokenFailure } from './token-result.js';
@@ -82,9 +82,9 @@ export interface ClientProof {
   readonly serverNow: Date;
 }
 
-export interface TokenAcquisitionOptions {
+export interface TokenRequesterOptions {
   readonly clientId: string;
-  readonly server: TokenServer;
+  readonly server: ServerMetadata;
   readonly endpoint: TokenEndpoint;
   readonly grant: TokenGrant;
   readonly authentication: ClientAuthentication;
@@ -101,7 +101,7 @@ const NOTABLE_SKEW_MS = 30_000;
 /**
  * Makes attempts to get a token: reads the credential, sees whether it may be shown, shows it, and records how that went.
  */
-export class TokenAcquisition {
+export class TokenRequester {
   /** Fingerprint of the credential that was accepted last. */
   #accepted: string | undefined;
   /** Where that was read. */
@@ -109,7 +109,7 @@ export class TokenAcquisition {
   /** By how much the server's clock is taken to be ahead of ours, in milliseconds. */
   #serverAheadMs = 0;
 
-  constructor(private readonly options: TokenAcquisitionOptions) {}
+  constructor(private readonly options: TokenRequesterOptions) {}
 
   /** @param progress Is kept up to date while the attempt is under way. */
   async attempt(

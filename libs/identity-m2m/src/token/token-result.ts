@@ -1,6 +1,5 @@
 import { AccessToken } from './access-token.js';
 import type { AccessTokenLifetime } from './access-token-lifetime.js';
-import { retryAfterMs, serverTimeMs } from '../foundation/http-dates.js';
 
 /**
  * What kind of failure a token request ended in. It decides how soon the next one may follow.
@@ -33,7 +32,7 @@ export type TokenFailureKind = (typeof TOKEN_FAILURE_KINDS)[number];
 const LASTING_KINDS: readonly TokenFailureKind[] = ['proxy', 'certificate', 'configuration', 'credential'];
 
 /** Whether a failure of this kind may be over by the next attempt without anybody's help. */
-export function isMendedByWaiting(kind: TokenFailureKind): boolean {
+export function isRetryable(kind: TokenFailureKind): boolean {
   return !LASTING_KINDS.includes(kind);
 }
 

@@ -2,15 +2,15 @@ import { allowInsecureRequests, customFetch, revocationRequest } from 'oauth4web
 import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import type { AccessToken } from './access-token.js';
-import type { ClientProof, TokenAcquisition } from './token-requester.js';
-import type { TokenServer } from './server-metadata.js';
+import type { ClientProof, TokenRequester } from './token-requester.js';
+import type { ServerMetadata } from './server-metadata.js';
 import { waitAtMost } from '../foundation/promises.js';
 
 export interface TokenRevocationOptions {
   readonly clientId: string;
-  readonly server: TokenServer;
+  readonly server: ServerMetadata;
   /** Knows what the client proves itself with. */
-  readonly acquisition: TokenAcquisition;
+  readonly acquisition: TokenRequester;
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }

@@ -10,7 +10,13 @@ import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse, type RefusalDetail, shown, shownClaim } from './refusal.js';
 import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
 import { type RoutePolicy, rightsRefusal } from './route-policy.js';
-import { readScopes, confirmedCaller, holderRefusal, type TokenHolder, tokenHolder } from './caller-identity.js';
+import {
+  readScopes,
+  confirmedCaller,
+  identityRefusal,
+  type CallerIdentity,
+  callerIdentity,
+} from './caller-identity.js';
 import { issuerUnknown, readSignedToken, type SignedToken } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { TrustedIssuers } from './trusted-issuers.js';
@@ -140,7 +146,7 @@ export class AccessTokenVerifier {
   }
 
   #judgeVerified(verified: VerifiedToken, route: RoutePolicy, nowMs: number): Verdict | Promise<Verdict> {
-    const holder = (verified.holder ??= tokenHolder(verified, 'signed'));
+    const holder = (verified.holder ??= callerIdentity(verified, 'signed'));
     if (!holder.ok) return holder;
     return this.#judgeHolder(holder, verified.issuer, verified.keyId, route, nowMs, verified.token);
   }
@@ -148,7 +154,7 @@ export class AccessTokenVerifier {
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
     if (!isOpaqueToken(token)) return refuse('token_malformed', { expected: 'visible ASCII characters, no comma' });
     const issuer = this.options.issuers.find(this.options.opaqueTokensOf!)!;
-    const result = await issuer.introspection!.ask(token);
+    const result = await issuer.opaqueTokens!.ask(token);
     if (result.active !== true) return inactive(result);
     const { claims } = result;
     // The one that was asked speaks for itself alone.
@@ -156,12 +162,12 @@ export class AccessTokenVerifier {
     const { wallMs } = this.options.clock.now();
     const refusal = foreignRefusal(claims) ?? answerRefusal(claims, issuer.policy, wallMs / 1000);
     if (refusal) return refusal;
-    const holder = tokenHolder({ token, issuer, claims }, 'introspected');
+    const holder = callerIdentity({ token, issuer, claims }, 'introspected');
     return holder.ok ? this.#judgeHolder(holder, issuer, undefined, route, wallMs, token) : holder;
   }
 
   #judgeHolder(
-    holder: TokenHolder,
+    holder: CallerIdentity,
     issuer: TrustedIssuer,
     keyId: string | undefined,
     route: RoutePolicy,
@@ -169,7 +175,7 @@ export class AccessTokenVerifier {
     token: string,
   ): Verdict | Promise<Verdict> {
     const { revocations, clock } = this.options;
-    const refusal = holderRefusal(holder, issuer, nowMs);
+    const refusal = identityRefusal(holder, issuer, nowMs);
     if (refusal) return refusal;
     if (!revocations) return this.#judgeRoute(holder, issuer, route, token);
     const revoked = revocationRefusal(revocations, revocable(holder.caller, keyId), clock);
@@ -180,7 +186,7 @@ export class AccessTokenVerifier {
   }
 
   #judgeRoute(
-    { caller }: TokenHolder,
+    { caller }: CallerIdentity,
     issuer: TrustedIssuer,
     route: RoutePolicy,
     token: string,
@@ -188,8 +194,8 @@ export class AccessTokenVerifier {
     const refusal = rightsRefusal(caller, route, this.#surroundings);
     if (refusal) return refusal;
     if (!route.sensitive || caller.isIntrospected) return { ok: true, caller };
-    if (!issuer.confirmation) return refuse('introspection_unavailable', NO_INTROSPECTION);
-    const result = issuer.confirmation.ask(token);
+    if (!issuer.signedTokens) return refuse('introspection_unavailable', NO_INTROSPECTION);
+    const result = issuer.signedTokens.ask(token);
     return result instanceof Promise
       ? result.then((late) => this.#confirm(caller, issuer, route, late))
       : this.#confirm(caller, issuer, route, result);

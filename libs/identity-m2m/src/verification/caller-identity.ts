@@ -7,8 +7,8 @@ import { oneOf, type Refusal, type RefusalDetail, refuse, shown, shownClaim } fr
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { RegisteredClient } from './client-registry.js';
 
-/** Whom a good token belongs to. Says nothing about whether that one may come: see {@link holderRefusal}. */
-export interface TokenHolder {
+/** Whom a good token belongs to. Says nothing about whether that one may come: see {@link identityRefusal}. */
+export interface CallerIdentity {
   readonly ok: true;
   readonly caller: MachineCaller;
   /** Its entry in the guard's options. */
@@ -25,10 +25,10 @@ export interface AuthenticToken {
 }
 
 /** Reads from the claims who holds a token. Depends on its arguments alone, so that the result can be kept with them. */
-export function tokenHolder(
+export function callerIdentity(
   { token, issuer: trusted, claims }: AuthenticToken,
-  source: TokenHolder['source'],
-): TokenHolder | Refusal {
+  source: CallerIdentity['source'],
+): CallerIdentity | Refusal {
   const { issuer, clients } = trusted;
   const { profile } = trusted.policy;
   // RFC 7662 §2.2 has a name of its own for the client.
@@ -74,8 +74,8 @@ export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]
 }
 
 /** What stands against the holder of a valid token at a moment; undefined where nothing does. */
-export function holderRefusal(
-  holder: TokenHolder,
+export function identityRefusal(
+  holder: CallerIdentity,
   { policy, clients }: TrustedIssuer,
   nowMs: number,
 ): Refusal | undefined {
@@ -104,7 +104,7 @@ const NAMED_CLIENT: RefusalDetail = { expected: 'a client that the guard names, 
 
 /** What shows that a caller is not a machine, or `unnamed` where its token does not tell and the options do not name it. */
 function machineFault(
-  { caller, registered, source }: TokenHolder,
+  { caller, registered, source }: CallerIdentity,
   profile: AccessTokenProfile,
 ): RefusalDetail | 'unnamed' | undefined {
   const { clientIdClaims, isMachine } = profile;

@@ -3,14 +3,14 @@ import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetc
 import type { Clock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
-import type { HttpAllowance } from '../foundation/url.js';
+import type { PlainHttp } from '../foundation/url.js';
 import type { Claims } from '../identity-providers/identity-provider.js';
 import { parseCompactJws } from './compact-jws.js';
 import type { IntrospectionAuthentication } from './introspection-authentication.js';
 import type { KeySet } from './key-set.js';
 import { addressOfIssuer } from './key-source.js';
 import { statedClaims } from './claims-policy.js';
-import { signerOf } from './jws-signature.js';
+import { verifyJws } from './jws-signature.js';
 
 export interface IntrospectionEndpointOptions {
   readonly issuer: string;
@@ -22,7 +22,7 @@ export interface IntrospectionEndpointOptions {
   readonly timesAsText: boolean;
   readonly keys: KeySet;
   readonly algorithms: readonly string[];
-  readonly http: HttpAllowance;
+  readonly plainHttp: PlainHttp;
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }
@@ -79,15 +79,15 @@ export class IntrospectionEndpoint {
   }
 
   async #discover(signal: AbortSignal): Promise<string> {
-    const { issuer, http, fetch } = this.options;
+    const { issuer, plainHttp, fetch } = this.options;
     const metadata = await discoverAuthorizationServer({
       issuer,
       member: 'introspection_endpoint',
-      http,
+      plainHttp,
       fetch,
       signal,
     });
-    return addressOfIssuer(issuer, metadata.introspection_endpoint, 'introspection_endpoint', http);
+    return addressOfIssuer(issuer, metadata.introspection_endpoint, 'introspection_endpoint', plainHttp);
   }
 
   async #read(response: Response): Promise<IntrospectionAnswer | undefined> {
@@ -212,7 +212,7 @@ export async function verifySignedAnswer(
   const isKidText = kid === undefined || typeof kid === 'string';
   if (!isOfType || !isKidText || typeof alg !== 'string' || !algorithms.includes(alg)) return undefined;
   if (Object.hasOwn(jws.header, 'crit') || Object.hasOwn(jws.header, 'b64')) return undefined;
-  const signer = await signerOf(text, { kid, algorithm: alg }, keys);
+  const signer = await verifyJws(text, { kid, algorithm: alg }, keys);
   if ('ok' in signer) return undefined;
   const { iss, aud, iat, token_introspection: answer } = jws.claims;
   const isForUs = aud === clientId || (Array.isArray(aud) && aud.includes(clientId));

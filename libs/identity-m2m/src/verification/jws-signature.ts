@@ -3,7 +3,7 @@ import { refuse, type Refusal, type RefusalDetail, shown } from './refusal.js';
 import { compactVerify } from 'jose';
 
 /** @returns The key that has signed a text in compact serialisation, and the set that it is of. */
-export async function signerOf(
+export async function verifyJws(
   jws: string,
   { kid, algorithm }: { readonly kid: string | undefined; readonly algorithm: string },
   keys: KeySet,

@@ -4,7 +4,7 @@ import { type BoundedFetch, HttpExchangeError } from '../foundation/bounded-fetc
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseStrictJsonObject, type StrictJsonResult } from '../foundation/strict-json.js';
 import { printableText } from '../foundation/text.js';
-import { type HttpAllowance, urlFault } from '../foundation/url.js';
+import { type PlainHttp, urlFault } from '../foundation/url.js';
 
 /** A key set as it was read somewhere. */
 export interface KeyDocument {
@@ -39,7 +39,7 @@ export interface RemoteKeySourceOptions {
   readonly jwksUri?: string | undefined;
   /** Address of the key set where the issuer has no metadata. */
   readonly fallbackJwksUri?: string | undefined;
-  readonly http: HttpAllowance;
+  readonly plainHttp: PlainHttp;
   /** Follows no redirects, and reads no more than a key set may be long. */
   readonly fetch: BoundedFetch;
 }
@@ -63,13 +63,13 @@ export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
 }
 
 async function discoverAddress(
-  { issuer, fallbackJwksUri, http, fetch }: RemoteKeySourceOptions,
+  { issuer, fallbackJwksUri, plainHttp, fetch }: RemoteKeySourceOptions,
   signal: AbortSignal,
 ): Promise<string> {
   try {
-    const input = { issuer, member: 'jwks_uri', http, fetch, signal } as const;
+    const input = { issuer, member: 'jwks_uri', plainHttp, fetch, signal } as const;
     const { jwks_uri: address } = await discoverAuthorizationServer(input);
-    return addressOfIssuer(issuer, address, 'jwks_uri', http);
+    return addressOfIssuer(issuer, address, 'jwks_uri', plainHttp);
   } catch (error) {
     // Where the server is down, its other addresses are as well.
     const hasNone = error instanceof KeySetError || (error instanceof DiscoveryError && !error.isServerDown);
@@ -84,8 +84,8 @@ async function discoverAddress(
  *
  * @throws {@link KeySetError} where it is not.
  */
-export function addressOfIssuer(issuer: string, address: unknown, member: string, http: HttpAllowance): string {
-  if (typeof address !== 'string' || urlFault(address, http)) {
+export function addressOfIssuer(issuer: string, address: unknown, member: string, plainHttp: PlainHttp): string {
+  if (typeof address !== 'string' || urlFault(address, plainHttp)) {
     throw new KeySetError(`the metadata of ${issuer} names no usable ${member}`);
   }
   if (new URL(address).origin !== new URL(issuer).origin) {

@@ -2,7 +2,7 @@ import { type Clock, doublingDelayMs, elapsedMs, type Instant } from '../foundat
 import { untilAborted } from '../foundation/promises.js';
 import { printableText } from '../foundation/text.js';
 import { type KeyLookup, type KeySet, VerificationKeys } from './key-set.js';
-import { type KeyDocument, KeySetError, type KeySource, problemText, lifetimeMs } from './key-source.js';
+import { type KeyDocument, KeySetError, type KeySource, problemText } from './key-source.js';
 import type { VerificationEvent } from './verification-events.js';
 import { readKeySet, type UnusableKey } from './verification-key.js';
 

@@ -19,10 +19,10 @@ export interface TrustedIssuer {
   /** Whether the resolver accepted it at run time: then only for a while. */
   readonly isResolved: boolean;
   /** Where it is asked about tokens that can't be read; undefined: nowhere. */
-  readonly introspection?: Introspection | undefined;
+  readonly opaqueTokens?: Introspection | undefined;
   /**
    * Where it is asked about tokens whose signature is good; undefined: nowhere. Apart from the others, because anybody can
    * make up a token that can't be read: such questions take no place of these, and what comes of them stops none of these.
    */
-  readonly confirmation?: Introspection | undefined;
+  readonly signedTokens?: Introspection | undefined;
 }

@@ -68,10 +68,10 @@ export class TrustedIssuers {
 
   close(): void {
     this.#closing.abort(new KeySetError('the verifier was closed before it had the keys of its issuers'));
-    for (const { keys, introspection, confirmation } of this.#named.values()) {
+    for (const { keys, opaqueTokens, signedTokens } of this.#named.values()) {
       keys.close();
-      introspection?.close();
-      confirmation?.close();
+      opaqueTokens?.close();
+      signedTokens?.close();
     }
     this.options.resolved?.close();
   }

@@ -1,13 +1,13 @@
 import { BoundedMap, type BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Instant } from '../foundation/clock.js';
 import type { Claims } from '../identity-providers/identity-provider.js';
-import type { TokenHolder } from './caller-identity.js';
+import type { CallerIdentity } from './caller-identity.js';
 import type { VerificationKeys } from './key-set.js';
 import type { Refusal } from './refusal.js';
 import type { SignedToken, TokenHeader } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationKey } from './verification-key.js';
-import { signerOf } from './jws-signature.js';
+import { verifyJws } from './jws-signature.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
 /**
@@ -21,7 +21,7 @@ export class VerifiedToken implements SignedToken {
   readonly header: TokenHeader;
   readonly claims: Claims;
   /** Whom the claims name, once somebody has read it from them. */
-  holder: TokenHolder | Refusal | undefined;
+  holder: CallerIdentity | Refusal | undefined;
   /** The set in which the key was seen last. */
   #set: VerificationKeys;
 
@@ -96,6 +96,6 @@ export class VerifiedTokens {
 /** Verifies a token's signature with its issuer's keys: only these, and only by the algorithm that each is for. */
 export async function verifySignature(signed: SignedToken): Promise<VerifiedToken | Refusal> {
   const { token, header, issuer } = signed;
-  const verified = await signerOf(token, header, issuer.keys);
+  const verified = await verifyJws(token, header, issuer.keys);
   return 'ok' in verified ? verified : new VerifiedToken(signed, verified.key, verified.set);
 }

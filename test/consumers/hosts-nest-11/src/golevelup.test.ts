@@ -16,7 +16,7 @@ import {
   Caller,
   genericOAuth2,
   IdentityM2MModule,
-  InboundDecisions,
+  AccessDecisions,
   type MachineCaller,
   Public,
   RequireScopes,
@@ -152,7 +152,7 @@ async function main() {
       const seen: unknown[] = [];
       things.events.on('note', (payload) => seen.push(payload));
       const refused = new Promise<string>((resolve) =>
-        app.get(InboundDecisions).events.subscribe((event) => {
+        app.get(AccessDecisions).events.subscribe((event) => {
           if (event.type === 'caller.refused') resolve(`${event.transport}: ${event.reason}`);
         }),
       );

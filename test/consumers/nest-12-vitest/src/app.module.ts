@@ -14,7 +14,7 @@ import { ReportsService } from './reports.service.js';
           identityProvider: genericOAuth2({ tokenEndpoint: config.getOrThrow<string>('TOKEN_ENDPOINT') }),
           clientId: 'reports',
           clientSecret: () => config.getOrThrow<string>('CLIENT_SECRET'),
-          origins: [config.getOrThrow<string>('BILLING_URL')],
+          allowedOrigins: [config.getOrThrow<string>('BILLING_URL')],
           http: { baseURL: config.getOrThrow<string>('BILLING_URL') },
         },
         guard: {

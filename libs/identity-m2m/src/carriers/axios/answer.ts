@@ -45,7 +45,7 @@ export class AxiosAnswer {
   static async to(sending: Promise<AxiosResponse>, sent: Sent): Promise<AxiosAnswer> {
     try {
       const response = await sending;
-      if (isObject(response)) withoutToken(response, sent);
+      if (isObject(response)) removeTokenFrom(response, sent);
       return new AxiosAnswer({ response }, isObject(response) ? response : undefined, sent);
     } catch (error) {
       takeTokenOff(error, sent);
@@ -116,7 +116,7 @@ export class AxiosAnswer {
   }
 }
 
-function withoutToken(response: LooseResponse, { config, call }: Sent): void {
+function removeTokenFrom(response: LooseResponse, { config, call }: Sent): void {
   response.config = config;
   redactRequest(response.request, call);
 }
@@ -133,7 +133,7 @@ function takeTokenOff(error: unknown, sent: Sent): void {
     if (isAxiosError(one) || carriesToken(own, call)) Reflect.set(one, 'config', config);
     redactRequest(request, call);
     const response = responseOf(one);
-    if (response) withoutToken(response, sent);
+    if (response) removeTokenFrom(response, sent);
     one = cause;
   }
 }

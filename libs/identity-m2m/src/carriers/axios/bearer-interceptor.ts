@@ -113,10 +113,10 @@ interface Call {
 
 async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellation }: Call): Promise<AxiosResponse> {
   const url = finalUrl(config);
-  if (hasCredentials(config, carrier.header) || !carrier.isBound(url, hostHeader(config)))
+  if (hasCredentials(config, carrier.header) || !carrier.allows(url, hostHeader(config)))
     return sendBare(carrier, config, send);
-  const isBound = (address: string) => carrier.isBound(address);
-  const proxy = proxyChoice(config, url, isBound);
+  const isAllowed = (address: string) => carrier.allows(address);
+  const proxy = proxyChoice(config, url, isAllowed);
   if (proxy === 'refused') return send(config);
   const method = (config.method ?? 'get').toUpperCase();
   const isReplayable = () => isReplayableBody(config.data, carrier.maxReplayBytes);
@@ -128,7 +128,7 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
     signal: () => cancellation.signal(),
     send: (authorization) => {
       cancellation.throwIfEnded();
-      return sendWith(authorization, { config, send, isBound, isDirect: proxy === 'direct', mayBeMended });
+      return sendWith(authorization, { config, send, isAllowed, isDirect: proxy === 'direct', mayBeMended });
     },
     status: (answer) => answer.status(),
     headers: (answer) => answer.headers(),
@@ -178,7 +178,7 @@ function asIfOf(
 interface Sending {
   readonly config: InternalAxiosRequestConfig;
   readonly send: AxiosAdapter;
-  readonly isBound: (url: string) => boolean;
+  readonly isAllowed: (url: string) => boolean;
   /** Past the proxies that the environment may name. */
   readonly isDirect: boolean;
   /** Whether an answer of this status may be no more than the reason to send the call again. */
@@ -191,7 +191,7 @@ interface Sending {
  */
 async function sendWith(
   call: CallAuthorization,
-  { config, send, isBound, isDirect, mayBeMended }: Sending,
+  { config, send, isAllowed, isDirect, mayBeMended }: Sending,
 ): Promise<AxiosAnswer> {
   const { header, authorization, dpop } = call;
   // Set directly: axios would examine a text again that was examined when the token arrived.
@@ -206,7 +206,7 @@ async function sendWith(
   const transport = refusalTransport(sent, mayBeMended);
   if (transport) sent.transport = transport;
   const way: AxiosWay = { isRedirected: false, carriesToken: true };
-  if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectByBinding(sent, call, isBound, way);
+  if (sent.maxRedirects !== 0) sent.beforeRedirect = redirectWithinAllowedOrigins(sent, call, isAllowed, way);
   // The fetch adapter asks nobody before it follows a redirect, and not each version heeds maxRedirects.
   if (config.fetchOptions?.redirect !== 'error') sent.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
   return AxiosAnswer.to(send(sent), { config, call, way });
@@ -248,10 +248,10 @@ function hostHeader({ headers }: InternalAxiosRequestConfig): string | undefined
  *
  * A token that is bound to a key follows no redirect: each place needs a proof of its own, and there is no waiting here.
  */
-function redirectByBinding(
+function redirectWithinAllowedOrigins(
   { beforeRedirect, proxy }: InternalAxiosRequestConfig,
   { header, authorization, dpop }: CallAuthorization,
-  isBound: (url: string) => boolean,
+  isAllowed: (url: string) => boolean,
   way: AxiosWay,
 ): NonNullable<InternalAxiosRequestConfig['beforeRedirect']> {
   return (options, ...details) => {
@@ -261,7 +261,7 @@ function redirectByBinding(
     }
     const url = String(options.href);
     way.isRedirected = true;
-    way.carriesToken &&= dpop === undefined && isBound(url) && proxyChoice({ proxy }, url, isBound) === 'as it is';
+    way.carriesToken &&= dpop === undefined && isAllowed(url) && proxyChoice({ proxy }, url, isAllowed) === 'as it is';
     if (way.carriesToken) headers[header.name] = authorization;
     beforeRedirect?.(options, ...details);
   };

@@ -18,14 +18,14 @@ export type ProxyChoice =
 export function proxyChoice(
   { proxy }: Pick<InternalAxiosRequestConfig, 'proxy'>,
   url: string,
-  isBound: (url: string) => boolean,
+  isAllowed: (url: string) => boolean,
 ): ProxyChoice {
   if (proxy === false || (/^https:/i.test(url) && tunnels())) return 'as it is';
   if (!proxy) return 'direct';
   // axios itself goes by a member `hostname` first, which its types do not know: a URL may be given.
   const { protocol = 'http', host, hostname = host, port } = proxy as AxiosProxyConfig & { hostname?: string };
   const name = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname;
-  return isBound(`${protocol.replace(/:$/, '')}://${name}:${port}/`) ? 'as it is' : 'refused';
+  return isAllowed(`${protocol.replace(/:$/, '')}://${name}:${port}/`) ? 'as it is' : 'refused';
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 import { callAddressError } from '../call-address-error.js';
 import { carrierOf } from '../carrier-of.js';
 import { isReplayableBody } from '../replayable-body.js';
-import type { BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
 import { firstHop, followable, type Hop, initOf, nextHop } from './redirect.js';
 
 type Fetch = typeof globalThis.fetch;
@@ -47,7 +47,7 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
   return async (input, init) => {
     const fetch = options.fetch ?? globalThis.fetch;
     let hop = firstHop(input, init);
-    if (hop.headers.has(carrier.header.key) || !isBound(carrier, hop)) {
+    if (hop.headers.has(carrier.header.key) || !isAllowed(carrier, hop)) {
       return fetch(input, init).catch((cause: unknown) => Promise.reject(addressError(carrier, hop, cause) ?? cause));
     }
     const brokenBody = brokenBodySignal(hop.body);
@@ -60,14 +60,14 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
       }
       const next = followable(hop, response) ? nextHop(hop, response, redirects) : undefined;
       if (!next) return redirects > 0 ? redirected(response) : response;
-      if (!isBound(carrier, next)) return redirected(await fetch(next.url, initOf(next, next.headers, 'follow')));
+      if (!isAllowed(carrier, next)) return redirected(await fetch(next.url, initOf(next, next.headers, 'follow')));
       hop = next;
     }
   };
 }
 
-function isBound(carrier: TokenCarrier, { url, headers }: Hop): boolean {
-  return carrier.isBound(url, headers.get('host'));
+function isAllowed(carrier: TokenCarrier, { url, headers }: Hop): boolean {
+  return carrier.allows(url, headers.get('host'));
 }
 
 function addressError({ client }: TokenCarrier, { method, url }: Hop, cause: unknown): Error | undefined {
@@ -80,7 +80,7 @@ interface HopDetails {
   readonly brokenBody: AbortSignal | undefined;
 }
 
-function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }: HopDetails): BoundCall<Response> {
+function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }: HopDetails): OutgoingCall<Response> {
   return {
     method: hop.method,
     url: hop.url,
@@ -153,8 +153,8 @@ export async function authorizationFor(
   options?: GetTokenOptions,
 ): Promise<string | undefined> {
   const carrier = carrierOf(provider);
-  if (!carrier.isBound(url.replace(/^ws(s?):/i, 'http$1:'))) return undefined;
+  if (!carrier.allows(url.replace(/^ws(s?):/i, 'http$1:'))) return undefined;
   const token = provider.peek(options) ?? (await provider.getToken(options));
-  if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(provider.client);
+  if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(provider.clientName);
   return carrier.header.revealValue(token);
 }

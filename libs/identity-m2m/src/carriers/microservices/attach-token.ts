@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ClientGrpc, ClientGrpcProxy, type ClientProxy, ClientTCP } from '@nestjs/microservices';
-import { httpAllowance } from '../../foundation/url.js';
+import { allowedPlainHttp } from '../../foundation/url.js';
 import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.js';
 import { carrierOf } from '../carrier-of.js';
 import type { AuthorizedClient } from './authorized-call.js';
@@ -68,7 +68,7 @@ export function attachToken<Client extends MessageClient | ClientGrpc>(
   checkProtection(servers, options);
   const authorized: AuthorizedClient = {
     carrier: carrierOf(provider),
-    tokenClient: provider.client,
+    tokenClient: provider.clientName,
     receiver: servers[0]!.name,
     token: options.token,
     replay: options.replay ?? true,
@@ -94,7 +94,7 @@ function isAttached(client: object, { provider, options }: Attachment): boolean 
   if (earlier.provider === provider && isDeepStrictEqual(earlier.options, options)) return true;
   throw unsuitable(
     'attached_otherwise',
-    `a token of client "${earlier.provider.client}" was attached to it before, by another provider or with other options`,
+    `a token of client "${earlier.provider.clientName}" was attached to it before, by another provider or with other options`,
   );
 }
 
@@ -102,7 +102,7 @@ function checkProtection(
   servers: readonly MessageServer[],
   { unsafeAllowInsecureTransport }: AttachTokenOptions,
 ): void {
-  const allowance = httpAllowance(unsafeAllowInsecureTransport, process.env.NODE_ENV === 'production');
+  const allowance = allowedPlainHttp(unsafeAllowInsecureTransport, process.env.NODE_ENV === 'production');
   if (allowance === 'anywhere') return;
   const exposed = servers.find(
     ({ protection, isLocal }) => protection !== 'TLS' && !(isLocal && allowance === 'loopback'),

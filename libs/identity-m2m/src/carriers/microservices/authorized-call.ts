@@ -2,7 +2,7 @@ import { Observable, Subscription } from 'rxjs';
 import { TokenNotBearerError } from '../../token/token-errors.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
 import { startOfValue } from '../answer.js';
-import type { BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
 
 /** What all calls of one client proxy share. */
 export interface AuthorizedClient {
@@ -63,7 +63,7 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
           resolve({});
         };
         const fail = (thrown: unknown) => {
-          const refusal = new MessageRefusal(withoutText(thrown, token.reveal()));
+          const refusal = new MessageRefusal(redactToken(thrown, token.reveal()));
           if (!isAnswered) return resolve({ refusal });
           // The caller has some of the answers, so this may renew the token, and does not make the call again.
           client.carrier.finish(boundCall, token, { refusal }).catch(() => {});
@@ -85,7 +85,7 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
         );
       });
 
-    const boundCall: BoundCall<FirstAnswer> = {
+    const boundCall: OutgoingCall<FirstAnswer> = {
       method: 'POST',
       url: client.receiver,
       token: client.token,
@@ -179,7 +179,7 @@ const SHORTEST_REDACTED = 8;
  *
  * @returns The error itself, changed where it must be; another text where it was one.
  */
-export function withoutText(error: unknown, text: string): unknown {
+export function redactToken(error: unknown, text: string): unknown {
   const scheme = text.length < SHORTEST_REDACTED ? 'Bearer ' : '';
   const redacted = redaction(`${scheme}${text}`, `${scheme}${REDACTED}`);
   if (typeof error === 'string') return redacted(error);

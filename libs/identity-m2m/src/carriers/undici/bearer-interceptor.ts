@@ -88,13 +88,13 @@ function addressForToken(
   const place = placeOf(origin, fixedOrigin);
   if (place === undefined) return undefined;
   const url = place + path;
-  if (!carrier.isBound(url, host)) {
+  if (!carrier.allows(url, host)) {
     const { client } = carrier;
     const error = callAddressError({ client, method, url: place, noun: 'origin', advice: ORIGIN_ADVICE });
     if (error) throw error;
     return undefined;
   }
-  return isReadInOneWay(path) || carrier.isBound(`${place}/`, host) ? url : undefined;
+  return isReadInOneWay(path) || carrier.allows(`${place}/`, host) ? url : undefined;
 }
 
 /** Where the call goes: its own origin, which has to be that of the options where they name one. */

@@ -3,7 +3,7 @@ import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
 import { brokenBodySignal } from '../answer.js';
 import { isReplayableBody } from '../replayable-body.js';
-import type { BoundCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
 import { type Attempt, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';
 import { authorizedHeaders } from './dispatch-headers.js';
 import { type Abort, CallController, isRawHandler, type RawHandler } from './raw-handler.js';
@@ -18,7 +18,7 @@ export interface CallDetails {
  * A call that undici was given to dispatch, from the caller's handler on the one side to the attempts to answer it on the
  * other: one, or several where a 401 can be mended.
  */
-export class DispatchedCall implements BoundCall<Attempt> {
+export class DispatchedCall implements OutgoingCall<Attempt> {
   readonly method: string;
   readonly url: string;
   readonly token: GetTokenOptions | undefined;

@@ -60,7 +60,7 @@ export class GrpcTransport implements InboundTransport {
     return soleCredential(grpcCallOf(context)!.metadata.get('authorization'));
   }
 
-  carrier(context: ExecutionContext): object {
+  callKey(context: ExecutionContext): object {
     return grpcCallOf(context)!;
   }
 

@@ -41,7 +41,7 @@ export class HttpTransport implements InboundTransport {
     return readHttpCredential(context.getArgByIndex<HttpRequest>(0), this.tokenHeader);
   }
 
-  carrier(context: ExecutionContext): object {
+  callKey(context: ExecutionContext): object {
     return messageOf(context.getArgByIndex<HttpRequest>(0));
   }
 

@@ -12,7 +12,7 @@ export interface InboundTransport {
   read(context: ExecutionContext): Credential;
 
   /** The object that stands for the call as long as it lasts. Never the payload. */
-  carrier(context: ExecutionContext): object;
+  callKey(context: ExecutionContext): object;
 
   /**
    * Holds back what a call goes on to bring while it is not decided whether it is let in. Returns what ends that; a call
@@ -34,13 +34,13 @@ export abstract class ContextTransport<Context extends object> implements Inboun
 
   read(context: ExecutionContext): Credential {
     try {
-      return this.credentialOf(this.carrier(context));
+      return this.credentialOf(this.callKey(context));
     } catch {
       return refuse('credential_malformed');
     }
   }
 
-  carrier(context: ExecutionContext): Context {
+  callKey(context: ExecutionContext): Context {
     return context.getArgByIndex<Context>(1);
   }
 

@@ -5,7 +5,7 @@ import { refuse } from '../../verification/refusal.js';
 import { type Credential, soleCredential } from '../credential.js';
 import type { HandlerRules } from '../handler-access.js';
 import { type TokenHeader, HttpTransport } from './http.js';
-import type { InboundDecisions } from '../access-decisions.js';
+import type { AccessDecisions } from '../access-decisions.js';
 import type { MicroservicesPackage } from '../../nest/packages.js';
 import { muteness } from './mute-servers.js';
 import { observeAcknowledgementModes, RabbitmqTransport } from './rabbitmq.js';
@@ -17,7 +17,7 @@ import { KafkaTransport } from './kafka.js';
 import { MessageTransport, mqttCredential, natsCredential, packetCredential } from './message.js';
 
 export interface InboundTransportsOptions {
-  readonly decisions: InboundDecisions;
+  readonly decisions: AccessDecisions;
   readonly adapterHost: HttpAdapterHost;
   /** undefined where the application has no messages. */
   readonly microservices: MicroservicesPackage | undefined;
@@ -94,7 +94,7 @@ function soleTransport(transports: readonly InboundTransport[]): InboundTranspor
   return transports.length === 1 ? transports[0] : undefined;
 }
 
-function nestTransports(nest: MicroservicesPackage, decisions: InboundDecisions): TransportsByContext {
+function nestTransports(nest: MicroservicesPackage, decisions: AccessDecisions): TransportsByContext {
   const modes = observeAcknowledgementModes(nest.ServerRMQ);
   for (const server of [nest.ServerRMQ, nest.ServerKafka]) observeSharedDeliveries(server);
   return [

@@ -2,7 +2,7 @@ import type { ExecutionContext } from '@nestjs/common';
 import type { MicroservicesPackage } from '../../nest/packages.js';
 import type { Refusal } from '../../verification/refusal.js';
 import type { RoutePolicy } from '../../verification/route-policy.js';
-import type { InboundDecisions } from '../access-decisions.js';
+import type { AccessDecisions } from '../access-decisions.js';
 import { type Credential, credentialIn } from '../credential.js';
 import { isEventHandler, MessageRefusal } from '../message-handler.js';
 import { isUndecidable, refusalAnswer } from '../refusal-answer.js';
@@ -29,14 +29,14 @@ export function kafkaCredential(context: KafkaContext): Credential {
 export class KafkaTransport extends MessageTransport<KafkaContext> {
   constructor(
     microservices: MicroservicesPackage,
-    private readonly decisions: InboundDecisions,
+    private readonly decisions: AccessDecisions,
   ) {
     super('kafka', microservices, kafkaCredential);
   }
 
   override refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
-    if (expectsReply(context, this.carrier(context))) return super.refuse(context, refusal, policy);
-    const delivery = sharedDelivery(this.carrier(context));
+    if (expectsReply(context, this.callKey(context))) return super.refuse(context, refusal, policy);
+    const delivery = sharedDelivery(this.callKey(context));
     if (!delivery) return this.#settled([refusal], true) ?? new MessageRefusal(undefined);
     // Delivered again at once, it would not reach the handlers that are let in.
     delivery.refused(refusal, (refusals, areAll) => this.#settled(refusals, areAll));

@@ -2,7 +2,7 @@ import type { ExecutionContext, Type } from '@nestjs/common';
 import type { MicroservicesPackage } from '../../nest/packages.js';
 import type { Refusal } from '../../verification/refusal.js';
 import type { RoutePolicy } from '../../verification/route-policy.js';
-import type { InboundDecisions } from '../access-decisions.js';
+import type { AccessDecisions } from '../access-decisions.js';
 import { type Credential, credentialIn } from '../credential.js';
 import { MessageRefusal } from '../message-handler.js';
 import { refusalAnswer, rpcAnswer } from '../refusal-answer.js';
@@ -34,14 +34,14 @@ export function rabbitmqCredential(context: { getMessage(): WithHeaders }): Cred
 export class RabbitmqTransport extends MessageTransport<RmqContext> {
   constructor(
     microservices: MicroservicesPackage,
-    private readonly decisions: InboundDecisions,
+    private readonly decisions: AccessDecisions,
     private readonly modes: AcknowledgementModes,
   ) {
     super('rabbitmq', microservices, rabbitmqCredential);
   }
 
   override refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
-    const message = this.carrier(context);
+    const message = this.callKey(context);
     const channel = message.getChannelRef();
     const mode = this.modes.of(channel);
     if (mode === 'automatic') return super.refuse(context, refusal, policy);

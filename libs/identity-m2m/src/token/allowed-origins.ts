@@ -1,7 +1,7 @@
 import { parseUrl } from '../foundation/url.js';
 
 /** One place that a token may go to. */
-interface BindingRule {
+interface OriginRule {
   /** As it was written. */
   readonly text: string;
   readonly protocol: string;
@@ -14,20 +14,20 @@ interface BindingRule {
 }
 
 /** Whether a token may go to an address, and why. */
-export interface BindingDecision {
-  readonly isBound: boolean;
+export interface OriginDecision {
+  readonly isAllowed: boolean;
   readonly reason:
-    | 'bound'
+    | 'allowed'
     /** Not an absolute http or https URL. */
     | 'not_a_url'
     /** It has a user name or password in it: credentials that the caller chose. */
     | 'has_userinfo'
     /** Scheme, host and port are those of no rule. */
-    | 'origin_not_bound'
+    | 'origin_not_allowed'
     /** The origin is that of a rule, but for https in place of http. */
-    | 'scheme_not_bound'
+    | 'scheme_not_allowed'
     /** The origin is bound, but only below another path. */
-    | 'path_not_bound'
+    | 'path_not_allowed'
     /** A slash or backslash is hidden in the path, so what it means depends on who reads it. */
     | 'path_ambiguous';
   /** The rule that decided, as it was written. */
@@ -43,45 +43,45 @@ const MAX_DECIDED_ORIGINS = 256;
  * Addresses are compared as the WHATWG URL parser understands them, which is also what takes them to the wire; so there
  * is one reading of letter case, default ports, punycode, dot segments, backslashes and encoded hosts.
  */
-export class OriginBinding {
-  readonly #rules: readonly BindingRule[];
+export class AllowedOrigins {
+  readonly #rules: readonly OriginRule[];
   /** Decisions that hold for all of an origin, by the origin as the URL parser writes it. */
-  readonly #decided = new Map<string, BindingDecision>();
+  readonly #decided = new Map<string, OriginDecision>();
 
-  /** @param rules Free of faults by {@link bindingRuleFault}. */
+  /** @param rules Free of faults by {@link originRuleFault}. */
   constructor(rules: Iterable<string>) {
     this.#rules = [...rules].map(parseRule);
   }
 
   allows(url: string): boolean {
-    return this.explain(url).isBound;
+    return this.explain(url).isAllowed;
   }
 
-  explain(url: string): BindingDecision {
+  explain(url: string): OriginDecision {
     const decided = this.#decided.get(textBeforePath(url));
     if (decided) return decided;
     const parsed = parseUrl(url);
-    if (!parsed) return { isBound: false, reason: 'not_a_url' };
+    if (!parsed) return { isAllowed: false, reason: 'not_a_url' };
     const { protocol, username, password, hostname, port, pathname, origin } = parsed;
-    if (protocol !== 'https:' && protocol !== 'http:') return { isBound: false, reason: 'not_a_url' };
-    if (username !== '' || password !== '') return { isBound: false, reason: 'has_userinfo' };
-    let refusal: BindingDecision = { isBound: false, reason: 'origin_not_bound' };
+    if (protocol !== 'https:' && protocol !== 'http:') return { isAllowed: false, reason: 'not_a_url' };
+    if (username !== '' || password !== '') return { isAllowed: false, reason: 'has_userinfo' };
+    let refusal: OriginDecision = { isAllowed: false, reason: 'origin_not_allowed' };
     let dependsOnPath = false;
     for (const rule of this.#rules) {
       if (!isHostOf(rule, hostname)) continue;
       if (rule.protocol !== protocol) {
-        refusal = { isBound: false, reason: 'scheme_not_bound', rule: rule.text };
+        refusal = { isAllowed: false, reason: 'scheme_not_allowed', rule: rule.text };
       } else if (rule.port === port) {
         const decision = decideByPath(rule, pathname);
         dependsOnPath ||= rule.path !== '';
-        if (decision.isBound) return dependsOnPath ? decision : this.#remember(origin, decision);
+        if (decision.isAllowed) return dependsOnPath ? decision : this.#remember(origin, decision);
         refusal = decision;
       }
     }
     return dependsOnPath ? refusal : this.#remember(origin, refusal);
   }
 
-  #remember(origin: string, decision: BindingDecision): BindingDecision {
+  #remember(origin: string, decision: OriginDecision): OriginDecision {
     // Callers may be led to any number of origins; starting over costs a few of them one more look.
     if (this.#decided.size >= MAX_DECIDED_ORIGINS) this.#decided.clear();
     this.#decided.set(origin, Object.freeze(decision));
@@ -96,7 +96,7 @@ export class OriginBinding {
  * `https://api.example/v2`. In place of the first label of the host there may be a star, `https://*.api.example`, which
  * stands for exactly one label.
  */
-export function bindingRuleFault(text: string): string | undefined {
+export function originRuleFault(text: string): string | undefined {
   const withoutStar = text.replace(/^(https?:\/\/)\*\./i, '$1');
   if (withoutStar.includes('*')) return 'a star anywhere but in place of the first label of the host';
   const url = parseUrl(withoutStar);
@@ -118,19 +118,19 @@ export function ruleUrl(text: string): string {
   return text.replace(/^(https?:\/\/)\*\./i, '$1');
 }
 
-function parseRule(text: string): BindingRule {
+function parseRule(text: string): OriginRule {
   const { protocol, hostname, port, pathname } = new URL(ruleUrl(text));
   const path = pathname.replace(/\/+$/, '');
   return { text, protocol, hostname, isWildcard: ruleUrl(text) !== text, port, path };
 }
 
-function decideByPath({ text, path }: BindingRule, pathname: string): BindingDecision {
-  if (path === '') return { isBound: true, reason: 'bound', rule: text };
-  if (/%2f|%5c/i.test(pathname)) return { isBound: false, reason: 'path_ambiguous', rule: text };
+function decideByPath({ text, path }: OriginRule, pathname: string): OriginDecision {
+  if (path === '') return { isAllowed: true, reason: 'allowed', rule: text };
+  if (/%2f|%5c/i.test(pathname)) return { isAllowed: false, reason: 'path_ambiguous', rule: text };
   const isBelow = pathname === path || pathname.startsWith(`${path}/`);
   return isBelow
-    ? { isBound: true, reason: 'bound', rule: text }
-    : { isBound: false, reason: 'path_not_bound', rule: text };
+    ? { isAllowed: true, reason: 'allowed', rule: text }
+    : { isAllowed: false, reason: 'path_not_allowed', rule: text };
 }
 
 /**
@@ -142,7 +142,7 @@ function textBeforePath(url: string): string {
   return end === -1 ? url : url.slice(0, end);
 }
 
-function isHostOf(rule: BindingRule, hostname: string): boolean {
+function isHostOf(rule: OriginRule, hostname: string): boolean {
   if (!rule.isWildcard) return hostname === rule.hostname;
   const label = hostname.slice(0, -rule.hostname.length - 1);
   return hostname === `${label}.${rule.hostname}` && label !== '' && !label.includes('.');

@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
-import { bindingRuleFault, OriginBinding } from './origin-binding.js';
+import { originRuleFault, AllowedOrigins } from './allowed-origins.js';
 
-const explain = (rule: string, url: string) => new OriginBinding([rule]).explain(url).reason;
+const explain = (rule: string, url: string) => new AllowedOrigins([rule]).explain(url).reason;
 
 describe('a token bound to an origin', () => {
   test.each([
@@ -41,25 +41,25 @@ describe('a token bound to an origin', () => {
     ['https://api.example', 'https://api%2eexample/'],
     ['https://api.example', 'https://ａｐｉ．example/'],
     ['https://straße.example', 'https://xn--strae-oqa.example/'],
-  ])('%s goes to %s', (rule, url) => expect(explain(rule, url)).toBe('bound'));
+  ])('%s goes to %s', (rule, url) => expect(explain(rule, url)).toBe('allowed'));
 
   test.each([
-    ['https://api.example', 'https://api.example.evil.example/', 'origin_not_bound'],
-    ['https://api.example', 'https://evil-api.example/', 'origin_not_bound'],
-    ['https://api.example', 'https://evil.example/api.example', 'origin_not_bound'],
-    ['https://api.example', 'https://evil.example/?https://api.example', 'origin_not_bound'],
-    ['https://api.example', 'https://evil.example#https://api.example', 'origin_not_bound'],
-    ['https://api.example', 'https://evil.example\\@api.example/', 'origin_not_bound'],
+    ['https://api.example', 'https://api.example.evil.example/', 'origin_not_allowed'],
+    ['https://api.example', 'https://evil-api.example/', 'origin_not_allowed'],
+    ['https://api.example', 'https://evil.example/api.example', 'origin_not_allowed'],
+    ['https://api.example', 'https://evil.example/?https://api.example', 'origin_not_allowed'],
+    ['https://api.example', 'https://evil.example#https://api.example', 'origin_not_allowed'],
+    ['https://api.example', 'https://evil.example\\@api.example/', 'origin_not_allowed'],
     ['https://api.example', 'https://api.example@evil.example/', 'has_userinfo'],
     ['https://api.example', 'https://user@api.example/', 'has_userinfo'],
     ['https://api.example', 'https://:password@api.example/', 'has_userinfo'],
-    ['https://api.example', 'https://api.example./', 'origin_not_bound'],
-    ['https://api.example', 'https://sub.api.example/', 'origin_not_bound'],
-    ['https://api.example', 'https://example/', 'origin_not_bound'],
-    ['https://api.example', 'http://api.example/', 'scheme_not_bound'],
-    ['https://api.example', 'https://api.example:8443/', 'origin_not_bound'],
-    ['https://api.example', 'https://api.example:80/', 'origin_not_bound'],
-    ['https://api.example', 'https://аpi.example/', 'origin_not_bound'],
+    ['https://api.example', 'https://api.example./', 'origin_not_allowed'],
+    ['https://api.example', 'https://sub.api.example/', 'origin_not_allowed'],
+    ['https://api.example', 'https://example/', 'origin_not_allowed'],
+    ['https://api.example', 'http://api.example/', 'scheme_not_allowed'],
+    ['https://api.example', 'https://api.example:8443/', 'origin_not_allowed'],
+    ['https://api.example', 'https://api.example:80/', 'origin_not_allowed'],
+    ['https://api.example', 'https://аpi.example/', 'origin_not_allowed'],
     ['https://api.example', 'wss://api.example/', 'not_a_url'],
     ['https://api.example', 'file:///etc/passwd', 'not_a_url'],
     ['https://api.example', 'data:text/plain,x', 'not_a_url'],
@@ -69,30 +69,30 @@ describe('a token bound to an origin', () => {
     ['https://api.example', 'https://', 'not_a_url'],
     ['https://api.example', 'https://api.example:99999/', 'not_a_url'],
     ['https://api.example', 'https://api.exa%00mple/', 'not_a_url'],
-    ['http://[::1]:4400', 'http://[::2]:4400/', 'origin_not_bound'],
-    ['http://[::1]:4400', 'http://127.0.0.1:4400/', 'origin_not_bound'],
-    ['http://[::1]:4400', 'http://[::ffff:127.0.0.1]:4400/', 'origin_not_bound'],
+    ['http://[::1]:4400', 'http://[::2]:4400/', 'origin_not_allowed'],
+    ['http://[::1]:4400', 'http://127.0.0.1:4400/', 'origin_not_allowed'],
+    ['http://[::1]:4400', 'http://[::ffff:127.0.0.1]:4400/', 'origin_not_allowed'],
     ['http://[::1]:4400', 'http://[::1%25lo]:4400/', 'not_a_url'],
-    ['http://127.0.0.1:4400', 'http://localhost:4400/', 'origin_not_bound'],
-    ['http://localhost:4400', 'http://localhost.:4400/', 'origin_not_bound'],
-    ['https://api.example.', 'https://api.example/', 'origin_not_bound'],
-    ['https://api.example', 'https://api.example..', 'origin_not_bound'],
-    ['https://api.example', 'https://api.example:444/', 'origin_not_bound'],
-    ['https://api.example:8443', 'https://api.example/', 'origin_not_bound'],
+    ['http://127.0.0.1:4400', 'http://localhost:4400/', 'origin_not_allowed'],
+    ['http://localhost:4400', 'http://localhost.:4400/', 'origin_not_allowed'],
+    ['https://api.example.', 'https://api.example/', 'origin_not_allowed'],
+    ['https://api.example', 'https://api.example..', 'origin_not_allowed'],
+    ['https://api.example', 'https://api.example:444/', 'origin_not_allowed'],
+    ['https://api.example:8443', 'https://api.example/', 'origin_not_allowed'],
     ['https://api.example', 'https://@api.example@evil.example/', 'has_userinfo'],
     ['https://api.example', 'https://api.example%40evil.example/', 'not_a_url'],
     ['https://api.example', 'https://api.example%2f.evil.example/', 'not_a_url'],
     ['https://api.example', 'https://api.example%00.evil.example/', 'not_a_url'],
     ['https://api.example', 'https://api.example%09.evil.example/', 'not_a_url'],
-    ['https://api.example', 'https://evil.exam\nple/', 'origin_not_bound'],
-    ['https://api.example', 'https://api.example\n.evil.example/', 'origin_not_bound'],
+    ['https://api.example', 'https://evil.exam\nple/', 'origin_not_allowed'],
+    ['https://api.example', 'https://api.example\n.evil.example/', 'origin_not_allowed'],
     ['https://api.example', 'https://api .example/', 'not_a_url'],
-    ['https://bücher.example', 'https://bucher.example/', 'origin_not_bound'],
-    ['https://bücher.example', 'https://b%C3%BCcher.example.evil.example/', 'origin_not_bound'],
-    ['https://api.example', 'https://xn--pi-6kc.example/', 'origin_not_bound'],
+    ['https://bücher.example', 'https://bucher.example/', 'origin_not_allowed'],
+    ['https://bücher.example', 'https://b%C3%BCcher.example.evil.example/', 'origin_not_allowed'],
+    ['https://api.example', 'https://xn--pi-6kc.example/', 'origin_not_allowed'],
     ['https://api.example', 'blob:https://api.example/x', 'not_a_url'],
     ['https://api.example', 'javascript:https://api.example/', 'not_a_url'],
-    ['http://127.0.0.1:4400', 'http://127.0.0.1.evil.example:4400/', 'origin_not_bound'],
+    ['http://127.0.0.1:4400', 'http://127.0.0.1.evil.example:4400/', 'origin_not_allowed'],
   ])('%s does not go to %s: %s', (rule, url, reason) => expect(explain(rule, url)).toBe(reason));
 
   it('goes to no origin but its own, whatever the address', () => {
@@ -102,9 +102,9 @@ describe('a token bound to an origin', () => {
         fc.webAuthority(),
         (url, authority) => {
           const rule = `https://${authority.replace(/^.*@/, '')}`;
-          fc.pre(bindingRuleFault(rule) === undefined);
-          const isBound = new OriginBinding([rule]).allows(url);
-          expect(isBound).toBe(new URL(url).origin === new URL(rule).origin);
+          fc.pre(originRuleFault(rule) === undefined);
+          const isAllowed = new AllowedOrigins([rule]).allows(url);
+          expect(isAllowed).toBe(new URL(url).origin === new URL(rule).origin);
         },
       ),
     );
@@ -113,57 +113,57 @@ describe('a token bound to an origin', () => {
 
 describe('a token bound to a path', () => {
   test.each([
-    ['https://api.example/v2', 'https://api.example/v2', 'bound'],
-    ['https://api.example/v2', 'https://api.example/v2/', 'bound'],
-    ['https://api.example/v2/', 'https://api.example/v2/users?x', 'bound'],
-    ['https://api.example/v2', 'https://api.example/v2?x', 'bound'],
-    ['https://api.example/v2', 'https://api.example/v1/../v2/users', 'bound'],
-    ['https://api.example/v2', 'https://api.example/', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v20', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/V2/users', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v2/../admin', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v2/%2e%2e/admin', 'path_not_bound'],
+    ['https://api.example/v2', 'https://api.example/v2', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/', 'allowed'],
+    ['https://api.example/v2/', 'https://api.example/v2/users?x', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/v2?x', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/v1/../v2/users', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v20', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/V2/users', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/../admin', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/%2e%2e/admin', 'path_not_allowed'],
     ['https://api.example/v2', 'https://api.example/v2/..%2fadmin', 'path_ambiguous'],
     ['https://api.example/v2', 'https://api.example/v2/%5C..%5Cadmin', 'path_ambiguous'],
     ['https://api.example/v2', 'https://api.example/v2/%2Fx', 'path_ambiguous'],
     ['https://api.example/v2', 'https://api.example/v2%2fx', 'path_ambiguous'],
-    ['https://api.example/v2', 'https://api.example/v2\\..\\admin', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example\\v2\\x', 'bound'],
-    ['https://api.example/v2', 'https://api.example/v2/.', 'bound'],
-    ['https://api.example/v2', 'https://api.example/v2/..', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v2/.%2E/x', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v2/.\t./x', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/%76%32/x', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example//v2/x', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v2//x', 'bound'],
-    ['https://api.example/v2', 'https://api.example/v2;x/y', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/x?/v2/', 'path_not_bound'],
-    ['https://api.example/v2', 'https://api.example/v2/x?%2f', 'bound'],
-    ['https://api.example/v2', 'http://api.example/v2/x', 'scheme_not_bound'],
-    ['https://api.example/v2', 'https://api.example:8443/v2/x', 'origin_not_bound'],
-    ['https://api.example/v1/../v2', 'https://api.example/v2/x', 'bound'],
+    ['https://api.example/v2', 'https://api.example/v2\\..\\admin', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example\\v2\\x', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/.', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/..', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/.%2E/x', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/.\t./x', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/%76%32/x', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example//v2/x', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v2//x', 'allowed'],
+    ['https://api.example/v2', 'https://api.example/v2;x/y', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/x?/v2/', 'path_not_allowed'],
+    ['https://api.example/v2', 'https://api.example/v2/x?%2f', 'allowed'],
+    ['https://api.example/v2', 'http://api.example/v2/x', 'scheme_not_allowed'],
+    ['https://api.example/v2', 'https://api.example:8443/v2/x', 'origin_not_allowed'],
+    ['https://api.example/v1/../v2', 'https://api.example/v2/x', 'allowed'],
   ])('%s and %s: %s', (rule, url, reason) => expect(explain(rule, url)).toBe(reason));
 });
 
 describe('a token bound to a domain’s hosts', () => {
   test.each([
-    ['https://*.api.example', 'https://eu.api.example/', 'bound'],
-    ['https://*.api.example:8443', 'https://eu.api.example:8443/', 'bound'],
-    ['https://*.api.example/v2', 'https://eu.api.example/v2/x', 'bound'],
-    ['https://*.api.example', 'https://api.example/', 'origin_not_bound'],
-    ['https://*.api.example', 'https://a.b.api.example/', 'origin_not_bound'],
-    ['https://*.api.example', 'https://evilapi.example/', 'origin_not_bound'],
-    ['https://*.api.example', 'https://.api.example/', 'origin_not_bound'],
-    ['https://*.api.example', 'https://eu.api.example.evil.example/', 'origin_not_bound'],
-    ['https://*.api.example', 'http://eu.api.example/', 'scheme_not_bound'],
-    ['https://*.api.example', 'https://*.api.example/', 'bound'],
-    ['https://*.api.example', 'https://EU.API.example:443/', 'bound'],
-    ['https://*.api.example', 'https://eu.api.example./', 'origin_not_bound'],
-    ['https://*.api.example', 'https://eu.api.example:8443/', 'origin_not_bound'],
-    ['https://*.api.example', 'https://eu%2eapi.example/', 'bound'],
-    ['https://*.api.example', 'https://a%2eb.api.example/', 'origin_not_bound'],
-    ['https://*.bücher.example', 'https://eu.xn--bcher-kva.example/', 'bound'],
-    ['https://*.api.example/v2', 'https://eu.api.example/v1', 'path_not_bound'],
+    ['https://*.api.example', 'https://eu.api.example/', 'allowed'],
+    ['https://*.api.example:8443', 'https://eu.api.example:8443/', 'allowed'],
+    ['https://*.api.example/v2', 'https://eu.api.example/v2/x', 'allowed'],
+    ['https://*.api.example', 'https://api.example/', 'origin_not_allowed'],
+    ['https://*.api.example', 'https://a.b.api.example/', 'origin_not_allowed'],
+    ['https://*.api.example', 'https://evilapi.example/', 'origin_not_allowed'],
+    ['https://*.api.example', 'https://.api.example/', 'origin_not_allowed'],
+    ['https://*.api.example', 'https://eu.api.example.evil.example/', 'origin_not_allowed'],
+    ['https://*.api.example', 'http://eu.api.example/', 'scheme_not_allowed'],
+    ['https://*.api.example', 'https://*.api.example/', 'allowed'],
+    ['https://*.api.example', 'https://EU.API.example:443/', 'allowed'],
+    ['https://*.api.example', 'https://eu.api.example./', 'origin_not_allowed'],
+    ['https://*.api.example', 'https://eu.api.example:8443/', 'origin_not_allowed'],
+    ['https://*.api.example', 'https://eu%2eapi.example/', 'allowed'],
+    ['https://*.api.example', 'https://a%2eb.api.example/', 'origin_not_allowed'],
+    ['https://*.bücher.example', 'https://eu.xn--bcher-kva.example/', 'allowed'],
+    ['https://*.api.example/v2', 'https://eu.api.example/v1', 'path_not_allowed'],
   ])('%s and %s: %s', (rule, url, reason) => expect(explain(rule, url)).toBe(reason));
 });
 
@@ -185,13 +185,13 @@ describe('a binding rule', () => {
     'https://api.example/a%2Fb',
     '*',
     '',
-  ])('%j is none', (rule) => expect(bindingRuleFault(rule)).toBeDefined());
+  ])('%j is none', (rule) => expect(originRuleFault(rule)).toBeDefined());
 
   it('explains which rule decided', () => {
-    const binding = new OriginBinding(['https://a.example', 'https://b.example/v2']);
+    const binding = new AllowedOrigins(['https://a.example', 'https://b.example/v2']);
     expect(binding.explain('https://b.example/v2/x')).toEqual({
-      isBound: true,
-      reason: 'bound',
+      isAllowed: true,
+      reason: 'allowed',
       rule: 'https://b.example/v2',
     });
     expect(binding.explain('https://b.example/v1')).toMatchObject({ rule: 'https://b.example/v2' });
@@ -218,15 +218,15 @@ describe('decisions that are remembered', () => {
   it('are those that would be made anew, whatever was asked before', () => {
     fc.assert(
       fc.property(fc.array(address, { minLength: 1, maxLength: 40 }), (urls) => {
-        const remembering = new OriginBinding(RULES);
-        for (const url of urls) expect(remembering.explain(url)).toEqual(new OriginBinding(RULES).explain(url));
+        const remembering = new AllowedOrigins(RULES);
+        for (const url of urls) expect(remembering.explain(url)).toEqual(new AllowedOrigins(RULES).explain(url));
       }),
       { numRuns: 300 },
     );
   });
 
   it('are made once for an origin that is bound as a whole, or not at all', () => {
-    const binding = new OriginBinding(RULES);
+    const binding = new AllowedOrigins(RULES);
     for (const origin of ['https://a.example', 'https://evil.example', 'http://b.example']) {
       expect(binding.explain(`${origin}/one`)).toBe(binding.explain(`${origin}/two`));
     }
@@ -234,16 +234,16 @@ describe('decisions that are remembered', () => {
   });
 
   it('are not kept without end', () => {
-    const binding = new OriginBinding(RULES);
+    const binding = new AllowedOrigins(RULES);
     const first = binding.explain('https://host-0.example/');
     for (let host = 1; host < 1000; host++) binding.explain(`https://host-${host}.example/`);
     expect(binding.explain('https://host-0.example/')).not.toBe(first);
-    expect(binding.explain('https://a.example/').isBound).toBe(true);
+    expect(binding.explain('https://a.example/').isAllowed).toBe(true);
   });
 });
 
 it('goes to a host with letters beyond ASCII however often it is asked, which Node’s canParse denies once it runs hot', () => {
-  const binding = new OriginBinding(['https://xn--bcher-kva.example/v1']);
+  const binding = new AllowedOrigins(['https://xn--bcher-kva.example/v1']);
   const decisions = new Set(Array.from({ length: 20_000 }, () => binding.explain('https://bücher.example/v1').reason));
-  expect(decisions).toEqual(new Set(['bound']));
+  expect(decisions).toEqual(new Set(['allowed']));
 });
