@@ -2,7 +2,6 @@ import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../../token/token-rejection.js';
 import { MAX_KEPT_BYTES, startOfValue, headerRecord } from '../answer.js';
-import type { DispatchedCall } from './dispatched-call.js';
 import type { Abort, CallController, RawHandler, RawHeaders, RawTrailers } from './raw-handler.js';
 
 /** Longest rest of an answer that is read although nobody wants it, so that its connection can be used again. */
@@ -24,9 +23,23 @@ interface KeptEvent {
   deliver(): boolean;
 }
 
-/** For whom an attempt is made. */
+/** The call that attempts are made for, one after the other. */
+export interface AttemptedCall {
+  /** An attempt has its connection. */
+  connected(abort: Abort, context: unknown): void;
+  /** An attempt has nothing more to abort. */
+  disconnected(abort: Abort): void;
+  /** From now on there may be times without an attempt, in which the caller can still abort the call. */
+  takeOver(): void;
+  /** Whether an answer of this status may be one that rejects the token. */
+  mayReject(status: number): boolean;
+  complete(): void;
+  fail(error: Error): void;
+}
+
+/** What an attempt is made for. */
 export interface AttemptOwner {
-  readonly call: DispatchedCall;
+  readonly call: AttemptedCall;
   /** Which answers wait until it is decided what becomes of them. */
   readonly holds: 'all' | 'rejections';
   onAnswer(attempt: Attempt): void;

@@ -4,7 +4,7 @@ import type { GetTokenOptions } from '../../token/token-provider.js';
 import { brokenBodySignal } from '../answer.js';
 import { isReplayableBody } from '../replayable-body.js';
 import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
-import { type Attempt, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';
+import { type Attempt, type AttemptedCall, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';
 import { authorizedHeaders } from './dispatch-headers.js';
 import { type Abort, CallController, isRawHandler, type RawHandler } from './raw-handler.js';
 
@@ -18,7 +18,7 @@ export interface CallDetails {
  * A call that undici was given to dispatch, from the caller's handler on the one side to the attempts to answer it on the
  * other: one, or several where a 401 can be mended.
  */
-export class DispatchedCall implements OutgoingCall<Attempt> {
+export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
   readonly method: string;
   readonly url: string;
   readonly token: GetTokenOptions | undefined;
@@ -86,7 +86,6 @@ export class DispatchedCall implements OutgoingCall<Attempt> {
     return attempt.bodyStart();
   }
 
-  /** Whether an answer of this status may be one that rejects the token. */
   mayReject(status: number): boolean {
     return this.#carrier.rejection.mayReject(status);
   }
@@ -106,14 +105,12 @@ export class DispatchedCall implements OutgoingCall<Attempt> {
     return this.#waiting.signal;
   }
 
-  /** An attempt has its connection. */
   connected(abort: Abort, context: unknown): void {
     if (this.#isOver) return abort();
     this.#abortAttempt = abort;
     this.#caller.start(this.#abortCall ?? abort, context);
   }
 
-  /** From now on there may be times with nothing under way, in which the caller can still end the call. */
   takeOver(): void {
     if (this.#abortCall) return;
     this.#abortCall = (reason = new errors.RequestAbortedError()) => {
@@ -123,7 +120,6 @@ export class DispatchedCall implements OutgoingCall<Attempt> {
     this.#caller.takeOver(this.#abortCall);
   }
 
-  /** An attempt has nothing more that could be aborted. */
   disconnected(abort: Abort): void {
     if (this.#abortAttempt === abort) this.#abortAttempt = undefined;
   }
