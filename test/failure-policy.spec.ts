@@ -8,7 +8,7 @@ import {
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { M2MClientRegistry } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { ConfiguredClients } from '../libs/identity-m2m/src/clients/configured-clients.js';
 import { startApplication } from './support/application.js';
 import { fleetFigures, loginsPerHour } from './support/fleet-model.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
@@ -160,7 +160,7 @@ describe('a boot that waits for its token', () => {
     const network = new SimulatedNetwork();
     const { clock } = network;
     network.answer = () => ({ status: 503, headers: { 'retry-after': '40' } });
-    const clients = new M2MClientRegistry({ clock, random: () => 0.5, production: false, onClient: () => {} });
+    const clients = new ConfiguredClients({ clock, random: () => 0.5, production: false, onClient: () => {} });
     const { provider } = clients.addByOptions('client', {
       identityProvider: genericOAuth2({ tokenEndpoint: 'http://127.0.0.1/token' }),
       clientId: 'id',
@@ -604,7 +604,7 @@ describe('a wrong secret', () => {
     { name, refusal, scopes: 1, wasAccepted: false, hours: 2 },
     { name, refusal, scopes: 5, wasAccepted: true, hours: 1 },
   ]);
-  const library = { M2MClientRegistry, genericOAuth2 };
+  const library = { ConfiguredClients, genericOAuth2 };
 
   test.each(cases)(
     'is shown five times, and then once an hour: $name, scopes: $scopes, accepted before: $wasAccepted',
@@ -635,7 +635,7 @@ describe('a wrong secret', () => {
 });
 
 describe('a fleet of 40 processes', () => {
-  const library = { M2MClientRegistry, genericOAuth2 };
+  const library = { ConfiguredClients, genericOAuth2 };
   const restart = (seconds: number) => (ms: number) => (ms < seconds * 700 ? ('reset' as const) : { status: 404 });
 
   it('srv-2: is served by its tokens through a restart of the server that takes 10 s', async () => {

@@ -12,7 +12,7 @@ import {
   TokenRequestRejectedError,
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
-import { M2MClientRegistry } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { ConfiguredClients } from '../libs/identity-m2m/src/clients/configured-clients.js';
 import { HttpExchangeError } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { redactCredentials } from '../libs/identity-m2m/src/token/credential-redaction.js';
@@ -57,7 +57,7 @@ function clientOf(url: string, options: Partial<ClientOptions> = {}) {
     do await new Promise(setImmediate);
     while (waiting.isForRequests && provider.status().refreshing);
   });
-  const clients = new M2MClientRegistry({ clock, random: Math.random, production: false, onClient: () => {} });
+  const clients = new ConfiguredClients({ clock, random: Math.random, production: false, onClient: () => {} });
   const { provider } = clients.addByOptions('default', {
     identityProvider: genericOAuth2({ tokenEndpoint: `${url}/token` }),
     clientId: CLIENT_ID,

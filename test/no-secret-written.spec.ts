@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, test } from '@jest/globals';
 import { isAxiosError } from 'axios';
 import { genericOAuth2 } from 'nestjs-identity-m2m';
-import { M2MClientRegistry } from '../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { ConfiguredClients } from '../libs/identity-m2m/src/clients/configured-clients.js';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
 import type { Instructions } from './support/no-secret/failures.js';
@@ -187,7 +187,7 @@ describe('an error that is kept', () => {
     const tokens: string[] = [];
     const tokenServer = await start(tokenEndpoint(tokens, 'http://127.0.0.1'));
     const server = await start(api);
-    const clients = new M2MClientRegistry({
+    const clients = new ConfiguredClients({
       clock: systemClock,
       random: Math.random,
       production: false,

@@ -3,7 +3,7 @@ import { grant, type SimulatedAnswer, SimulatedNetwork, type SimulatedRequest } 
 
 /** What the model needs of the library. Passed in, so that two versions can be compared. */
 export interface ModelledLibrary {
-  readonly M2MClientRegistry: new (options: {
+  readonly ConfiguredClients: new (options: {
     readonly clock: Clock;
     readonly random: () => number;
     readonly production: boolean;
@@ -109,7 +109,7 @@ async function phaseFigures(
   network.answer = ({ at }) =>
     at >= beginMs && at < endMs ? outage(at - beginMs) : grant(`token-${++tokens}`, lifetimeSeconds);
 
-  const clients = new library.M2MClientRegistry({ clock, random, production: false, onClient: () => {} });
+  const clients = new library.ConfiguredClients({ clock, random, production: false, onClient: () => {} });
   const providers = Array.from({ length: PROCESSES }, (_, process) => {
     const client = clients.addByOptions(`process-${process}`, {
       identityProvider: library.genericOAuth2({ tokenEndpoint: 'http://127.0.0.1/token' }),
@@ -205,7 +205,7 @@ export interface LoginOptions {
 export async function loginsPerHour(library: ModelledLibrary, options: LoginOptions): Promise<number[]> {
   const network = new SimulatedNetwork();
   const { clock } = network;
-  const clients = new library.M2MClientRegistry({
+  const clients = new library.ConfiguredClients({
     clock,
     random: randomOf(options.seed),
     production: false,

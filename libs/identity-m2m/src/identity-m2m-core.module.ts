@@ -11,7 +11,7 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
-import { M2MClientRegistry } from './clients/m2m-client-registry.js';
+import { ConfiguredClients } from './clients/configured-clients.js';
 import { stockHttpServices } from './clients/stock-http-services.js';
 import { checkOptions, type IdentityM2MConfiguration } from './config/module-options.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
@@ -53,7 +53,7 @@ const providers: Provider[] = [
     useFactory: (options: IdentityM2MOptions) => checkOptions(options, isProduction()),
   },
   {
-    provide: M2MClientRegistry,
+    provide: ConfiguredClients,
     inject: [CONFIGURATION, MODULE_OPTIONS_TOKEN, M2M_CLOCK],
     useFactory: outboundClients,
   },
@@ -86,7 +86,7 @@ const providers: Provider[] = [
 
 /** The one instance of everything that the module's users share, wherever in the application they are. */
 @Global()
-@Module({ providers, exports: [M2MClientRegistry, AccessDecisions, InboundTransports, CurrentCaller] })
+@Module({ providers, exports: [ConfiguredClients, AccessDecisions, InboundTransports, CurrentCaller] })
 export class IdentityM2MCoreModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown
@@ -99,7 +99,7 @@ export class IdentityM2MCoreModule
   readonly #adapterHost: HttpAdapterHost;
 
   constructor(
-    private readonly outbound: M2MClientRegistry,
+    private readonly outbound: ConfiguredClients,
     @Inject(AccessDecisions) inbound: AccessDecisions,
     @Inject(InboundTransports) transports: InboundTransports,
     @Inject(ModulesContainer) modules: ModulesContainer,
@@ -217,8 +217,8 @@ function outboundClients(
   configuration: IdentityM2MConfiguration,
   options: IdentityM2MOptions,
   clock: Clock,
-): M2MClientRegistry {
-  const clients = new M2MClientRegistry({
+): ConfiguredClients {
+  const clients = new ConfiguredClients({
     clock,
     random: Math.random,
     production: isProduction(),

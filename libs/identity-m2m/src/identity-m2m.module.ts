@@ -2,8 +2,8 @@ import { HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { APP_GUARD, ModulesContainer } from '@nestjs/core';
 import { m2mHttpToken, tokenProviderToken } from './clients/injection.js';
-import type { M2MClient } from './clients/m2m-client.js';
-import { DEFAULT_CLIENT, M2MClientRegistry } from './clients/m2m-client-registry.js';
+import type { ConfiguredClient } from './clients/configured-client.js';
+import { ConfiguredClients, DEFAULT_CLIENT } from './clients/configured-clients.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './clients/unconfigured-client.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { isTenantsOptions } from './config/tenants-options.js';
@@ -20,6 +20,7 @@ import {
 import type { HttpClientOptions } from './identity-m2m.options.js';
 import { asyncRootFaults, refuseBareImport, requireRoot, rootFaults } from './module-use.js';
 import { TokenProvider } from './token/token-provider.js';
+import { M2MClientRegistry } from './clients/m2m-client.js';
 
 /** Looks at how the module is used, before anything is made that could fail without saying why. */
 const USE = Symbol('use of IdentityM2MModule');
@@ -110,20 +111,21 @@ function rootModule(
       { provide: USE, useValue: 'root' },
       {
         provide: HttpService,
-        inject: [M2MClientRegistry, TokenProvider],
-        useFactory: (clients: M2MClientRegistry, provider: TokenProvider) =>
+        inject: [ConfiguredClients, TokenProvider],
+        useFactory: (clients: ConfiguredClients, provider: TokenProvider) =>
           clients.has(DEFAULT_CLIENT) ? clients.get(DEFAULT_CLIENT).httpWith(provider) : unconfiguredHttpService(),
       },
       {
         provide: TokenProvider,
-        inject: [M2MClientRegistry],
-        useFactory: (clients: M2MClientRegistry) =>
+        inject: [ConfiguredClients],
+        useFactory: (clients: ConfiguredClients) =>
           clients.has(DEFAULT_CLIENT) ? clients.get(DEFAULT_CLIENT).provider : new UnconfiguredTokenProvider(),
       },
       { provide: m2mHttpToken(DEFAULT_CLIENT), useExisting: HttpService },
       { provide: tokenProviderToken(DEFAULT_CLIENT), useExisting: TokenProvider },
       ...clients.flatMap((client) => clientProviders(client, (all) => all.get(client))),
 
+      { provide: M2MClientRegistry, useExisting: ConfiguredClients },
       M2MAuthGuard,
       ...(globalGuard ? [{ provide: APP_GUARD, useExisting: M2MAuthGuard }] : []),
     ],
@@ -171,21 +173,21 @@ const bootHasFailed = new Promise<never>(() => {});
 
 function clientProviders(
   name: string,
-  find: (clients: M2MClientRegistry) => M2MClient | Promise<M2MClient>,
+  find: (clients: ConfiguredClients) => ConfiguredClient | Promise<ConfiguredClient>,
 ): Provider[] {
   const client = Symbol(`client "${name}" of IdentityM2MModule`);
   return [
     {
       provide: client,
       // Optional, so that where there is no root it is USE that says so, and not Nest, in terms of injection.
-      inject: [USE, { token: M2MClientRegistry, optional: true }],
-      useFactory: (_use: unknown, clients: M2MClientRegistry | undefined) => (clients ? find(clients) : bootHasFailed),
+      inject: [USE, { token: ConfiguredClients, optional: true }],
+      useFactory: (_use: unknown, clients: ConfiguredClients | undefined) => (clients ? find(clients) : bootHasFailed),
     },
-    { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: M2MClient) => provider },
+    { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: ConfiguredClient) => provider },
     {
       provide: m2mHttpToken(name),
       inject: [client, tokenProviderToken(name)],
-      useFactory: (found: M2MClient, provider: TokenProvider) => found.httpWith(provider),
+      useFactory: (found: ConfiguredClient, provider: TokenProvider) => found.httpWith(provider),
     },
   ];
 }

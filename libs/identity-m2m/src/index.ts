@@ -90,8 +90,6 @@ export {
 } from './credentials/tls-client-auth.js';
 export { bearerFetch, type BearerFetchOptions, authorizationFor } from './carriers/fetch/bearer-fetch.js';
 export { CallAddressError } from './carriers/call-address-error.js';
-export type { M2MClient } from './clients/m2m-client.js';
-export { M2MClientRegistry } from './clients/m2m-client-registry.js';
 export { InjectM2MHttp, InjectTokenProvider, m2mHttpToken, tokenProviderToken } from './clients/injection.js';
 export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios/request-options.js';
 export { AllowClients, Public, RequireClaims, RequireScopes, Sensitive } from './guard/access-rules.js';
@@ -125,3 +123,4 @@ export type { UnusableKeyReason } from './verification/verification-key.js';
 
 export { INBOUND_CHANNEL, OUTBOUND_CHANNEL } from './telemetry/diagnostics.js';
 export type { TokenFailureKind } from './token/token-result.js';
+export { type M2MClient, M2MClientRegistry } from './clients/m2m-client.js';

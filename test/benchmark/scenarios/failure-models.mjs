@@ -11,9 +11,9 @@ const modules = process.env.BENCH_LIBRARY
 async function load() {
   await import('../../support/typescript-sources.mjs');
   const model = await import('../../support/fleet-model.ts');
-  const { M2MClientRegistry } = await import(new URL('clients/m2m-client-registry.js', modules));
+  const { ConfiguredClients } = await import(new URL('clients/configured-clients.js', modules));
   const { genericOAuth2 } = await import(new URL('index.js', modules));
-  return { model, library: { M2MClientRegistry, genericOAuth2 } };
+  return { model, library: { ConfiguredClients, genericOAuth2 } };
 }
 
 const unavailable = () => ({ status: 503 });

@@ -21,7 +21,7 @@ import {
   TokenProvider,
   tokenProviderToken,
 } from 'nestjs-identity-m2m';
-import { M2MClientRegistry } from '../../../libs/identity-m2m/src/clients/m2m-client-registry.js';
+import { ConfiguredClients } from '../../../libs/identity-m2m/src/clients/configured-clients.js';
 import { IdentityM2MCoreModule } from '../../../libs/identity-m2m/src/identity-m2m-core.module.js';
 import { clientOf, failingCalls, failingClients, type Instructions } from './failures.js';
 import { heading, write } from './outputs.js';
@@ -127,7 +127,7 @@ async function failInEveryWay(): Promise<void> {
     http: app.get(HttpService),
     boundHttp: app.get<HttpService>(m2mHttpToken('bound')),
     boundProvider: app.get<TokenProvider>(tokenProviderToken('bound')),
-    clients: app.get(M2MClientRegistry),
+    clients: app.get(ConfiguredClients),
     token: await provider.getToken(),
     decisions: app.get(AccessDecisions),
     core: app.get(IdentityM2MCoreModule),

@@ -5,13 +5,13 @@ import type { TenantsConfiguration } from '../config/tenants-options.js';
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { waitAtMost } from '../foundation/promises.js';
 import { TokenUnavailableError } from '../token/token-errors.js';
-import type { M2MClient } from './m2m-client.js';
+import type { ConfiguredClient } from './configured-client.js';
 
 type TenantOptions = ClientOptions & { readonly http?: CreateAxiosDefaults };
 
 interface Entry {
-  readonly client: Promise<M2MClient>;
-  made: M2MClient | undefined;
+  readonly client: Promise<ConfiguredClient>;
+  made: ConfiguredClient | undefined;
   lastUse: Instant;
 }
 
@@ -23,13 +23,13 @@ export class TenantClients {
   /** In the order of their last use, the longest ago first. */
   readonly #entries = new Map<string, Entry>();
   /** Those that gave way and still have something to do. */
-  readonly #retiring = new Set<M2MClient>();
+  readonly #retiring = new Set<ConfiguredClient>();
   #cancelTimer: (() => void) | undefined;
   #isStopped = false;
 
   constructor(
     private readonly configuration: TenantsConfiguration,
-    private readonly make: (tenant: string, options: TenantOptions) => M2MClient,
+    private readonly make: (tenant: string, options: TenantOptions) => ConfiguredClient,
     private readonly clock: Clock,
   ) {}
 
@@ -39,7 +39,7 @@ export class TenantClients {
    * @throws {@link IdentityM2MConfigurationError} for a name that no tenant can have, or options that are wrong;
    * {@link TokenUnavailableError} where the application's own function takes too long; whatever it throws.
    */
-  async get(tenant: string): Promise<M2MClient> {
+  async get(tenant: string): Promise<ConfiguredClient> {
     if (!isTenantName(tenant)) {
       const expected = 'a tenant: a text of 1 to 256 printable characters';
       throw new IdentityM2MConfigurationError([{ path: 'tenant', expected, found: typeof tenant }]);
@@ -59,7 +59,7 @@ export class TenantClients {
     this.#cancelTimer?.();
   }
 
-  *all(): Iterable<M2MClient> {
+  *all(): Iterable<ConfiguredClient> {
     for (const { made } of this.#entries.values()) if (made) yield made;
     yield* this.#retiring;
   }
@@ -80,7 +80,7 @@ export class TenantClients {
     return entry;
   }
 
-  async #resolve(tenant: string): Promise<M2MClient> {
+  async #resolve(tenant: string): Promise<ConfiguredClient> {
     const told = Promise.resolve(this.configuration.resolve(tenant)).then((options) => ({ options }));
     const answer = await waitAtMost(told, RESOLVE_TIMEOUT_MS, this.clock);
     if (answer) return this.make(tenant, answer.options as TenantOptions);
@@ -106,7 +106,7 @@ export class TenantClients {
     }
   }
 
-  #retire(client: M2MClient): void {
+  #retire(client: ConfiguredClient): void {
     this.#retiring.add(client);
     void client.retire().finally(() => this.#retiring.delete(client));
   }

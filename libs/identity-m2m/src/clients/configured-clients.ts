@@ -7,42 +7,38 @@ import type { TenantsConfiguration } from '../config/tenants-options.js';
 import { CredentialQuarantine } from '../credentials/credential-quarantine.js';
 import type { Clock } from '../foundation/clock.js';
 import type { OriginDecision } from '../token/allowed-origins.js';
-import { M2MClient, type M2MClientDependencies } from './m2m-client.js';
+import { ConfiguredClient, type ConfiguredClientDependencies } from './configured-client.js';
+import { M2MClientRegistry } from './m2m-client.js';
 import { TenantClients } from './tenant-clients.js';
 
 /** Name of the client that is meant where none is named. */
 export const DEFAULT_CLIENT = 'default';
 
-export interface M2MClientRegistryOptions {
+export interface ConfiguredClientsOptions {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly production: boolean;
   /** Is told of each client that is made. */
-  readonly onClient: (client: M2MClient) => void;
+  readonly onClient: (client: ConfiguredClient) => void;
 }
 
-/**
- * All clients of the application. Choose one at run time: by its name, and by the tenant where a name stands for many.
- *
- * Inject it where neither `@InjectM2MHttp(name)` nor `withToken({ tenant })` on a call will do: for `bearerFetch`, or for
- * the state, the events or `retryNow()` of a tenant's client. A tenant's client is evicted when idle, so choose it again
- * rather than keep it.
- */
-export class M2MClientRegistry {
-  readonly #clients = new Map<string, M2MClient>();
+/** The clients that the configuration names, and those of tenants. */
+export class ConfiguredClients extends M2MClientRegistry {
+  readonly #clients = new Map<string, ConfiguredClient>();
   readonly #tenants = new Map<string, TenantClients>();
-  readonly #surroundings: M2MClientDependencies;
+  readonly #surroundings: ConfiguredClientDependencies;
   #isStarted = false;
 
-  constructor(private readonly options: M2MClientRegistryOptions) {
+  constructor(private readonly options: ConfiguredClientsOptions) {
+    super();
     const { clock, random } = options;
     const quarantine = new CredentialQuarantine(clock, random);
     this.#surroundings = { clock, random, quarantine, choose: (wanted) => this.choose(wanted) };
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where the name is taken. */
-  add(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): M2MClient {
+  add(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): ConfiguredClient {
     this.#claim(configuration.name);
     const client = this.#make(configuration, httpDefaults);
     this.#clients.set(configuration.name, client);
@@ -50,12 +46,12 @@ export class M2MClientRegistry {
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where the name is taken, or the options are wrong. */
-  addByOptions(name: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }): M2MClient {
+  addByOptions(name: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }): ConfiguredClient {
     return this.add(checkClientOptions(name, options, this.options.production), options.http);
   }
 
   /** Starts one that was added after the start of the others, by a module that was loaded late. */
-  async startLate(client: M2MClient): Promise<void> {
+  async startLate(client: ConfiguredClient): Promise<void> {
     if (this.#isStarted) await client.start();
   }
 
@@ -69,7 +65,7 @@ export class M2MClientRegistry {
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where there is no such client. */
-  get(name: string): M2MClient {
+  get(name: string): ConfiguredClient {
     const client = this.#clients.get(name);
     if (client) return client;
     const known = [...this.#clients.keys(), ...this.#tenants.keys()];
@@ -94,13 +90,10 @@ export class M2MClientRegistry {
     );
   }
 
-  /**
-   * Returns the client that a call asks for.
-   *
-   * @throws `IdentityM2MConfigurationError` where there is no such client; `TokenUnavailableError` where `perTenant` does not
-   * answer in time; whatever `perTenant` throws.
-   */
-  async choose({ client = DEFAULT_CLIENT, tenant }: Pick<CallTokenOptions, 'client' | 'tenant'>): Promise<M2MClient> {
+  override async choose({
+    client = DEFAULT_CLIENT,
+    tenant,
+  }: Pick<CallTokenOptions, 'client' | 'tenant'>): Promise<ConfiguredClient> {
     const tenants = this.#tenants.get(client);
     if (tenants && tenant !== undefined) return tenants.get(tenant);
     if (tenant === undefined) return this.get(client);
@@ -128,8 +121,8 @@ export class M2MClientRegistry {
     await Promise.all([...this.#all()].map((client) => client.shutDown()));
   }
 
-  #make(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): M2MClient {
-    const client = new M2MClient(configuration, httpDefaults, this.#surroundings);
+  #make(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): ConfiguredClient {
+    const client = new ConfiguredClient(configuration, httpDefaults, this.#surroundings);
     this.options.onClient(client);
     return client;
   }
@@ -140,7 +133,7 @@ export class M2MClientRegistry {
     throw new IdentityM2MConfigurationError([{ path: `clients.${name}`, expected, found: 'a repetition' }]);
   }
 
-  *#all(): Iterable<M2MClient> {
+  *#all(): Iterable<ConfiguredClient> {
     yield* this.#clients.values();
     for (const tenants of this.#tenants.values()) yield* tenants.all();
   }
