@@ -19,7 +19,7 @@ export class DaemonModule {
             clientId: settings.CLIENT_ID,
             clientSecret: settings.CLIENT_SECRET,
             scope: settings.SERVICE_SCOPE,
-            origins: [settings.SERVICE_URL],
+            allowedOrigins: [settings.SERVICE_URL],
             start: 'warm',
             http: { baseURL: settings.SERVICE_URL, timeout: settings.SERVICE_TIMEOUT_MS },
           },
