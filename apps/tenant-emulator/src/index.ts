@@ -1,5 +1,11 @@
 export { type RunningTenant, startTenant, type TenantOptions } from './start-tenant.js';
-export { readTenantConfiguration, SAMPLE_CONFIGURATION_FILE, TenantConfigurationError, type TenantConfiguration, type TenantConfigurationInput } from './config/tenant-configuration.js';
+export {
+  readTenantConfiguration,
+  SAMPLE_CONFIGURATION_FILE,
+  TenantConfigurationError,
+  type TenantConfiguration,
+  type TenantConfigurationInput,
+} from './config/tenant-configuration.js';
 export type { UserDirectory } from './directory/user-directory.js';
 export type { User } from './directory/user.js';
 export type { Outage, PartFault, SwitchesPatch, TenantSwitches, TenantPart, TimedOutage } from './config/switches.js';
