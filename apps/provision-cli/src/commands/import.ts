@@ -10,8 +10,8 @@ import { type DoneLines, requireUnchanged } from '../journal/done-lines.js';
 import { Journal } from '../journal/journal.js';
 import { RejectsFile } from '../journal/rejects-file.js';
 import { eventText, type ImportEvent, type ImportSummary } from '../output/import-event.js';
-import { ImportOutput } from '../output/import-output.js';
 import { OutputStream } from '../output/output-stream.js';
+import { type Reporter, reporterFor } from '../output/reporter.js';
 import { jsonLine } from '../output/safe-text.js';
 import { BatchEndpoint } from '../service/batch-endpoint.js';
 import { connected } from '../service/client.module.js';
@@ -83,7 +83,7 @@ export async function importUsers(
   const input = await openInput(path, context.stdin);
   if (input.content) await requireHeader(input);
   RejectsFile.requireFree(plan.rejectsPath, plan.journalPath);
-  const output = new ImportOutput(context, options.json ?? false);
+  const reporter = reporterFor(context, options.json ?? false);
   const importInto = async (service: BatchEndpoint): Promise<number> => {
     const { serviceUrl, clientId } = settings;
     const subject = { content: input.content, service: serviceUrl, clientId };
@@ -92,7 +92,7 @@ export async function importUsers(
       if (input.content && retriesRejected) await requireDoneLines(input, journal.done);
       const rejects = await RejectsFile.open(plan.rejectsPath, journal.done);
       try {
-        return await runImport({ input, settings, plan, journal, rejects, service, retriesRejected, clock, output });
+        return await runImport({ input, settings, plan, journal, rejects, service, retriesRejected, clock, reporter });
       } finally {
         await rejects.close(retriesRejected ? journal.done : undefined);
       }
@@ -103,7 +103,7 @@ export async function importUsers(
   return connected(
     settings,
     (app) => importInto(app.get(BatchEndpoint)),
-    (text) => output.reporter.emit({ event: 'note', text }),
+    (text) => reporter.emit({ event: 'note', text }),
   );
 }
 
@@ -133,12 +133,11 @@ interface Preparation {
   readonly service: BatchEndpoint;
   readonly retriesRejected: boolean;
   readonly clock: Clock;
-  readonly output: ImportOutput;
+  readonly reporter: Reporter;
 }
 
 async function runImport(preparation: Preparation): Promise<number> {
-  const { input, settings, plan, journal, rejects, service, retriesRejected, clock, output } = preparation;
-  const { reporter } = output;
+  const { input, settings, plan, journal, rejects, service, retriesRejected, clock, reporter } = preparation;
   const source = input.read();
   const run = new ImportRun({
     records: inputRecords(source, input.format),
@@ -149,7 +148,7 @@ async function runImport(preparation: Preparation): Promise<number> {
     limits: plan.limits,
     clock,
     emit: (event) => reporter.emit(event),
-    drained: () => output.drained(),
+    drained: () => reporter.drained(),
   });
   const stop = () => {
     run.interrupt();
@@ -159,7 +158,7 @@ async function runImport(preparation: Preparation): Promise<number> {
     stop();
     reporter.emit({ event: 'stopping', reason: 'Finishing the batches under way. Press Ctrl-C again to end at once.' });
   });
-  output.onBroken(stop);
+  reporter.output.onBroken = stop;
   reporter.emit({
     event: 'started',
     input: input.name,
@@ -175,10 +174,10 @@ async function runImport(preparation: Preparation): Promise<number> {
     interruption.end();
     reporter.stop();
     reporter.emit({ event: 'summary', ...run.summary });
-    await output.flushed();
+    await reporter.flushed();
   }
-  output.requireWritten();
-  return interruption.exitCode ?? (output.isBroken ? EXIT.brokenPipe : exitCodeOfSummary(run.summary));
+  reporter.output.requireWritten();
+  return interruption.exitCode ?? (reporter.output.isBroken ? EXIT.brokenPipe : exitCodeOfSummary(run.summary));
 }
 
 function exitCodeOfSummary({ complete, rejected }: ImportSummary): number {

@@ -1,4 +1,3 @@
-import type { LineOutcome } from '../journal/done-lines.js';
 import type { Parties } from '../settings.js';
 import { printable } from './safe-text.js';
 
@@ -30,7 +29,12 @@ export type ImportEvent =
   | { readonly event: 'checked'; readonly right: number; readonly wrong: number; readonly maybeGood: number };
 
 /** Numbers of users created and of lines rejected. A rejected record counts with all of its lines. */
-export type LineCounts = Readonly<Record<LineOutcome, number>>;
+export interface LineCounts {
+  readonly created: number;
+  /** Created by an earlier attempt, whose response was lost. */
+  readonly replayed: number;
+  readonly rejected: number;
+}
 
 /** The progress of an import. */
 export interface ImportProgress extends LineCounts {

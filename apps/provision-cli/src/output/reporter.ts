@@ -1,12 +1,42 @@
-import type { Clock } from '../context.js';
+import type { Clock, CommandContext } from '../context.js';
 import { eventText, type ImportEvent, type ImportProgress } from './import-event.js';
-import type { OutputStream } from './output-stream.js';
+import { OutputStream } from './output-stream.js';
 import { progressBar, progressLine, ProgressMeter, type ProgressView } from './progress.js';
 import { jsonLine } from './safe-text.js';
 
+/** Chooses the reporter of an import: JSON for programs, a bar at a terminal, plain lines anywhere else. */
+export function reporterFor(context: CommandContext, isJson: boolean): Reporter {
+  if (isJson) return new JsonReporter(context);
+  return canShowBar(context) ? new TerminalReporter(context) : new TextReporter(context);
+}
+
+/** Narrowest terminal that fits a bar and its percentage, in columns. */
+const MIN_COLUMNS = 20;
+
+/** Whether a bar suits the terminal: not one that cannot move its cursor (`dumb`), and not the log of a CI build. */
+function canShowBar({ stderr, environment: { TERM, CI } }: CommandContext): boolean {
+  const isCi = Boolean(CI) && CI !== 'false' && CI !== '0';
+  return stderr.isTTY === true && TERM !== 'dumb' && !isCi && (stderr.columns ?? 0) >= MIN_COLUMNS;
+}
+
 /** Reports the events and the progress of an import. */
 export abstract class Reporter {
+  /** Standard output. */
+  readonly output: OutputStream;
+  /** Standard error. */
+  protected readonly log: OutputStream;
+  readonly #clock: Clock;
   #timer: NodeJS.Timeout | undefined;
+
+  /** @param intervalMs Time between two reports of the progress. */
+  constructor(
+    { stdout, stderr, clock }: CommandContext,
+    private readonly intervalMs: number,
+  ) {
+    this.output = new OutputStream(stdout);
+    this.log = new OutputStream(stderr);
+    this.#clock = clock;
+  }
 
   abstract emit(event: ImportEvent): void;
 
@@ -16,18 +46,12 @@ export abstract class Reporter {
   /** Removes the progress from the screen. */
   protected clear(): void {}
 
-  /** @param intervalMs Time between two reports of the progress. */
-  constructor(
-    private readonly clock: Clock,
-    private readonly intervalMs: number,
-  ) {}
-
   /** Shows the progress regularly, until {@link stop}. */
   follow(progress: () => ImportProgress, totalBytes: number | undefined): void {
     const meter = new ProgressMeter(totalBytes);
     const view = (): ProgressView => {
       const now = progress();
-      const nowMs = this.clock.nowMs();
+      const nowMs = this.#clock.nowMs();
       const lines = now.created + now.replayed + now.rejected;
       return { progress: now, pace: meter.measure(nowMs, lines, now.bytesDone), totalBytes, nowMs };
     };
@@ -39,15 +63,24 @@ export abstract class Reporter {
     clearInterval(this.#timer);
     this.clear();
   }
+
+  /** Resolves when both streams take more. */
+  async drained(): Promise<void> {
+    await this.output.drained();
+    await this.log.drained();
+  }
+
+  /** Resolves when everything is written. */
+  async flushed(): Promise<void> {
+    await this.output.flushed();
+    await this.log.flushed();
+  }
 }
 
 /** For programs: writes each event to standard output as a line of JSON. */
-export class JsonReporter extends Reporter {
-  constructor(
-    private readonly output: OutputStream,
-    clock: Clock,
-  ) {
-    super(clock, 1000);
+class JsonReporter extends Reporter {
+  constructor(context: CommandContext) {
+    super(context, 1000);
   }
 
   emit(event: ImportEvent): void {
@@ -63,16 +96,11 @@ export class JsonReporter extends Reporter {
 const MAX_LINE_MESSAGES = 20;
 
 /** For logs: writes the summary to standard output, everything else to standard error. */
-export class TextReporter extends Reporter {
+class TextReporter extends Reporter {
   #lineMessages = 0;
 
-  constructor(
-    private readonly output: OutputStream,
-    protected readonly log: OutputStream,
-    clock: Clock,
-    intervalMs = 5000,
-  ) {
-    super(clock, intervalMs);
+  constructor(context: CommandContext, intervalMs = 5000) {
+    super(context, intervalMs);
   }
 
   emit(event: ImportEvent): void {
@@ -103,23 +131,19 @@ const CLEAR_LINE = '\r\u001B[K';
 /**
  * For people at a terminal: a bar in the last line, and events above it.
  *
- * Without the package cli-progress: it writes to the stream itself, past {@link OutputStream}, so the loss of the reader
- * would go unnoticed. It also saves the cursor and turns off line wrapping, which a second Ctrl-C would leave so.
+ * Without the package cli-progress: its layout does not shrink with the terminal, its pace counts what a resumed import
+ * skips, and a single bar has no lines above it. Only the few escape sequences here would be left to it.
  */
-export class TerminalReporter extends TextReporter {
+class TerminalReporter extends TextReporter {
   #bar = '';
 
-  constructor(
-    output: OutputStream,
-    log: OutputStream,
-    clock: Clock,
-    private readonly terminal: { readonly columns: () => number; readonly colors: boolean },
-  ) {
-    super(output, log, clock, 100);
+  constructor(private readonly context: CommandContext) {
+    super(context, 100);
   }
 
   protected override show(view: ProgressView): void {
-    this.#bar = progressBar(view, this.terminal.columns(), this.terminal.colors);
+    const { stderr, environment } = this.context;
+    this.#bar = progressBar(view, stderr.columns ?? MIN_COLUMNS, !environment.NO_COLOR);
     this.log.write(CLEAR_LINE + this.#bar);
   }
 
