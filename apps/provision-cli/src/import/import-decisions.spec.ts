@@ -239,7 +239,7 @@ describe('the reply to a batch', () => {
       { kind: 'too large' },
       { rejected: [[1, 'too_large']] },
     ],
-    ['with answers that nobody asked for', [line(1)], [created(1), created(9)], complete, { created: [1] }],
+    ['with answers to lines that were not sent', [line(1)], [created(1), created(9)], complete, { created: [1] }],
   ])('%s', (_name, lines, answers, end, expected) => {
     expect(shape(decide(lines, answers, end))).toEqual({ ...nothing, ...expected });
   });

@@ -97,7 +97,7 @@ describe('the progress bar', () => {
 });
 
 describe('the pace', () => {
-  it('is that of the last seconds, and tells how long the rest will take', () => {
+  it('is that of the last seconds, and estimates the time left', () => {
     const meter = new ProgressMeter(100_000);
     expect(meter.measure(0, 0, 0)).toBeUndefined();
     expect(meter.measure(10_000, 100, 1000)).toEqual({ linesPerSecond: 10, secondsLeft: 990 });
@@ -105,14 +105,14 @@ describe('the pace', () => {
     expect(meter.measure(41_000, 3200, 32_000)).toMatchObject({ linesPerSecond: 100, secondsLeft: 68 });
   });
 
-  it('is not taken in by what an earlier run has done, which is passed over in no time', () => {
+  it('does not count lines of an earlier run, which are skipped in no time', () => {
     const meter = new ProgressMeter(100_000);
     meter.measure(0, 5000, 0);
     expect(meter.measure(1000, 5000, 50_000)).toEqual({ linesPerSecond: 0, secondsLeft: undefined });
     expect(meter.measure(2000, 5200, 52_000)).toEqual({ linesPerSecond: 100, secondsLeft: 48 });
   });
 
-  it('says no time where nothing moves', () => {
+  it('has no time left when nothing moves', () => {
     const meter = new ProgressMeter(1000);
     meter.measure(0, 5, 50);
     expect(meter.measure(5000, 5, 50)).toEqual({ linesPerSecond: 0, secondsLeft: undefined });

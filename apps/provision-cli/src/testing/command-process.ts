@@ -3,15 +3,15 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-/** provision-cli as a process of its own, as it was built. */
+/** The built provision-cli, in a process of its own. */
 export class CommandProcess {
   stdout = '';
   stderr = '';
   readonly process: ChildProcess;
-  /** The exit code, or the signal that ended it. */
+  /** Resolves to the exit code, or the signal that ended the process. */
   readonly ended: Promise<number | NodeJS.Signals>;
 
-  /** @param stdout Where standard output goes; by default it is kept. */
+  /** @param stdout File descriptor for standard output; kept in {@link stdout} by default. */
   constructor(
     args: readonly string[],
     environment: Readonly<Record<string, string>>,

@@ -3,13 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandProcess } from './command-process.js';
 
-/**
- * Where an import goes, in tests: any service that speaks the protocol, a stand-in or the real one.
- */
+/** The service that a test imports into: the stand-in or the real one. */
 export interface ImportTarget {
-  /** The settings of provision-cli that lead there: PROVISION_SERVICE_URL, PROVISION_TENANT_URL … */
+  /** Settings for that service: PROVISION_SERVICE_URL, PROVISION_TENANT_URL … */
   readonly environment: Readonly<Record<string, string>>;
-  /** How many users there are of each name that was asked to be made. */
+  /** Returns how often each name was created. */
   made(): Promise<ReadonlyMap<string, number>> | ReadonlyMap<string, number>;
 }
 
@@ -27,9 +25,9 @@ export interface KilledImport {
   readonly kills: number;
   readonly stdout: string;
   readonly stderr: string;
-  /** Names that are not there. */
+  /** Names without a user. */
   readonly lost: readonly string[];
-  /** Names that are there more than once. */
+  /** Names with more than one user. */
   readonly doubled: readonly string[];
   readonly total: number;
 }
@@ -37,7 +35,7 @@ export interface KilledImport {
 /**
  * Imports a file in runs that are killed (SIGKILL) at a random time, and a last one that is not.
  *
- * @param betweenMs The times after which a run is killed, counted from when its first user is made.
+ * @param betweenMs Range of the time between the first user of a run and its kill.
  */
 export async function importWithKills(
   target: ImportTarget,

@@ -9,10 +9,10 @@ import { run } from '../program.js';
 import type { ImportTarget } from './import-scenarios.js';
 import { StandInService } from './stand-in-service.js';
 
-/** How much faster than real time a command's pauses pass. */
+/** Factor by which the pauses of a command are shortened. */
 export const HASTE = 10;
 
-/** Pauses of seconds pass in tenths of it. What goes over sockets takes its real time. */
+/** Shortens pauses. Calls over sockets take their real time. */
 export const hastyClock: Clock = {
   nowMs: () => Date.now() * HASTE,
   setTimer: (delayMs, callback) => {
@@ -38,7 +38,7 @@ export interface CommandInput {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Buffer;
   readonly stdout?: Writable;
-  /** Columns of a terminal; undefined: standard error is none. */
+  /** Columns of the terminal; undefined if standard error is no terminal. */
   readonly columns?: number;
 }
 
@@ -50,13 +50,13 @@ export interface CommandResult {
   events(): Record<string, unknown>[];
 }
 
-/** A tenant, a stand-in for the service and a folder, anew for each test of a file; and the command line within this process. */
+/** Runs command lines in this process, against a tenant emulator and a stand-in for the service. Each test gets a new folder. */
 export class Lab {
   tenant!: RunningTenant;
   service!: StandInService;
   folder!: string;
 
-  /** To be called at the top of a spec file. */
+  /** Call it at the top of a spec file. */
   static use(): Lab {
     const lab = new Lab();
     beforeAll(async () => {
@@ -103,13 +103,26 @@ export class Lab {
     return { exitCode, stdout: output.text, stderr: log.text, events: () => jsonLines(output.text) };
   }
 
+  /** Imports a file. The result has the users that the service was asked for, too. */
+  async imported(content: string | Buffer, name = 'users.csv') {
+    const path = await this.file(name, content);
+    this.service.asked = [];
+    const result = await this.command(['import', path]);
+    return { path, asked: this.service.asked, ...result };
+  }
+
+  /** Checks a file in a dry run. */
+  async checked(content: string | Buffer, name = 'users.csv'): Promise<CommandResult> {
+    return this.command(['import', await this.file(name, content), '--dry-run']);
+  }
+
   async file(name: string, content: string | Buffer): Promise<string> {
     const path = join(this.folder, name);
     await writeFile(path, content);
     return path;
   }
 
-  /** All that stands in the folder but a file, by name. */
+  /** Returns the files in the folder but one, by name. */
   async written(except: string): Promise<Map<string, string>> {
     const names = (await readdir(this.folder)).filter((name) => join(this.folder, name) !== except);
     return new Map(
@@ -119,7 +132,7 @@ export class Lab {
     );
   }
 
-  /** The rejects of an import, by line. */
+  /** Returns the rejects of an import, by line. */
   async rejects(path: string): Promise<Record<string, unknown>[]> {
     const rejects = jsonLines(await readFile(`${path}.rejects.ndjson`, 'utf8'));
     return rejects.toSorted((a, b) => Number(a.line) - Number(b.line));
@@ -133,10 +146,17 @@ function jsonLines(text: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-/** NDJSON of users `<name>-1` to `<name>-<count>`. */
+/** Returns NDJSON of users `<name>-1` to `<name>-<count>`. */
 export function users(count: number, name = 'user'): string {
   return Array.from(
     { length: count },
     (_, i) => `{"name":"${name}-${i + 1}","mail":"${name}-${i + 1}@example.org"}\n`,
   ).join('');
 }
+
+/** Two users, and the CSV file that they stand in. */
+export const ann = { name: 'ann', mail: 'ann@x.example', password: 'S3cret!one' };
+export const bob = { name: 'bob', mail: 'bob@x.example', password: 'S3cret!two' };
+export const HEADER = 'name,mail,password';
+export const ANN = 'ann,ann@x.example,S3cret!one';
+export const BOB = 'bob,bob@x.example,S3cret!two';

@@ -14,50 +14,50 @@ interface Problem {
   readonly message: string;
 }
 
-/** What goes wrong at the stand-in. Each function is asked anew each time. */
+/** Faults of the stand-in. Each function is called anew each time. */
 export interface StandInFaults {
-  /** Answers a whole batch with this status, before anything of it is done. */
+  /** Answers a whole batch with this status, before any line is done. */
   status?: (
     batch: number,
   ) => { readonly status: number; readonly retryAfter?: string; readonly message?: string } | undefined;
-  /** Answers no more than so many lines of a batch, and ends the connection in the middle of the next. */
+  /** Number of lines of a batch to answer before the connection breaks in the middle of the next answer. */
   cutAfter?: (batch: number) => number | undefined;
-  /** Ends an answer in good order, but without its last line. */
+  /** Ends the response without its last line. */
   withoutSummary?: (batch: number) => boolean;
-  /** Does all that a batch asks for, and breaks off without a word of answer. */
+  /** Does the whole batch, and breaks the connection without an answer. */
   withoutAnswers?: (batch: number) => boolean;
-  /** Stops in good order after so many lines. */
+  /** Number of lines after which the service stops, and says so. */
   stopAfter?: (batch: number) => number | undefined;
   reject?: (user: StandInUser) => Problem | undefined;
   fail?: (user: StandInUser) => (Problem & { readonly retryAfterSeconds?: number }) | undefined;
-  /** Falls over this user, and takes the connection along. */
+  /** Breaks the connection at this user. */
   crashOn?: (user: StandInUser) => boolean;
-  /** Takes no more than so many lines. */
+  /** Maximum number of lines of a batch. */
   maxLines?: number;
-  /** Takes so long for each user, in milliseconds. */
+  /** Time for each user, in milliseconds. */
   delayMs?: number;
-  /** Never answers. */
+  /** Whether it never responds. */
   hang?: boolean;
 }
 
 /**
- * Stands in for the user-provisioning service: its batch endpoint over real HTTP, without a guard and without a tenant.
+ * Stands in for the user-provisioning service over real HTTP, without a guard and without a tenant.
  *
- * It makes a user for each new idempotency key, whatever the name. So a line that is sent under a second key shows as a
- * user who was made twice.
+ * It creates a user for each new idempotency key, whatever the name. So a line that is sent under a second key shows as a
+ * user who was created twice.
  */
 export class StandInService {
   faults: StandInFaults = {};
-  /** How many times each name was made. */
+  /** How often each name was created. */
   readonly made = new Map<string, number>();
-  /** Every user that it was asked for, as often as it was. */
+  /** Every user in a request, also repeated ones. */
   asked: StandInUser[] = [];
   batches = 0;
-  /** Most batches that were under way at once. */
+  /** Maximum number of batches that were under way at once. */
   mostAtOnce = 0;
   replays = 0;
   readonly authorizations = new Set<string>();
-  /** When each batch came, by the clock of the process. */
+  /** Arrival time of each batch, by the clock of the process. */
   readonly arrivals: number[] = [];
   readonly #keys = new Map<string, string>();
   #atOnce = 0;
@@ -74,7 +74,7 @@ export class StandInService {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** Listens, after an outage on the same port as before. */
+  /** Listens. After an outage, on the same port as before. */
   async up(): Promise<void> {
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch(() => request.socket.destroy());
@@ -84,14 +84,14 @@ export class StandInService {
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
-  /** An outage: connections break off, and new ones are refused. What was done stays done. */
+  /** Begins an outage: breaks connections, and refuses new ones. Users stay created. */
   async down(): Promise<void> {
     const closed = new Promise((resolve) => this.#server?.close(resolve));
     this.#server?.closeAllConnections();
     await closed;
   }
 
-  /** Names that were made more than once. */
+  /** Names that were created more than once. */
   get doubled(): string[] {
     return [...this.made].filter(([, times]) => times > 1).map(([name]) => name);
   }
@@ -142,7 +142,7 @@ export class StandInService {
     const cutAfter = this.faults.cutAfter?.(batch);
     const stopAfter = this.faults.stopAfter?.(batch) ?? Infinity;
     const summary = { lines: 0, created: 0, replayed: 0, rejected: 0, failed: 0 };
-    // The last line is answered first: answers may come in any order.
+    // Answers the last line first: answers may come in any order.
     for (const { key, user } of lines.toReversed()) {
       if (response.destroyed) return;
       if (summary.lines === cutAfter) {
