@@ -356,7 +356,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(other.output).toMatch(/leaver \S+-f2 \S+: done[^]*joiner \S+-f3 \S+: done, user created/);
       expect(await release()).toBe(412);
       frozen.thaw();
-      const overtaken = 'The user was made after Request-Time';
+      const overtaken = 'The user was created after Request-Time';
       // The service knows the tenant's time to about a second, so that one that has just expired may not count as that yet.
       const reason = name === 'RabbitMQ' ? overtaken : `(?:${overtaken}|after its Request-Expires)`;
       await until(

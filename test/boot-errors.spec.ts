@@ -21,8 +21,13 @@ const tenant = { TENANT_URL: 'ftp://tenant', CLIENT_ID: 'a', CLIENT_SECRET: 'b',
 test.each<[string, string, () => Record<string, string>, string]>([
   ['user-provisioning', 'a port that is taken', () => ({ PORT: taken }), 'is taken by another process. Set PORT'],
   ['user-provisioning', 'a host that is not of this machine', () => ({ HOST: '192.0.2.1', PORT: '0' }), 'Set HOST'],
-  ['user-provisioning', 'a data folder that cannot be made', () => ({ DATA_DIR: '/dev/null/x' }), 'See that DATA_DIR'],
-  ['user-provisioning', 'no Redis', () => ({ REDIS_URL: 'redis://127.0.0.1:9' }), 'See that REDIS_URL is right'],
+  [
+    'user-provisioning',
+    'a data folder that cannot be made',
+    () => ({ DATA_DIR: '/dev/null/x' }),
+    'Set DATA_DIR to a folder',
+  ],
+  ['user-provisioning', 'no Redis', () => ({ REDIS_URL: 'redis://127.0.0.1:9' }), 'Check REDIS_URL'],
   [
     'user-provisioning',
     'a tenant that is none',

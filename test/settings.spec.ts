@@ -1,23 +1,27 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import type { z } from 'zod';
 import { settingsSchema as device } from '../apps/device/src/settings.js';
 import { settingsSchema as backend } from '../apps/hr-backend/src/settings.js';
 import { settingsSchema as daemon } from '../apps/provisioning-daemon/src/settings.js';
+import { settingsSchema as service } from '../apps/user-provisioning/src/settings.js';
 
 const apps: [string, z.ZodObject][] = [
   ['device', device],
   ['hr-backend', backend],
   ['provisioning-daemon', daemon],
+  ['user-provisioning', service],
 ];
 
-const read = (file: string) => readFileSync(fileURLToPath(new URL(`../apps/${file}`, import.meta.url)), 'utf8');
+const folder = fileURLToPath(new URL('../apps/', import.meta.url));
+const read = (file: string) => readFileSync(join(folder, file), 'utf8');
 
-/** A default that is the same on every machine. */
-function defaultOf({ def }: z.ZodType): string {
+/** A default as the README shows it: paths relative to the app. */
+function defaultOf(app: string, { def }: z.ZodType): string {
   const { defaultValue } = def as { defaultValue?: string | number };
-  return defaultValue === undefined ? '' : `\`${defaultValue}\``;
+  return defaultValue === undefined ? '' : `\`${defaultValue}\``.replace(`${join(folder, app)}/`, '');
 }
 
 describe.each(apps)('the settings of %s', (app, { shape }) => {
@@ -27,7 +31,7 @@ describe.each(apps)('the settings of %s', (app, { shape }) => {
       Object.entries(shape).map(([name, schema]) => [
         name,
         (schema as z.ZodType).description,
-        defaultOf(schema as z.ZodType),
+        defaultOf(app, schema as z.ZodType),
       ]),
     );
   });

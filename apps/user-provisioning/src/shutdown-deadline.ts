@@ -5,10 +5,10 @@ import { HttpAdapterHost } from '@nestjs/core';
 export const SHUTDOWN_TIMEOUT_MS = Symbol('ShutdownTimeoutMs');
 
 /**
- * Closes the connections that are still open when this process has been ending for long enough.
+ * Closes the connections that are still open when a shutdown takes too long.
  *
- * A server that is closed waits for the requests it has, and no longer minds how long those take: a client that never
- * sends the rest of one would keep the process for ever.
+ * A closed server waits for its open requests without a timeout: a client that never sends the rest of a request would
+ * keep the process alive for ever.
  */
 @Injectable()
 export class ShutdownDeadline implements OnModuleDestroy, OnApplicationShutdown {
@@ -19,7 +19,7 @@ export class ShutdownDeadline implements OnModuleDestroy, OnApplicationShutdown 
     @Inject(SHUTDOWN_TIMEOUT_MS) private readonly timeoutMs: number,
   ) {}
 
-  /** The first thing that happens at a shutdown. */
+  /** The first step of a shutdown. */
   onModuleDestroy(): void {
     const server = this.host.httpAdapter.getHttpServer() as Server;
     this.#timer = setTimeout(() => server.closeAllConnections(), this.timeoutMs).unref();

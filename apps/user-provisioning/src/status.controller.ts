@@ -7,7 +7,7 @@ import { Public, TokenProvider } from 'nestjs-identity-m2m';
 export class StatusController {
   constructor(private readonly tokens: TokenProvider) {}
 
-  /** For people and for probes: asks nobody, and so can be asked by anybody. */
+  /** For people and for probes. Public: it calls no other service and reveals no secret. */
   @Get()
   @Public()
   @ApiOperation({ summary: "Shows the state of this service's own access token, by its fingerprint" })

@@ -13,11 +13,11 @@ import { type Clock, M2M_CLOCK, TokenProvider } from 'nestjs-identity-m2m';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
 import { serveApiDocumentation } from './api-documentation.js';
 import { AppModule } from './app.module.js';
-import { TenantRefusalError } from './directory/tenant-errors.js';
-import { ProblemFilter } from './errors/problem.filter.js';
+import { TenantRefusalError } from './directory/tenant-answer.js';
 import { EmbeddedStore } from './idempotency/embedded-store.js';
 import { IdempotencyLedger } from './idempotency/idempotency-ledger.js';
-import { readSettings } from './settings/settings.js';
+import { ProblemFilter } from './problem.js';
+import { readSettings } from './settings.js';
 import { newUser as newUserSchema, userName } from './users/user.schema.js';
 
 const PROVISIONING = {
@@ -232,7 +232,7 @@ describe('users', () => {
     const response = await call(method, path, body);
     expect(response).toMatchObject({
       status: 400,
-      body: { message: [expect.stringMatching(/no members but .*mail/)] },
+      body: { message: [expect.stringMatching(/only have the members .*mail/)] },
     });
     expect(JSON.stringify(response.body)).not.toContain('hunter2');
   });
@@ -514,7 +514,7 @@ describe('a store of requests', () => {
     writeFileSync(file, bytes);
     const starting = start({ DATA_DIR });
     await expect(starting).rejects.toThrow(
-      /flipped-\w+ are damaged \(wrong checksum of note 1\)\. Put back a backup.*move it away/,
+      /flipped-\w+ are damaged \(wrong checksum of note 1\)\. Restore a backup.*move it away/,
     );
     expect(bytes.indexOf(id)).toBe(-1);
   });
@@ -785,13 +785,13 @@ describe('the log', () => {
 
 describe('the settings', () => {
   it('stand for the emulator where nothing is set, and for nothing of it once a tenant is', () => {
-    expect(readSettings({}).tenant).toMatchObject({
-      url: 'http://127.0.0.1:4400',
-      clientId: 'svc-provisioning@acme.example',
+    expect(readSettings({})).toMatchObject({
+      TENANT_URL: 'http://127.0.0.1:4400',
+      TENANT_CLIENT_ID: 'svc-provisioning@acme.example',
     });
-    expect(readSettings({ TENANT_URL: '' }).tenant.url).toBe('http://127.0.0.1:4400');
+    expect(readSettings({ TENANT_URL: '' }).TENANT_URL).toBe('http://127.0.0.1:4400');
     expect(() => readSettings({ TENANT_URL: 'https://acme.id.cyberark.cloud', PORT: 'x' })).toThrow(
-      /PORT[^]*TENANT_CLIENT_ID: login name[^]*TENANT_CLIENT_SECRET: secret[^]*ALLOWED_CLIENTS/,
+      /PORT[^]*TENANT_CLIENT_ID: is not set \(login name[^]*TENANT_CLIENT_SECRET: is not set \(password[^]*ALLOWED_CLIENTS/,
     );
   });
 
@@ -802,11 +802,11 @@ describe('the settings', () => {
       ALLOWED_CLIENTS: ' b , c ',
     };
     expect(readSettings({ ...settings, TENANT_CLIENT_SECRET: ' pass word ' })).toMatchObject({
-      tenant: { clientSecret: ' pass word ' },
-      api: { clients: ['b', 'c'] },
+      TENANT_CLIENT_SECRET: ' pass word ',
+      ALLOWED_CLIENTS: ['b', 'c'],
     });
     expect(() => readSettings({ ...settings, TENANT_CLIENT_SECRET: 'x', ALLOWED_CLIENTS: ' , ' })).toThrow(
-      'names none',
+      'must name at least one client',
     );
   });
 });

@@ -1,36 +1,41 @@
+import type { Settings } from '../settings.js';
+
+/** Injection token of the {@link BatchLimits}. */
 export const BATCH_LIMITS = Symbol('BatchLimits');
 
-/** What a batch may take of this service. */
+/** Limits of a batch. */
 export interface BatchLimits {
-  /** Lines of one batch that are worked on at the same time. */
+  /** Lines of one batch that are processed at the same time. */
   readonly concurrency: number;
   readonly maxLines: number;
   /** Of the whole request body. */
   readonly maxBytes: number;
   readonly maxLineBytes: number;
-  /** How long the client may keep this service waiting, for lines or for its taking answers, in milliseconds. */
+  /** How long the client may send no lines, or read no answers, in milliseconds. */
   readonly idleMs: number;
-  /** How long the rest of a request is read and dropped, so that the client gets to read the answer, in milliseconds. */
+  /** How long the service reads and discards the rest of a request, so that the client can read the answer, in milliseconds. */
   readonly lingerMs: number;
   /** How long a batch may take new lines, in milliseconds. */
   readonly maxDurationMs: number;
-  /** Longest time that the tenant may ask to be left alone for without ending the batch, in milliseconds. */
+  /** Maximum `Retry-After` of the tenant that a batch waits for, in milliseconds; beyond it the batch stops. */
   readonly maxPauseMs: number;
   /** Batches that run at the same time. */
   readonly maxRunning: number;
   readonly maxRunningPerClient: number;
 }
 
-export const DEFAULT_BATCH_LIMITS: BatchLimits = {
-  concurrency: 16,
-  maxLines: 10_000,
-  maxBytes: 16 * 1024 * 1024,
-  maxLineBytes: 64 * 1024,
-  idleMs: 30_000,
-  lingerMs: 2000,
-  // Within the five minutes in which Node.js wants to have a request read to its end.
-  maxDurationMs: 240_000,
-  maxPauseMs: 30_000,
-  maxRunning: 8,
-  maxRunningPerClient: 4,
-};
+export function batchLimits(settings: Settings): BatchLimits {
+  return {
+    concurrency: settings.BATCH_CONCURRENCY,
+    maxLines: settings.BATCH_MAX_LINES,
+    maxBytes: settings.BATCH_MAX_BYTES,
+    maxLineBytes: 64 * 1024,
+    idleMs: 30_000,
+    lingerMs: 2000,
+    // Less than the five minutes in which Node.js must have received a request.
+    maxDurationMs: 240_000,
+    maxPauseMs: 30_000,
+    maxRunning: settings.BATCH_MAX_RUNNING,
+    maxRunningPerClient: Math.ceil(settings.BATCH_MAX_RUNNING / 2),
+  };
+}

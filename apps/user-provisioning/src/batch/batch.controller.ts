@@ -3,14 +3,13 @@ import { Controller, HttpCode, HttpStatus, Inject, Post, Req, Res } from '@nestj
 import { ApiTags } from '@nestjs/swagger';
 import { Caller, type MachineCaller, RequireScopes } from 'nestjs-identity-m2m';
 import { ApiBatch } from './batch.documentation.js';
+import { BatchRefusedError } from './batch-answers.js';
 import { BATCH_LIMITS, type BatchLimits } from './batch-limits.js';
 import { BatchLines } from './batch-lines.js';
-import { BatchRefusedError } from './batch-refused-error.js';
-import { BatchRun } from './batch-run.js';
-import { RunningBatches } from './running-batches.js';
+import { BatchRun, RunningBatches } from './batch-run.js';
 
-/** Makes users by the batch. Reads and writes the streams itself: no part of a batch is ever held as a whole. */
-// On the class: a tag of the method alone would stand beside one that is made of the class's name.
+/** Creates users in batches. Reads and writes streams: a batch is never in memory as a whole. */
+// The tag is on the class: on the method, Swagger would add another one with the name of the class.
 @ApiTags('users')
 @Controller('users/batch')
 export class BatchController {
@@ -42,11 +41,11 @@ function requireNdjson({ headers }: IncomingMessage): void {
     throw new BatchRefusedError(
       415,
       'not_ndjson',
-      'A batch is sent as application/x-ndjson: a line of JSON for each user. One user alone is sent to POST /users.',
+      'A batch needs Content-Type: application/x-ndjson, and a line of JSON for each user. Send a single user to POST /users.',
     );
   }
   if ((headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
-    throw new BatchRefusedError(415, 'not_ndjson', 'A batch is sent without a Content-Encoding. Unpack it first.');
+    throw new BatchRefusedError(415, 'not_ndjson', 'A batch must not have a Content-Encoding. Decompress it first.');
   }
 }
 
@@ -55,7 +54,7 @@ function requireSize({ headers }: IncomingMessage, { maxBytes }: BatchLimits): v
     throw new BatchRefusedError(
       413,
       'batch_too_large',
-      `A batch has at most ${maxBytes} bytes (BATCH_MAX_BYTES of this service). Divide it between two lines, and send the parts one after the other, each line under the key it has.`,
+      `A batch has at most ${maxBytes} bytes (BATCH_MAX_BYTES of this service). Split it between two lines, and send the parts one after the other, under the same keys.`,
     );
   }
 }

@@ -10,7 +10,7 @@ import {
   ApiProperty,
   getSchemaPath,
 } from '@nestjs/swagger';
-import { ApiProblems } from '../errors/problem.documentation.js';
+import { ApiProblems } from '../api-documentation.js';
 
 class BatchUser {
   @ApiProperty({ type: String, maxLength: 256, description: 'Login name: user, or user@suffix' })
@@ -31,10 +31,10 @@ class BatchUser {
   @ApiProperty({ type: String, required: false })
   officeNumber?: string;
 
-  @ApiProperty({ type: String, required: false, description: 'Left out: the tenant makes a random one' })
+  @ApiProperty({ type: String, required: false, description: 'Default: a random one of the tenant' })
   password?: string;
 
-  @ApiProperty({ type: Boolean, default: true, description: 'Whether the first login asks for a new password' })
+  @ApiProperty({ type: Boolean, default: true, description: 'Whether the first login requires a new password' })
   mustChangePassword?: boolean;
 
   @ApiProperty({ type: Boolean, default: false, description: 'Whether the tenant mails an invitation' })
@@ -45,7 +45,7 @@ class BatchRequestLine {
   @ApiProperty({
     type: String,
     maxLength: 128,
-    description: 'Idempotency key, as in the header Idempotency-Key of POST /users: the user is made once',
+    description: 'Idempotency key, as in the header Idempotency-Key of POST /users: the user is created once',
   })
   key!: string;
 
@@ -61,7 +61,7 @@ class BatchError {
   message!: string;
 }
 
-class BatchMadeUser {
+class BatchCreatedUser {
   @ApiProperty({ type: String, format: 'uuid' })
   id!: string;
 
@@ -79,7 +79,7 @@ class BatchMadeUser {
 }
 
 class BatchAnswerLine {
-  @ApiProperty({ type: String, nullable: true, description: 'null where none could be read' })
+  @ApiProperty({ type: String, nullable: true, description: 'null if the line has no readable key' })
   key!: string | null;
 
   @ApiProperty({ type: Number, description: 'Number of the line in the request, from 1' })
@@ -87,25 +87,25 @@ class BatchAnswerLine {
 
   @ApiProperty({
     enum: ['created', 'rejected', 'failed'],
-    description: 'rejected: the same line would meet the same refusal again; failed: it may be sent again',
+    description: 'rejected: the same line would be refused again; failed: send it again',
   })
   status!: string;
 
-  @ApiProperty({ type: Boolean, required: false, description: 'The user was made for an earlier line or request' })
+  @ApiProperty({ type: Boolean, required: false, description: 'An earlier line or request created the user' })
   replayed?: true;
 
-  @ApiProperty({ type: BatchMadeUser, required: false, description: 'Where the status is created' })
-  user?: BatchMadeUser;
+  @ApiProperty({ type: BatchCreatedUser, required: false, description: 'With the status created' })
+  user?: BatchCreatedUser;
 
-  @ApiProperty({ type: BatchError, required: false, description: 'Where the status is rejected or failed' })
+  @ApiProperty({ type: BatchError, required: false, description: 'With the status rejected or failed' })
   error?: BatchError;
 
-  @ApiProperty({ type: Number, required: false, description: 'Where the status is failed' })
+  @ApiProperty({ type: Number, required: false, description: 'With the status failed' })
   retryAfterSeconds?: number;
 }
 
 class BatchStopped extends BatchError {
-  @ApiProperty({ type: Number, description: 'Lines from this one on were not looked at' })
+  @ApiProperty({ type: Number, description: 'First line that was not read' })
   nextLine!: number;
 
   @ApiProperty({ type: Number, required: false })
@@ -113,7 +113,7 @@ class BatchStopped extends BatchError {
 }
 
 class BatchCounts {
-  @ApiProperty({ type: Number, description: 'Answers: the sum of the others' })
+  @ApiProperty({ type: Number, description: 'Number of answers: the sum of the others' })
   lines!: number;
 
   @ApiProperty({ type: Number })
@@ -128,7 +128,7 @@ class BatchCounts {
   @ApiProperty({ type: Number })
   failed!: number;
 
-  @ApiProperty({ type: BatchStopped, required: false, description: 'Why not every line was looked at' })
+  @ApiProperty({ type: BatchStopped, required: false, description: 'Why some lines were not read' })
   stopped?: BatchStopped;
 }
 
@@ -139,30 +139,30 @@ class BatchLastLine {
 
 const NDJSON = 'application/x-ndjson';
 
-/** What the API documentation says of the batch endpoint. Its streams are described line by line. */
+/** Documents the batch endpoint. The schemas describe single lines of its streams. */
 export function ApiBatch(): MethodDecorator {
   return applyDecorators(
     ApiBearerAuth(),
     ApiExtraModels(BatchRequestLine, BatchAnswerLine, BatchLastLine),
     ApiOperation({
-      summary: 'Makes users, one for each line',
+      summary: 'Creates users, one for each line',
       description:
-        'Takes lines of JSON and answers each as it is done, in any order. The last line of the answer is the ' +
-        'summary; without it the answer is cut off. Send again what was not answered, and what has failed, with the ' +
-        'same keys. Lines are read as fast as they are worked on.',
+        'Answers each line of JSON when it is done, in any order. The last line of the answer is the summary; ' +
+        'without it the answer is incomplete. Send lines that have failed, or have no answer, again with the same ' +
+        'keys. Lines are read as fast as they are processed.',
     }),
     ApiConsumes(NDJSON),
     ApiBody({ description: 'One line for each user', schema: { $ref: getSchemaPath(BatchRequestLine) } }),
     ApiProduces(NDJSON),
     ApiOkResponse({
-      description: 'One line for each line of the request that is not blank, and the summary',
+      description: 'One line for each non-blank line of the request, and the summary',
       schema: { oneOf: [{ $ref: getSchemaPath(BatchAnswerLine) }, { $ref: getSchemaPath(BatchLastLine) }] },
     }),
     ApiProblems({
       413: 'The batch is too large',
       415: `The batch is not ${NDJSON}, or is compressed`,
-      429: 'The client has too many batches running; see Retry-After',
-      503: 'Too many batches are running, or the service ends; see Retry-After',
+      429: 'The client runs too many batches; see Retry-After',
+      503: 'Too many batches are running, or the service is shutting down; see Retry-After',
     }),
   );
 }

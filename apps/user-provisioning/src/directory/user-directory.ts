@@ -1,13 +1,11 @@
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
-import { type AxiosError, type AxiosResponse, isAxiosError } from 'axios';
+import { type AxiosResponse, isAxiosError } from 'axios';
 import { firstValueFrom } from 'rxjs';
 import { z } from 'zod';
-import { resultOf } from './envelope.js';
-import { retryAfterSeconds } from './retry-after.js';
-import { TenantRefusalError, TenantUnreachableError } from './tenant-errors.js';
+import { resultOf, tenantError, TenantRefusalError, TenantUnreachableError } from './tenant-answer.js';
 
-/** Members of a user as the tenant's API names them. */
+/** Fields of a user, under the names of the tenant's API. */
 export interface DirectoryUserFields {
   readonly Mail?: string | undefined;
   readonly DisplayName?: string | undefined;
@@ -16,7 +14,7 @@ export interface DirectoryUserFields {
   readonly OfficeNumber?: string | undefined;
 }
 
-/** A user to be made. Every member that has a default at the server is said here, so that the default has no say. */
+/** A new user. Sets every field that has a default at the server, so that no default applies. */
 export interface NewDirectoryUser extends DirectoryUserFields {
   readonly Name: string;
   readonly Mail: string;
@@ -44,16 +42,16 @@ const directoryUser = z.object({
 /** A user as the tenant's API shows it. */
 export type DirectoryUser = z.infer<typeof directoryUser>;
 
-/** A user that was found, and when it was made by the tenant's own clock, where the tenant says so. */
+/** A user in the directory, and its creation time by the tenant's clock, if the tenant reports it. */
 export interface FoundUser {
   readonly user: DirectoryUser;
   readonly createdAt: number | undefined;
 }
 
-/** The users of the tenant, through its REST API. The token is on the calls already. */
+/** The users of the tenant, through its REST API. The module adds the token to each call. */
 @Injectable()
 export class UserDirectory {
-  /** The tenant's time of its last answer, beside that of a clock that is never set. */
+  /** The tenant's time at its last response, and the monotonic time, which is never set. */
   #clock: { readonly tenantMs: number; readonly monotonicMs: number } | undefined;
   #defaultSuffix: string | undefined;
   #lookupOfSuffix: Promise<unknown> | undefined;
@@ -61,17 +59,17 @@ export class UserDirectory {
   constructor(private readonly http: HttpService) {}
 
   /**
-   * The tenant's time in milliseconds since the epoch, or a little before it; 0 as long as the tenant has not answered.
+   * Returns the tenant's time in milliseconds since the epoch, or slightly less; 0 before its first response.
    *
-   * The clock of this machine has no part in it: that one may be set while a call is under way.
+   * The clock of this machine is not used: it may be set during a call.
    */
   time(): number {
     return this.#clock ? this.#clock.tenantMs + performance.now() - this.#clock.monotonicMs : 0;
   }
 
   /**
-   * A name as the tenant keeps it: in lower case, with the tenant's default suffix where it is given without one. The
-   * first name without a suffix is looked up for that; where the tenant cannot be asked, the suffix is left out.
+   * Returns a name as the tenant stores it: in lower case, with the default suffix if it has none. The first name without
+   * a suffix is looked up for that; if the tenant is unreachable, the suffix is left out.
    */
   async fullName(name: string): Promise<string> {
     const lower = name.toLowerCase();
@@ -83,12 +81,12 @@ export class UserDirectory {
     return lower + (this.#defaultSuffix ?? '');
   }
 
-  /** @returns The new user's id. Not safe to be called again after an error whose outcome is unknown. */
+  /** @returns The new user's id. Not safe to repeat after an error whose outcome is unknown. */
   async create(user: NewDirectoryUser): Promise<string> {
     return this.#call('/CDirectoryService/CreateUser', user, z.string());
   }
 
-  /** The user of a name, or undefined where there is none. */
+  /** Returns the user of this name, or undefined. */
   async findByName(name: string): Promise<FoundUser | undefined> {
     try {
       const user = await this.#call('/CDirectoryService/GetUserByName', { username: name }, directoryUser);
@@ -116,7 +114,7 @@ export class UserDirectory {
     if (!Number.isNaN(answeredAt)) this.#clock = { tenantMs: answeredAt, monotonicMs: performance.now() };
     const result = schema.safeParse(resultOf(data));
     if (result.success) return result.data;
-    throw new TenantUnreachableError(`The tenant answered ${path} with a result of unknown form.`, {
+    throw new TenantUnreachableError(`The result of ${path} has an unknown form.`, {
       outcomeUnknown: true,
     });
   }
@@ -130,29 +128,8 @@ export class UserDirectory {
   }
 }
 
-/** Whether a name as somebody gives it is that of a user: the tenant keeps it in lower case, with the suffix. */
+/** Whether a given name is a user's: the tenant stores names in lower case, with the suffix. */
 export function isCalled(wanted: string, found: string): boolean {
   const [a, b] = [wanted.toLowerCase(), found.toLowerCase()];
   return a === b || (!a.includes('@') && b.startsWith(`${a}@`));
-}
-
-/** Errors after which the call can't have reached the tenant. */
-const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
-
-/** The axios error itself goes no further: it holds the body of the call, and with it a user's password. */
-function tenantError({ code, response }: AxiosError): Error {
-  if (!response) {
-    const outcomeUnknown = code === undefined || !NOT_SENT.has(code);
-    return new TenantUnreachableError(`The tenant did not answer (${code ?? 'no code'}).`, { outcomeUnknown });
-  }
-  const { status } = response;
-  if (status === 401 || status === 403) {
-    return new TenantRefusalError('not_authorised', `The tenant answered HTTP ${status} to this service's token.`);
-  }
-  const seconds = retryAfterSeconds(response.headers['retry-after']);
-  return new TenantUnreachableError(`The tenant answered HTTP ${status}.`, {
-    // A server that limits its callers, or that does not know the address, has not carried out the call.
-    outcomeUnknown: status >= 500 || status === 408,
-    ...(seconds !== undefined && { retryAfterSeconds: seconds }),
-  });
 }

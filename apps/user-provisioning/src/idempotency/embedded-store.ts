@@ -1,25 +1,28 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  DamagedNotesError,
+  type Beginning,
+  type Execution,
+  type IdempotencyStore,
   IdempotencyStoreOpenError,
   IdempotencyStoreUnavailableError,
-} from './idempotency-errors.js';
-import type { Beginning, Execution, IdempotencyStore, RequestId, Retention } from './idempotency-store.js';
-import { type Note, NoteFile } from './note-file.js';
+  type RequestId,
+  type Retention,
+} from './idempotency-store.js';
+import { DamagedNotesError, type Note, NoteFile } from './note-file.js';
 
-/** Interval between removals of notes that are too old, in milliseconds. */
+/** Interval at which old notes are removed, in milliseconds. */
 const SWEEP_MS = 3600_000;
 
 /**
  * Keeps notes of requests in a folder of this machine, for one instance of the service.
  *
- * The folder is locked while the store is open, and the ledger before it lets one request of a name through at a time.
- * So a request that was begun and not completed was left behind by a process that is gone.
+ * The store locks the folder while it is open, and the ledger begins one request of a key at a time. So a request that
+ * has begun and not completed is from a process that has ended.
  */
 export class EmbeddedStore implements IdempotencyStore {
-  /** Keys of requests that this process works on: their notes are not removed. */
-  readonly #inHand = new Set<string>();
+  /** Keys of requests that this process is carrying out: their notes stay. */
+  readonly #underWay = new Set<string>();
   readonly #sweeper: NodeJS.Timeout;
   #sweeping: Promise<void> | undefined;
 
@@ -34,13 +37,13 @@ export class EmbeddedStore implements IdempotencyStore {
   /**
    * Opens the store, and verifies every note in it.
    *
-   * @param now What keys become old by, in milliseconds since the epoch.
+   * @param now The clock for the age of keys, in milliseconds since the epoch.
    * @throws {@link IdempotencyStoreOpenError}
    */
   static async open(directory: string, retention: Retention, now: () => number = Date.now): Promise<EmbeddedStore> {
     if (holdsOldNotes(directory)) {
       throw new IdempotencyStoreOpenError(
-        `The data folder ${directory} has notes of version 0.1.0, which this version cannot read. Set DATA_DIR to another folder. Requests sent again then count as new ones, and are refused as duplicates where their users exist.`,
+        `The data folder ${directory} has notes of version 0.1.0, which this version cannot read. Set DATA_DIR to another folder. Repeated requests then count as new, and are refused as duplicates if their users exist.`,
       );
     }
     try {
@@ -57,7 +60,7 @@ export class EmbeddedStore implements IdempotencyStore {
     try {
       return await this.notes.transact(() => this.#begin(id, contentDigest, startedAt));
     } catch (error) {
-      this.#inHand.delete(id.key);
+      this.#underWay.delete(id.key);
       throw unavailableError(error);
     }
   }
@@ -83,7 +86,7 @@ export class EmbeddedStore implements IdempotencyStore {
       : { client, key, digest, firstUsedAt: now, startedAt };
     if (note) this.notes.update(started);
     else this.notes.add(started);
-    this.#inHand.add(key);
+    this.#underWay.add(key);
     return { kind: 'begun', execution: this.#execution(started), inDoubtSince: note?.startedAt };
   }
 
@@ -93,16 +96,16 @@ export class EmbeddedStore implements IdempotencyStore {
       try {
         await this.notes.transact(() => {
           this.notes.update(ended);
-          this.notes.removeExcess(client, this.retention.maxKeys, this.#inHand);
+          this.notes.removeExcess(client, this.retention.maxKeys, this.#underWay);
         });
       } catch (error) {
         throw unavailableError(error);
       } finally {
-        this.#inHand.delete(key);
+        this.#underWay.delete(key);
       }
     };
     return {
-      // The lock of the folder keeps other processes out.
+      // The lock of the folder excludes other processes.
       confirm: () => Promise.resolve(),
       complete: (outcome) => end({ ...note, outcome }),
       giveUp: (wasCarriedOut) => end(wasCarriedOut === 'perhaps' ? note : { ...note, startedAt: undefined }),
@@ -111,14 +114,14 @@ export class EmbeddedStore implements IdempotencyStore {
 
   #sweepInBackground(): void {
     this.#sweeping ??= this.#sweep()
-      // Notes that stay now are removed the next time; meanwhile they are too old to be found.
+      // The next sweep removes the rest; `begin` already ignores notes of that age.
       .catch(() => {})
       .finally(() => (this.#sweeping = undefined));
   }
 
   async #sweep(): Promise<void> {
     const before = this.now() - this.retention.keepMs;
-    while (await this.notes.transact(() => this.notes.removeUntil(before, this.#inHand)));
+    while (await this.notes.transact(() => this.notes.removeUntil(before, this.#underWay)));
   }
 }
 
@@ -127,18 +130,18 @@ function holdsOldNotes(directory: string): boolean {
   return existsSync(join(directory, 'CURRENT'));
 }
 
-/** What to do about damaged notes. */
-const MEND =
-  'Put back a backup of the folder; or move it away, so that the service starts with an empty one. Requests sent again then count as new ones, and are refused as duplicates where their users exist.';
+/** What the operator can do about damaged notes. */
+const REPAIR =
+  'Restore a backup of the folder; or move it away, so that the service starts with an empty one. Repeated requests then count as new, and are refused as duplicates if their users exist.';
 
 function openError(directory: string, error: unknown): IdempotencyStoreOpenError {
   const { code = '', message } = error as { readonly code?: string; readonly message: string };
   const text =
     error instanceof DamagedNotesError
-      ? `The notes in the data folder ${directory} are damaged (${message}). ${MEND}`
+      ? `The notes in the data folder ${directory} are damaged (${message}). ${REPAIR}`
       : code.startsWith('SQLITE_BUSY')
-        ? `The data folder ${directory} is in use by another process. Give each instance of this service a DATA_DIR of its own, or have them share a Redis (REDIS_URL).`
-        : `The data folder ${directory} cannot be opened (${code || message}). See that DATA_DIR names a folder that this process may write to, or that can be made, on a disk with room.`;
+        ? `The data folder ${directory} is in use by another process. Give each instance of this service its own DATA_DIR, or one Redis for all (REDIS_URL).`
+        : `The data folder ${directory} cannot be opened (${code || message}). Set DATA_DIR to a folder that this process can create or write to, on a disk with room.`;
   return new IdempotencyStoreOpenError(text, { cause: error });
 }
 
@@ -146,8 +149,8 @@ function unavailableError(error: unknown): IdempotencyStoreUnavailableError {
   const { code, message } = error as { readonly code?: string; readonly message: string };
   const hint =
     error instanceof DamagedNotesError
-      ? `The notes in DATA_DIR are damaged (${message}). End the service. ${MEND}`
-      : `The notes in DATA_DIR cannot be read or written (${code ?? message}). See that the disk has room and works; the service then goes on by itself.`;
+      ? `The notes in DATA_DIR are damaged (${message}). Stop the service. ${REPAIR}`
+      : `The notes in DATA_DIR cannot be read or written (${code ?? message}). Check that the disk works and has room; the service then recovers by itself.`;
   return new IdempotencyStoreUnavailableError('The store of requests cannot be read or written.', {
     cause: error,
     hint,

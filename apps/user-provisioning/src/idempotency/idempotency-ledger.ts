@@ -1,42 +1,48 @@
+import { createHash, scrypt, type ScryptOptions } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Logger } from '@nestjs/common';
-import { IdempotencyKeyInUseError, IdempotencyKeyReusedError } from './idempotency-errors.js';
-import type { Execution, IdempotencyStore } from './idempotency-store.js';
-import { contentDigestOf, type RequestContent, requestIdOf } from './request-digests.js';
+import {
+  type Execution,
+  IdempotencyKeyInUseError,
+  IdempotencyKeyReusedError,
+  type IdempotencyStore,
+  type RequestId,
+} from './idempotency-store.js';
 
-/** One request that a caller may repeat: it is carried out once, and its outcome is given to every repetition. */
+/** A request that a caller may repeat: it is carried out once, and every repetition gets its outcome. */
 export interface RepeatableRequest<Outcome> {
-  /** Whose key it is: two callers may happen to use the same one. */
+  /** Owner of the key: two callers may use the same one. */
   readonly clientId: string;
   readonly key: string;
-  /** What the caller asks for, to tell a repetition from another request under the same key. */
+  /** Distinguishes a repetition from another request under the same key. */
   readonly content: RequestContent;
-  /** Time of this attempt, by the clock of whoever carries it out. */
+  /** Time of this attempt, by the clock that `inDoubtSince` uses. */
   readonly startedAt: number;
   /**
-   * Carries the request out. An error means that there is no outcome yet; a refusal for good is an outcome.
+   * Carries the request out. An error means that there is no outcome yet; a final refusal is an outcome.
    *
-   * @param inDoubtSince Since when it may have been carried out, by the same clock as `startedAt`; undefined where it
-   * surely was not.
-   * @param confirm To be called before each step that must not be taken twice; rejects where it is too late for that.
+   * @param inDoubtSince Since when it may have been carried out, by the clock of `startedAt`; undefined if it certainly
+   * was not.
+   * @param confirm Call it before each step that must not happen twice; it rejects if that step is no longer allowed.
    */
   readonly carryOut: (inDoubtSince: number | undefined, confirm: () => Promise<void>) => Promise<Outcome>;
-  /** Whether the request may have been carried out although `carryOut` threw this. */
+  /** Whether the request may have been carried out although `carryOut` threw this error. */
   readonly isInDoubt: (error: unknown) => boolean;
 }
 
 export interface Settlement<Outcome> {
   readonly outcome: Outcome;
-  /** Whether the outcome is that of another request with the same key. */
+  /** Whether the outcome is of another request with the same key. */
   readonly replayed: boolean;
 }
 
 /**
- * Sees to it that requests with an idempotency key are carried out once.
+ * Carries out requests with an idempotency key once.
  *
- * That a request was begun is in the store before it is carried out. Whoever finds it begun and not completed, after a
- * crash or an outage, carries it out again and is told since when it is in doubt. A repetition that comes while the
- * first is still under way waits for the same outcome.
+ * The store records that a request has begun before it is carried out. After a crash or an outage, the next request with
+ * that key is carried out again, and knows since when the first one is in doubt. A repetition that arrives while the
+ * first is under way waits for the same outcome.
  */
 export class IdempotencyLedger {
   readonly #logger = new Logger('UserProvisioning');
@@ -44,7 +50,7 @@ export class IdempotencyLedger {
 
   /**
    * @param scope Keys of another scope are other keys, even in the same store.
-   * @param patienceMs How long a request waits for another instance of this service that has the same one in hand.
+   * @param patienceMs How long a request waits for another instance of this service that is carrying it out.
    */
   constructor(
     private readonly store: IdempotencyStore,
@@ -53,8 +59,8 @@ export class IdempotencyLedger {
   ) {}
 
   /**
-   * @throws {@link IdempotencyKeyReusedError}; {@link IdempotencyKeyInUseError}; `IdempotencyStoreUnavailableError`;
-   * whatever `carryOut` throws
+   * @throws {@link IdempotencyKeyReusedError}; {@link IdempotencyKeyInUseError}; `IdempotencyStoreUnavailableError`; and
+   * the errors of `carryOut`
    */
   async outcomeOf<Outcome>(request: RepeatableRequest<Outcome>): Promise<Settlement<Outcome>> {
     const id = requestIdOf(this.scope, request.clientId, request.key);
@@ -105,7 +111,7 @@ export class IdempotencyLedger {
     try {
       outcome = await request.carryOut(inDoubtSince, () => execution.confirm());
     } catch (error) {
-      // Nothing that comes after a doubt began ends it, but an outcome.
+      // Only an outcome ends a doubt.
       const wasCarriedOut = inDoubtSince !== undefined || request.isInDoubt(error) ? 'perhaps' : 'no';
       await this.#write(() => execution.giveUp(wasCarriedOut));
       throw error;
@@ -114,12 +120,12 @@ export class IdempotencyLedger {
     return outcome;
   }
 
-  /** What cannot be written down at the end leaves the request in doubt, and so costs a repetition a second look. */
+  /** A failed write leaves the request in doubt, so a repetition looks the user up. */
   async #write(write: () => Promise<void>): Promise<void> {
     try {
       await write();
     } catch (error) {
-      this.#logger.warn(`The end of a request was not written down: ${String(error)}`);
+      this.#logger.warn(`The end of a request was not stored: ${String(error)}`);
     }
   }
 }
@@ -127,4 +133,35 @@ export class IdempotencyLedger {
 interface UnderWay {
   readonly contentDigest: string;
   readonly settlement: Promise<Settlement<unknown>>;
+}
+
+/** @param scope Where the client's keys are valid: at another tenant the same key is another key. */
+export function requestIdOf(scope: string, clientId: string, key: string): RequestId {
+  const client = digest(scope, clientId);
+  return { client, key: digest(client, key) };
+}
+
+/** A request's content. The part that an attacker could guess from a plain digest is separate. */
+export interface RequestContent {
+  readonly open: unknown;
+  readonly secret: string | undefined;
+}
+
+/**
+ * Returns the digest of a content, to be stored.
+ *
+ * An attacker could try likely passwords against a plain digest, so a password goes through scrypt (RFC 7914) first, with
+ * a salt of its own. That costs about 10 ms of one core, for each guess too.
+ */
+export async function contentDigestOf({ client, key }: RequestId, { open, secret }: RequestContent): Promise<string> {
+  const stretched =
+    secret === undefined ? '' : (await stretch(secret, client + key, 32, { N: 4096 })).toString('base64url');
+  return digest(JSON.stringify(open), stretched);
+}
+
+const stretch: (secret: string, salt: string, length: number, options: ScryptOptions) => Promise<Buffer> =
+  promisify(scrypt);
+
+function digest(...parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }

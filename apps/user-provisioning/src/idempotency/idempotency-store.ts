@@ -1,20 +1,18 @@
-/** Names a request by digests, from which neither the client nor its key can be read. */
+/** Identifies a request by digests that reveal neither the client nor its key. */
 export interface RequestId {
   readonly client: string;
   readonly key: string;
 }
 
 /**
- * Remembers requests past the end of this process: that one was begun before it is carried out, and what came of it
- * after.
+ * Remembers requests beyond the life of this process: their beginning before they are carried out, their outcome after.
  */
 export interface IdempotencyStore {
   /**
-   * Takes a request in hand. When this returns `begun`, that is written down, and survives a crash.
+   * Begins a request. The result `begun` is stored and survives a crash.
    *
-   * @param contentDigest Tells a repetition from another request under the same key.
-   * @param startedAt Time of this attempt, by any clock in milliseconds: the store gives it back, and compares it with
-   * nothing.
+   * @param contentDigest Distinguishes a repetition from another request under the same key.
+   * @param startedAt Time of this attempt, by any clock in milliseconds: the store only returns it later.
    * @throws {@link IdempotencyStoreUnavailableError}
    */
   begin(id: RequestId, contentDigest: string, startedAt: number): Promise<Beginning>;
@@ -26,27 +24,72 @@ export type Beginning =
   | { readonly kind: 'begun'; readonly execution: Execution; readonly inDoubtSince: number | undefined }
   | { readonly kind: 'completed'; readonly outcome: unknown }
   | { readonly kind: 'other content' }
-  /** Another process has it in hand. */
+  /** Another process is carrying it out. */
   | { readonly kind: 'under way' };
 
-/** A request that is in hand. Exactly one of `complete` and `giveUp` is called, once. */
+/** A request that this process carries out. It ends with one call of either `complete` or `giveUp`. */
 export interface Execution {
   /**
-   * To be called before each step that another process must not take as well.
+   * Call it before each step that must not happen in another process too.
    *
-   * @throws {@link IdempotencyKeyInUseError} where another process has taken the request over
+   * @throws {@link IdempotencyKeyInUseError} if another process has taken the request over
    */
   confirm(): Promise<void>;
-  /** @param outcome Is written as JSON. */
+  /** @param outcome Stored as JSON. */
   complete(outcome: unknown): Promise<void>;
-  /** Ends it without an outcome. If it was perhaps carried out, the next one to begin it is told so. */
+  /** Ends it without an outcome. After `perhaps`, the next `begin` returns `inDoubtSince`. */
   giveUp(wasCarriedOut: 'no' | 'perhaps'): Promise<void>;
 }
 
-/** How much is remembered; what is beyond either bound is forgotten, the oldest first. */
+/** How much the store remembers. Beyond either bound it forgets the oldest first. */
 export interface Retention {
-  /** From when a key was first used, in milliseconds. */
+  /** Counted from the first use of a key, in milliseconds. */
   readonly keepMs: number;
-  /** Most keys of one client. */
+  /** Maximum number of keys of one client. */
   readonly maxKeys: number;
+}
+
+/** A key was used for two different requests. */
+export class IdempotencyKeyReusedError extends Error {
+  readonly code = 'IDEMPOTENCY_KEY_REUSED';
+
+  constructor() {
+    super('This idempotency key belongs to a different request. Use a new key for a new request.');
+    this.name = 'IdempotencyKeyReusedError';
+  }
+}
+
+/** Another instance of this service is still carrying out a request with this key. */
+export class IdempotencyKeyInUseError extends Error {
+  readonly code = 'IDEMPOTENCY_KEY_IN_USE';
+  readonly retryAfterSeconds = 5;
+
+  constructor() {
+    super('A request with this idempotency key is still being carried out. Retry later.');
+    this.name = 'IdempotencyKeyInUseError';
+  }
+}
+
+/** The store cannot remember requests at the moment, so they are not carried out. */
+export class IdempotencyStoreUnavailableError extends Error {
+  readonly code = 'IDEMPOTENCY_STORE_UNAVAILABLE';
+  readonly retryAfterSeconds = 5;
+  /** What the operator of this service can do about it. */
+  readonly hint: string;
+
+  constructor(message: string, options: { readonly cause: unknown; readonly hint: string }) {
+    super(message, options);
+    this.name = 'IdempotencyStoreUnavailableError';
+    this.hint = options.hint;
+  }
+}
+
+/** The service cannot open the store when it starts. */
+export class IdempotencyStoreOpenError extends Error {
+  readonly code = 'IDEMPOTENCY_STORE_NOT_OPEN';
+
+  constructor(message: string, options?: { readonly cause: unknown }) {
+    super(message, options);
+    this.name = 'IdempotencyStoreOpenError';
+  }
 }

@@ -20,12 +20,16 @@ import { afterAll, afterEach, describe, expect, it, jest, test } from '@jest/glo
 import fc from 'fast-check';
 import { redisForTests } from '../testing/redis-for-tests.js';
 import { EmbeddedStore } from './embedded-store.js';
-import { IdempotencyKeyInUseError, IdempotencyKeyReusedError } from './idempotency-errors.js';
-import { IdempotencyLedger, type RepeatableRequest } from './idempotency-ledger.js';
-import type { Beginning, IdempotencyStore, Retention } from './idempotency-store.js';
+import { contentDigestOf, IdempotencyLedger, type RepeatableRequest, requestIdOf } from './idempotency-ledger.js';
+import {
+  type Beginning,
+  IdempotencyKeyInUseError,
+  IdempotencyKeyReusedError,
+  type IdempotencyStore,
+  type Retention,
+} from './idempotency-store.js';
 import { NoteFile } from './note-file.js';
 import { RedisStore } from './redis-store.js';
-import { contentDigestOf, requestIdOf } from './request-digests.js';
 
 // Every note is forced to disk, on a machine that has other work too.
 jest.setTimeout(60_000);
@@ -263,7 +267,7 @@ describe('a folder', () => {
       writeFileSync(file, damaged);
       const opening = await EmbeddedStore.open(folder, DAY).catch((error: Error) => error);
       if (opening instanceof Error) {
-        expect(opening.message).toMatch(/ are damaged \(.*\)\. Put back a backup/);
+        expect(opening.message).toMatch(/ are damaged \(.*\)\. Restore a backup/);
         refusals++;
         continue;
       }
@@ -286,7 +290,7 @@ describe('a folder', () => {
     else truncateSync(file, fate === 'empty' ? 0 : 4096);
     // The second start is no different: the first one has not put an empty file in the place of the notes.
     for (let start = 1; start <= 2; start++) {
-      await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/ are damaged \(.*\)\. Put back a backup/);
+      await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/ are damaged \(.*\)\. Restore a backup/);
     }
   });
 
@@ -308,7 +312,7 @@ describe('a folder', () => {
     const [key] = /key \d+/.exec(bytes.subarray(at - 60, at).toString('latin1'))!;
     await expect(store.begin({ client: 'c', key }, 'd', AT)).rejects.toMatchObject({
       code: 'IDEMPOTENCY_STORE_UNAVAILABLE',
-      hint: expect.stringMatching(/damaged \(wrong checksum of note \d+\)\. End the service\. Put back a backup/),
+      hint: expect.stringMatching(/damaged \(wrong checksum of note \d+\)\. Stop the service\. Restore a backup/),
     });
     expect(await store.begin({ client: 'c', key: 'key 3999' }, 'd', AT)).toEqual({ kind: 'completed', outcome });
   });

@@ -1,19 +1,18 @@
 import { type DynamicModule, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import type { Settings } from '../settings/settings.js';
+import type { Settings } from '../settings.js';
 import { EmbeddedStore } from './embedded-store.js';
 import { IdempotencyLedger } from './idempotency-ledger.js';
 import type { IdempotencyStore } from './idempotency-store.js';
 
 const IDEMPOTENCY_STORE = Symbol('IdempotencyStore');
 
-/** How long another instance waits for one that has died with requests in hand, in milliseconds. */
+/** How long the requests of a crashed instance stay with it, in milliseconds. */
 const LEASE_MS = 15_000;
 
-/** Remembers requests with an idempotency key. The boot fails where the store cannot be opened. */
+/** Remembers requests with an idempotency key. The boot fails if the store cannot be opened. */
 @Module({})
 export class IdempotencyModule implements OnApplicationShutdown {
-  /** @param scope What the keys are good for: the address of the tenant. */
-  static with(settings: Settings['idempotency'], scope: string): DynamicModule {
+  static with(settings: Settings): DynamicModule {
     return {
       module: IdempotencyModule,
       global: true,
@@ -22,7 +21,7 @@ export class IdempotencyModule implements OnApplicationShutdown {
         {
           provide: IdempotencyLedger,
           inject: [IDEMPOTENCY_STORE],
-          useFactory: (store: IdempotencyStore) => new IdempotencyLedger(store, scope),
+          useFactory: (store: IdempotencyStore) => new IdempotencyLedger(store, settings.TENANT_URL),
         },
       ],
       exports: [IdempotencyLedger],
@@ -34,16 +33,18 @@ export class IdempotencyModule implements OnApplicationShutdown {
     private readonly ledger: IdempotencyLedger,
   ) {}
 
-  /** The last answer is written by now, but a request whose client is gone may be under way still. */
+  /** All answers are written by now, but a request whose client is gone may still be under way. */
   async onApplicationShutdown(): Promise<void> {
     await this.ledger.idle();
     await this.store.close();
   }
 }
 
-async function openStore({ directory, redis, retention }: Settings['idempotency']): Promise<IdempotencyStore> {
-  if (!redis) return EmbeddedStore.open(directory, retention);
-  // The client for Redis is a quarter of all modules of this service, so only who wants it loads it.
+async function openStore(settings: Settings): Promise<IdempotencyStore> {
+  const { REDIS_URL: url, REDIS_KEY_PREFIX: keyPrefix } = settings;
+  const retention = { keepMs: settings.IDEMPOTENCY_KEEP_HOURS * 3600_000, maxKeys: settings.IDEMPOTENCY_KEEP_KEYS };
+  if (url === undefined) return EmbeddedStore.open(settings.DATA_DIR, retention);
+  // Redis' client is a quarter of all modules of this service, so it is loaded only when used.
   const { RedisStore } = await import('./redis-store.js');
-  return RedisStore.open({ ...redis, leaseMs: LEASE_MS }, retention);
+  return RedisStore.open({ url, keyPrefix, leaseMs: LEASE_MS }, retention);
 }

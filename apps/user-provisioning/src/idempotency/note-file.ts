@@ -3,9 +3,13 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import Libsql from 'libsql/promise';
 import { z } from 'zod';
-import { DamagedNotesError } from './idempotency-errors.js';
 
-/** What is remembered of one request. */
+/** The stored data are not those that were written. The message says what was found. */
+export class DamagedNotesError extends Error {
+  override readonly name = 'DamagedNotesError';
+}
+
+/** The record of one request. */
 export interface Note {
   /** Digests, as of `RequestId`. */
   readonly client: string;
@@ -14,7 +18,7 @@ export interface Note {
   readonly digest: string;
   /** When the key was first used, in milliseconds since the epoch. */
   readonly firstUsedAt: number;
-  /** Start of the first attempt that is not known to have come to nothing, by the clock of whoever began it. */
+  /** Start of the first attempt that may have been carried out. */
   readonly startedAt?: number | undefined;
   readonly outcome?: unknown;
 }
@@ -35,11 +39,11 @@ interface Row {
 }
 
 const FILE = 'notes.sqlite';
-/** An empty file that says that there are notes: without it, those that are gone would count as not yet there. */
+/** An empty file that marks a folder with notes: without it, lost notes would pass for an empty folder. */
 const MADE = 'notes.made';
 
 /**
- * `place` is the order in which keys were first used: SQLite numbers rows upwards.
+ * `place` orders keys by their first use: SQLite numbers rows upwards.
  *
  * SQLite checks the structure of its pages, not the values in them; `checksum` covers those.
  */
@@ -56,11 +60,11 @@ CREATE UNIQUE INDEX note_by_key ON note (key);
 CREATE INDEX note_by_client ON note (client);`;
 
 /**
- * A rollback journal instead of a write-ahead log: SQLite takes the first damaged record of a log for its end, and so
- * would drop all later commits in silence. Here every commit is in the database file itself, where a check finds damage.
+ * A rollback journal instead of a write-ahead log: SQLite takes the first damaged record of a log for its end, and would
+ * silently drop all later commits. Here every commit is in the database file itself, where a check finds damage.
  *
- * FULL syncs the journal, the database and the journal's end before a commit returns. The journal file is kept, so that
- * notes can be removed on a full disk. The exclusive lock keeps other processes out until the file is closed.
+ * FULL syncs the journal, the database and the journal's end before a commit returns. The journal file stays, so that
+ * notes can be removed on a full disk. The exclusive lock excludes other processes until the file is closed.
  */
 const OPEN = `
 PRAGMA locking_mode = EXCLUSIVE;
@@ -72,14 +76,14 @@ BEGIN EXCLUSIVE;`;
 const CHUNK = 1000;
 
 /**
- * The columns of a row, cast: on damaged pages SQLite finds values of any type, and libsql ends the process on a TEXT that
- * is not UTF-8.
+ * The columns of a row, cast: damaged pages have values of any type, and libsql ends the process on a TEXT that is not
+ * UTF-8.
  */
 const ROW = `SELECT place, CAST(client AS BLOB) AS client, CAST(key AS BLOB) AS key,
   CAST(firstUsedAt AS INTEGER) AS firstUsedAt, CAST(content AS BLOB) AS content, CAST(checksum AS INTEGER) AS checksum
   FROM note`;
 
-/** The keys in a JSON array that is bound as a parameter. */
+/** The keys in a JSON array, which is bound as a parameter. */
 const KEYS = '(SELECT CAST(value AS BLOB) FROM json_each(?))';
 
 const STATEMENTS = {
@@ -97,7 +101,7 @@ const STATEMENTS = {
 
 type Statements = Readonly<Record<keyof typeof STATEMENTS, Statement>>;
 
-/** The part of libsql in use here; the package has no types for it that say anything. */
+/** The part of libsql used here; the package has no useful types for it. */
 interface Database {
   readonly inTransaction: boolean;
   exec(sql: string): Promise<void>;
@@ -112,22 +116,22 @@ interface Statement {
 }
 
 interface Job {
-  /** Throws where the whole transaction has failed. */
+  /** Throws if the whole transaction has failed. */
   readonly run: () => void;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * The notes of one instance of the service, in a SQLite file that is forced to disk at each commit.
+ * The notes of one instance of the service, in a SQLite file that is synced at each commit.
  *
- * All other methods are to be called inside {@link transact}. What is asked for while one transaction is being written
- * shares the next one, so that many requests at a time cost few syncs.
+ * Call all other methods inside {@link transact}. Work that arrives while one transaction is being written shares the next
+ * one, so that many concurrent requests cost few syncs.
  */
 export class NoteFile {
   readonly #waiting: Job[] = [];
   #isWriting = false;
-  /** Notes by client, as far as they have been counted. */
+  /** Number of notes by client, as far as counted. */
   readonly #counts = new Map<string, number>();
 
   private constructor(
@@ -145,12 +149,12 @@ export class NoteFile {
     const db = new Libsql(join(directory, FILE), {}) as unknown as Database;
     try {
       await db.exec(OPEN);
-      // Tables are made in an empty file alone: those that a damaged schema hides would count as not there.
+      // Creates tables in an empty file alone: a damaged schema can hide existing ones.
       const { entries } = (await db.prepare('SELECT count(*) AS entries FROM sqlite_schema')).get([]) as {
         entries: number;
       };
       const made = join(directory, MADE);
-      if (entries === 0 && existsSync(made)) throw new DamagedNotesError(`${FILE} is gone or empty`);
+      if (entries === 0 && existsSync(made)) throw new DamagedNotesError(`${FILE} is missing or empty`);
       await db.exec(entries === 0 ? `${SCHEMA} COMMIT;` : 'COMMIT;');
       const statements = await prepared(db);
       await verify(db, statements);
@@ -166,8 +170,8 @@ export class NoteFile {
   /**
    * Runs the work in the next transaction.
    *
-   * @returns Its result, once that is on disk.
-   * @throws What the work throws; {@link DamagedNotesError}; errors of SQLite, after which nothing of it was written
+   * @returns Its result, once it is on disk.
+   * @throws The errors of the work; {@link DamagedNotesError}; errors of SQLite, after which nothing of it was written
    */
   transact<Result>(work: () => Result): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -183,7 +187,7 @@ export class NoteFile {
     return row && noteOf(row);
   }
 
-  /** Adds the note of a key that has none. */
+  /** Adds a note for a key that has none. */
   add(note: Note): void {
     const { client, key, firstUsedAt } = note;
     const before = this.#count(client);
@@ -191,7 +195,7 @@ export class NoteFile {
     this.#counts.set(client, before + 1);
   }
 
-  /** Writes another content into the note of a key. */
+  /** Replaces the content of a key's note. */
   update(note: Note): void {
     this.statements.update.run([...contentOf(note), Buffer.from(note.key)]);
   }
@@ -202,7 +206,7 @@ export class NoteFile {
   }
 
   /**
-   * Removes a client's oldest notes where it has more than so many.
+   * Removes a client's oldest notes beyond this number.
    *
    * @param except Keys that stay.
    */
@@ -215,9 +219,9 @@ export class NoteFile {
   }
 
   /**
-   * Removes notes of keys that were first used until then, some at a time, from the oldest on.
+   * Removes some notes of keys that were first used until then, the oldest first.
    *
-   * @returns Whether there may be more of them.
+   * @returns Whether more may be left.
    */
   removeUntil(timeMs: number, except: Iterable<string>): boolean {
     const { changes } = this.statements.removeBefore.run([timeMs, JSON.stringify([...except])]);
@@ -225,7 +229,7 @@ export class NoteFile {
     return changes > 0;
   }
 
-  /** Resolves when all work is done and another process may open the file. */
+  /** Finishes all work, and releases the file for other processes. */
   async close(): Promise<void> {
     await this.transact(() => {}).catch(() => {});
     await release(this.db);
@@ -249,7 +253,7 @@ export class NoteFile {
   async #writeTransaction(): Promise<void> {
     const jobs: Job[] = [];
     try {
-      // `exec` is what libsql does in a thread of its own. So the syncs of a commit do not hold up the event loop.
+      // libsql runs `exec` in a thread of its own, so the syncs of a commit do not block the event loop.
       await this.db.exec('BEGIN IMMEDIATE');
       jobs.push(...this.#waiting.splice(0));
       const done = jobs.filter((job) => this.#isDone(job));
@@ -263,7 +267,7 @@ export class NoteFile {
     }
   }
 
-  /** Work that fails by itself, on a damaged note for example, fails alone. */
+  /** Fails only the work that threw, for example on a damaged note. */
   #isDone({ run, reject }: Job): boolean {
     try {
       run();
@@ -320,7 +324,7 @@ function checksumOf(...parts: readonly (string | number)[]): number {
   return crc32(JSON.stringify(parts));
 }
 
-/** Codes of SQLite for a file in which it does not find its way, or not what this class has put there. */
+/** Codes of SQLite for a damaged file, or one without the tables of this class. */
 const DAMAGE = /^SQLITE_(?:CORRUPT|NOTADB|ERROR)/;
 
 function damageOr(error: unknown): unknown {
@@ -330,17 +334,17 @@ function damageOr(error: unknown): unknown {
 
 async function rollBack(db: Database): Promise<void> {
   await db.exec('ROLLBACK').catch(() => {
-    // SQLite has rolled back already, or there was nothing to roll back.
+    // SQLite has rolled back already, or no transaction was open.
   });
 }
 
 /**
- * libsql keeps a database open as long as there are statements that have not been garbage collected. The lock goes with
- * the first access after this setting, so that nobody has to wait for that.
+ * Releases the lock at once: it goes with the first access after this setting. libsql itself keeps a database open until
+ * its statements have been garbage collected.
  */
 async function release(db: Database): Promise<void> {
   await db.exec('PRAGMA locking_mode = NORMAL; SELECT count(*) FROM sqlite_schema').catch(() => {
-    // It was not locked by this process, or cannot be read.
+    // This process had not locked it, or cannot read it.
   });
   db.close();
 }

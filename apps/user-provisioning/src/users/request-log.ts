@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Injectable, Logger, type NestMiddleware } from '@nestjs/common';
 import { CurrentCaller } from 'nestjs-identity-m2m';
 
-/** A line for each request, as its answer ends: what was asked and answered, and who came by which token. */
+/** Logs each request when its response ends: status, method, path, client and token fingerprint. */
 @Injectable()
 export class RequestLog implements NestMiddleware<IncomingMessage & { readonly originalUrl: string }, ServerResponse> {
   readonly #logger = new Logger('UserProvisioning');
@@ -11,13 +11,13 @@ export class RequestLog implements NestMiddleware<IncomingMessage & { readonly o
   constructor(private readonly caller: CurrentCaller) {}
 
   use(request: IncomingMessage & { readonly originalUrl: string }, response: ServerResponse, next: () => void): void {
-    const asked = `${request.method} ${pathOf(request.originalUrl)}`;
-    // Who comes is known later, when the guard has spoken, and in the context of this request alone.
+    const requested = `${request.method} ${pathOf(request.originalUrl)}`;
+    // The guard sets the caller later, in the asynchronous context of this request.
     const log = AsyncResource.bind(() => {
       const status = response.writableFinished ? response.statusCode : 'client gone';
       const caller = this.caller.get();
       this.#logger.log(
-        `${status} ${asked}${caller ? ` client=${caller.clientId} token=${caller.tokenFingerprint}` : ''}`,
+        `${status} ${requested}${caller ? ` client=${caller.clientId} token=${caller.tokenFingerprint}` : ''}`,
       );
     });
     response.once('close', log);
@@ -25,7 +25,7 @@ export class RequestLog implements NestMiddleware<IncomingMessage & { readonly o
   }
 }
 
-/** Without the query, where a token could be that has no business there, and without what would forge a line. */
+/** Leaves out the query, which may hold a misplaced token, and characters that could forge a log line. */
 function pathOf(url: string): string {
   return url
     .split('?', 1)[0]!

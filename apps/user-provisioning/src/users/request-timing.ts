@@ -3,16 +3,16 @@ import { applyDecorators, BadRequestException, createParamDecorator, type Execut
 import { ApiHeader } from '@nestjs/swagger';
 import { z } from 'zod';
 
-/** A sender's clock may be ahead of the tenant's by this much, in milliseconds. */
+/** How far a sender's clock may be ahead of the tenant's, in milliseconds. */
 const TOLERANCE_MS = 1500;
 
-/** The request is too late, or its clock is wrong. Nothing was changed. */
+/** The request is late, or its sender's clock is wrong. Nothing was changed. */
 export class RequestTimeError extends Error {
   readonly code = 'REQUEST_TIME';
 
   constructor(
     message: string,
-    /** What the sender's clock should have said, in milliseconds since the epoch. */
+    /** The correct time for the sender, in milliseconds since the epoch. */
     readonly tenantTime: number,
   ) {
     super(message);
@@ -21,8 +21,8 @@ export class RequestTimeError extends Error {
 }
 
 /**
- * When a request was made, and how long it is good for, by the tenant's clock in milliseconds since the epoch. Both are
- * for senders whose requests may be held up on the way, and be overtaken by what they send next.
+ * When a request was sent, and when it expires, by the tenant's clock in milliseconds since the epoch. Both are for
+ * senders whose requests may be delayed, and overtaken by their next ones.
  */
 export class RequestTiming {
   constructor(
@@ -31,22 +31,22 @@ export class RequestTiming {
   ) {}
 
   /**
-   * @param now The tenant's time, or a little before it; 0 where it is not known.
-   * @param createdAt When the user was made that is to be changed, where the tenant says so.
+   * @param now The tenant's time, or slightly less; 0 if unknown.
+   * @param createdAt When the user to change was created, if the tenant reports it.
    * @throws {@link RequestTimeError}
    */
   check(now: number, createdAt = 0): void {
     const tenantTime = Math.max(now, createdAt);
     if (tenantTime === 0) return;
     if (this.expiresAt !== undefined && now > this.expiresAt) {
-      throw new RequestTimeError('The request came after its Request-Expires. Nothing was changed.', tenantTime);
+      throw new RequestTimeError('The request arrived after its Request-Expires. Nothing was changed.', tenantTime);
     }
     if (this.sentAt === undefined) return;
     if (this.sentAt > tenantTime + TOLERANCE_MS) {
       throw new RequestTimeError('Request-Time is ahead of the tenant’s clock. Nothing was changed.', tenantTime);
     }
     if (createdAt > this.sentAt) {
-      throw new RequestTimeError('The user was made after Request-Time. Nothing was changed.', tenantTime);
+      throw new RequestTimeError('The user was created after Request-Time. Nothing was changed.', tenantTime);
     }
   }
 }
@@ -58,16 +58,16 @@ const time = z.iso
 
 const headers = z.object({ 'request-time': time, 'request-expires': time });
 
-/** The timing in the headers of a request; an empty one where there are none. */
+/** Injects the timing in the headers of a request; an empty one without them. */
 export const Timing = createParamDecorator((_: unknown, context: ExecutionContext): RequestTiming => {
   const read = headers.safeParse(context.switchToHttp().getRequest<IncomingMessage>().headers);
-  if (!read.success) throw new BadRequestException('Request-Time and Request-Expires must be times as in ISO 8601');
+  if (!read.success) throw new BadRequestException('Request-Time and Request-Expires must be ISO 8601 times');
   return new RequestTiming(read.data['request-time'], read.data['request-expires']);
 });
 
 const TIMING_HEADERS = {
-  'Request-Time': 'When the request was made, by the clock of the tenant: it changes no user who was made later',
-  'Request-Expires': 'Until when the request is good, by the clock of the tenant',
+  'Request-Time': 'When the request was sent, by the clock of the tenant: it changes no user who was created later',
+  'Request-Expires': 'When the request expires, by the clock of the tenant',
 };
 
 /** Documents the headers that {@link Timing} reads. */
@@ -78,5 +78,5 @@ export function ApiRequestTiming(...names: (keyof typeof TIMING_HEADERS)[]): Met
   );
 }
 
-/** Of a request that is good at any time. */
+/** The timing of a request without the headers. */
 export const ANY_TIME = new RequestTiming();

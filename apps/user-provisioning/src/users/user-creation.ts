@@ -1,29 +1,29 @@
 import { Injectable } from '@nestjs/common';
 import { TokenUnavailableError } from 'nestjs-identity-m2m';
 import { z } from 'zod';
-import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } from '../directory/tenant-errors.js';
-import { IdempotencyStoreUnavailableError } from '../idempotency/idempotency-errors.js';
+import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } from '../directory/tenant-answer.js';
 import { IdempotencyLedger } from '../idempotency/idempotency-ledger.js';
-import type { NewUser, User } from './user.schema.js';
+import { IdempotencyStoreUnavailableError } from '../idempotency/idempotency-store.js';
 import { ANY_TIME, RequestTimeError, type RequestTiming } from './request-timing.js';
+import type { NewUser, User } from './user.schema.js';
 import { type CreationOptions, UserProvisioningService } from './user-provisioning.service.js';
 
-/** RFC 9110 token characters, and no more of them than a client needs. */
+/** Token characters (RFC 9110), up to a length that suffices for clients. */
 export const IDEMPOTENCY_KEY = /^[\w!#$%&'*+.^`|~-]{1,128}$/;
 
 /**
- * The key in an `Idempotency-Key` header: bare, or in quotes as a string of a structured field (RFC 9651 §3.3.3), which
- * is the same key. Undefined where it is neither.
+ * Returns the key in an `Idempotency-Key` header: bare, or in quotes as a string of a structured field (RFC 9651 §3.3.3).
+ * Both are the same key. Returns undefined if it is neither.
  */
 export function idempotencyKeyIn(header: string): string | undefined {
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
   return IDEMPOTENCY_KEY.test(key) ? key : undefined;
 }
 
-/** Refusals that the same request would meet again; what the tenant says otherwise may pass. */
+/** Refusals that a repetition would meet again; any other refusal may be temporary. */
 const FINAL_REFUSALS: readonly TenantRefusalKind[] = ['duplicate', 'weak_password', 'invalid'];
 
-/** What is remembered of a user who was asked for. The rest of the answer is in the request, which is the same. */
+/** The stored outcome. The rest of the answer is in the request, which is the same for a repetition. */
 const creation = z.union([
   z.strictObject({ id: z.string() }),
   z.strictObject({
@@ -35,11 +35,11 @@ type Creation = z.infer<typeof creation>;
 
 export interface CreatedUser {
   readonly user: User;
-  /** Whether the user was made for an earlier request with the same key. */
+  /** Whether an earlier request with the same key created the user. */
   readonly replayed: boolean;
 }
 
-/** Makes each user once, however often a client asks for it with the same key. */
+/** Creates each user once, whatever the number of requests with the same key. */
 @Injectable()
 export class UserCreation {
   constructor(
@@ -49,8 +49,8 @@ export class UserCreation {
 
   /**
    * @param key Matches {@link IDEMPOTENCY_KEY}.
-   * @throws What `UserProvisioningService.create`, `IdempotencyLedger.outcomeOf` and `RequestTiming.check` throw; a refusal
-   * for good is thrown to every repetition.
+   * @throws The errors of `UserProvisioningService.create`, `IdempotencyLedger.outcomeOf` and `RequestTiming.check`; every
+   * repetition gets a final refusal again.
    */
   async once(clientId: string, key: string, newUser: NewUser, timing = ANY_TIME): Promise<CreatedUser> {
     const { password, ...open } = newUser;
@@ -71,21 +71,21 @@ export class UserCreation {
     });
     const { data: known, error } = creation.safeParse(outcome);
     if (!known) {
-      // Carried out anew it could be done twice, and so it is not carried out.
-      throw new IdempotencyStoreUnavailableError('What is remembered of this request cannot be read.', {
+      // Not carried out again: that could create the user twice.
+      throw new IdempotencyStoreUnavailableError('The stored outcome of this request cannot be read.', {
         cause: error,
-        hint: 'An outcome in the store of requests has another form than this version writes. See that no other version uses the same store.',
+        hint: 'An outcome in the store of requests is not in the form of this version. Let no other version use the same store.',
       });
     }
-    if ('id' in known) return { user: await this.provisioning.made(newUser, known.id), replayed };
+    if ('id' in known) return { user: await this.provisioning.created(newUser, known.id), replayed };
     const { kind, message, errorId } = known.refusal;
     throw new TenantRefusalError(kind, message, errorId);
   }
 
-  /** Without a key: sent again, the same request is refused as a duplicate. */
+  /** Creates a user without a key: a repetition is refused as a duplicate. */
   async unkeyed(newUser: NewUser, timing: RequestTiming): Promise<User> {
     const confirm = async () => timing.check(this.provisioning.now());
-    return this.provisioning.made(newUser, await this.provisioning.create(newUser, { confirm }));
+    return this.provisioning.created(newUser, await this.provisioning.create(newUser, { confirm }));
   }
 
   async #create(newUser: NewUser, options: CreationOptions): Promise<Creation> {
@@ -103,7 +103,7 @@ export function isFinalRefusal(error: unknown): error is TenantRefusalError {
   return error instanceof TenantRefusalError && FINAL_REFUSALS.includes(error.kind);
 }
 
-/** Only what is known to have stopped the call leaves no doubt. */
+/** Only errors that are known to have prevented the call leave no doubt. */
 function isInDoubt(error: unknown): boolean {
   if (error instanceof TenantUnreachableError) return error.outcomeUnknown;
   return !(

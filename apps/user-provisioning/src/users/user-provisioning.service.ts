@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { TokenUnavailableError } from 'nestjs-identity-m2m';
-import { TenantRefusalError, TenantUnreachableError } from '../directory/tenant-errors.js';
+import { TenantRefusalError, TenantUnreachableError } from '../directory/tenant-answer.js';
 import {
   type DirectoryUser,
   type FoundUser,
@@ -9,16 +9,25 @@ import {
   UserDirectory,
 } from '../directory/user-directory.js';
 import type { RequestTiming } from './request-timing.js';
-import { ServiceUserError } from './service-user-error.js';
 import type { NewUser, User, UserChange } from './user.schema.js';
 
-/** The clocks of the tenant's machines may differ by this much, in milliseconds. */
+/** How far the clocks of the tenant's machines may differ, in milliseconds. */
 const TIME_TOLERANCE_MS = 1500;
 
-/** Names of machines, which are nothing that this service changes or deletes. */
+/** Injection token of the login names of machines, which this service neither changes nor deletes. */
 export const MACHINES = Symbol('Machines');
 
-/** Makes, shows, changes and deletes users of the tenant. */
+/** The user is a service user: a machine whose rights and secret an administrator manages, and on which others rely. */
+export class ServiceUserError extends Error {
+  readonly code = 'SERVICE_USER';
+
+  constructor(name: string) {
+    super(`${name} is a service user. Change or delete it in the tenant's admin portal instead.`);
+    this.name = 'ServiceUserError';
+  }
+}
+
+/** Creates, shows, changes and deletes users of the tenant. */
 @Injectable()
 export class UserProvisioningService {
   constructor(
@@ -26,22 +35,22 @@ export class UserProvisioningService {
     @Inject(MACHINES) private readonly machines: readonly string[],
   ) {}
 
-  /** The time that requests of users are dated by: the tenant's own, as of `UserDirectory.time`. */
+  /** Returns the tenant's time, which dates requests: see `UserDirectory.time`. */
   now(): number {
     return this.directory.time();
   }
 
   /**
-   * Makes a user, once.
+   * Creates a user, once.
    *
-   * The tenant's call is not safe to repeat, and may have been carried out although no answer came. So after an error
-   * whose outcome is unknown the user is looked up, and only if it is not there is the call made a second time.
+   * The tenant's call is not safe to repeat, and may have been carried out without an answer. So after an unknown outcome,
+   * the user is looked up, and only if it does not exist is the call repeated.
    *
-   * @param options.confirm Called before each call that makes a user; where it rejects, that call is not made.
-   * @param options.inDoubtSince Since when the same may have been carried out, as of {@link now}: a user of this name who
-   * was made since, with the same data, is the one that is asked for.
+   * @param options.confirm Called before each call that creates a user; if it rejects, the call is not sent.
+   * @param options.inDoubtSince Since when the request may have been carried out, by {@link now}: a user of this name with
+   * the same data, created since then, is its result.
    * @returns The user's id.
-   * @throws {@link TenantRefusalError}; {@link TenantUnreachableError}, with `outcomeUnknown` where that is so.
+   * @throws {@link TenantRefusalError}; {@link TenantUnreachableError}, with `outcomeUnknown`
    */
   async create(newUser: NewUser, { confirm, inDoubtSince }: CreationOptions): Promise<string> {
     if (inDoubtSince === undefined) {
@@ -55,15 +64,15 @@ export class UserProvisioningService {
     }
     try {
       return (
-        (await this.#madeSince(newUser, inDoubtSince)) ?? (await this.#createAgain(newUser, confirm, inDoubtSince))
+        (await this.#createdSince(newUser, inDoubtSince)) ?? (await this.#createAgain(newUser, confirm, inDoubtSince))
       );
     } catch (error) {
-      throw isPassing(error) ? stillUnknown(error) : error;
+      throw isTemporary(error) ? stillUnknown(error) : error;
     }
   }
 
-  /** A user who was made as it was asked for, under the name that the tenant has given it. */
-  async made({ name, mail, displayName }: NewUser, id: string): Promise<User> {
+  /** Returns a user who was created as requested, with the name in the form of the tenant. */
+  async created({ name, mail, displayName }: NewUser, id: string): Promise<User> {
     return {
       id,
       name: await this.directory.fullName(name),
@@ -75,7 +84,7 @@ export class UserProvisioningService {
 
   /** @throws {@link TenantRefusalError} `not_found` */
   async get(name: string): Promise<User> {
-    return shown((await this.#find(name)).user);
+    return userOf((await this.#find(name)).user);
   }
 
   /** @throws {@link TenantRefusalError} `not_found`; {@link ServiceUserError} */
@@ -88,19 +97,19 @@ export class UserProvisioningService {
       MobileNumber: change.mobileNumber,
       OfficeNumber: change.officeNumber,
     });
-    return shown((await this.#find(name)).user);
+    return userOf((await this.#find(name)).user);
   }
 
   /**
    * Deletes a user.
    *
-   * @param timing When the request was made: a user who was made later is not the one that was meant.
+   * @param timing When the request was sent: a user who was created later is another one.
    * @throws {@link TenantRefusalError} `not_found`; {@link ServiceUserError}; {@link RequestTimeError}
    */
   async delete(name: string, timing: RequestTiming): Promise<void> {
     const { user, createdAt } = await this.#findPerson(name);
     timing.check(this.now(), createdAt);
-    // By its id: whoever is made under the same name from here on has another one.
+    // By its id: a user who is created under the same name from here on has another one.
     await this.directory.delete(user.Uuid);
   }
 
@@ -109,13 +118,14 @@ export class UserProvisioningService {
     return this.directory.create(directoryUserOf(newUser));
   }
 
-  /** Makes a user that may be being made still, by an earlier call that is on its way. */
+  /** Creates a user while an earlier call for it may still be under way. */
   async #createAgain(newUser: NewUser, confirm: CreationOptions['confirm'], inDoubtSince: number): Promise<string> {
     try {
       return await this.#createNow(newUser, confirm);
     } catch (error) {
-      // The tenant's words for a name that is taken are not always understood, so it is looked up after any refusal.
-      const meanwhile = error instanceof TenantRefusalError ? await this.#madeSince(newUser, inDoubtSince) : undefined;
+      // The tenant's message for a name that is taken is not always recognised, so any refusal leads to a lookup.
+      const meanwhile =
+        error instanceof TenantRefusalError ? await this.#createdSince(newUser, inDoubtSince) : undefined;
       if (meanwhile) return meanwhile;
       throw error;
     }
@@ -127,7 +137,7 @@ export class UserProvisioningService {
     return found;
   }
 
-  /** By the tenant's word, and by name too: not every server tells of each user whether it is a client. */
+  /** Checks the tenant's flag and the known names: not every server reports whether a user is a client. */
   async #findPerson(name: string): Promise<FoundUser> {
     const found = await this.#find(name);
     const { user } = found;
@@ -136,8 +146,8 @@ export class UserProvisioningService {
     return found;
   }
 
-  /** A user whose age the tenant does not tell counts as new: the doubt is there, and the data are the same. */
-  async #madeSince(newUser: NewUser, timeMs: number): Promise<string | undefined> {
+  /** A user without a creation time counts as new: the outcome is in doubt, and the data are the same. */
+  async #createdSince(newUser: NewUser, timeMs: number): Promise<string | undefined> {
     const found = await this.directory.findByName(newUser.name);
     if (!found || (found.createdAt ?? Infinity) < timeMs - TIME_TOLERANCE_MS) return undefined;
     const { Uuid, Mail, DisplayName } = found.user;
@@ -153,7 +163,7 @@ export interface CreationOptions {
   readonly inDoubtSince?: number | undefined;
 }
 
-/** The tenant's defaults would mail an invitation; here each default is chosen and said. */
+/** Sets every field with a default at the tenant, which would for example mail an invitation. */
 function directoryUserOf(newUser: NewUser): NewDirectoryUser {
   return {
     Name: newUser.name,
@@ -174,7 +184,7 @@ function directoryUserOf(newUser: NewUser): NewDirectoryUser {
   };
 }
 
-function shown({ Uuid, Name, Mail, DisplayName, State }: DirectoryUser): User {
+function userOf({ Uuid, Name, Mail, DisplayName, State }: DirectoryUser): User {
   return { id: Uuid, name: Name, mail: Mail ?? null, displayName: DisplayName ?? null, state: State ?? null };
 }
 
@@ -182,11 +192,11 @@ function isUnknown(error: unknown): boolean {
   return error instanceof TenantUnreachableError && error.outcomeUnknown;
 }
 
-function isPassing(error: unknown): error is TenantUnreachableError | TokenUnavailableError {
+function isTemporary(error: unknown): error is TenantUnreachableError | TokenUnavailableError {
   return error instanceof TenantUnreachableError || error instanceof TokenUnavailableError;
 }
 
-/** What came after the doubt began does not end it. */
+/** A later error does not end the doubt. */
 function stillUnknown(error: TenantUnreachableError | TokenUnavailableError): TenantUnreachableError {
   return new TenantUnreachableError(error.message, {
     outcomeUnknown: true,

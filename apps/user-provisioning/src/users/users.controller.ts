@@ -1,15 +1,20 @@
+import type { IncomingMessage } from 'node:http';
 import {
   BadRequestException,
   Body,
+  type CanActivate,
   Controller,
   Delete,
+  type ExecutionContext,
   Get,
   Headers,
   HttpCode,
   HttpStatus,
+  Injectable,
   Param,
   Patch,
   Post,
+  UnsupportedMediaTypeException,
   UseGuards,
 } from '@nestjs/common';
 import {
@@ -22,12 +27,23 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import { Caller, type MachineCaller, RequireScopes } from 'nestjs-identity-m2m';
-import { ApiProblems } from '../errors/problem.documentation.js';
-import { JsonBodyGuard } from './json-body.guard.js';
+import { ApiProblems } from '../api-documentation.js';
 import { ApiRequestTiming, type RequestTiming, Timing } from './request-timing.js';
 import { idempotencyKeyIn, UserCreation } from './user-creation.js';
 import { type NewUser, newUser, type User, user, type UserChange, userChange, userName } from './user.schema.js';
 import { UserProvisioningService } from './user-provisioning.service.js';
+
+/** Accepts JSON bodies only. Nest would parse a form too, in which every flag is a string. */
+@Injectable()
+class JsonBodyGuard implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    const { headers } = context.switchToHttp().getRequest<IncomingMessage>();
+    const [type = ''] = (headers['content-type'] ?? '').split(';');
+    if (type.trim().toLowerCase() === 'application/json') return true;
+    const message = 'A user needs a JSON body, with Content-Type: application/json.';
+    throw new UnsupportedMediaTypeException({ statusCode: 415, error: 'not_json', message });
+  }
+}
 
 @ApiTags('users')
 @ApiBearerAuth()
@@ -41,21 +57,21 @@ export class UsersController {
   @Post()
   @RequireScopes('users.write')
   @UseGuards(JsonBodyGuard)
-  @ApiOperation({ summary: 'Makes a user' })
+  @ApiOperation({ summary: 'Creates a user' })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
-    description: 'Makes it safe to send the request again: the user is made once. With or without quotes around it',
+    description: 'Makes a repetition of the request safe: the user is created once. With or without quotes',
   })
   @ApiRequestTiming('Request-Expires')
-  @ApiCreatedResponse({ description: 'The user was made', standardSchema: user })
+  @ApiCreatedResponse({ description: 'The user was created', standardSchema: user })
   @ApiProblems({
     400: 'The body is not JSON or not a user, or a header is malformed',
-    409: 'The name is taken, or a request with the same key is still being carried out',
-    412: 'The request has come after its Request-Expires',
+    409: 'The name is taken, or a request with this key is still being carried out',
+    412: 'The request arrived after its Request-Expires',
     413: 'The body is longer than 100 KiB',
     415: 'The body is not application/json',
-    422: 'The tenant does not accept the password, or the key was used for another request',
+    422: 'The tenant refuses the password, or the key belongs to another request',
   })
   async create(
     @Body({ schema: newUser }) body: NewUser,
@@ -75,7 +91,7 @@ export class UsersController {
   @RequireScopes('users.read')
   @ApiOperation({ summary: 'Shows a user' })
   @ApiOkResponse({ standardSchema: user })
-  @ApiProblems({ 400: 'The name is not a login name', 404: 'There is no such user' })
+  @ApiProblems({ 400: 'The name is not a login name', 404: 'No user has this name' })
   get(@Param('name', { schema: userName }) name: string): Promise<User> {
     return this.provisioning.get(name);
   }
@@ -86,11 +102,11 @@ export class UsersController {
   @ApiOperation({ summary: 'Changes a user' })
   @ApiOkResponse({ standardSchema: user })
   @ApiProblems({
-    400: 'The name is not a login name, or the body not JSON or not a change',
-    404: 'There is no such user',
+    400: 'The name is not a login name, or the body is not JSON or not a change',
+    404: 'No user has this name',
     413: 'The body is longer than 100 KiB',
     415: 'The body is not application/json',
-    422: 'It is a service user, or the tenant does not accept the change',
+    422: 'The user is a service user, or the tenant refuses the change',
   })
   change(
     @Param('name', { schema: userName }) name: string,
@@ -107,9 +123,9 @@ export class UsersController {
   @ApiNoContentResponse({ description: 'The user was deleted' })
   @ApiProblems({
     400: 'The name is not a login name, or a header is malformed',
-    404: 'There is no such user',
-    412: 'The user was made after Request-Time, or the request has come after its Request-Expires',
-    422: 'It is a service user',
+    404: 'No user has this name',
+    412: 'The user was created after Request-Time, or the request arrived after its Request-Expires',
+    422: 'The user is a service user',
   })
   delete(@Param('name', { schema: userName }) name: string, @Timing() timing: RequestTiming): Promise<void> {
     return this.provisioning.delete(name, timing);

@@ -1,30 +1,31 @@
-import { BadRequestException } from '@nestjs/common';
+import { type ArgumentsHost, BadRequestException, Catch, HttpException, Logger } from '@nestjs/common';
+import { BaseExceptionFilter } from '@nestjs/core';
 import { ClientRejectedError, TokenRequestRejectedError, TokenUnavailableError } from 'nestjs-identity-m2m';
-import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } from '../directory/tenant-errors.js';
-import { BatchRefusedError } from '../batch/batch-refused-error.js';
+import { BatchRefusedError } from './batch/batch-answers.js';
+import { TenantRefusalError, type TenantRefusalKind, TenantUnreachableError } from './directory/tenant-answer.js';
 import {
   IdempotencyKeyInUseError,
   IdempotencyKeyReusedError,
   IdempotencyStoreUnavailableError,
-} from '../idempotency/idempotency-errors.js';
-import { RequestTimeError } from '../users/request-timing.js';
-import { ServiceUserError } from '../users/service-user-error.js';
+} from './idempotency/idempotency-store.js';
+import { RequestTimeError } from './users/request-timing.js';
+import { ServiceUserError } from './users/user-provisioning.service.js';
 
-/** What a caller is told of an error. */
+/** The answer to a failed request. */
 export interface Problem {
   readonly statusCode: 400 | 404 | 409 | 412 | 413 | 415 | 422 | 429 | 502 | 503;
   readonly error: string;
   readonly message: string;
-  /** What the operator of this service can do about it. */
+  /** What the operator of this service can do. */
   readonly hint?: string;
-  /** What the tenant's support can find the error by. */
+  /** Identifies the error for the tenant's support. */
   readonly tenantErrorId?: string;
-  /** The time by the tenant's clock, where the caller's own is wrong. */
+  /** The time by the tenant's clock, for a caller whose clock is wrong. */
   readonly tenantTime?: string;
   readonly retryAfterSeconds?: number;
 }
 
-/** The answer for an error of the tenant, of its tokens, of a key, of a body or of a whole batch; undefined for any other error. */
+/** Returns the answer to an error of the tenant, a token, a key, a body or a batch; undefined for any other error. */
 export function problemOf(error: unknown, now = Date.now()): Problem | undefined {
   if (error instanceof TenantRefusalError) return refusalProblem(error);
   if (error instanceof TenantUnreachableError) {
@@ -32,7 +33,7 @@ export function problemOf(error: unknown, now = Date.now()): Problem | undefined
       statusCode: 503,
       error: 'tenant_unreachable',
       message: error.outcomeUnknown
-        ? `${error.message} Whether the call was carried out is not known. It is safe to send it again: a POST with an Idempotency-Key, any other as it is.`
+        ? `${error.message} Whether the call was carried out is not known. It is safe to repeat: a POST with an Idempotency-Key, any other call as it is.`
         : error.message,
       retryAfterSeconds: error.retryAfterSeconds,
     };
@@ -50,7 +51,7 @@ export function problemOf(error: unknown, now = Date.now()): Problem | undefined
     return {
       statusCode: 503,
       error: 'tenant_unreachable',
-      message: 'No access token can be had from the tenant at the moment. Nothing was changed.',
+      message: 'The tenant issues no access token at the moment. Nothing was changed.',
       retryAfterSeconds: Math.max(seconds, 1),
     };
   }
@@ -72,7 +73,7 @@ export function problemOf(error: unknown, now = Date.now()): Problem | undefined
   if (error instanceof ServiceUserError) {
     return { statusCode: 422, error: 'service_user', message: error.message };
   }
-  // What JSON.parse says quotes the body, and with it perhaps a password.
+  // The message of JSON.parse quotes the body, and with it perhaps a password.
   if (error instanceof BadRequestException && error.cause instanceof SyntaxError) {
     return { statusCode: 400, error: 'not_json', message: 'The body is not JSON.' };
   }
@@ -99,7 +100,33 @@ function refusalProblem({ kind, message, errorId }: TenantRefusalError): Problem
     message,
     ...(errorId !== undefined && { tenantErrorId: errorId }),
     ...(kind === 'not_authorised' && {
-      hint: 'The tenant does not let this service do that. Give its service user the System Administrator role or the User Management right, and see that the scope of its application covers CDirectoryService.',
+      hint: 'The tenant does not allow this service to do that. Give its service user the System Administrator role or the User Management right, and make the scope of its application cover CDirectoryService.',
     }),
   };
+}
+
+/** Answers a {@link Problem}, and logs those of the 5xx. Leaves all other errors to Nest. */
+@Catch()
+export class ProblemFilter extends BaseExceptionFilter {
+  readonly #logger = new Logger('UserProvisioning');
+
+  override catch(error: unknown, host: ArgumentsHost): void {
+    const problem = problemOf(error);
+    if (!problem) return super.catch(error, host);
+    const { retryAfterSeconds, ...body } = problem;
+    if (problem.statusCode >= 500) this.#logger.warn(`${problem.error}: ${printable(problem.hint ?? problem.message)}`);
+    if (retryAfterSeconds !== undefined) {
+      const response: unknown = host.switchToHttp().getResponse();
+      this.httpAdapterHost?.httpAdapter.setHeader(response, 'retry-after', String(retryAfterSeconds));
+    }
+    super.catch(new HttpException(body, problem.statusCode), host);
+  }
+}
+
+/** Characters that act on a terminal or on the order of a text, and unassigned ones. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+/** Makes external text safe for the log: it starts no new line, and acts on no terminal. */
+function printable(text: string): string {
+  return text.slice(0, 1000).replace(UNPRINTABLE, '?');
 }
