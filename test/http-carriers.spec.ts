@@ -395,10 +395,6 @@ describe('all carriers of one client', () => {
       status(): AccessTokenStatus {
         return { freshness: 'fresh', refreshing: false, dormant: false };
       }
-      async proof(): Promise<undefined> {}
-      learnNonce(): boolean {
-        return false;
-      }
     }
     const failing = () => {
       throw new Error('no');

@@ -44,7 +44,7 @@ export {
 export { okta, type OktaOptions } from './identity-providers/okta.js';
 
 export { AccessToken, type AccessTokenType } from './token/access-token.js';
-export type { AccessTokenStatus } from './token/refreshed-token.js';
+export type { AccessTokenStatus } from './token/token-report.js';
 export type { OriginDecision } from './token/allowed-origins.js';
 export type { RequestedAccess, ClientWarning, OutboundEvent } from './token/outbound-events.js';
 export type { TokenFreshness } from './token/refresh-policy.js';

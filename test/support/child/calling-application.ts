@@ -69,14 +69,6 @@ class SlowlyRenewed extends TokenProvider {
   status(): AccessTokenStatus {
     return { freshness: 'fresh', refreshing: false, dormant: false };
   }
-
-  resetQuarantine(): void {}
-
-  async proof(): Promise<undefined> {}
-
-  learnNonce(): boolean {
-    return false;
-  }
 }
 
 const { api, paths, carriers, predicate } = JSON.parse(process.argv[2]!) as CallingApplicationOptions;

@@ -126,7 +126,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
 
   async #shutDown(): Promise<void> {
     const tokens = this.provider.heldTokens();
-    this.provider.dispose();
+    this.provider.close();
     this.#certificateAgent?.retireConnections();
     await this.#revoke(tokens);
   }

@@ -34,11 +34,11 @@ export class UnconfiguredTokenProvider extends TokenProvider {
     throw notConfigured();
   }
 
-  async proof(): Promise<never> {
+  override async proof(): Promise<never> {
     throw notConfigured();
   }
 
-  learnNonce(): never {
+  override learnNonce(): never {
     throw notConfigured();
   }
 }

@@ -1,7 +1,7 @@
 export interface BoundedMapLimits {
   readonly maxEntries: number;
-  /** Most bytes, as the entries' own estimates count them. */
-  readonly maxBytes: number;
+  /** Maximum of the sizes given with the entries, in bytes. Default: unlimited. */
+  readonly maxBytes?: number;
 }
 
 interface Slot<Value> {
@@ -11,19 +11,19 @@ interface Slot<Value> {
 }
 
 /**
- * A map that never grows beyond its limits. What has not been read for longest gives way.
+ * A map with limits: an entry that was not read for long is evicted.
  *
- * Reading sets a mark and moves nothing, because it is done far more often than writing: an entry that would have to go
- * and was read since it last came up gets another round instead (the second-chance rule).
+ * Reading sets a mark and moves nothing, because reads are far more frequent than writes. An entry that was read since it
+ * last came up for eviction is kept for another round (the second-chance rule).
  */
 export class BoundedMap<Value> {
   readonly #slots = new Map<string, Slot<Value>>();
   #bytes = 0;
 
-  /** @param onDrop Called with each value that gives way to others. */
+  /** @param onEvict Called with each evicted value. */
   constructor(
     private readonly limits: BoundedMapLimits,
-    private readonly onDrop?: (value: Value) => void,
+    private readonly onEvict?: (value: Value) => void,
   ) {}
 
   get size(): number {
@@ -41,13 +41,13 @@ export class BoundedMap<Value> {
     return slot.value;
   }
 
-  /** An entry that alone is larger than everything together may be is not kept. */
-  set(key: string, value: Value, bytes: number): void {
+  /** Adds an entry, unless it alone exceeds the limit in bytes. */
+  set(key: string, value: Value, bytes = 0): void {
     this.delete(key);
-    if (bytes > this.limits.maxBytes || this.limits.maxEntries < 1) return;
-    const { maxEntries, maxBytes } = this.limits;
-    // Before it comes in, or it would itself have to go where all the others were just read.
-    while (this.#slots.size >= maxEntries || this.#bytes + bytes > maxBytes) this.#dropOne();
+    const { maxEntries, maxBytes = Infinity } = this.limits;
+    if (bytes > maxBytes || maxEntries < 1) return;
+    // Before the entry is added, or it would be evicted itself where all others were just read.
+    while (this.#slots.size >= maxEntries || this.#bytes + bytes > maxBytes) this.#evictOne();
     this.#slots.set(key, { value, bytes, isRecent: false });
     this.#bytes += bytes;
   }
@@ -68,11 +68,11 @@ export class BoundedMap<Value> {
     this.#bytes = 0;
   }
 
-  #dropOne(): void {
+  #evictOne(): void {
     for (const [key, slot] of this.#slots) {
       if (!slot.isRecent) {
         this.delete(key);
-        return this.onDrop?.(slot.value);
+        return this.onEvict?.(slot.value);
       }
       slot.isRecent = false;
       this.#slots.delete(key);

@@ -1,5 +1,5 @@
 import { EventStream } from '../foundation/event-stream.js';
-import type { AccessTokenStatus } from '../token/refreshed-token.js';
+import type { AccessTokenStatus } from '../token/token-report.js';
 import { AccessToken } from '../token/access-token.js';
 import { type OriginDecision, AllowedOrigins } from '../token/allowed-origins.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
@@ -50,11 +50,5 @@ export class FixedTokenProvider extends TokenProvider {
 
   status(): AccessTokenStatus {
     return { freshness: 'fresh', fingerprint: this.#token.fingerprint, refreshing: false, dormant: false };
-  }
-
-  async proof(): Promise<undefined> {}
-
-  learnNonce(): boolean {
-    return false;
   }
 }

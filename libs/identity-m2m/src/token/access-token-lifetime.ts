@@ -14,28 +14,30 @@ export interface LifetimeEvidence {
   readonly serverTimeMs?: number | undefined;
 }
 
-export type AccessTokenLifetime =
-  | { readonly ok: true; readonly lifetimeMs: number; readonly source: 'expires_in' | 'jwt' | 'default' }
-  | { readonly ok: false; readonly fault: string };
+export interface AccessTokenLifetime {
+  readonly lifetimeMs: number;
+  /** What it was learned from. */
+  readonly source: 'expires_in' | 'jwt' | 'default';
+}
 
 /**
- * How long a token lives, counted from the moment just before it was asked for.
+ * Returns how long a token lives from the moment just before its request; undefined where `expires_in` is not a positive
+ * number of seconds, which never means "for ever".
  *
- * `expires_in` counts first, then what a readable JWT says by the server's clock, then {@link DEFAULT_LIFETIME_SECONDS};
- * an `expires_in` that makes no sense is a fault, never "for ever". A readable JWT also shortens the life that
- * `expires_in` claims, because some servers hand out a token from their cache with the lifetime of a new one.
- * A token that can't be read is left alone: access tokens are opaque to clients.
+ * `expires_in` counts first, then a readable JWT by the server's clock, then {@link DEFAULT_LIFETIME_SECONDS}. A readable
+ * JWT also shortens the life that `expires_in` claims: some servers return a cached token with the lifetime of a new one.
+ * A token that cannot be read is left alone, because access tokens are opaque to clients.
  */
-export function accessTokenLifetime(evidence: LifetimeEvidence): AccessTokenLifetime {
+export function accessTokenLifetime(evidence: LifetimeEvidence): AccessTokenLifetime | undefined {
   const jwtSeconds = secondsLeftInJwt(evidence);
   if (evidence.expiresIn == null || evidence.expiresIn === '') {
     return jwtSeconds === undefined
-      ? { ok: true, lifetimeMs: DEFAULT_LIFETIME_SECONDS * 1000, source: 'default' }
-      : { ok: true, lifetimeMs: toMs(jwtSeconds), source: 'jwt' };
+      ? { lifetimeMs: DEFAULT_LIFETIME_SECONDS * 1000, source: 'default' }
+      : { lifetimeMs: toMs(jwtSeconds), source: 'jwt' };
   }
   const seconds = positiveSeconds(evidence.expiresIn);
-  if (seconds === undefined) return { ok: false, fault: 'expires_in is not a positive number of seconds' };
-  return { ok: true, lifetimeMs: toMs(Math.min(seconds, jwtSeconds ?? Infinity)), source: 'expires_in' };
+  if (seconds === undefined) return undefined;
+  return { lifetimeMs: toMs(Math.min(seconds, jwtSeconds ?? Infinity)), source: 'expires_in' };
 }
 
 /** Reads a number of seconds that may be written as a decimal string; undefined where it is none. */

@@ -2,13 +2,14 @@ import type { DpopProver } from '../credentials/dpop-prover.js';
 import type { Clock } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { StartMode } from '../foundation/start-mode.js';
-import { RefreshedToken, type RefreshedTokenOptions, type AccessTokenStatus } from './refreshed-token.js';
+import { RefreshedToken, type RefreshedTokenOptions } from './refreshed-token.js';
+import type { AccessTokenStatus } from './token-report.js';
 import type { AccessToken } from './access-token.js';
 import { TokenCache } from './token-cache.js';
 import { type OriginDecision, AllowedOrigins } from './allowed-origins.js';
 import type { OutboundEvent } from './outbound-events.js';
 import type { RetryBackoff } from './retry-policy.js';
-import { SecondAttempts } from './second-attempts.js';
+import { SecondAttempts } from './single-flight.js';
 import type { TokenRequester } from './token-requester.js';
 import {
   ClientRejectedError,
@@ -28,7 +29,7 @@ import { waitAtMost } from '../foundation/promises.js';
 
 export interface ManagedTokenProviderOptions extends Omit<
   RefreshedTokenOptions,
-  'attempt' | 'askedFor' | 'secondAttempts'
+  'attempt' | 'requestedAccess' | 'secondAttempts'
 > {
   readonly acquisition: TokenRequester;
   /** What tokens are asked for where a caller does not say otherwise. */
@@ -80,7 +81,7 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   async getToken(options: GetTokenOptions = {}): Promise<AccessToken> {
-    const manager = this.#find(options) ?? this.#others.make(this.#merged(options), this.#overloadError);
+    const manager = this.#find(options) ?? this.#others.add(this.#merged(options), this.#overloadError);
     return manager.getToken(options.signal, this.#minTtlMs(options));
   }
 
@@ -106,12 +107,12 @@ export class ManagedTokenProvider extends TokenProvider {
     this.events.emit({ type: 'client.retry_now', client: this.clientName });
   }
 
-  async proof(token: AccessToken, method: string, url: string): Promise<string | undefined> {
+  override async proof(token: AccessToken, method: string, url: string): Promise<string | undefined> {
     if (token.tokenType !== 'DPoP') return undefined;
     return this.options.dpop?.proof({ method, url, accessToken: token.reveal() });
   }
 
-  learnNonce(url: string, nonce: string | null | undefined): boolean {
+  override learnNonce(url: string, nonce: string | null | undefined): boolean {
     return this.options.dpop?.learnNonce(url, nonce) ?? false;
   }
 
@@ -139,9 +140,9 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   /** Ends token requests under way as well. A live token can be had until its end. */
-  dispose(): void {
+  close(): void {
     this.#start.abort();
-    for (const manager of this.#all()) manager.dispose();
+    for (const manager of this.#all()) manager.close();
   }
 
   /** Tokens that are held now: for revoking them. */
@@ -149,12 +150,12 @@ export class ManagedTokenProvider extends TokenProvider {
     return [...this.#all()].flatMap((manager) => manager.heldToken() ?? []);
   }
 
-  readonly #managerFor = (parameters: TokenParameters, gate?: RetryBackoff): RefreshedToken => {
+  readonly #managerFor = (parameters: TokenParameters, backoff?: RetryBackoff): RefreshedToken => {
     const body = bodyParameters(parameters);
     const { acquisition, ...options } = this.options;
     const attempt: RefreshedTokenOptions['attempt'] = (...args) => acquisition.attempt(body, ...args);
-    const own = { attempt, askedFor: requestedAccess(parameters), secondAttempts: this.#secondAttempts };
-    return new RefreshedToken({ ...options, ...own }, gate);
+    const own = { attempt, requestedAccess: requestedAccess(parameters), secondAttempts: this.#secondAttempts };
+    return new RefreshedToken({ ...options, ...own }, backoff);
   };
 
   /** The manager for what a caller wants, if there is one. */

@@ -41,13 +41,13 @@ export type OutboundEvent =
   | (OfToken & {
       readonly type: 'token.acquired';
       /** Where its lifetime was learned. */
-      readonly lifetimeSource: Extract<AccessTokenLifetime, { ok: true }>['source'];
+      readonly lifetimeSource: AccessTokenLifetime['source'];
     })
   /** A new token has taken the place of one that was still usable. */
   | (OfToken & {
       readonly type: 'token.refreshed';
       readonly previousFingerprint: string;
-      readonly lifetimeSource: Extract<AccessTokenLifetime, { ok: true }>['source'];
+      readonly lifetimeSource: AccessTokenLifetime['source'];
     })
   /** The server handed out the same token again. */
   | (OfToken & { readonly type: 'token.reissued' })

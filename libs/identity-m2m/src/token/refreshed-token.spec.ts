@@ -5,11 +5,11 @@ import { EventStream } from '../foundation/event-stream.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { RefreshedToken, type RefreshedTokenOptions } from './refreshed-token.js';
 import { AccessToken } from './access-token.js';
-import { SecondAttempts } from './second-attempts.js';
-import type { AcquisitionOutcome, AttemptProgress } from './token-requester.js';
+import { SecondAttempts, type AttemptProgress } from './single-flight.js';
+
 import type { TokenUnavailableError } from './token-errors.js';
 import type { OutboundEvent } from './outbound-events.js';
-import type { TokenFailureKind } from './token-result.js';
+import type { Acquisition, TokenFailureKind, TokenResult } from './token-result.js';
 
 const seconds = (s: number) => s * 1000;
 const minutes = (m: number) => m * 60_000;
@@ -43,7 +43,7 @@ class TokenAuthority {
 
   constructor(private readonly clock: ManualClock) {}
 
-  readonly attempt = async (signal: AbortSignal, progress: AttemptProgress): Promise<AcquisitionOutcome> => {
+  readonly attempt = async (signal: AbortSignal, progress: AttemptProgress): Promise<TokenResult<Acquisition>> => {
     progress.second = this.second;
     this.progress.push(progress);
     this.onAttempt(progress);
@@ -57,7 +57,7 @@ class TokenAuthority {
     return outcome;
   };
 
-  async #answer(): Promise<AcquisitionOutcome> {
+  async #answer(): Promise<TokenResult<Acquisition>> {
     const requestedAt = this.clock.now();
     if (this.hanging) return new Promise(() => {});
     if (this.latencyMs > 0) await new Promise<void>((resolve) => this.clock.setTimer(this.latencyMs, resolve));
@@ -71,8 +71,7 @@ class TokenAuthority {
       if (!isWithheld) this.shown.push(requestedAt.monotonicMs);
       return {
         ok: false,
-        failure: { kind, detail: 'a refusal' },
-        refusal: { delayMs, halted: false, isConfirmed: true, isWithheld },
+        failure: { kind, detail: 'a refusal', refusal: { delayMs, halted: false, isConfirmed: true, isWithheld } },
       };
     }
     const reissues = this.reissuing && this.requestedAt.size > 0;
@@ -82,7 +81,7 @@ class TokenAuthority {
       ok: true,
       granted: {
         accessToken: new AccessToken(text),
-        lifetime: { ok: true, lifetimeMs: this.lifetimeMs, source: 'expires_in' },
+        lifetime: { lifetimeMs: this.lifetimeMs, source: 'expires_in' },
         refreshInMs: this.refreshInMs,
       },
       requestedAt,
@@ -109,7 +108,7 @@ function setUp(options: Partial<RefreshedTokenOptions> = {}) {
     requestTimeoutMs: seconds(10),
     unsafeExpiredTokenGraceMs: 0,
     context: { client: 'default', server: 'https://id.example/token' },
-    askedFor: { scope: 'users' },
+    requestedAccess: { scope: 'users' },
     events,
     clock,
     random: () => 0,
@@ -904,7 +903,7 @@ describe('shutting down', () => {
     authority.hanging = true;
     const call = outcome();
     await clock.advance(0);
-    manager.dispose();
+    manager.close();
     await clock.advance(0);
     expect(call.error).toMatchObject({ reason: 'shut_down' });
     expect(authority.signals[0]!.aborted).toBe(true);
@@ -916,7 +915,7 @@ describe('shutting down', () => {
   it('leaves a live token to calls that are still under way, to its very end', async () => {
     const { clock, manager, token } = setUp();
     const held = await manager.getToken();
-    manager.dispose();
+    manager.close();
     expect(clock.pendingTimers).toBe(0);
     expect(manager.peek()?.reveal()).toBe('token-1');
     await clock.advance(seconds(3590));
@@ -949,7 +948,7 @@ describe('a second try beside a silent one', () => {
   /** An authority of which the test settles each try by hand. */
   function byHand(options: Partial<RefreshedTokenOptions> = {}) {
     const tries: {
-      settle: (outcome: AcquisitionOutcome) => void;
+      settle: (outcome: TokenResult<Acquisition>) => void;
       fail: (error: Error) => void;
       signal: AbortSignal;
     }[] = [];
@@ -968,14 +967,17 @@ describe('a second try beside a silent one', () => {
         ok: true as const,
         granted: {
           accessToken: new AccessToken(text),
-          lifetime: { ok: true as const, lifetimeMs: seconds(5), source: 'expires_in' as const },
+          lifetime: { lifetimeMs: seconds(5), source: 'expires_in' as const },
         },
         requestedAt: { wallMs: now.wallMs - tookMs, monotonicMs: now.monotonicMs - tookMs },
         receivedAt: now,
         credential: 'one',
       };
     };
-    const failed = (kind: TokenFailureKind): AcquisitionOutcome => ({ ok: false, failure: { kind, detail: kind } });
+    const failed = (kind: TokenFailureKind): TokenResult<Acquisition> => ({
+      ok: false,
+      failure: { kind, detail: kind },
+    });
     return { ...system, tries, granted, failed };
   }
 
@@ -1161,7 +1163,7 @@ describe('a second try beside a silent one', () => {
     const { clock, manager, outcome, tries, granted } = byHand();
     const call = outcome();
     await clock.advance(1667);
-    manager.dispose();
+    manager.close();
     await clock.advance(0);
     expect(call.error).toMatchObject({ reason: 'shut_down' });
     expect(tries.map(({ signal }) => signal.aborted)).toEqual([true, true]);
@@ -1176,7 +1178,7 @@ describe('a second try beside a silent one', () => {
     const { clock, manager, outcome, tries } = byHand();
     outcome();
     await clock.advance(1000);
-    manager.dispose();
+    manager.close();
     await clock.advance(seconds(30));
     expect(tries).toHaveLength(1);
     expect(clock.pendingTimers).toBe(0);
@@ -1362,7 +1364,7 @@ describe('the schedule', () => {
           }
           expect([early, firstTries > 0]).toEqual([false, true]);
           expect(authority.mostAtOnce).toBeLessThanOrEqual(2);
-          manager.dispose();
+          manager.close();
           // The authority has timers of its own.
           await clock.advance(seconds(12));
           expect(clock.pendingTimers).toBe(0);
@@ -1414,7 +1416,7 @@ describe('whatever happens', () => {
           expect(authority.mostAtOnce).toBeLessThanOrEqual(hadSecondTry ? 2 : 1);
           const failures = seen.filter((event) => event.type === 'token.refresh_failed');
           failures.forEach(({ retryAt, error }) => expect(error.retryAt).toEqual(retryAt));
-          manager.dispose();
+          manager.close();
         },
       ),
       { numRuns: 150 },

@@ -1,86 +1,61 @@
-import { type Clock, elapsedMs, type Instant, MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
+import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { AccessToken } from './access-token.js';
-import type { RequestedAccess, OutboundEvent } from './outbound-events.js';
+import { type AcquiredToken, type HeldToken, isAlive, succeed } from './held-token.js';
+import type { OutboundEvent, RequestedAccess } from './outbound-events.js';
 import {
   backgroundAttemptTimeoutMs,
   livesLongEnough,
-  PROLONGED_LIFETIME_MS,
   type RefreshPolicy,
-  type RefreshSchedule,
-  refreshSchedule,
-  reissuedSchedule,
   retryRoomMs,
-  type TokenFreshness,
   tokenFreshness,
   YOUNG_TOKEN_MS,
 } from './refresh-policy.js';
+import { RefreshTimer } from './refresh-timer.js';
 import { RetryBackoff } from './retry-policy.js';
-import type { SecondAttempts, SilenceWatch } from './second-attempts.js';
-import { SingleFlight, type TryEnd } from './single-flight.js';
-import { type FailureContext, tokenFailureError, TokenUnavailableError, unexpectedFailure } from './token-errors.js';
-import { type AcquisitionOutcome, attemptBegins, type AttemptProgress } from './token-requester.js';
-import { isRetryable, type TokenFailure } from './token-result.js';
+import {
+  attemptBegins,
+  type AttemptProgress,
+  type SecondAttempts,
+  type SilenceWatch,
+  SingleFlight,
+} from './single-flight.js';
+import { type FailureContext, type TokenUnavailableError, unexpectedFailure } from './token-errors.js';
+import { type AccessTokenStatus, TokenReport, tokenStatus } from './token-report.js';
+import { type Acquisition, isRetryable, type TokenFailure, type TokenResult } from './token-result.js';
 
 export interface RefreshedTokenOptions {
   /** Makes one attempt to get a token, and keeps its progress up to date. */
-  readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<AcquisitionOutcome>;
+  readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<TokenResult<Acquisition>>;
   readonly policy: RefreshPolicy;
-  /** Refreshes the token also while nobody uses it. */
+  /** Refreshes the token also while no call uses it. */
   readonly keepWarm: boolean;
   /** How long a caller waits for a token, over as many attempts as fit in, in milliseconds. */
   readonly acquireTimeoutMs: number;
   /** How long one attempt may take, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** How long a dead token is still used while no other can be had, in milliseconds. Unsafe above 0. */
+  /** How long an expired token is still used while no other can be had, in milliseconds. Unsafe above 0. */
   readonly unsafeExpiredTokenGraceMs: number;
   readonly context: FailureContext;
-  /** What the token is asked for, for events. */
-  readonly askedFor: RequestedAccess;
+  /** What the token is requested for, for events. */
+  readonly requestedAccess: RequestedAccess;
   readonly events: EventStream<OutboundEvent>;
-  /** Of the client, for all its tokens. */
+  /** Shared by all tokens of the client. */
   readonly secondAttempts: SecondAttempts;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-/** What can be said of a managed token at a moment. Never holds the token. */
-export interface AccessTokenStatus {
-  readonly freshness: TokenFreshness | 'none';
-  readonly fingerprint?: string;
-  readonly expiresAt?: Date;
-  readonly refreshAt?: Date;
-  readonly refreshing: boolean;
-  /** Not refreshed, because it was not used. */
-  readonly dormant: boolean;
-  /** The last failure since the last success. */
-  readonly lastError?: TokenUnavailableError;
-}
-
-/** Callers are taken to be there still for this long after the last one called, in milliseconds. */
-const CALLERS_LINGER_MS = 60_000;
-
-interface HeldToken {
-  readonly token: AccessToken;
-  /** Just before it was asked for: where its age is measured from. */
-  readonly since: Instant;
-  readonly schedule: RefreshSchedule;
-  /** Whether the server has handed it out more than once. */
-  readonly isReissued: boolean;
-  readonly isServedStale: boolean;
-  /** Fingerprint of the credential that it was granted for. */
-  readonly credential: string;
-}
-
-type AttemptResult = { readonly ok: true } | { readonly ok: false; readonly error: TokenUnavailableError };
+/** How an attempt ended for the callers who waited: without an error after a success. */
+type AttemptEnd = { readonly error: TokenUnavailableError | undefined };
 
 /**
- * Keeps one access token usable: gets it when it is first needed, refreshes it before its end, and shares every attempt
- * among all who wait.
+ * Keeps one access token usable: fetches it when it is first needed, refreshes it before it expires, and shares every
+ * attempt among all callers who wait.
  *
- * It carries out what `refresh-policy.ts`, `retry-policy.ts` and `second-attempts.ts` decide. Timers and callers obey
- * the same schedule: one attempt runs at a time, of two tries at most, and after a failure none starts before it is due,
+ * It carries out what `refresh-policy.ts`, `retry-policy.ts` and `single-flight.ts` decide. Timers and callers obey the
+ * same schedule: one attempt runs at a time, of two tries at most, and after a failure none starts before it is due,
  * however many callers come.
  */
 export class RefreshedToken {
@@ -89,39 +64,46 @@ export class RefreshedToken {
   #previous: HeldToken | undefined;
   /** Whether a resource server has rejected the token that is held. */
   #isHeldRejected = false;
-  readonly #attempt: SingleFlight<AcquisitionOutcome, AttemptResult>;
-  readonly #silence: SilenceWatch;
-  /** Of the first try of the attempt under way. */
-  #first: AttemptProgress | undefined;
-  #cancelTimer: (() => void) | undefined;
-  #lastUse: Instant | undefined;
-  #isUsedSinceRefresh = false;
-  #unusedRefreshes = 0;
-  #isDormant = false;
-  /** Age below which the server is known to hand out the same token again. */
+  /** Age below which the server is known to issue the same token again. */
   #earliestRenewalMs: number | undefined;
-  /** What is done without being asked for goes on until `stopRefreshing`, everything else until `dispose`. */
-  #phase: 'running' | 'draining' | 'disposed' = 'running';
+  readonly #attempt: SingleFlight<TokenResult<Acquisition>, AttemptEnd>;
+  readonly #silence: SilenceWatch;
+  readonly #timer: RefreshTimer;
+  readonly #report: TokenReport;
+  /** Progress of the first try of the attempt under way. */
+  #first: AttemptProgress | undefined;
+  /** Background refreshes run until `stopRefreshing`, everything else until `close`. */
+  #phase: 'running' | 'draining' | 'closed' = 'running';
 
-  /** @param gate That of a manager of the same token before, where there was one. */
+  /** @param backoff That of an evicted instance for the same token, where there was one. */
   constructor(
     private readonly options: RefreshedTokenOptions,
-    readonly gate = new RetryBackoff(options.random),
+    readonly backoff = new RetryBackoff(options.random),
   ) {
-    this.#attempt = new SingleFlight(options.clock, {
-      isDecisive: (end) => 'value' in end && isDecisive(end.value),
-      finish: (end) => this.#finishAttempt(end),
+    const { clock, context, events, keepWarm, requestedAccess } = options;
+    this.#report = new TokenReport(context, requestedAccess, events);
+    this.#attempt = new SingleFlight(clock, {
+      isDecisive: (result) => result.ok || !isRetryable(result.failure.kind),
+      outcomeOf: (error) => ({ ok: false, failure: unexpectedFailure(error) }),
+      finish: (result) => this.#finishAttempt(result),
     });
     this.#silence = options.secondAttempts.watch({
-      isNeeded: () => this.#attempt.isAwaited && (this.#isHeldRejected || !this.#canServeLate(options.clock.now())),
+      isNeeded: () => this.#attempt.isAwaited && (this.#isHeldRejected || !this.#canServeLate(clock.now())),
       start: (place) => this.#startSecondTry(place),
+    });
+    this.#timer = new RefreshTimer({
+      clock,
+      keepWarm,
+      delayMs: (now) => this.#untilNextAttemptMs(now),
+      onDue: (now) => (this.backoff.lastError || this.#timer.isWorthRefreshing()) && this.#startAttempt(now),
+      onDormant: () => this.#report.dormant(),
     });
   }
 
   /**
-   * The token, where it can be had without waiting.
+   * Returns the token if there is no need to wait for it.
    *
-   * @param minTtlMs How long it has to live still.
+   * @param minTtlMs How long it must still live.
    */
   peek(minTtlMs = 0): AccessToken | undefined {
     const held = this.#held;
@@ -137,11 +119,11 @@ export class RefreshedToken {
   }
 
   /**
-   * The token, after waiting for it where it has to be fetched or renewed first: over several attempts, while the next
+   * Returns the token, after waiting where it has to be fetched or renewed first: over several attempts, while the next
    * one is due within `acquireTimeoutMs` and can be of use.
    *
-   * @param signal Ends this caller's wait, never the attempt that others may be waiting for.
-   * @param minTtlMs How long it should live still: one that does not is renewed first, if that can be done.
+   * @param signal Aborts this caller's wait, never the attempt that others may be waiting for.
+   * @param minTtlMs How long it should still live: one that does not is renewed first, if possible.
    * @throws {@link TokenUnavailableError} or a subclass; the signal's reason once that has aborted.
    */
   async getToken(signal?: AbortSignal, minTtlMs = 0): Promise<AccessToken> {
@@ -150,12 +132,12 @@ export class RefreshedToken {
   }
 
   /**
-   * A token other than the one that a resource server has just rejected.
+   * Returns a token other than the one that a resource server has just rejected.
    *
    * Many calls may be rejected with the same token at once; the first starts an attempt and all share it. As in
    * {@link getToken}, each waits over several attempts while the next one is due within `acquireTimeoutMs`.
    *
-   * @returns undefined where there is no other token to be had in that time, or the server issued the same one again.
+   * @returns undefined where no other token can be had in that time, or the server issued the same one again.
    */
   async renew(rejected: AccessToken, signal?: AbortSignal): Promise<AccessToken | undefined> {
     signal?.throwIfAborted();
@@ -169,12 +151,12 @@ export class RefreshedToken {
       this.#attemptIfDue(now);
       const patienceMs = this.#patienceMs(begin, now);
       if (!this.#attempt.isRunning) {
-        if (this.#phase === 'disposed' || !this.gate.isWorthWaiting(now, patienceMs)) return undefined;
+        if (this.#phase === 'closed' || !this.backoff.isWorthWaiting(now, patienceMs)) return undefined;
       }
-      const result = await this.#waitForAttempt(patienceMs, signal);
-      if (result && !result.ok) continue;
+      const end = await this.#waitForAttempt(patienceMs, signal);
+      if (end?.error) continue;
       const renewed = this.#held?.token;
-      return result && renewed && !renewed.equals(rejected) ? renewed : undefined;
+      return end && renewed && !renewed.equals(rejected) ? renewed : undefined;
     }
   }
 
@@ -182,227 +164,133 @@ export class RefreshedToken {
    * Returns the token that this one has just replaced by schedule, if it was never rejected and is still alive: for
    * receivers whose clock is behind, which reject a token that is younger than {@link YOUNG_TOKEN_MS}.
    *
-   * @param minTtlMs How long it has to live still.
+   * @param minTtlMs How long it must still live.
    */
   previousToken(token: AccessToken, minTtlMs = 0): AccessToken | undefined {
-    const held = this.#held;
     const previous = this.#previous;
-    if (!previous || !held?.token.equals(token)) return undefined;
+    if (!previous || !this.#held?.token.equals(token)) return undefined;
     const now = this.options.clock.now();
-    const isYoung = elapsedMs(held.since, now) < YOUNG_TOKEN_MS;
-    const isAlive = elapsedMs(previous.since, now) + minTtlMs < previous.schedule.expiresAtMs;
-    return isYoung && isAlive ? previous.token : undefined;
+    const isYoung = elapsedMs(this.#held.since, now) < YOUNG_TOKEN_MS;
+    return isYoung && isAlive(previous, now, minTtlMs) ? previous.token : undefined;
   }
 
-  /** Starts to fetch a token without anybody waiting for it. */
+  /** Starts to fetch a token that no caller waits for yet. */
   warmUp(): void {
     const now = this.options.clock.now();
     this.#noteUse(now);
     if (!this.#held) this.#attemptIfDue(now);
   }
 
-  /** Whether an attempt is under way, or somebody waits for one. */
+  /** Whether an attempt is under way, or a caller waits for one. */
   get isBusy(): boolean {
     return this.#attempt.isRunning || this.#attempt.isAwaited;
   }
 
-  /** Ends the wait for the next attempt, whatever it is for. */
+  /** Ends the back-off before the next attempt, whatever its reason. */
   retryNow(): void {
-    this.gate.retryNow();
-    this.#armTimer(this.options.clock.now());
+    this.backoff.retryNow();
+    this.#timer.arm(this.options.clock.now());
   }
 
   status(): AccessTokenStatus {
-    const now = this.options.clock.now();
-    const held = this.#held;
-    return {
-      freshness: held ? tokenFreshness(held.schedule, elapsedMs(held.since, now)) : 'none',
-      ...(held && { fingerprint: held.token.fingerprint, expiresAt: expiresAt(held), refreshAt: refreshAt(held) }),
-      refreshing: this.#attempt.isRunning,
-      dormant: this.#isDormant,
-      ...(this.gate.lastError && { lastError: this.gate.lastError }),
-    };
+    const state = { isRefreshing: this.#attempt.isRunning, isDormant: this.#timer.isDormant };
+    return tokenStatus(this.#held, this.options.clock.now(), { ...state, lastError: this.backoff.lastError });
   }
 
-  /** The token that is held, while it lives. */
+  /** Returns the token that is held, while it lives. */
   heldToken(): AccessToken | undefined {
-    const held = this.#held;
-    if (!held || elapsedMs(held.since, this.options.clock.now()) >= held.schedule.expiresAtMs) return undefined;
-    return held.token;
+    return this.#held && isAlive(this.#held, this.options.clock.now()) ? this.#held.token : undefined;
   }
 
-  /** Ends all that is done without being asked for. Callers are served as before. */
+  /** Stops background refreshes; callers are served as before. */
   stopRefreshing(): void {
     if (this.#phase === 'running') this.#phase = 'draining';
-    this.#armTimer(this.options.clock.now());
+    this.#timer.arm(this.options.clock.now());
   }
 
-  /** Ends the attempt under way as well, and with it everybody's wait. A live token can be had until its end. */
-  dispose(): void {
-    this.#phase = 'disposed';
-    this.#cancelTimer?.();
+  /** Aborts the attempt under way too, and with it every caller's wait. A live token can be had until it expires. */
+  close(): void {
+    this.#phase = 'closed';
+    this.#timer.cancel();
     this.#silence.attemptEnds();
-    this.#attempt.end({ ok: false, error: this.#shutDownError() });
+    this.#attempt.close({ error: this.#report.closedError() });
   }
 
   #noteUse(now: Instant): void {
-    this.#lastUse = now;
-    this.#isUsedSinceRefresh = true;
-    if (this.#isDormant) {
-      this.#isDormant = false;
-      this.#unusedRefreshes = 0;
-      this.#armTimer(now);
-    }
+    this.#timer.usedAt = now;
+    if (this.#timer.isDormant) this.#timer.wake(now);
   }
 
   #attemptIfDue(now: Instant): void {
-    if (this.#attempt.isRunning || this.#phase === 'disposed' || this.gate.dueInMs(now) > 0) return;
+    if (this.#attempt.isRunning || this.#phase === 'closed' || this.backoff.dueInMs(now) > 0) return;
     this.#startAttempt(now);
   }
 
   #startAttempt(now: Instant): void {
     const { requestTimeoutMs } = this.options;
-    this.#cancelTimer?.();
+    this.#timer.cancel();
     const held = this.#held;
-    const isBehindCallers = held !== undefined && elapsedMs(held.since, now) < held.schedule.waitAtMs;
-    const timeoutMs = isBehindCallers ? backgroundAttemptTimeoutMs(held.schedule, requestTimeoutMs) : requestTimeoutMs;
+    const isInBackground = held !== undefined && elapsedMs(held.since, now) < held.schedule.waitAtMs;
+    const timeoutMs = isInBackground ? backgroundAttemptTimeoutMs(held.schedule, requestTimeoutMs) : requestTimeoutMs;
     const first = attemptBegins(now);
     this.#first = first;
     this.#silence.attemptBegins(first);
-    first.abort = this.#attempt.start(this.#try(first), timeoutMs);
+    first.abort = this.#attempt.start((signal) => this.options.attempt(signal, first), timeoutMs);
   }
 
   /** One hung connection does not hold up callers who have no token. */
   #startSecondTry(place: 'beside' | 'instead'): void {
-    const { clock, events, requestTimeoutMs } = this.options;
+    const { attempt, clock, requestTimeoutMs } = this.options;
     const second = attemptBegins(clock.now(), this.#first);
-    second.abort = this.#attempt.start(this.#try(second), requestTimeoutMs);
-    events.emit({ type: 'token.second_attempt', ...this.#requestFacts(), isFirstAborted: place === 'instead' });
+    second.abort = this.#attempt.start((signal) => attempt(signal, second), requestTimeoutMs);
+    this.#report.secondAttempt(place === 'instead');
   }
 
-  #try(progress: AttemptProgress) {
-    return (signal: AbortSignal) => this.options.attempt(signal, progress);
-  }
-
-  #finishAttempt(end: TryEnd<AcquisitionOutcome>): AttemptResult {
+  #finishAttempt(result: TokenResult<Acquisition>): AttemptEnd {
     const now = this.options.clock.now();
     this.#silence.attemptEnds();
-    const result = 'error' in end ? this.#fail(unexpectedFailure(end.error), now) : this.#take(end.value, now);
-    this.#armTimer(now);
-    return result;
+    const error = result.ok ? this.#accept(result, now) : this.#fail(result.failure, now);
+    this.#timer.arm(now);
+    return { error };
   }
 
-  #take(outcome: AcquisitionOutcome, now: Instant): AttemptResult {
-    if (outcome.ok) return this.#accept(outcome, now);
-    return outcome.refusal ? this.#refuseClient(outcome, now) : this.#fail(outcome.failure, now);
-  }
-
-  #accept(outcome: Extract<AcquisitionOutcome, { ok: true }>, now: Instant): AttemptResult {
-    const { granted, requestedAt, receivedAt, credential } = outcome;
+  #accept(acquired: AcquiredToken, now: Instant): TokenUnavailableError | undefined {
+    const { granted, requestedAt, receivedAt, credential } = acquired;
     const { lifetimeMs } = granted.lifetime;
     const arrivalAgeMs = elapsedMs(requestedAt, receivedAt);
     if (arrivalAgeMs >= lifetimeMs) {
       const detail = `the token lives for ${lifetimeMs} ms and took ${Math.round(arrivalAgeMs)} ms to arrive, so it had expired`;
       const advice =
-        'Have the server issue tokens that live longer than a token request takes, or find out why it answers so slowly. It is tried again by itself.';
+        'Have the server issue tokens that live longer than a token request takes, or find out why it answers so slowly. The client retries by itself.';
       return this.#fail({ kind: 'transient', detail, advice }, now);
     }
-    this.gate.open();
+    this.backoff.reset();
     this.options.secondAttempts.granted(arrivalAgeMs);
-    this.#isUsedSinceRefresh = false;
-    const previous = this.#held;
-    const previousAgeMs = previous ? elapsedMs(previous.since, receivedAt) : Infinity;
-    const isUsable = previous !== undefined && previousAgeMs < previous.schedule.expiresAtMs;
-    const isSame = previous?.token.equals(granted.accessToken) ?? false;
-    if (isUsable && isSame) {
-      const endsAtMs = elapsedMs(previous.since, requestedAt) + lifetimeMs;
-      const schedule = reissuedSchedule(previous.schedule, previousAgeMs, endsAtMs, this.options.policy);
-      this.#held = { ...previous, schedule, isReissued: true };
-    } else {
-      // Only what a server does with a token that lives tells when it renews one.
-      if (isUsable && previous.isReissued) this.#earliestRenewalMs = previousAgeMs;
-      const schedule = refreshSchedule(
-        {
-          lifetimeMs: isSame ? Math.min(lifetimeMs, PROLONGED_LIFETIME_MS) : lifetimeMs,
-          arrivalAgeMs,
-          jitter: this.options.random(),
-          refreshInMs: granted.refreshInMs,
-          earliestRenewalMs: this.#earliestRenewalMs,
-        },
-        this.options.policy,
-      );
-      const { accessToken: token } = granted;
-      const isBySchedule = isUsable && !isSame && !this.#isHeldRejected && previous.credential === credential;
-      this.#previous = isBySchedule ? previous : undefined;
+    this.#timer.refreshed();
+    const { policy, random } = this.options;
+    const context = { policy, random, earliestRenewalMs: this.#earliestRenewalMs };
+    const { held, replaced, earliestRenewalMs } = succeed(this.#held, acquired, context);
+    this.#earliestRenewalMs = earliestRenewalMs;
+    if (held.token !== replaced?.token) {
+      const isBySchedule = replaced && !held.isReissued && !this.#isHeldRejected && replaced.credential === credential;
+      this.#previous = isBySchedule ? replaced : undefined;
       this.#isHeldRejected = false;
-      this.#held = { token, since: requestedAt, schedule, isReissued: isSame, isServedStale: false, credential };
     }
-    this.#emitAccepted(outcome, this.#held, isUsable ? previous : undefined);
-    return { ok: true };
+    this.#held = held;
+    this.#report.granted(acquired, held, replaced);
+    return undefined;
   }
 
-  /** Once the token is held: a listener may ask for it. */
-  #emitAccepted(
-    { granted, rotation }: Extract<AcquisitionOutcome, { ok: true }>,
-    held: HeldToken,
-    replaced: HeldToken | undefined,
-  ): void {
-    const { events, context } = this.options;
-    const facts = this.#tokenFacts(held);
-    const { source: lifetimeSource } = granted.lifetime;
-    if (rotation) events.emit({ type: 'credential.rotated', client: context.client, ...rotation });
-    if (!replaced) events.emit({ type: 'token.acquired', ...facts, lifetimeSource });
-    else if (replaced.token === held.token) events.emit({ type: 'token.reissued', ...facts });
-    else {
-      const previousFingerprint = replaced.token.fingerprint;
-      events.emit({ type: 'token.refreshed', ...facts, lifetimeSource, previousFingerprint });
-    }
-  }
-
-  #fail(failure: TokenFailure, now: Instant): AttemptResult {
-    const room = this.#held ? retryRoomMs(this.#held.schedule) : this.options.policy.outageBudgetMs;
-    const decision = this.gate.decide(failure, now, room);
-    const { kind, delayMs } = decision;
-    const error = tokenFailureError({ ...failure, kind }, this.options.context, new Date(now.wallMs + delayMs));
-    this.gate.close(error, now, decision);
-    this.#emitFailure(error, now, delayMs);
-    return { ok: false, error };
-  }
-
-  #refuseClient({ failure, refusal }: Extract<AcquisitionOutcome, { refusal: object }>, now: Instant): AttemptResult {
-    const { kind } = failure;
-    const { delayMs, halted, isWithheld, clockSkewMs } = refusal;
-    const known = this.gate.lastError;
-    if (isWithheld && known && kind === 'credential' && this.gate.isCredentialRefused) {
-      // Nothing is new: the credential was looked at, and is the one that was refused.
-      this.gate.closeForRefusal(known, now, { kind, delayMs });
-      return { ok: false, error: known };
-    }
-    const retryAt = dateAfter(now, delayMs);
-    const error = tokenFailureError(failure, this.options.context, retryAt, halted);
-    this.gate.closeForRefusal(error, now, { kind, delayMs });
-    this.#emitFailure(error, now, delayMs);
-    const { client } = this.options.context;
-    if (kind === 'credential' && !isWithheld) {
-      this.options.events.emit({ type: 'credential.quarantined', client, retryAt, halted });
-    }
-    if (clockSkewMs !== undefined) this.options.events.emit({ type: 'client.clock_skew', client, clockSkewMs });
-    return { ok: false, error };
-  }
-
-  #emitFailure(error: TokenUnavailableError, now: Instant, delayMs: number): void {
-    const held = this.#held;
-    this.options.events.emit({
-      type: 'token.refresh_failed',
-      ...this.#requestFacts(),
-      error,
-      retryAt: dateAfter(now, delayMs),
-      degraded: !held || elapsedMs(held.since, now) + delayMs >= held.schedule.expiresAtMs,
-    });
+  #fail(failure: TokenFailure, now: Instant): TokenUnavailableError {
+    const { context, policy } = this.options;
+    const roomMs = this.#held ? retryRoomMs(this.#held.schedule) : policy.outageBudgetMs;
+    const decision = this.backoff.failed(failure, now, roomMs, context);
+    if (decision.isNew) this.#report.failed(failure, decision, this.#held, now);
+    return decision.error;
   }
 
   async #tokenByWaiting(signal: AbortSignal | undefined): Promise<AccessToken> {
-    const { clock } = this.options;
+    const { acquireTimeoutMs, clock } = this.options;
     const begin = clock.now();
     for (;;) {
       const now = clock.now();
@@ -412,151 +300,66 @@ export class RefreshedToken {
       if (!this.#attempt.isRunning) {
         const late = this.#serveLate(now);
         if (late) return late;
-        if (this.#phase === 'disposed') throw this.#shutDownError();
-        if (this.gate.lastError && !this.gate.isWorthWaiting(now, patienceMs)) throw this.gate.lastError;
+        if (this.#phase === 'closed') throw this.#report.closedError();
+        if (this.backoff.lastError && !this.backoff.isWorthWaiting(now, patienceMs)) throw this.backoff.lastError;
       }
-      const result = await this.#waitForAttempt(patienceMs, signal);
+      const end = await this.#waitForAttempt(patienceMs, signal);
       const after = clock.now();
       this.#noteUse(after);
-      // The new token, else the old one while it lives.
-      const token = this.#serveLate(after, result?.ok);
+      const token = this.#serveLate(after, end && !end.error);
       if (token) return token;
-      if (!result || result.ok) throw this.#waitTimeoutError();
+      if (!end?.error) throw this.#report.waitTimeoutError(acquireTimeoutMs, this.backoff.lastError);
     }
   }
 
-  /** What is left of a caller's time, in milliseconds. */
+  /** Returns the rest of a caller's time, in milliseconds. */
   #patienceMs(begin: Instant, now: Instant): number {
     return Math.max(this.options.acquireTimeoutMs - elapsedMs(begin, now), 0);
   }
 
-  /** The end of the attempt under way, or of the next one; undefined when this caller has waited long enough. */
-  async #waitForAttempt(patienceMs: number, signal: AbortSignal | undefined): Promise<AttemptResult | undefined> {
+  /** Returns the end of the attempt under way, or of the next one; undefined once this caller has waited long enough. */
+  async #waitForAttempt(patienceMs: number, signal: AbortSignal | undefined): Promise<AttemptEnd | undefined> {
     const end = this.#attempt.wait(patienceMs, signal);
     if (this.#attempt.isRunning) this.#silence.begin();
-    else this.#armTimer(this.options.clock.now());
+    else this.#timer.arm(this.options.clock.now());
     try {
       return await end;
     } finally {
       // The next attempt may have been for this caller alone, who has gone.
-      if (this.#phase === 'draining' && !this.isBusy) this.#armTimer(this.options.clock.now());
+      if (this.#phase === 'draining' && !this.isBusy) this.#timer.arm(this.options.clock.now());
     }
   }
 
-  #waitTimeoutError(): TokenUnavailableError {
-    const { client, server } = this.options.context;
-    return new TokenUnavailableError(
-      'wait_timeout',
-      `No access token for client "${client}" from ${server} within ${this.options.acquireTimeoutMs} ms. The token request goes on; try again.`,
-      { client, cause: this.gate.lastError },
-    );
-  }
-
-  /** The token that is held, however near its end, as long as it lives. */
+  /** Returns the token that is held, however near its end, as long as it lives. */
   #serveLate(now: Instant, isNew = false): AccessToken | undefined {
     const held = this.#held;
     if (!held || !this.#canServeLate(now)) return undefined;
     if (!isNew && !held.isServedStale) {
       this.#held = { ...held, isServedStale: true };
-      this.options.events.emit({ type: 'token.served_stale', ...this.#tokenFacts(held) });
+      this.#report.servedStale(held);
     }
     return held.token;
   }
 
   #canServeLate(now: Instant): boolean {
-    const held = this.#held;
-    const graceMs = this.options.unsafeExpiredTokenGraceMs;
-    return held !== undefined && elapsedMs(held.since, now) < held.schedule.expiresAtMs + graceMs;
+    return this.#held !== undefined && isAlive(this.#held, now, -this.options.unsafeExpiredTokenGraceMs);
   }
 
-  #armTimer(now: Instant): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    const delayMs = this.#timerDelayMs(now);
-    if (delayMs === undefined) return;
-    // Rounded up, so that the callback is not early by a fraction again and again. A longer wait is cut to what a
-    // timer can take; then the callback is early, and arms the rest.
-    const timerMs = Math.min(Math.ceil(delayMs), MAX_TIMER_DELAY_MS);
-    this.#cancelTimer = this.options.clock.setTimer(timerMs, () => this.#onTimer());
-  }
-
-  /** Time to the next attempt that is made without being asked for; undefined where there is none. */
-  #timerDelayMs(now: Instant): number | undefined {
-    if (this.#attempt.isRunning || this.#phase === 'disposed') return undefined;
-    const dueInMs = this.gate.dueInMs(now);
-    // Somebody waits for the next attempt to begin.
+  /** Returns the time to the next attempt that the timer makes, in milliseconds; undefined where there is none. */
+  #untilNextAttemptMs(now: Instant): number | undefined {
+    if (this.#attempt.isRunning || this.#phase === 'closed') return undefined;
+    const dueInMs = this.backoff.dueInMs(now);
+    // A caller waits for the next attempt to begin.
     if (this.#attempt.isAwaited) return dueInMs;
-    if (this.#phase === 'draining' || this.#isDormant) return undefined;
+    if (this.#phase === 'draining' || this.#timer.isDormant) return undefined;
     const held = this.#held;
-    const ageMs = held ? elapsedMs(held.since, now) : 0;
-    if (this.gate.lastError) {
-      const isAlive = held !== undefined && held.schedule.timed && ageMs < held.schedule.expiresAtMs;
-      const isKeptWarm = this.options.keepWarm && held?.schedule.timed !== false;
-      return isAlive || isKeptWarm || this.#hasCallers(now) ? dueInMs : undefined;
+    if (this.backoff.lastError) {
+      const isKept = held
+        ? held.schedule.timed && (this.options.keepWarm || isAlive(held, now))
+        : this.options.keepWarm;
+      return isKept || this.#timer.hasCallers(now) ? dueInMs : undefined;
     }
     if (!held?.schedule.timed) return undefined;
-    return Math.max(held.schedule.refreshAtMs - ageMs, 0);
+    return Math.max(held.schedule.refreshAtMs - elapsedMs(held.since, now), 0);
   }
-
-  #onTimer(): void {
-    const now = this.options.clock.now();
-    const delayMs = this.#timerDelayMs(now);
-    if (delayMs === undefined) return;
-    if (delayMs > 0) this.#armTimer(now);
-    else if (this.gate.lastError || this.#isWorthRefreshing()) this.#startAttempt(now);
-  }
-
-  /** A token that nobody has used since its last two refreshes is left to expire. */
-  #isWorthRefreshing(): boolean {
-    this.#unusedRefreshes = this.#isUsedSinceRefresh ? 0 : this.#unusedRefreshes + 1;
-    if (this.options.keepWarm || this.#unusedRefreshes < 2) return true;
-    this.#isDormant = true;
-    this.options.events.emit({ type: 'token.dormant', ...this.#requestFacts() });
-    return false;
-  }
-
-  #hasCallers(now: Instant): boolean {
-    return this.#lastUse !== undefined && elapsedMs(this.#lastUse, now) < CALLERS_LINGER_MS;
-  }
-
-  #requestFacts() {
-    const { context, askedFor } = this.options;
-    return { client: context.client, ...askedFor };
-  }
-
-  #tokenFacts(held: HeldToken) {
-    return {
-      ...this.#requestFacts(),
-      fingerprint: held.token.fingerprint,
-      requestedAt: new Date(held.since.wallMs),
-      expiresAt: expiresAt(held),
-      refreshAt: refreshAt(held),
-    };
-  }
-
-  #shutDownError(): TokenUnavailableError {
-    const { client } = this.options.context;
-    return new TokenUnavailableError('shut_down', `No access token for client "${client}": it has been shut down.`, {
-      client,
-    });
-  }
-}
-
-/** Whether an attempt is over with this, although another try of it is under way: it succeeded, or no try can. */
-function isDecisive(outcome: AcquisitionOutcome): boolean {
-  return outcome.ok || !isRetryable(outcome.failure.kind);
-}
-
-/** undefined for never. */
-function dateAfter(now: Instant, delayMs: number): Date | undefined {
-  return Number.isFinite(delayMs) ? new Date(now.wallMs + delayMs) : undefined;
-}
-
-/** By the wall clock as it was when the token was asked for. */
-function expiresAt({ since, schedule }: HeldToken): Date {
-  return new Date(since.wallMs + schedule.expiresAtMs);
-}
-
-function refreshAt({ since, schedule }: HeldToken): Date {
-  return new Date(since.wallMs + schedule.refreshAtMs);
 }

@@ -1,6 +1,6 @@
 import { doublingDelayMs, elapsedMs, type Instant } from '../foundation/clock.js';
-import type { TokenUnavailableError } from './token-errors.js';
-import { type TokenFailureKind, isRetryable, type TokenFailure } from './token-result.js';
+import { type FailureContext, tokenFailureError, type TokenUnavailableError } from './token-errors.js';
+import { type CredentialRefusal, isRetryable, type TokenFailure, type TokenFailureKind } from './token-result.js';
 
 /** The curves on which token requests back off. Each counts its own failures. */
 export type RetryCurve = 'transient' | 'malformed' | 'certificate' | 'configuration';
@@ -71,28 +71,29 @@ function equalJitter(delayMs: number, random: () => number): number {
   return delayMs / 2 + (delayMs / 2) * random();
 }
 
-/** A refused credential is looked at anew this often, in milliseconds: not shown, only compared with the refused one. */
+/** The source of a refused credential is read this often, in milliseconds: compared with the refused one, not sent. */
 const CREDENTIAL_RECHECK_MS = 5000;
 
-interface ClosedGate {
+interface Backoff {
   readonly error: TokenUnavailableError;
   readonly kind: TokenFailureKind;
   readonly since: Instant;
   readonly delayMs: number;
 }
 
-/** What a failure is taken for, and how long it keeps attempts off. */
-export interface RetryDecision {
-  readonly kind: TokenFailureKind;
+/** What follows from a failed attempt. */
+export interface BackoffDecision {
+  /** What callers see. */
+  readonly error: TokenUnavailableError;
+  /** Time to the next attempt, in milliseconds; infinite for none. */
   readonly delayMs: number;
+  /** Whether the failure is another one than before. */
+  readonly isNew: boolean;
 }
 
-/**
- * Decides when the next attempt may be made. Open until an attempt fails; then closed for as long as
- * `retry-policy.ts` says, to timers and callers alike.
- */
+/** Decides when the next attempt may be made after a failure: the same time for timers and callers. */
 export class RetryBackoff {
-  #closed: ClosedGate | undefined;
+  #backoff: Backoff | undefined;
   /** Failures since the last success, by curve. Refusals of the client are counted by the quarantine. */
   readonly #failures = new Map<RetryCurve, number>();
   /** The first failure since the last success. */
@@ -102,28 +103,24 @@ export class RetryBackoff {
 
   constructor(private readonly random: () => number) {}
 
-  /** The last failure, while no success has followed. */
+  /** Returns the last failure, while no success has followed. */
   get lastError(): TokenUnavailableError | undefined {
-    return this.#closed?.error;
-  }
-
-  /** Whether the credential is what was refused. */
-  get isCredentialRefused(): boolean {
-    return this.#closed?.kind === 'credential';
+    return this.#backoff?.error;
   }
 
   /** Whether a caller who can wait this long may get a token by waiting. */
   isWorthWaiting(now: Instant, patienceMs: number): boolean {
-    return !this.#closed || (isRetryable(this.#closed.kind) && this.dueInMs(now) <= patienceMs);
+    return !this.#backoff || (isRetryable(this.#backoff.kind) && this.dueInMs(now) <= patienceMs);
   }
 
-  /** Time until an attempt may be made, in milliseconds. */
+  /** Returns the time until an attempt may be made, in milliseconds. */
   dueInMs(now: Instant): number {
-    return this.#closed ? Math.max(this.#closed.delayMs - elapsedMs(this.#closed.since, now), 0) : 0;
+    return this.#backoff ? Math.max(this.#backoff.delayMs - elapsedMs(this.#backoff.since, now), 0) : 0;
   }
 
-  /** Counts a failure, and decides how long to keep off. For refusals of the client the quarantine does. */
-  decide(failure: TokenFailure, now: Instant, retryRoomMs: number): RetryDecision {
+  /** Notes that an attempt failed, and backs off. */
+  failed(failure: TokenFailure, now: Instant, retryRoomMs: number, context: FailureContext): BackoffDecision {
+    if (failure.refusal) return this.#refused(failure, failure.refusal, now, context);
     this.#failingSince ??= now;
     const kind = this.#explain(failure.kind, now);
     const curve = curveOf(kind);
@@ -137,28 +134,34 @@ export class RetryBackoff {
       retryAfterMs: failure.retryAfterMs,
       random: this.random,
     });
-    return { kind, delayMs };
+    const error = tokenFailureError({ ...failure, kind }, context, dateAfter(now, delayMs));
+    this.#backoff = { error, kind, since: now, delayMs };
+    return { error, delayMs, isNew: true };
   }
 
-  close(error: TokenUnavailableError, now: Instant, { kind, delayMs }: RetryDecision): void {
-    this.#closed = { error, kind, since: now, delayMs };
-  }
-
-  /** After a refusal of the client. Once the credential is what was refused, it is looked at anew now and then. */
-  closeForRefusal(error: TokenUnavailableError, now: Instant, { kind, delayMs }: RetryDecision): void {
+  /** The quarantine decides how long. Once a credential was refused, its source is read anew now and then. */
+  #refused(failure: TokenFailure, refusal: CredentialRefusal, now: Instant, context: FailureContext): BackoffDecision {
+    const { kind } = failure;
+    const { delayMs, halted, isWithheld } = refusal;
+    const known = this.#backoff;
+    const isKnown = isWithheld && kind === 'credential' && known?.kind === 'credential';
+    // Nothing has changed: the source still returns the credential that was refused.
+    const error = isKnown ? known.error : tokenFailureError(failure, context, dateAfter(now, delayMs), halted);
     this.#unexplainedSince = undefined;
     const recheckMs = kind === 'credential' ? CREDENTIAL_RECHECK_MS : Infinity;
-    this.close(error, now, { kind, delayMs: Math.min(delayMs, recheckMs) });
+    this.#backoff = { error, kind, since: now, delayMs: Math.min(delayMs, recheckMs) };
+    return { error, delayMs, isNew: !isKnown };
   }
 
-  open(): void {
-    this.#closed = undefined;
+  /** Notes that an attempt succeeded. */
+  reset(): void {
+    this.#backoff = undefined;
     this.#forget();
   }
 
-  /** Lets the next attempt be made now, and begins every curve anew. */
+  /** Allows the next attempt now, and starts every curve anew. */
   retryNow(): void {
-    if (this.#closed) this.#closed = { ...this.#closed, delayMs: 0 };
+    if (this.#backoff) this.#backoff = { ...this.#backoff, delayMs: 0 };
     this.#forget();
   }
 
@@ -191,4 +194,9 @@ function curveOf(kind: TokenFailureKind): RetryCurve {
     default:
       return 'transient';
   }
+}
+
+/** When a delay from now ends; undefined for never. */
+export function dateAfter(now: Instant, delayMs: number): Date | undefined {
+  return Number.isFinite(delayMs) ? new Date(now.wallMs + delayMs) : undefined;
 }

@@ -1,15 +1,14 @@
 import { HttpExchangeError } from '../foundation/bounded-fetch.js';
-import type { Clock } from '../foundation/clock.js';
+import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { waitAtMost } from '../foundation/promises.js';
 
-/** How one try of an attempt ended. */
-export type TryEnd<Outcome> = { readonly value: Outcome } | { readonly error: unknown };
-
 export interface AttemptJudge<Outcome, Result> {
-  /** Whether the attempt is over with this, although another try of it is under way. */
-  isDecisive(end: TryEnd<Outcome>): boolean;
-  /** Turns what came of the attempt into the result. Not called after {@link SingleFlight.end}. */
-  finish(end: TryEnd<Outcome>): Result;
+  /** Whether this outcome ends the attempt, although another try of it is under way. */
+  isDecisive(outcome: Outcome): boolean;
+  /** Returns the outcome that an exception stands for: a timeout, or an error of the work. */
+  outcomeOf(error: unknown): Outcome;
+  /** Turns the outcome of an attempt into the result for its callers. Not called after {@link SingleFlight.close}. */
+  finish(outcome: Outcome): Result;
 }
 
 interface Try {
@@ -18,15 +17,14 @@ interface Try {
 }
 
 /**
- * Runs one attempt at a time and lets any number of callers wait for its end, or for the end of the next one.
+ * Runs one attempt at a time. Any number of callers wait for its end, or for the end of the next one.
  *
- * An attempt is one try, or two side by side of which the first success counts. It has a timeout of its own and is not
- * ended by callers who go away; callers have patience of their own and are not held up by an attempt that does not heed
- * its signal.
+ * An attempt is one try, or two side by side of which the first success counts. It has its own timeout, and a caller who
+ * gives up does not abort it. Callers have their own timeouts, also where an attempt ignores its signal.
  */
 export class SingleFlight<Outcome, Result> {
   readonly #tries = new Set<Try>();
-  /** There once somebody has begun to wait, until the next attempt ends. */
+  /** Set once a caller waits, until the next attempt ends. */
   #end: { readonly promise: Promise<Result>; readonly resolve: (result: Result) => void } | undefined;
   #waiting = 0;
 
@@ -56,15 +54,15 @@ export class SingleFlight<Outcome, Result> {
     const one = { controller, cancelTimeout };
     this.#tries.add(one);
     const { signal } = controller;
-    signal.addEventListener('abort', () => this.#settle(one, { error: signal.reason }), { once: true });
+    signal.addEventListener('abort', () => this.#settle(one, this.judge.outcomeOf(signal.reason)), { once: true });
     work(signal).then(
-      (value) => this.#settle(one, { value }),
-      (error: unknown) => this.#settle(one, { error }),
+      (outcome) => this.#settle(one, outcome),
+      (error: unknown) => this.#settle(one, this.judge.outcomeOf(error)),
     );
     return () => this.#abort(one);
   }
 
-  /** The result of the attempt under way, or of the next one; undefined once this caller has waited long enough. */
+  /** Returns the result of the attempt under way, or of the next one; undefined after `patienceMs`. */
   async wait(patienceMs: number, signal: AbortSignal | undefined): Promise<Result | undefined> {
     if (!this.#end) {
       let resolve!: (result: Result) => void;
@@ -79,20 +77,20 @@ export class SingleFlight<Outcome, Result> {
     }
   }
 
-  /** Ends the attempt under way, if any, and gives this result to all who wait. */
-  end(result: Result): void {
+  /** Aborts the attempt under way, if any, and gives this result to all waiting callers. */
+  close(result: Result): void {
     this.#abortTries();
     this.#takeEnd()?.resolve(result);
   }
 
-  #settle(one: Try, end: TryEnd<Outcome>): void {
+  #settle(one: Try, outcome: Outcome): void {
     if (!this.#tries.delete(one)) return;
     one.cancelTimeout();
-    if (this.isRunning && !this.judge.isDecisive(end)) return;
+    if (this.isRunning && !this.judge.isDecisive(outcome)) return;
     this.#abortTries();
-    // Taken off first: whoever begins to wait from here on waits for the next attempt.
+    // Taken off first: a caller who begins to wait from here on waits for the next attempt.
     const waiting = this.#takeEnd();
-    const result = this.judge.finish(end);
+    const result = this.judge.finish(outcome);
     waiting?.resolve(result);
   }
 
@@ -101,7 +99,7 @@ export class SingleFlight<Outcome, Result> {
   }
 
   #abort(one: Try): void {
-    // What comes of it does not count any more.
+    // Its outcome is ignored from here on.
     if (!this.#tries.delete(one)) return;
     one.cancelTimeout();
     one.controller.abort(new HttpExchangeError('timeout', 'the attempt was ended'));
@@ -112,4 +110,162 @@ export class SingleFlight<Outcome, Result> {
     this.#end = undefined;
     return end;
   }
+}
+
+/**
+ * Decides when a client may send a second token request while the first is silent (hedging). Shared by all tokens of the
+ * client.
+ *
+ * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has one
+ * second request under way at a time. None follows until the server has granted a token promptly: the second request
+ * itself after a hung connection, a much later one where the server is slow or away.
+ */
+export class SecondAttempts {
+  #isSpent = false;
+  #underWay: { readonly end: Promise<void>; readonly resolve: () => void } | undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    /** Silence after which a second request begins, in milliseconds. */
+    readonly silenceMs: number,
+  ) {}
+
+  /** Watches over the attempts of one token. */
+  watch(options: SilenceWatchOptions): SilenceWatch {
+    return new SilenceWatch(this, this.clock, options);
+  }
+
+  /** Whether no second request may start until the server grants a token promptly. */
+  get isSpent(): boolean {
+    return this.#isSpent;
+  }
+
+  /** Resolves when the second request under way ends; undefined where there is none. */
+  get end(): Promise<void> | undefined {
+    return this.#underWay?.end;
+  }
+
+  /** Notes that a second request begins. None may be under way. */
+  begin(): void {
+    let resolve!: () => void;
+    const end = new Promise<void>((settle) => (resolve = settle));
+    this.#underWay = { end, resolve };
+  }
+
+  /** Notes that the attempt with the second request ended. */
+  ended(): void {
+    this.#isSpent = true;
+    this.#underWay?.resolve();
+    this.#underWay = undefined;
+  }
+
+  /** Notes how long the server took to grant a token, to either request, in milliseconds. */
+  granted(tookMs: number): void {
+    if (tookMs < this.silenceMs) this.#isSpent = false;
+  }
+}
+
+export interface SilenceWatchOptions {
+  /** Whether callers wait for lack of a usable token. */
+  readonly isNeeded: () => boolean;
+  /** Starts the second request: beside the first, or in its place. */
+  readonly start: (place: 'beside' | 'instead') => void;
+}
+
+/** Watches the attempts to get one token, and starts a second request where the first one is silent. */
+export class SilenceWatch {
+  /** Of the attempt under way. */
+  #first: AttemptProgress | undefined;
+  #isWatching = false;
+  #cancelTimer: (() => void) | undefined;
+  #hasSecond = false;
+
+  constructor(
+    private readonly all: SecondAttempts,
+    private readonly clock: Clock,
+    private readonly options: SilenceWatchOptions,
+  ) {}
+
+  attemptBegins(first: AttemptProgress): void {
+    this.#first = first;
+  }
+
+  /** Watches the attempt under way, because a caller waits for it. */
+  begin(): void {
+    if (this.#isWatching || this.#hasSecond || this.all.isSpent) return;
+    this.#isWatching = true;
+    const waitMs = Math.ceil(this.all.silenceMs - this.#silentMs());
+    this.#cancelTimer = this.clock.setTimer(Math.max(waitMs, 0), () => this.#look());
+  }
+
+  attemptEnds(): void {
+    this.#first = undefined;
+    this.#isWatching = false;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (this.#hasSecond) this.all.ended();
+    this.#hasSecond = false;
+  }
+
+  #look(): void {
+    const first = this.#first;
+    this.#isWatching = false;
+    if (!first || this.all.isSpent || !this.options.isNeeded()) return;
+    if (this.#silentMs() < this.all.silenceMs) {
+      // It waited in a queue meanwhile, or sent another credential.
+      this.begin();
+    } else if (this.all.end) {
+      this.#isWatching = true;
+      void this.all.end.then(() => first === this.#first && this.#look());
+    } else if (first.second) {
+      this.#hasSecond = true;
+      this.all.begin();
+      this.options.start(first.second);
+    }
+  }
+
+  #silentMs(): number {
+    const since = this.#first?.silentSince;
+    return since ? elapsedMs(since, this.clock.now()) : 0;
+  }
+}
+
+/** Progress of a try, by which a second one is decided. */
+export interface AttemptProgress {
+  /** Whether the same token request is under way already, and silent. */
+  readonly isSecond: boolean;
+  /** Since when a response is due: from the source of the credential, then from the server. undefined in a queue. */
+  silentSince: Instant | undefined;
+  /** How a second try may join this one: beside it, or in its place. */
+  second: 'beside' | 'instead' | undefined;
+  /** Names the credential that it is about to send, or has sent. */
+  turn: string | undefined;
+  /** Whether the credential was sent, and the response is outstanding. */
+  isShown: boolean;
+  /** The other one of two tries. */
+  other: AttemptProgress | undefined;
+  /** Aborts this try alone, where there is another one. */
+  abort: () => void;
+  /** Set before the try is aborted in favour of the other one. */
+  isSuperseded: boolean;
+}
+
+/**
+ * Returns the progress of a try that begins now.
+ *
+ * @param first The silent try that this one joins.
+ */
+export function attemptBegins(now: Instant, first?: AttemptProgress): AttemptProgress {
+  const progress: AttemptProgress = {
+    isSecond: first !== undefined,
+    silentSince: now,
+    second: 'beside',
+    turn: undefined,
+    isShown: false,
+    other: first,
+    abort: () => {},
+    isSuperseded: false,
+  };
+  if (first) first.other = progress;
+  return progress;
 }

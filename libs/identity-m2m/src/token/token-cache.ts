@@ -1,73 +1,66 @@
+import { BoundedMap } from '../foundation/bounded-map.js';
 import type { RefreshedToken } from './refreshed-token.js';
 import type { RetryBackoff } from './retry-policy.js';
 import { tokenKey, type TokenParameters } from './token-parameters.js';
 
-/** Most parameters of which no manager is left and something is remembered. */
-const MAX_REMEMBERED = 1000;
+/** Maximum number of back-offs kept of evicted tokens. */
+const MAX_BACKOFFS = 1000;
 
-/**
- * The managers of tokens with parameters of their own, by what they ask for: as many as were wanted lately, up to a
- * number.
- */
+/** The client's tokens for other parameters than its own: one per set of parameters, the least recently used evicted. */
 export class TokenCache {
   /** In the order of their last use, the longest ago first. */
-  readonly #managers = new Map<string, RefreshedToken>();
-  /** Those of managers that were given up after a failure: it is over when its time has come, not with the manager. */
-  readonly #closedGates = new Map<string, RetryBackoff>();
+  readonly #tokens = new Map<string, RefreshedToken>();
+  /** Of tokens that were evicted after a failure: eviction does not end a back-off. */
+  readonly #backoffs = new BoundedMap<RetryBackoff>({ maxEntries: MAX_BACKOFFS });
 
   constructor(
     private readonly max: number,
-    private readonly managerFor: (parameters: TokenParameters, gate: RetryBackoff | undefined) => RefreshedToken,
+    private readonly create: (parameters: TokenParameters, backoff: RetryBackoff | undefined) => RefreshedToken,
   ) {}
 
   find(parameters: TokenParameters): RefreshedToken | undefined {
     const key = tokenKey(parameters);
-    const manager = this.#managers.get(key);
-    if (manager) {
-      this.#managers.delete(key);
-      this.#managers.set(key, manager);
+    const token = this.#tokens.get(key);
+    if (token) {
+      this.#tokens.delete(key);
+      this.#tokens.set(key, token);
     }
-    return manager;
+    return token;
   }
 
   /**
-   * A manager for parameters that have none, in the place of the one that was used the longest ago. One that is fetching
-   * a token is not given up: somebody waits for it.
+   * Adds a token for parameters that have none, and evicts the least recently used one where the cache is full. A token
+   * that is being fetched is not evicted, because a caller waits for it.
    *
-   * @throws What `overload` makes, where all are fetching one.
+   * @throws The error of `overload`, where all are being fetched.
    */
-  make(parameters: TokenParameters, overload: () => Error): RefreshedToken {
-    if (this.#managers.size >= this.max) this.#giveUpOne(overload);
+  add(parameters: TokenParameters, overload: () => Error): RefreshedToken {
+    if (this.#tokens.size >= this.max) this.#evict(overload);
     const key = tokenKey(parameters);
-    const manager = this.managerFor(parameters, this.#closedGates.get(key));
-    this.#closedGates.delete(key);
-    this.#managers.set(key, manager);
-    return manager;
+    const token = this.create(parameters, this.#backoffs.get(key));
+    this.#backoffs.delete(key);
+    this.#tokens.set(key, token);
+    return token;
   }
 
   all(): Iterable<RefreshedToken> {
-    return this.#managers.values();
+    return this.#tokens.values();
   }
 
-  /** Ends the waits for the next attempts. */
+  /** Ends the back-off of every token, also of evicted ones. */
   retryNow(): void {
-    for (const manager of this.#managers.values()) manager.retryNow();
-    for (const gate of this.#closedGates.values()) gate.retryNow();
+    for (const token of this.#tokens.values()) token.retryNow();
+    for (const backoff of this.#backoffs.values()) backoff.retryNow();
   }
 
-  #giveUpOne(overload: () => Error): void {
-    for (const [key, manager] of this.#managers) {
-      if (manager.isBusy) continue;
-      this.#managers.delete(key);
-      manager.dispose();
-      if (manager.gate.lastError) this.#remember(key, manager.gate);
+  #evict(overload: () => Error): void {
+    for (const [key, token] of this.#tokens) {
+      if (token.isBusy) continue;
+      this.#tokens.delete(key);
+      token.close();
+      if (token.backoff.lastError) this.#backoffs.set(key, token.backoff);
       return;
     }
     throw overload();
-  }
-
-  #remember(key: string, gate: RetryBackoff): void {
-    this.#closedGates.set(key, gate);
-    if (this.#closedGates.size > MAX_REMEMBERED) this.#closedGates.delete(this.#closedGates.keys().next().value!);
   }
 }

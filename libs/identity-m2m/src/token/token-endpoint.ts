@@ -16,7 +16,7 @@ import { unexpectedFailure } from './token-errors.js';
 import type { TokenEndpointAnswer } from './token-response-reader.js';
 import { readTokenResponse, type TokenResponseDialect } from './token-response.js';
 import type { ServerMetadata, TokenServerMetadata } from './server-metadata.js';
-import type { TokenFailure, TokenOutcome } from './token-result.js';
+import type { TokenFailure, TokenResult } from './token-result.js';
 
 /** How the parameters of a token request are written into its body. */
 export type TokenRequestFormat =
@@ -49,8 +49,8 @@ export interface TokenRequest {
   readonly onSend: () => void;
 }
 
-/** The outcome of one token request, with the moments that the token's age is measured from. */
-export type TimedTokenOutcome = TokenOutcome & {
+/** The result of one token request, with the moments that the token's age is measured from. */
+export type TimedTokenResult = TokenResult & {
   /** Just before the request was sent. */
   readonly requestedAt: Instant;
   /** When the answer was complete. */
@@ -71,11 +71,11 @@ interface Exchange {
 export class TokenEndpoint {
   constructor(private readonly options: TokenEndpointOptions) {}
 
-  /** Sends one token request. Whatever goes wrong is an outcome, not an exception. */
-  async request(request: TokenRequest, signal: AbortSignal): Promise<TimedTokenOutcome> {
+  /** Sends one token request. Whatever goes wrong is a result, not an exception. */
+  async request(request: TokenRequest, signal: AbortSignal): Promise<TimedTokenResult> {
     const { clock, server } = this.options;
     const exchange: Exchange = { requestedAt: clock.now(), sent: [], isRepeated: false };
-    const timed = (outcome: TokenOutcome) => ({
+    const timed = (outcome: TokenResult) => ({
       ...outcome,
       requestedAt: exchange.requestedAt,
       receivedAt: clock.now(),
@@ -169,7 +169,7 @@ export class TokenEndpoint {
     return { status: response.status, headers: response.headers, body: await response.text() };
   }
 
-  #judge(answer: TokenEndpointAnswer): TokenOutcome {
+  #judge(answer: TokenEndpointAnswer): TokenResult {
     const outcome = readTokenResponse(answer, this.options.dialect);
     if (!outcome.ok) return outcome;
     const isBoundToKey = outcome.granted.accessToken.tokenType === 'DPoP';

@@ -1,42 +1,41 @@
 import type { EventStream } from '../foundation/event-stream.js';
-import type { AccessTokenStatus } from './refreshed-token.js';
+import type { AccessTokenStatus } from './token-report.js';
 import type { AccessToken } from './access-token.js';
 import type { OriginDecision } from './allowed-origins.js';
 import type { OutboundEvent } from './outbound-events.js';
 import type { TokenParameters } from './token-parameters.js';
 
-/** Which token is wanted, and by when. What is not said is as in the client's options. */
+/** Which token a call needs, and for how long. What is left out is as in the client's options. */
 export interface GetTokenOptions extends TokenParameters {
   /**
-   * How long the token should live still when it is handed out, in seconds: for a call that is long under way. One that
-   * does not is renewed first, as long as a new one would live longer. Default: 0.
+   * How long the token should still live, in seconds: for calls that take long. One that lives shorter is renewed first,
+   * as long as a new one would live longer. Default: 0.
    */
   readonly minTtlSeconds?: number | undefined;
-  /** Ends this caller's wait. The token request goes on for the others. */
+  /** Aborts this caller's wait. The token request continues for other callers. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Gives out the access tokens of one client, always usable ones, and keeps them so.
+ * Provides the access tokens of one client, and keeps them usable.
  *
- * Inject it to put the token somewhere that the module's `HttpService` does not reach. Each set of parameters has a token
- * of its own.
+ * Inject it to put a token where the module's `HttpService` does not reach. Each set of parameters has its own token.
  */
 export abstract class TokenProvider {
   /** Name of the client in the module's configuration. */
   abstract readonly clientName: string;
 
-  /** What happens to the tokens and to the calls that carry them, as it happens. */
+  /** Emits what happens to the tokens, and to the calls that carry them. */
   abstract readonly events: EventStream<OutboundEvent>;
 
-  /** Whether the token may go to an address, by which rule, or why not. Carriers ask this before they send it. */
+  /** Returns whether the token may be sent to an address, by which rule, or why not. Carriers ask before they send it. */
   abstract explain(url: string): OriginDecision;
 
-  /** The token where it can be had without waiting, which is nearly always; starts a refresh where one is due. */
+  /** Returns the token if there is no need to wait, which is nearly always; starts a refresh where one is due. */
   abstract peek(options?: GetTokenOptions): AccessToken | undefined;
 
   /**
-   * The token, after waiting for it where it has to be fetched first.
+   * Returns the cached token, or fetches one.
    *
    * @throws `TokenUnavailableError` or one of its subclasses; `TokenParametersError`; the signal's reason once that has
    * aborted.
@@ -44,24 +43,24 @@ export abstract class TokenProvider {
   abstract getToken(options?: GetTokenOptions): Promise<AccessToken>;
 
   /**
-   * A token other than the one that a resource server has just rejected with 401, or undefined where there is none to
-   * be had. Any number of callers with the same rejected token share one token request; like those of `getToken`, they
-   * wait for the next one where it is due within `acquireTimeoutMs`.
+   * Returns a token other than the one that a resource server has just rejected with 401; undefined where there is none.
+   *
+   * Callers with the same rejected token share one token request. As in `getToken`, they wait for the next attempt where
+   * it is due within `acquireTimeoutMs`.
    */
   abstract renewToken(rejected: AccessToken, options?: GetTokenOptions): Promise<AccessToken | undefined>;
 
   /**
    * Returns the token that the given one has just replaced by schedule, while it can still be used; undefined where there
-   * is none. For a receiver whose clock is behind: it rejects a token that was issued a moment ago, and accepts the one
-   * before.
+   * is none. For a receiver whose clock is behind: it rejects a token issued a moment ago, and accepts the one before.
    *
-   * Returns undefined unless a provider knows better, which is always safe.
+   * By default there is none, which is always safe.
    */
   previousToken(_token: AccessToken, _options?: GetTokenOptions): AccessToken | undefined {
     return undefined;
   }
 
-  /** State of a token at this moment, without any secret. Never contacts the identity provider. */
+  /** Returns the state of a token, without any secret. Never contacts the identity provider. */
   abstract status(options?: TokenParameters): AccessTokenStatus;
 
   /**
@@ -69,21 +68,27 @@ export abstract class TokenProvider {
    * failures, a `Retry-After`. Counts begin anew. The next attempt is made at once where a caller waits or a token is
    * kept fresh, otherwise by the next call.
    *
-   * For whoever has corrected something: a setting at the identity provider, a firewall. A credential that changed at its
-   * source needs no such call. Each call may cost a failed login, so do not make it from a timer or for each request.
+   * Call it after an operator has corrected a setting at the identity provider or a firewall. A credential that changed at
+   * its source needs no such call. Each call may cost a failed login, so do not call it from a timer or per request. By
+   * default it does nothing.
    */
   retryNow(): void {}
 
   /**
-   * The `DPoP` header for a call that carries this token (RFC 9449 §7.1); undefined for a token that is not bound to a
-   * key. Each is good for one call.
+   * Returns the `DPoP` header for one call with this token (RFC 9449 §7.1); undefined for a token that is not bound to a
+   * key. By default no token is.
    */
-  abstract proof(token: AccessToken, method: string, url: string): Promise<string | undefined>;
+  async proof(_token: AccessToken, _method: string, _url: string): Promise<string | undefined> {
+    return undefined;
+  }
 
   /**
-   * Takes note of the nonce that a resource server wants in the proofs to come (`DPoP-Nonce`).
+   * Remembers the nonce that a resource server wants in further proofs (`DPoP-Nonce`, RFC 9449 §9). By default there are no
+   * proofs.
    *
    * @returns Whether it is another one than before.
    */
-  abstract learnNonce(url: string, nonce: string | null | undefined): boolean;
+  learnNonce(_url: string, _nonce: string | null | undefined): boolean {
+    return false;
+  }
 }

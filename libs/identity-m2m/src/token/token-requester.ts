@@ -6,74 +6,8 @@ import { obeyedRetryAfterMs } from './retry-policy.js';
 import type { ServerMetadata } from './server-metadata.js';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.js';
 import type { BodyParameters } from './token-parameters.js';
-import type { GrantedToken, TokenFailure } from './token-result.js';
-
-/** How one attempt to get a token ended. */
-export type AcquisitionOutcome =
-  | {
-      readonly ok: true;
-      readonly granted: GrantedToken;
-      readonly requestedAt: Instant;
-      readonly receivedAt: Instant;
-      /** Fingerprint of the credential that it was granted for. */
-      readonly credential: string;
-      /** Set where another credential was accepted than the last time. */
-      readonly rotation?: { readonly fingerprint: string; readonly previousFingerprint: string } | undefined;
-    }
-  | { readonly ok: false; readonly failure: TokenFailure; readonly refusal?: undefined }
-  | {
-      readonly ok: false;
-      readonly failure: TokenFailure & { readonly kind: 'credential' | 'blocked' };
-      /** Set where the client was refused, now or before. */
-      readonly refusal: CredentialRefusal;
-    };
-
-/** Where an attempt stands, for whoever decides about a second one. */
-export interface AttemptProgress {
-  /** Whether the same token request is under way already, and silent. */
-  readonly isSecond: boolean;
-  /** Since when an answer is due: of the source of the credential, then of the server. undefined in a queue. */
-  silentSince: Instant | undefined;
-  /** How a second attempt may join this one: beside it, or in its place. */
-  second: 'beside' | 'instead' | undefined;
-  /** Names the credential that it is about to show, or shows. */
-  turn: string | undefined;
-  /** Whether that was sent and is not answered yet. */
-  isShown: boolean;
-  /** The other one of two attempts. */
-  other: AttemptProgress | undefined;
-  /** Ends this attempt alone, where there is another one. */
-  abort: () => void;
-  /** Set before the attempt is aborted in favour of the other one. */
-  isSuperseded: boolean;
-}
-
-/**
- * The progress of an attempt that begins now.
- *
- * @param first The attempt under way that this one is to help.
- */
-export function attemptBegins(now: Instant, first?: AttemptProgress): AttemptProgress {
-  const progress: AttemptProgress = {
-    isSecond: first !== undefined,
-    silentSince: now,
-    second: 'beside',
-    turn: undefined,
-    isShown: false,
-    other: first,
-    abort: () => {},
-    isSuperseded: false,
-  };
-  if (first) first.other = progress;
-  return progress;
-}
-
-export interface CredentialRefusal extends Quarantine {
-  /** Whether the credential was kept back this time, because of an earlier refusal. */
-  readonly isWithheld: boolean;
-  /** By how much the server's clock is ahead of ours, in milliseconds, where that may be why. */
-  readonly clockSkewMs?: number | undefined;
-}
+import type { Acquisition, TokenFailure, TokenResult } from './token-result.js';
+import type { AttemptProgress } from './single-flight.js';
 
 /** What a client can prove itself with, and the time that its proof should name. */
 export interface ClientProof {
@@ -116,10 +50,10 @@ export class TokenRequester {
     parameters: BodyParameters,
     signal: AbortSignal,
     progress: AttemptProgress,
-  ): Promise<AcquisitionOutcome> {
+  ): Promise<TokenResult<Acquisition>> {
     const attempt = { parameters, signal, progress, tried: new Set<string>() };
     const outcome = await this.#presentEach(attempt);
-    if (outcome.ok || !outcome.refusal || outcome.refusal.isWithheld) return outcome;
+    if (outcome.ok || outcome.failure.refusal?.isWithheld !== false) return outcome;
     // The credential may have been rotated just now: one more look, and one more attempt only with another one.
     const before = attempt.tried.size;
     const later = await this.#presentEach(attempt);
@@ -148,9 +82,9 @@ export class TokenRequester {
   }
 
   /** Shows one credential after the other, until one is not refused. */
-  async #presentEach(attempt: Attempt): Promise<AcquisitionOutcome> {
+  async #presentEach(attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, tried } = attempt;
-    let refused: AcquisitionOutcome | undefined;
+    let refused: TokenResult<Acquisition> | undefined;
     let unreadable: TokenFailure | undefined;
     for (const [index, read] of this.#inOrder()) {
       progress.silentSince = this.options.clock.now();
@@ -165,9 +99,9 @@ export class TokenRequester {
       tried.add(fingerprint);
       const outcome = await this.#present(material, attempt);
       if (outcome.ok) this.#preferred = index;
-      if (outcome.ok || !outcome.refusal) return outcome;
+      if (outcome.ok || !outcome.failure.refusal) return outcome;
       // A refusal just now says more than an earlier one.
-      if (!refused || !outcome.refusal.isWithheld) refused = outcome;
+      if (!refused || !outcome.failure.refusal.isWithheld) refused = outcome;
     }
     return refused ?? { ok: false, failure: unreadable ?? { kind: 'transient', detail: 'there is no credential' } };
   }
@@ -178,7 +112,7 @@ export class TokenRequester {
     return readers.toSorted(([a], [b]) => Number(b === this.#preferred) - Number(a === this.#preferred));
   }
 
-  async #present(material: AttemptMaterial, attempt: Attempt): Promise<AcquisitionOutcome> {
+  async #present(material: AttemptMaterial, attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, signal } = attempt;
     const key = this.#quarantineKey(material.credential.fingerprint);
     // Whoever is ahead has to be answered first.
@@ -198,7 +132,7 @@ export class TokenRequester {
     key: string,
     { credential, assertion }: AttemptMaterial,
     attempt: Attempt,
-  ): Promise<AcquisitionOutcome> {
+  ): Promise<TokenResult<Acquisition>> {
     const { quarantine, quarantinePolicy, grant } = this.options;
     const { parameters, progress } = attempt;
     const ended = [credential, assertion].find((one) => one?.expiresAt && one.expiresAt <= this.#serverNow());
@@ -231,8 +165,11 @@ export class TokenRequester {
     });
     return {
       ok: false,
-      failure: { ...failure, kind: refused.isConfirmed ? 'credential' : 'blocked' },
-      refusal: { ...refused, isWithheld: false, clockSkewMs },
+      failure: {
+        ...failure,
+        kind: refused.isConfirmed ? 'credential' : 'blocked',
+        refusal: { ...refused, isWithheld: false, clockSkewMs },
+      },
     };
   }
 
@@ -308,15 +245,14 @@ export class TokenRequester {
 }
 
 /** What stands against a credential that was not shown for it. */
-function withheld(quarantine: Quarantine): AcquisitionOutcome {
+function withheld(quarantine: Quarantine): TokenResult<Acquisition> {
   const { isConfirmed } = quarantine;
   const detail = isConfirmed
     ? 'the identity provider refused this credential before'
     : 'a moment ago the answer to this credential was HTTP 401 or 403 without an OAuth error';
   return {
     ok: false,
-    failure: { kind: isConfirmed ? 'credential' : 'blocked', detail },
-    refusal: { ...quarantine, isWithheld: true },
+    failure: { kind: isConfirmed ? 'credential' : 'blocked', detail, refusal: { ...quarantine, isWithheld: true } },
   };
 }
 

@@ -4,7 +4,7 @@ import { UnsecuredJWT } from 'jose';
 import { retryAfterMs } from '../foundation/http-dates.js';
 import { MAX_ACCESS_TOKEN_LENGTH } from './access-token.js';
 import { readTokenResponse } from './token-response.js';
-import { TOKEN_FAILURE_KINDS, type TokenOutcome } from './token-result.js';
+import { TOKEN_FAILURE_KINDS, type TokenResult } from './token-result.js';
 
 const DATE = 'Tue, 01 Jan 2030 00:00:00 GMT';
 const NOW = Date.parse(DATE) / 1000;
@@ -19,8 +19,8 @@ const read = (
     headers: new Headers(headers),
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
-const kindOf = (outcome: TokenOutcome) => (outcome.ok ? 'token' : outcome.failure.kind);
-const lifetimeOf = (outcome: TokenOutcome) => (outcome.ok ? outcome.granted.lifetime : outcome.failure);
+const kindOf = (outcome: TokenResult) => (outcome.ok ? 'token' : outcome.failure.kind);
+const lifetimeOf = (outcome: TokenResult) => (outcome.ok ? outcome.granted.lifetime : outcome.failure);
 const grant = (more: object = {}) => ({ access_token: 'abc.def-ghi', token_type: 'Bearer', expires_in: 3600, ...more });
 
 describe('a granted token', () => {
@@ -57,7 +57,6 @@ describe('a granted token', () => {
     ['a year as string', '31536000', 2_592_000],
   ])('lives as long as expires_in says: %s', (_name, expires_in, seconds) => {
     expect(lifetimeOf(read(grant({ expires_in })))).toEqual({
-      ok: true,
       lifetimeMs: seconds * 1000,
       source: 'expires_in',
     });
@@ -68,7 +67,7 @@ describe('a granted token', () => {
     ['null', null],
     ['empty', ''],
   ])('lives for 300 s where expires_in is %s', (_name, expires_in) => {
-    expect(lifetimeOf(read(grant({ expires_in })))).toEqual({ ok: true, lifetimeMs: 300_000, source: 'default' });
+    expect(lifetimeOf(read(grant({ expires_in })))).toEqual({ lifetimeMs: 300_000, source: 'default' });
   });
 
   test.each([0, -1, '0', '-5', 'soon', '1e3', '0x10', '6 0', '60\n', '+60', true, [], {}, '9'.repeat(400)])(
@@ -88,7 +87,6 @@ describe('the life of a token that can be read', () => {
 
   it('comes from exp and the Date header where expires_in is absent', () => {
     expect(life({ exp: NOW + 900 }, { expires_in: undefined })).toEqual({
-      ok: true,
       lifetimeMs: 900_000,
       source: 'jwt',
     });
@@ -100,7 +98,6 @@ describe('the life of a token that can be read', () => {
 
   it('is shortened by exp: a server handed out a token from its cache with the life of a new one', () => {
     expect(life({ exp: NOW + 60 }, { expires_in: 3600 })).toEqual({
-      ok: true,
       lifetimeMs: 60_000,
       source: 'expires_in',
     });

@@ -7,7 +7,7 @@ import { errorBesideGrant, normalizedCode, type OAuthError, oauthErrorIn } from 
 import type { WarnOfClient } from './outbound-events.js';
 import { askReader, type TokenEndpointAnswer, type TokenResponseReader } from './token-response-reader.js';
 import { accessTokenLifetime, positiveSeconds } from './access-token-lifetime.js';
-import type { TokenFailureKind, TokenFailure, TokenOutcome } from './token-result.js';
+import type { TokenFailureKind, TokenFailure, TokenResult } from './token-result.js';
 
 /** What is peculiar to the answers of one token endpoint. */
 export interface TokenResponseDialect {
@@ -28,14 +28,14 @@ export interface TokenResponseDialect {
  * grant, provided that its members are unique and the token fits into a header as it stands. An OAuth error counts with
  * any status: some servers refuse a secret with 200 or 500.
  */
-export function readTokenResponse(answer: TokenEndpointAnswer, dialect: TokenResponseDialect = {}): TokenOutcome {
+export function readTokenResponse(answer: TokenEndpointAnswer, dialect: TokenResponseDialect = {}): TokenResult {
   const outcome = byReaders(answer, dialect) ?? byTheStandards(answer, dialect);
   if (outcome.ok) return outcome;
   return { ok: false, failure: { ...outcome.failure, serverTimeMs: serverTimeMs(answer.headers) } };
 }
 
 /** What the first reader says that has an opinion. */
-function byReaders(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenOutcome | undefined {
+function byReaders(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenResult | undefined {
   for (const reader of dialect.readers ?? []) {
     const opinion = askReader(reader, answer);
     switch (opinion.type) {
@@ -58,7 +58,7 @@ function failureOfKind(kind: TokenFailureKind, answer: TokenEndpointAnswer, dial
   return { ok: false, failure: { kind, detail } } as const;
 }
 
-function byTheStandards(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenOutcome {
+function byTheStandards(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenResult {
   const { status, headers, body } = answer;
   if (!isSuccess(status)) {
     const error = oauthErrorIn(answer, (code) => isKnown(code, dialect));
@@ -78,7 +78,7 @@ function readMembers(
   members: Readonly<Record<string, unknown>>,
   answer: TokenEndpointAnswer,
   dialect: TokenResponseDialect,
-): TokenOutcome {
+): TokenResult {
   const error = errorBesideGrant(members);
   return error
     ? { ok: false, failure: oauthFailure(error, answer, dialect) }
@@ -89,7 +89,7 @@ function readGrant(
   members: Readonly<Record<string, unknown>>,
   headers: Headers,
   { warn }: TokenResponseDialect,
-): TokenOutcome {
+): TokenResult {
   const text = members.access_token;
   if (typeof text !== 'string') return malformed('the answer has no access_token');
   if (!isAccessTokenText(text)) return malformed('access_token has characters or a length that no token may have');
@@ -100,7 +100,7 @@ function readGrant(
     jwt: readableClaims(text),
     serverTimeMs: serverTimeMs(headers),
   });
-  if (!lifetime.ok) return malformed(lifetime.fault);
+  if (!lifetime) return malformed('expires_in is not a positive number of seconds');
   if (tokenType === 'missing') {
     warn?.('token_type_missing', 'its grants have no token_type, which RFC 6749 §5.1 demands; they are used as Bearer');
   }
@@ -130,7 +130,7 @@ function readTokenType(value: unknown): AccessTokenType | 'missing' | undefined 
   }
 }
 
-function unknownTokenType(value: unknown): TokenOutcome {
+function unknownTokenType(value: unknown): TokenResult {
   const found = typeof value === 'string' ? `"${value}"` : `of type ${Array.isArray(value) ? 'array' : typeof value}`;
   const detail = `token_type is neither Bearer nor DPoP (found ${found})`;
   const advice = 'If it stands for Bearer at this server, say so by the option readTokenResponse.';
@@ -224,7 +224,7 @@ function isTransientStatus(status: number): boolean {
   return status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
-function malformed(detail: string): TokenOutcome {
+function malformed(detail: string): TokenResult {
   return { ok: false, failure: { kind: 'malformed', detail } };
 }
 

@@ -1,5 +1,7 @@
-import { AccessToken } from './access-token.js';
+import type { Instant } from '../foundation/clock.js';
+import type { AccessToken } from './access-token.js';
 import type { AccessTokenLifetime } from './access-token-lifetime.js';
+import type { Quarantine } from '../credentials/credential-quarantine.js';
 
 /**
  * What kind of failure a token request ended in. It decides how soon the next one may follow.
@@ -39,7 +41,7 @@ export function isRetryable(kind: TokenFailureKind): boolean {
 /** An access token with what the answer said about its life. */
 export interface GrantedToken {
   readonly accessToken: AccessToken;
-  readonly lifetime: Extract<AccessTokenLifetime, { ok: true }>;
+  readonly lifetime: AccessTokenLifetime;
   /** When the server wants to see a refresh (`refresh_in`), in milliseconds after the request. */
   readonly refreshInMs?: number | undefined;
 }
@@ -58,7 +60,34 @@ export interface TokenFailure {
   /** The server's time when it answered, in milliseconds since the epoch, where it says so. */
   readonly serverTimeMs?: number | undefined;
   readonly cause?: unknown;
+  /** Set where the server refused the client, now or before. */
+  readonly refusal?: CredentialRefusal | undefined;
 }
 
-export type TokenOutcome =
-  { readonly ok: true; readonly granted: GrantedToken } | { readonly ok: false; readonly failure: TokenFailure };
+export interface CredentialRefusal extends Quarantine {
+  /** Whether the credential was kept back this time, because of an earlier refusal. */
+  readonly isWithheld: boolean;
+  /** By how much the server's clock is ahead of ours, in milliseconds, where that may be why. */
+  readonly clockSkewMs?: number | undefined;
+}
+
+/**
+ * Whether a token request brought a token: the one result from the response up to the callers who wait.
+ *
+ * @typeParam Facts What is known besides the grant.
+ */
+export type TokenResult<Facts = unknown> =
+  | ({ readonly ok: true; readonly granted: GrantedToken } & Facts)
+  | { readonly ok: false; readonly failure: TokenFailure };
+
+/** When a token was requested, and with what. */
+export interface Acquisition {
+  /** Just before the request was sent: the token's age is measured from here. */
+  readonly requestedAt: Instant;
+  /** When the response was complete. */
+  readonly receivedAt: Instant;
+  /** Fingerprint of the credential that the server accepted. */
+  readonly credential: string;
+  /** Set where it is another credential than the last time. */
+  readonly rotation?: { readonly fingerprint: string; readonly previousFingerprint: string } | undefined;
+}

@@ -59,7 +59,7 @@ const TAIL_LENGTH = 64;
 /** What an entry takes besides the token and its claims, in bytes. */
 const ENTRY_BYTES = 1024;
 
-export const VERIFIED_TOKENS_LIMITS: BoundedMapLimits = { maxEntries: 10_000, maxBytes: 67_108_864 };
+export const VERIFIED_TOKENS_LIMITS: Required<BoundedMapLimits> = { maxEntries: 10_000, maxBytes: 67_108_864 };
 
 /**
  * Tokens whose signature was verified, so that it need not be again.

@@ -1,0 +1,99 @@
+import { elapsedMs, type Instant } from '../foundation/clock.js';
+import type { AccessToken } from './access-token.js';
+import {
+  PROLONGED_LIFETIME_MS,
+  type RefreshPolicy,
+  type RefreshSchedule,
+  refreshSchedule,
+  reissuedSchedule,
+} from './refresh-policy.js';
+import type { Acquisition, GrantedToken } from './token-result.js';
+
+/** The token that a client uses now, with the plan for it. */
+export interface HeldToken {
+  readonly token: AccessToken;
+  /** Just before it was requested: its age is measured from here. */
+  readonly since: Instant;
+  readonly schedule: RefreshSchedule;
+  /** Whether the server has issued it more than once. */
+  readonly isReissued: boolean;
+  readonly isServedStale: boolean;
+  /** Fingerprint of the credential that it was granted for. */
+  readonly credential: string;
+}
+
+/** A token that the server has granted. */
+export type AcquiredToken = { readonly granted: GrantedToken } & Acquisition;
+
+/** What follows from a grant. */
+export interface Succession {
+  readonly held: HeldToken;
+  /** The token that was held until now, where it can still be used. */
+  readonly replaced: HeldToken | undefined;
+  /** Age below which the server is known to issue the same token again. */
+  readonly earliestRenewalMs: number | undefined;
+}
+
+/** What a grant is judged by. */
+export interface SuccessionContext {
+  readonly policy: RefreshPolicy;
+  readonly earliestRenewalMs: number | undefined;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * Returns the plan for a granted token: a new schedule for a new one, an adjusted one where the server has issued the same
+ * token again.
+ *
+ * @param before The token that is held until now.
+ */
+export function succeed(
+  before: HeldToken | undefined,
+  { granted, requestedAt, receivedAt, credential }: AcquiredToken,
+  { policy, earliestRenewalMs, random }: SuccessionContext,
+): Succession {
+  const { accessToken: token, refreshInMs } = granted;
+  const { lifetimeMs } = granted.lifetime;
+  const ageMs = before ? elapsedMs(before.since, receivedAt) : Infinity;
+  const replaced = before && ageMs < before.schedule.expiresAtMs ? before : undefined;
+  const isSame = before?.token.equals(token) ?? false;
+  if (replaced && isSame) {
+    const endsAtMs = elapsedMs(replaced.since, requestedAt) + lifetimeMs;
+    const schedule = reissuedSchedule(replaced.schedule, ageMs, endsAtMs, policy);
+    return { held: { ...replaced, schedule, isReissued: true }, replaced, earliestRenewalMs };
+  }
+  // Only what a server does with a live token shows when it renews one.
+  const renewalMs = replaced?.isReissued ? ageMs : earliestRenewalMs;
+  const schedule = refreshSchedule(
+    {
+      lifetimeMs: isSame ? Math.min(lifetimeMs, PROLONGED_LIFETIME_MS) : lifetimeMs,
+      arrivalAgeMs: elapsedMs(requestedAt, receivedAt),
+      jitter: random(),
+      refreshInMs,
+      earliestRenewalMs: renewalMs,
+    },
+    policy,
+  );
+  const held = { token, since: requestedAt, schedule, isReissued: isSame, isServedStale: false, credential };
+  return { held, replaced, earliestRenewalMs: renewalMs };
+}
+
+/**
+ * Whether the token has not expired.
+ *
+ * @param minTtlMs How long it must still live, in milliseconds; negative for how long it may have expired.
+ */
+export function isAlive({ since, schedule }: HeldToken, now: Instant, minTtlMs = 0): boolean {
+  return elapsedMs(since, now) + minTtlMs < schedule.expiresAtMs;
+}
+
+/** When the token expires, by the wall clock at its request. */
+export function expiresAt({ since, schedule }: HeldToken): Date {
+  return new Date(since.wallMs + schedule.expiresAtMs);
+}
+
+/** When the token is refreshed in the background, by the wall clock at its request. */
+export function refreshAt({ since, schedule }: HeldToken): Date {
+  return new Date(since.wallMs + schedule.refreshAtMs);
+}
