@@ -26,7 +26,7 @@ import { concat, delay, EMPTY, from, lastValueFrom, map, NEVER, Observable, of, 
 import { redactToken, authorizedCall } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
 import { tokenPlaceOf } from '../libs/identity-m2m/src/carriers/microservices/token-place.js';
 import { WebSocket, WebSocketServer } from 'ws';
-import { carrierOf } from '../libs/identity-m2m/src/carriers/carrier-of.js';
+import { carrierOf } from '../libs/identity-m2m/src/carriers/token-carrier.js';
 import { messageServersOf } from '../libs/identity-m2m/src/carriers/microservices/message-servers.js';
 import { json } from './support/http-server.js';
 import { type MachineIdentity, machineIdentity } from './support/machine-identity.js';

@@ -91,7 +91,7 @@ export {
 export { bearerFetch, type BearerFetchOptions, authorizationFor } from './carriers/fetch/bearer-fetch.js';
 export { CallAddressError } from './carriers/call-address-error.js';
 export { InjectM2MHttp, InjectTokenProvider, m2mHttpToken, tokenProviderToken } from './clients/injection.js';
-export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios/request-options.js';
+export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios/bearer-interceptor.js';
 export { AllowClients, Public, RequireClaims, RequireScopes, Sensitive } from './guard/access-rules.js';
 export { Caller, CurrentCaller } from './guard/caller.js';
 export { type TransportCount, AccessDecisions } from './guard/access-decisions.js';

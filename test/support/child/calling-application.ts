@@ -14,7 +14,7 @@ import {
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import type * as Undici from 'undici';
 import { installAxiosBearerInterceptor } from '../../../libs/identity-m2m/src/carriers/axios/bearer-interceptor.js';
-import { carrierOf } from '../../../libs/identity-m2m/src/carriers/carrier-of.js';
+import { carrierOf } from '../../../libs/identity-m2m/src/carriers/token-carrier.js';
 import { systemClock } from '../../../libs/identity-m2m/src/foundation/clock.js';
 
 export type CarrierName = 'axios' | 'fetch' | 'undici' | 'undici-8';

@@ -4,32 +4,33 @@ import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 const FIRST_INTERVAL_MS = 10_000;
 const LONGEST_INTERVAL_MS = 300_000;
 
-/** A token that is rejected while it is younger than this did not help, in milliseconds. */
+/** If a receiver rejects a token younger than this, its renewal did not help; in milliseconds. */
 const YOUNG_MS = 30_000;
 
-/** Most pairs of a token and an origin that are remembered. */
+/** Maximum number of remembered pairs of a token and an origin. */
 const MAX_RECEIVERS = 1000;
 
-/** One resource server, as far as one of the client's tokens is concerned. */
+/** A resource server, as far as one token of the client is concerned. */
 interface Receiver {
-  /** When a renewal was last forced because of this receiver. */
+  /** Time of the last renewal that this receiver forced. */
   forcedAt: Instant;
   intervalMs: number;
-  /** Whether it is not known yet if the token of that renewal is accepted. */
+  /** Whether it is still unknown if the receiver accepts the token of that renewal. */
   isOpen: boolean;
 }
 
 /**
- * Limits the token renewals that one resource server can force by answering 401.
+ * Limits the token renewals that a resource server can force by responding with 401.
  *
- * A server that rejects even new tokens (wrong audience, wrong clock, wrong policy) would otherwise turn every call
- * into a token request. Each origin gets one forced renewal of each token per interval; the interval doubles each time
- * that a renewal did not help, and is short again once one did. Calls that were never rejected have no say: a server
- * where one route works and another always answers 401 would otherwise never be braked. Nor do calls with tokens of other
- * scopes or audiences: what the server has against one of these says nothing about the next.
+ * A server that rejects even new tokens (wrong audience, clock or policy) would otherwise turn every call into a token
+ * request. Each pair of token and origin gets one forced renewal per interval. The interval doubles with each renewal that
+ * did not help, and one that helped resets it.
  *
- * Whether a renewal helped is told by the call that was sent again. Where none could be, because its body was a stream, the
- * next rejection tells it.
+ * Only rejected calls count: a server may accept the token on one route and always respond with 401 on another. Each set
+ * of scopes and audiences counts by itself: a rejection of one token is no evidence about another.
+ *
+ * The repeated call shows whether a renewal helped. If the call could not be repeated because its body was a stream, the
+ * next rejection shows it.
  */
 export class RenewalThrottle {
   readonly #receivers = new BoundedMap<Receiver>({ maxEntries: MAX_RECEIVERS, maxBytes: Infinity });
@@ -37,8 +38,9 @@ export class RenewalThrottle {
   constructor(private readonly clock: Clock) {}
 
   /**
-   * Whether a 401 of this receiver may force a renewal now; if so, that is taken to happen. Asked only for the token that
-   * is current, so a 401 soon after a forced renewal is one to the token that it brought.
+   * Returns whether a 401 from this receiver may force a renewal now, and records the renewal if so.
+   *
+   * Called for the current token only, so a 401 soon after a forced renewal is about the renewed token.
    */
   mayForceRenewal(receiverKey: string): boolean {
     const now = this.clock.now();
@@ -53,7 +55,7 @@ export class RenewalThrottle {
     return true;
   }
 
-  /** Records what came of a renewal: whether it brought a token that the receiver accepts. The first failure counts. */
+  /** Records whether the receiver accepts the token that a renewal brought. The first failure counts. */
   renewalEnded(receiverKey: string, outcome: 'helped' | 'did not help'): void {
     const receiver = this.#receivers.get(receiverKey);
     if (!receiver) return;
@@ -63,7 +65,7 @@ export class RenewalThrottle {
   }
 }
 
-/** @param token Key of the token, by what it is asked for. */
+/** @param token Key of the token, derived from its parameters. */
 export function receiverKey(token: string, origin: string): string {
   return `${token} ${origin}`;
 }

@@ -1,93 +1,71 @@
-import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
+import { type Clock, elapsedMs, type Instant, systemClock } from '../foundation/clock.js';
 import { parseUrl } from '../foundation/url.js';
 import { untilAborted } from '../foundation/promises.js';
 import { type AccessToken, AUTHORIZATION_HEADER, type TokenHeader } from '../token/access-token.js';
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
 import { DEFAULT_TOKEN_REJECTION, type TokenRejection, TokenRejectionRule } from '../token/token-rejection.js';
+import type { CallAuthorization, OutgoingCall } from './outgoing-call.js';
 import { RenewalThrottle, receiverKey } from './renewal-throttle.js';
 
-/** What goes onto a call: the token, the header that presents it, and for a token bound to a key its proof. */
-export interface CallAuthorization {
-  readonly token: AccessToken;
-  /** Where the token goes: `Authorization`, unless the client says otherwise. */
-  readonly header: TokenHeader;
-  /** The header's value. */
-  readonly authorization: string;
-  readonly dpop?: string | undefined;
-}
-
-/** A call to a resource server, as every kind of HTTP client can describe it. */
-export interface OutgoingCall<Response> {
-  readonly method: string;
-  /** The address that the call really goes to. Of messages, the name of the broker or receiver as a URL. */
-  readonly url: string;
-  /** Which token it wants; undefined for the client's usual one. */
-  readonly token: GetTokenOptions | undefined;
-  /** Sends the call with these headers on it. Called at most four times: twice, and each time once more for the nonce of a proof. */
-  send(authorization: CallAuthorization): Promise<Response>;
-  /** undefined where no answer came, or one from a place that the token was not sent to. */
-  status(response: Response): number | undefined;
-  /** By their names in lower case. Asked for only where the status says that the answer may be about the token. */
-  headers(response: Response): Readonly<Record<string, string>>;
-  /**
-   * The beginning of the answer's body, which stays whole for the caller; empty where it cannot be read in time. Asked for
-   * only if a predicate judges the answer.
-   */
-  bodyStart(response: Response): string | Promise<string>;
-  /**
-   * Keeps an answer flowing that would be paused while it is not read. Asked for while the token is renewed.
-   *
-   * @returns Ends that: the answer is passed on or discarded.
-   */
-  keepFlowing?(response: Response): () => void;
-  /** Whether the call can be sent a second time after this answer: its body is still there, and not too long. */
-  isReplayable(response: Response): boolean;
-  /** Lets go of a response that nobody will read, with its socket. */
-  discard(response: Response): void;
-  /** Ends the wait for a token. Asked for only if there is a wait. */
-  signal(): AbortSignal;
-}
-
-/** Which calls are sent a second time, and which renew the token. */
+/** Which calls are repeated, and which responses renew the token. */
 export interface ReplayPolicy {
-  /** Longest body that is sent a second time, in bytes. */
+  /** Maximum size of a body that is sent again, in bytes. */
   readonly maxBytes: number;
-  /** What an answer looks like that rejects the token. */
+  /** Which responses reject the token. */
   readonly isTokenRejected: TokenRejection;
 }
 
 export const DEFAULT_REPLAY_POLICY: ReplayPolicy = { maxBytes: 1_048_576, isTokenRejected: DEFAULT_TOKEN_REJECTION };
 
-/** How long a token that is ahead of a receiver's clock is set back, in milliseconds. */
+/** Time for which calls use the previous token if a receiver's clock is behind, in milliseconds. */
 const SET_BACK_MS = 2000;
 
-/** Most origins that a refusal is told of. */
+/** Maximum number of origins for which `call.refused_origin` is emitted. */
 const MAX_REFUSED_ORIGINS = 100;
 
+const carriers = new WeakMap<TokenProvider, TokenCarrier>();
+
 /**
- * Puts a client's token on calls: to the places it is bound to and no others, always a usable one, and once more with
- * another one where the receiver rejects the first.
+ * Returns the provider's one carrier: what it learns about a receiver holds for every kind of call.
  *
- * A rejected token is renewed whether or not its call can be sent again, so that the next call has a good one.
+ * The client that owns the provider asks first, with its configuration. A provider of the application's own gets the
+ * defaults.
+ */
+export function carrierOf(
+  provider: TokenProvider,
+  clock: Clock = systemClock,
+  replay: ReplayPolicy = DEFAULT_REPLAY_POLICY,
+  header?: TokenHeader,
+): TokenCarrier {
+  const existing = carriers.get(provider);
+  if (existing) return existing;
+  const carrier = new TokenCarrier(provider, clock, replay, header);
+  carriers.set(provider, carrier);
+  return carrier;
+}
+
+/**
+ * Puts a client's token on calls to its allowed origins only. If the receiver rejects the token, the carrier renews it and
+ * sends the call once more.
  *
- * All carriers of a client share one, so that what one of them learns of a receiver holds for the others.
+ * It renews a rejected token even if the call cannot be repeated, so that the next call has a valid one.
  */
 export class TokenCarrier {
-  readonly rejection: TokenRejectionRule;
-  /** Longest body that is sent a second time, in bytes. */
+  /** Maximum size of a body that is sent again, in bytes. */
   readonly maxReplayBytes: number;
-  readonly #brake: RenewalThrottle;
-  /** Renewals under way, by the token that was rejected: all calls share one whose token was rejected meanwhile. */
+  readonly #rejection: TokenRejectionRule;
+  #throttle: RenewalThrottle | undefined;
+  /** Renewals under way, by the rejected token: all calls whose token is rejected meanwhile share one. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
-  /** Tokens that were rejected for another reason than that they are ahead of the receiver's clock. */
+  /** Tokens that were rejected for another reason than a receiver's clock. */
   readonly #rejected = new WeakSet<AccessToken>();
-  /** Tokens in whose place the one before is used for a moment, and since when. */
+  /** Tokens that the previous one replaces for a moment, and since when. */
   readonly #setBack = new Map<AccessToken, Instant>();
   readonly #refusedOrigins = new Set<string>();
   #hasPredicateFailed = false;
   #callsUnderWay = 0;
-  #tellIdle: (() => void)[] = [];
+  #idleListeners: (() => void)[] = [];
 
   constructor(
     private readonly provider: TokenProvider,
@@ -95,9 +73,8 @@ export class TokenCarrier {
     { maxBytes, isTokenRejected }: ReplayPolicy,
     readonly header: TokenHeader = AUTHORIZATION_HEADER,
   ) {
-    this.#brake = new RenewalThrottle(clock);
     this.maxReplayBytes = maxBytes;
-    this.rejection = new TokenRejectionRule(isTokenRejected, (error) => this.#tellPredicateFailure(error));
+    this.#rejection = new TokenRejectionRule(isTokenRejected, (error) => this.#emitPredicateFailure(error));
   }
 
   /** Name of the client in the module's configuration. */
@@ -106,37 +83,47 @@ export class TokenCarrier {
   }
 
   /**
-   * Whether the token may go to this address. Tells of each origin where it may not, once.
+   * Whether the token may go to this address. Emits `call.refused_origin` once per origin where it may not.
    *
-   * @param host The call's own `Host` header, where it has one. A server that acts for many hosts goes by it, not by the
-   * address, so the token has to be bound to both.
+   * @param host The call's own `Host` header, if it has one. A server for many hosts chooses by it and not by the address,
+   * so both must be allowed.
    */
   allows(url: string, host?: string | null): boolean {
     const { isAllowed, reason } = this.provider.explain(url);
-    if (!isAllowed) this.#tellRefused(url, reason);
+    if (!isAllowed) this.#emitRefused(url, reason);
     if (!isAllowed || host === undefined || host === null) return isAllowed;
     const { protocol, host: ownHost, pathname } = new URL(url);
     if (host === ownHost) return true;
     return this.allows(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
   }
 
-  /** How a token goes onto a call, without the proof that some need. */
+  /** Whether a response with this status may reject the token. Nothing else of other responses is read. */
+  mayReject(status: number | undefined): boolean {
+    return status !== undefined && status >= 400 && this.#rejection.mayReject(status);
+  }
+
+  /** Whether the status alone makes a rejection likely, before anything else of the response is there. */
+  isLikelyRejection(status: number | undefined): boolean {
+    return status !== undefined && status >= 400 && this.#rejection.isLikelyRejection(status);
+  }
+
+  /** Returns the authorization for a call, without the proof that a DPoP token needs. */
   authorizationOf(token: AccessToken): CallAuthorization {
     const { header } = this;
     return { token, header, authorization: header.revealValue(token) };
   }
 
-  /** The token where it can go on a call at once and without a proof, which is nearly always. */
+  /** Returns the token if it can go on a call at once and without a proof. */
   peekBearer(wanted: GetTokenOptions | undefined): AccessToken | undefined {
     const token = this.provider.peek(wanted);
     return token?.tokenType === 'Bearer' ? this.#inUse(token, wanted) : undefined;
   }
 
   /**
-   * Sends a call to a bound address with the token on it, a second time if the token was rejected and another one may be
+   * Sends a call to an allowed address with the token on it. Repeats it if the token was rejected and another one may be
    * accepted.
    *
-   * @throws `TokenUnavailableError`, and nothing has been sent; the reason of the call's signal while it waits; whatever
+   * @throws `TokenUnavailableError` before anything is sent; the reason of the call's signal while it waits; whatever
    * `send` throws.
    */
   async call<Response>(call: OutgoingCall<Response>): Promise<Response> {
@@ -144,13 +131,13 @@ export class TokenCarrier {
     try {
       const token = this.#inUse(this.provider.peek(call.token) ?? (await this.#wait(call)), call.token);
       const response = await this.#send(call, token);
-      return this.rejection.mayReject(call.status(response)) ? await this.finish(call, token, response) : response;
+      return this.mayReject(call.status(response)) ? await this.finish(call, token, response) : response;
     } finally {
       this.callEnds();
     }
   }
 
-  /** For whoever sends a call without {@link call}. */
+  /** For carriers that send a call without {@link call}. */
   callBegins(): void {
     this.#callsUnderWay += 1;
   }
@@ -158,19 +145,19 @@ export class TokenCarrier {
   callEnds(): void {
     this.#callsUnderWay -= 1;
     if (this.#callsUnderWay > 0) return;
-    for (const tell of this.#tellIdle.splice(0)) tell();
+    for (const notify of this.#idleListeners.splice(0)) notify();
   }
 
   /** Resolves when no call is under way: the tokens may be revoked. */
   async whenIdle(): Promise<void> {
-    if (this.#callsUnderWay > 0) await new Promise<void>((resolve) => this.#tellIdle.push(resolve));
+    if (this.#callsUnderWay > 0) await new Promise<void>((resolve) => this.#idleListeners.push(resolve));
   }
 
   /**
-   * The second half of {@link call}, once the call was sent with the token and answered: renews a token that was rejected,
-   * and sends the call again where that is possible.
+   * The second half of {@link call}, for a call that was sent with the token and has a response: renews a rejected token,
+   * and repeats the call if possible.
    *
-   * @returns The answer for the caller: the first one, or that to the second sending.
+   * @returns The response for the caller: the first one, or that of the repeated call.
    * @throws Whatever `send` throws.
    */
   async finish<Response>(call: OutgoingCall<Response>, token: AccessToken, response: Response): Promise<Response> {
@@ -181,22 +168,19 @@ export class TokenCarrier {
     const receiver = this.#receiverOf(call);
     const replacement = this.#replacementFor(token, call.token, receiver);
     if (!replacement) return response;
-    // Also where this call cannot be sent again: its caller may make the next one at once.
+    // Even if this call cannot be repeated: the caller may make the next one at once.
     const stopFlowing = call.keepFlowing?.(response);
-    // It never rejects itself.
+    // The replacement never rejects.
     const other = await untilAborted(Promise.resolve(replacement), call.signal()).catch(() => undefined);
     stopFlowing?.();
     if (!other || call.signal().aborted || !call.isReplayable(response)) return response;
     const second = await this.#sendAgain(call, other, response);
     const isRejectedAgain = await this.#isRejection(call, second);
-    this.#brake.renewalEnded(receiver, isRejectedAgain ? 'did not help' : 'helped');
+    this.#renewalThrottle.renewalEnded(receiver, isRejectedAgain ? 'did not help' : 'helped');
     return second;
   }
 
-  /**
-   * Uses the token before in place of one that is ahead of the receiver's clock: for this call, if it can be sent again, and
-   * for others for a moment.
-   */
+  /** Uses the previous token if the current one is ahead of the receiver's clock: for this call, and briefly for others. */
   async #fallBack<Response>(
     call: OutgoingCall<Response>,
     token: AccessToken,
@@ -206,7 +190,7 @@ export class TokenCarrier {
     if (call.signal().aborted || !call.isReplayable(response)) return response;
     const second = await this.#sendAgain(call, previous, response);
     if (!(await this.#isRejection(call, second))) return second;
-    // So it was not the clock. The next call needs a token that neither of these is.
+    // The clock was not the cause. The next call needs a token other than these two.
     this.#setBack.delete(token);
     this.#rejected.add(previous).add(token);
     void this.#replacementFor(token, call.token, this.#receiverOf(call));
@@ -220,7 +204,7 @@ export class TokenCarrier {
     return this.#send(call, token);
   }
 
-  /** The token for a call: the one that is current, or for a moment the one before. */
+  /** Returns the token for a call: the current one, or for a moment the previous one. */
   #inUse(token: AccessToken, wanted: GetTokenOptions | undefined): AccessToken {
     if (this.#setBack.size === 0) return token;
     const since = this.#setBack.get(token);
@@ -255,9 +239,9 @@ export class TokenCarrier {
 
   async #isRejection<Response>(call: OutgoingCall<Response>, response: Response): Promise<boolean> {
     const status = call.status(response);
-    if (status === undefined || !this.rejection.mayReject(status)) return false;
-    const body = this.rejection.readsBody ? await call.bodyStart(response) : '';
-    return this.rejection.isRejection({ status, headers: call.headers(response), body });
+    if (status === undefined || !this.mayReject(status)) return false;
+    const body = this.#rejection.readsBody ? await call.bodyStart(response) : '';
+    return this.#rejection.isRejection({ status, headers: call.headers(response), body });
   }
 
   #wait<Response>(call: OutgoingCall<Response>): Promise<AccessToken> {
@@ -269,7 +253,7 @@ export class TokenCarrier {
     return token.tokenType === 'Bearer' ? call.send(authorization) : this.#sendWithProof(call, authorization);
   }
 
-  /** RFC 9449 §9: an answer may bring a nonce for the next proof, and may be no more than the demand for one. */
+  /** RFC 9449 §9: a response may bring a nonce for the next proof, or only demand one. */
   async #sendWithProof<Response>(call: OutgoingCall<Response>, authorization: CallAuthorization): Promise<Response> {
     const { method, url } = call;
     const proof = () => this.provider.proof(authorization.token, method, url);
@@ -287,14 +271,18 @@ export class TokenCarrier {
     return second;
   }
 
+  get #renewalThrottle(): RenewalThrottle {
+    return (this.#throttle ??= new RenewalThrottle(this.clock));
+  }
+
   #receiverOf({ token, url }: Pick<OutgoingCall<unknown>, 'url' | 'token'>): string {
     return receiverKey(tokenKey(token ?? {}), originOf(url));
   }
 
   /**
-   * Another token than the one that was rejected, now or when it is there; undefined where there is none to wait for.
+   * Returns a token other than the rejected one, or a promise of it; undefined if there is none to wait for.
    *
-   * Begins to renew the token, if the brake allows it. The promise never rejects.
+   * Starts to renew the token if the throttle permits. The promise never rejects.
    */
   #replacementFor(
     rejected: AccessToken,
@@ -305,29 +293,29 @@ export class TokenCarrier {
     if (current && !current.equals(rejected)) return current;
     const shared = this.#renewals.get(rejected);
     if (shared) return shared;
-    return this.#brake.mayForceRenewal(receiver) ? this.#renew(rejected, wanted, receiver) : undefined;
+    return this.#renewalThrottle.mayForceRenewal(receiver) ? this.#renew(rejected, wanted, receiver) : undefined;
   }
 
-  /** Never rejects: the caller learns more from the 401 than from a failed attempt to mend it, which has an event. */
+  /** Never rejects: the caller learns more from the 401 than from a failed renewal, which emits its own event. */
   #renew(
     rejected: AccessToken,
     wanted: GetTokenOptions | undefined,
     receiver: string,
   ): Promise<AccessToken | undefined> {
-    // A provider of the application's own, or a mock of one, may throw or return where a promise is due.
+    // A provider of the application's own, or a mock, may throw, or return a value in place of a promise.
     const renewing = async () => this.provider.renewToken(rejected, wanted);
     const renewed = renewing()
       .catch(() => undefined)
       .then((token) => {
         this.#renewals.delete(rejected);
-        if (!token) this.#brake.renewalEnded(receiver, 'did not help');
+        if (!token) this.#renewalThrottle.renewalEnded(receiver, 'did not help');
         return token;
       });
     this.#renewals.set(rejected, renewed);
     return renewed;
   }
 
-  #tellRefused(url: string, reason: ReturnType<TokenProvider['explain']>['reason']): void {
+  #emitRefused(url: string, reason: ReturnType<TokenProvider['explain']>['reason']): void {
     const origin = parseUrl(url)?.origin ?? 'an address that is no URL';
     if (this.#refusedOrigins.has(origin) || this.#refusedOrigins.size >= MAX_REFUSED_ORIGINS) return;
     this.#refusedOrigins.add(origin);
@@ -335,8 +323,8 @@ export class TokenCarrier {
     events.emit({ type: 'call.refused_origin', client, origin, reason });
   }
 
-  /** Once: it is the same function for each call. Without the error's text, which may repeat the answer's. */
-  #tellPredicateFailure(error: unknown): void {
+  /** Once: each call has the same predicate. Without the error's message, which may quote the response. */
+  #emitPredicateFailure(error: unknown): void {
     if (this.#hasPredicateFailed) return;
     this.#hasPredicateFailed = true;
     const { clientName: client, events } = this.provider;
@@ -344,7 +332,7 @@ export class TokenCarrier {
   }
 }
 
-/** The URL standard knows origins only of the web; of what is none, the address itself names the receiver. */
+/** The URL standard defines origins for web schemes only; other addresses name the receiver themselves. */
 function originOf(url: string): string {
   const { origin } = new URL(url);
   return origin === 'null' ? url : origin;

@@ -1,11 +1,13 @@
 import axios, { type CreateAxiosDefaults } from 'axios';
 import { HttpService } from '@nestjs/axios';
 import type { Agent } from 'node:https';
-import { type CarrierChoice, installAxiosBearerInterceptor } from '../carriers/axios/bearer-interceptor.js';
+import {
+  type CallTokenOptions,
+  type CarrierChoice,
+  installAxiosBearerInterceptor,
+} from '../carriers/axios/bearer-interceptor.js';
 import { ClientCertificateAgent } from '../carriers/axios/client-certificate-agent.js';
-import type { CallTokenOptions } from '../carriers/axios/request-options.js';
-import { carrierOf } from '../carriers/carrier-of.js';
-import type { TokenCarrier } from '../carriers/token-carrier.js';
+import { carrierOf, type TokenCarrier } from '../carriers/token-carrier.js';
 import type { ClientConfiguration } from '../config/client-options.js';
 import type { CredentialQuarantine } from '../credentials/credential-quarantine.js';
 import { DpopProver } from '../credentials/dpop-prover.js';

@@ -1,5 +1,5 @@
 import type { CreateAxiosDefaults } from 'axios';
-import type { CallTokenOptions } from '../carriers/axios/request-options.js';
+import type { CallTokenOptions } from '../carriers/axios/bearer-interceptor.js';
 import type { ClientConfiguration, ClientOptions } from '../config/client-options.js';
 import { IdentityM2MConfigurationError } from '../config/configuration-error.js';
 import { checkClientOptions } from '../config/module-options.js';

@@ -1,5 +1,5 @@
 import { HttpService } from '@nestjs/axios';
-import type { CallTokenOptions } from '../carriers/axios/request-options.js';
+import type { CallTokenOptions } from '../carriers/axios/bearer-interceptor.js';
 import type { TokenProvider } from '../token/token-provider.js';
 
 /** A client of the application: its tokens, and an `HttpService` that puts them on its calls. */

@@ -1,11 +1,12 @@
 import { AxiosError, type InternalAxiosRequestConfig } from 'axios';
 import { MAX_TIMER_DELAY_MS } from '../../foundation/clock.js';
-import { brokenBodySignal } from '../answer.js';
+import { brokenBodySignal } from '../outgoing-call.js';
 
 /**
- * What ends a call of axios, as one signal: its `signal`, its `cancelToken` (the older way, which @nestjs/axios uses for
- * each call), its `timeout`, and the end of a body that breaks. axios itself applies these only once the call is with the
- * adapter. Made only if somebody has to wait.
+ * Combines what can end a call of axios into one signal: `signal`, `cancelToken` (which @nestjs/axios sets on each call),
+ * `timeout`, and a body that breaks. axios applies these only once the adapter has the call.
+ *
+ * The signal is made only if the call has to wait.
  */
 export class AxiosCancellation {
   #signal: AbortSignal | undefined;
@@ -13,7 +14,7 @@ export class AxiosCancellation {
   readonly #brokenBody: AbortSignal | undefined;
 
   constructor(private readonly config: InternalAxiosRequestConfig) {
-    this.#brokenBody = brokenBodySignal(config.data);
+    this.#brokenBody = config.data === undefined ? undefined : brokenBodySignal(config.data);
   }
 
   signal(): AbortSignal {
@@ -22,19 +23,18 @@ export class AxiosCancellation {
   }
 
   /**
-   * To be called before the call is with the adapter: axios sends a call all the same that was cancelled shortly before, and
-   * never ends it.
+   * Call it before the adapter gets the call: axios sends a call that was cancelled shortly before, and never ends it.
    *
-   * @throws What ended the call while it waited.
+   * @throws The reason for which the call ended while it waited.
    */
-  throwIfEnded(): void {
+  throwIfAborted(): void {
     if (this.#brokenBody?.aborted) throw this.#bodyError();
     const { signal, cancelToken } = this.config;
-    const isEnded = this.#signal?.aborted ?? (signal?.aborted || cancelToken?.reason);
-    if (isEnded) this.signal().throwIfAborted();
+    const isAborted = this.#signal?.aborted ?? (signal?.aborted || cancelToken?.reason);
+    if (isAborted) this.signal().throwIfAborted();
   }
 
-  release(): void {
+  close(): void {
     this.#stopListening?.();
   }
 
@@ -50,7 +50,7 @@ export class AxiosCancellation {
     signal?.addEventListener?.('abort', abort);
     brokenBody?.addEventListener('abort', abortForBody);
     const subscription = cancelToken?.promise.then(abort) as { cancel?: () => void } | undefined;
-    // What is no number of milliseconds is left to axios to complain about.
+    // axios itself rejects a timeout that is not a number.
     const timer = timeout && timeout > 0 ? setTimeout(abortForTime, Math.min(timeout, MAX_TIMER_DELAY_MS)) : undefined;
     this.#stopListening = () => {
       signal?.removeEventListener?.('abort', abort);
@@ -67,7 +67,7 @@ export class AxiosCancellation {
     return new AxiosError(message, AxiosError.ECONNABORTED, this.config);
   }
 
-  /** In the form that axios gives to errors of a body. */
+  /** Converts the stream's error as axios does. */
   #bodyError(): AxiosError {
     return AxiosError.from(this.#brokenBody?.reason, undefined, this.config);
   }

@@ -5,13 +5,14 @@ import { connect, type ConnectionOptions } from 'node:tls';
 import type { TlsIdentity } from '../../foundation/tls.js';
 
 /**
- * An agent that shows the client's certificate to resource servers: a token that is bound to a certificate is only good
+ * An agent that presents the client's certificate to resource servers: a token that is bound to a certificate is valid only
  * together with it (RFC 8705 §3).
  *
- * The certificate is read anew for each connection, and connections do not outlive it: see {@link retireConnections}.
+ * It reads the certificate again for each connection, and stops using the old connections when the certificate changes:
+ * see {@link retireConnections}.
  */
 export class ClientCertificateAgent extends Agent {
-  /** Connections that may be used again. */
+  /** Connections that further calls may use. */
   #current = new WeakSet<Duplex>();
 
   constructor(
@@ -22,8 +23,8 @@ export class ClientCertificateAgent extends Agent {
   }
 
   /**
-   * Lets no further call use the connections that there are: the next token is bound to another certificate than they
-   * were opened with. Calls under way are not disturbed.
+   * Keeps further calls off the existing connections: the next token is bound to another certificate than theirs. Calls
+   * under way continue.
    */
   retireConnections(): void {
     this.#current = new WeakSet();
@@ -49,7 +50,7 @@ export class ClientCertificateAgent extends Agent {
     return this.#current.has(socket) && (super.keepSocketAlive(socket) as unknown) !== false;
   }
 
-  /** A certificate and a key that do not belong together make `connect` throw: it rejects with that. */
+  /** Async, so that it rejects where `connect` throws: a certificate and a key that do not match. */
   async #connect(options: ClientRequestArgs): Promise<Duplex> {
     return connect({ ...(options as ConnectionOptions), ...(await this.readIdentity()) });
   }

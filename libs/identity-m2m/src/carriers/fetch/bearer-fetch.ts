@@ -2,18 +2,16 @@ import { Readable } from 'node:stream';
 import { TokenNotBearerError } from '../../token/token-errors.js';
 import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.js';
 import {
-  brokenBodySignal,
   discardBody,
   headerRecord,
   isWebStream,
   keepFlowing,
   startOfNodeStream,
   startOfWebStream,
-} from '../answer.js';
+} from '../response.js';
 import { callAddressError } from '../call-address-error.js';
-import { carrierOf } from '../carrier-of.js';
-import { isReplayableBody } from '../replayable-body.js';
-import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import { brokenBodySignal, type CallAuthorization, isReplayableBody, type OutgoingCall } from '../outgoing-call.js';
+import { carrierOf, type TokenCarrier } from '../token-carrier.js';
 import { firstHop, followable, type Hop, initOf, nextHop } from './redirect.js';
 
 type Fetch = typeof globalThis.fetch;

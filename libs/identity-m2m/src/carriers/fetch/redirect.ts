@@ -1,5 +1,5 @@
 import { parseUrl } from '../../foundation/url.js';
-import { discardBody } from '../answer.js';
+import { discardBody } from '../response.js';
 
 export type RedirectMode = NonNullable<RequestInit['redirect']>;
 

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type ClientGrpc, ClientGrpcProxy, type ClientProxy, ClientTCP } from '@nestjs/microservices';
 import { allowedPlainHttp } from '../../foundation/url.js';
 import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.js';
-import { carrierOf } from '../carrier-of.js';
+import { carrierOf } from '../token-carrier.js';
 import type { AuthorizedClient } from './authorized-call.js';
 import { authorizeMessages } from './authorized-messages.js';
 import { authorizeServices } from './authorized-services.js';

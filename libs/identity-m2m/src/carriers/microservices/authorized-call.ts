@@ -1,8 +1,9 @@
 import { Observable, Subscription } from 'rxjs';
 import { TokenNotBearerError } from '../../token/token-errors.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
-import { startOfValue } from '../answer.js';
-import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import type { CallAuthorization, OutgoingCall } from '../outgoing-call.js';
+import { startOfValue } from '../response.js';
+import type { TokenCarrier } from '../token-carrier.js';
 
 /** What all calls of one client proxy share. */
 export interface AuthorizedClient {

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../../token/token-rejection.js';
-import { MAX_KEPT_BYTES, startOfValue, headerRecord } from '../answer.js';
+import { MAX_KEPT_BYTES, startOfValue, headerRecord } from '../response.js';
 import type { Abort, CallController, RawHandler, RawHeaders, RawTrailers } from './raw-handler.js';
 
 /** Longest rest of an answer that is read although nobody wants it, so that its connection can be used again. */

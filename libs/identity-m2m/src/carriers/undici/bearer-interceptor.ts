@@ -5,8 +5,7 @@ import type { GetTokenOptions, TokenProvider } from '../../token/token-provider.
 import { parseUrl } from '../../foundation/url.js';
 import { describeAddress } from '../../identity-providers/preset-options.js';
 import { callAddressError } from '../call-address-error.js';
-import { carrierOf } from '../carrier-of.js';
-import type { TokenCarrier } from '../token-carrier.js';
+import { carrierOf, type TokenCarrier } from '../token-carrier.js';
 import { inspectHeaders, snapshotOf, withLastingHeaders } from './dispatch-headers.js';
 import { DispatchedCall, withAuthorization } from './dispatched-call.js';
 import { failCall } from './raw-handler.js';

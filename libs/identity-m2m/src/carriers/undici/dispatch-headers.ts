@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import type { CallAuthorization } from '../token-carrier.js';
+import type { CallAuthorization } from '../outgoing-call.js';
 
 type Headers = Dispatcher.DispatchOptions['headers'];
 

@@ -1,9 +1,8 @@
 import { type Dispatcher, errors } from 'undici';
 import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
-import { brokenBodySignal } from '../answer.js';
-import { isReplayableBody } from '../replayable-body.js';
-import type { OutgoingCall, CallAuthorization, TokenCarrier } from '../token-carrier.js';
+import { brokenBodySignal, type CallAuthorization, isReplayableBody, type OutgoingCall } from '../outgoing-call.js';
+import type { TokenCarrier } from '../token-carrier.js';
 import { type Attempt, type AttemptedCall, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';
 import { authorizedHeaders } from './dispatch-headers.js';
 import { type Abort, CallController, isRawHandler, type RawHandler } from './raw-handler.js';
@@ -87,7 +86,7 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
   }
 
   mayReject(status: number): boolean {
-    return this.#carrier.rejection.mayReject(status);
+    return this.#carrier.mayReject(status);
   }
 
   isReplayable(): boolean {
