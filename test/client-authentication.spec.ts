@@ -14,7 +14,6 @@ import {
   federatedAssertion,
   fromFile,
   genericOAuth2,
-  type HttpClientOptions,
   jwtBearer,
   m2mHttpToken,
   okta,
@@ -470,7 +469,7 @@ describe('mutual TLS', () => {
       shown.push((message.socket as TLSSocket).getPeerX509Certificate()?.subject);
       return bound(request, response, message);
     };
-    const clientFor = async (clientId: string): Promise<HttpClientOptions> => {
+    const clientFor = async (clientId: string): Promise<ClientOptions> => {
       register(clientId);
       const { write: _, ...source } = await files(clientId, await authority.issue(clientId));
       return {
@@ -481,7 +480,7 @@ describe('mutual TLS', () => {
       };
     };
     server.register({ client_id: 'svc-secret', client_secret: 'secret' });
-    const secret: HttpClientOptions = {
+    const secret: ClientOptions = {
       identityProvider: genericOAuth2({ issuer: server.issuer }),
       clientId: 'svc-secret',
       clientSecret: 'secret',

@@ -8,7 +8,7 @@ import {
   bearerFetch,
   type BearerFetchOptions,
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   type OutboundEvent,
   TokenProvider,
@@ -85,7 +85,7 @@ beforeEach(() => {
 const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'no_proxy', 'NO_PROXY'];
 
 /** An application whose client has the planted token, bound to two of the servers. */
-async function setUp(options: Partial<HttpClientOptions> = {}) {
+async function setUp(options: Partial<ClientOptions> = {}) {
   const tokens = await TestTokenServer.start();
   const tokenType = options.dpop ? 'DPoP' : 'Bearer';
   tokens.fault = json(200, { access_token: TOKEN, token_type: tokenType, expires_in: 3600 });

@@ -5,7 +5,7 @@ import { Test } from '@nestjs/testing';
 import { type RunningTenant, startTenant } from '@nestjs-identity-m2m/tenant-emulator';
 import {
   cyberArkIdentity,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   type IdentityM2MOptions,
   type IdentityM2MOptionsFactory,
@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 afterAll(() => tenant.close());
 
-function client(more: Partial<HttpClientOptions> = {}): HttpClientOptions {
+function client(more: Partial<ClientOptions> = {}): ClientOptions {
   return {
     identityProvider: cyberArkIdentity({ tenantUrl: tenant.url, applicationId: 'provisioning' }),
     clientId: 'svc-provisioning@acme.example',
@@ -37,7 +37,7 @@ function client(more: Partial<HttpClientOptions> = {}): HttpClientOptions {
   };
 }
 
-async function setUp(more: Partial<HttpClientOptions> = {}) {
+async function setUp(more: Partial<ClientOptions> = {}) {
   const module = await Test.createTestingModule({
     imports: [IdentityM2MModule.forRoot({ client: client(more) })],
   }).compile();
@@ -121,7 +121,7 @@ describe('a client of a CyberArk Identity tenant', () => {
     expect(events.filter(({ type }) => type === 'call.replayed')).toHaveLength(50);
   });
 
-  test.each<[string, Partial<HttpClientOptions>, object, string]>([
+  test.each<[string, Partial<ClientOptions>, object, string]>([
     ['a wrong secret', { clientSecret: 'wrong' }, { code: 'M2M_CLIENT_REJECTED' }, 'login name and password'],
     [
       'a client that may not use the application',

@@ -8,7 +8,7 @@ import {
   Caller,
   createAccessTokenVerifier,
   cyberArkIdentity,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   type IdentityM2MOptions,
   type MachineCaller,
@@ -46,7 +46,7 @@ async function module(options: IdentityM2MOptions, controllers: (new () => objec
   return module;
 }
 
-async function client(more: Partial<HttpClientOptions> = {}) {
+async function client(more: Partial<ClientOptions> = {}) {
   const made = await module({
     client: {
       identityProvider: cyberArkIdentity({ tenantUrl, applicationId: 'provisioning' }),

@@ -18,14 +18,14 @@ import { NestFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import {
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   InjectM2MHttp,
   TokenProvider,
 } from 'nestjs-identity-m2m';
 import { FixedTokenProvider } from 'nestjs-identity-m2m/testing';
 
-const client: HttpClientOptions = {
+const client: ClientOptions = {
   identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
   clientId: 'billing',
   clientSecret: 'a secret',

@@ -13,7 +13,7 @@ import {
 import { LazyModuleLoader, NestFactory } from '@nestjs/core';
 import {
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MConfigurationError,
   IdentityM2MModule,
   type IdentityM2MOptions,
@@ -23,7 +23,7 @@ import {
   TokenProvider,
 } from 'nestjs-identity-m2m';
 
-const client: HttpClientOptions = {
+const client: ClientOptions = {
   identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
   clientId: 'billing',
   clientSecret: 'not-to-be-shown',

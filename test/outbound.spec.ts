@@ -12,7 +12,7 @@ import axios, { type AxiosError, AxiosHeaders, type AxiosRequestConfig } from 'a
 import {
   type Clock,
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   M2M_CLOCK,
   type OutboundEvent,
@@ -44,7 +44,7 @@ class Consumer implements BeforeApplicationShutdown {
 }
 
 /** A Nest application with one client, its token endpoint, an API that the token is bound to, and another one. */
-async function setUp(options: Partial<HttpClientOptions> = {}, clock: Clock = systemClock) {
+async function setUp(options: Partial<ClientOptions> = {}, clock: Clock = systemClock) {
   const tokens = await TestTokenServer.start();
   const api = await TestServer.start(json(200, { ok: true }));
   const elsewhere = await TestServer.start(json(200, { ok: true }));

@@ -12,7 +12,7 @@ import {
   bearerFetch,
   type CallTokenOptions,
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MConfigurationError,
   IdentityM2MModule,
   InjectM2MHttp,
@@ -117,7 +117,7 @@ async function resourceServer(): Promise<TestServer> {
 async function setUp() {
   const issuer = await authorizationServer();
   const api = await resourceServer();
-  const client = (clientId: string, more: Partial<HttpClientOptions> = {}): HttpClientOptions => ({
+  const client = (clientId: string, more: Partial<ClientOptions> = {}): ClientOptions => ({
     identityProvider: issuer.identityProvider,
     clientId,
     clientSecret: `secret of ${clientId}`,
@@ -183,7 +183,7 @@ describe('clients with names', () => {
   it('are given to a module by forFeature, also such as it brings along itself', async () => {
     const { client, startWith, callers } = await setUp();
     const seen: Record<string, HttpService> = {};
-    const moduleWith = (name: string, options?: HttpClientOptions) => {
+    const moduleWith = (name: string, options?: ClientOptions) => {
       @Injectable()
       class Service {
         constructor(http: HttpService, tokens: TokenProvider) {
@@ -202,7 +202,7 @@ describe('clients with names', () => {
     expect(callers()).toEqual(['billing', 'reports']);
   });
 
-  test.each<[string, (client: (id: string) => HttpClientOptions) => Parameters<typeof IdentityM2MModule.forFeature>]>([
+  test.each<[string, (client: (id: string) => ClientOptions) => Parameters<typeof IdentityM2MModule.forFeature>]>([
     ['is unknown', () => ['nope']],
     ['is taken', (client) => ['billing', client('b')]],
     ['is of many tenants', () => ['tenants']],
@@ -356,10 +356,10 @@ describe('a call that wants another token than the usual one', () => {
 
 describe('the clients of many tenants', () => {
   /** Many tenants; tells which were asked for. */
-  async function withTenants(options: object = {}, clock?: ManualClock, more: Partial<HttpClientOptions> = {}) {
+  async function withTenants(options: object = {}, clock?: ManualClock, more: Partial<ClientOptions> = {}) {
     const system = await setUp();
     const asked: string[] = [];
-    const behaviour: { perTenant?: (tenant: string) => HttpClientOptions | Promise<HttpClientOptions> } = {};
+    const behaviour: { perTenant?: (tenant: string) => ClientOptions | Promise<ClientOptions> } = {};
     const perTenant = async (tenant: string) => {
       asked.push(tenant);
       return behaviour.perTenant ? behaviour.perTenant(tenant) : system.client(`client of ${tenant}`, more);

@@ -8,7 +8,7 @@ import axiosRetry from 'axios-retry';
 import {
   bearerFetch,
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   TokenProvider,
   withToken,
@@ -203,7 +203,7 @@ describe('a mock of the network', () => {
   const GRANT = { access_token: 'of-the-mock', token_type: 'Bearer', expires_in: 3600 };
 
   /** An application whose token endpoint and API are nowhere. */
-  async function nowhere(options: Partial<HttpClientOptions> = {}) {
+  async function nowhere(options: Partial<ClientOptions> = {}) {
     const client = {
       identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example.test/token' }),
       clientId: 'test-client',

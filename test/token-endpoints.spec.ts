@@ -22,7 +22,7 @@ import {
   fromEnv,
   fromFile,
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MConfigurationError,
   IdentityM2MModule,
   keycloak,
@@ -60,7 +60,7 @@ async function startServer(answer: Answer, tls?: Parameters<typeof TestServer.st
 }
 
 /** An application with one client of this token endpoint. */
-async function startClient(tokenEndpoint: string, options: Partial<HttpClientOptions> = {}, clock?: Clock) {
+async function startClient(tokenEndpoint: string, options: Partial<ClientOptions> = {}, clock?: Clock) {
   const client = {
     identityProvider: genericOAuth2({ tokenEndpoint }),
     clientId: 'id',
@@ -400,7 +400,7 @@ describe('a private certificate authority', () => {
     return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, asked };
   }
 
-  test.each<[string, () => NonNullable<HttpClientOptions['ca']>]>([
+  test.each<[string, () => NonNullable<ClientOptions['ca']>]>([
     ['a string', () => authority.pem],
     ['a Buffer', () => Buffer.from(authority.pem)],
     ['files joined without a line break', () => loopback.cert.trim() + authority.pem],
@@ -610,7 +610,7 @@ describe('a private certificate authority', () => {
 
 describe('a grant', () => {
   /** What a client makes of an answer, as a call shows it: the `Authorization` header that an API gets. */
-  async function carried(answer: Answer, options: Partial<HttpClientOptions> = {}) {
+  async function carried(answer: Answer, options: Partial<ClientOptions> = {}) {
     const server = await startServer(answer);
     const api = await startServer(json(200, {}));
     const application = await startClient(`${server.url}/token`, { allowedOrigins: [api.url], ...options });
@@ -738,7 +738,7 @@ describe('a grant', () => {
 });
 
 describe('readTokenResponse', () => {
-  async function outcomeOf(answer: Answer, readTokenResponse: unknown, options: Partial<HttpClientOptions> = {}) {
+  async function outcomeOf(answer: Answer, readTokenResponse: unknown, options: Partial<ClientOptions> = {}) {
     const server = await startServer(answer);
     const reader = readTokenResponse as TokenResponseReader;
     const { provider, events } = await startClient(`${server.url}/token`, { readTokenResponse: reader, ...options });
@@ -1026,7 +1026,7 @@ describe('headers of token requests', () => {
 
 describe('options with stray characters', () => {
   /** The secrets that a client of these options shows, token request by token request. */
-  async function shown(clientSecret: HttpClientOptions['clientSecret']) {
+  async function shown(clientSecret: ClientOptions['clientSecret']) {
     const server = await startServer(json(200, GRANT));
     const { provider } = await startClient(`${server.url}/token`, { clientSecret });
     await provider.getToken();
@@ -1093,7 +1093,7 @@ describe('options with stray characters', () => {
     );
   });
 
-  test.each<[string, HttpClientOptions['clientSecret'], string]>([
+  test.each<[string, ClientOptions['clientSecret'], string]>([
     ['out-D1', 'hunter2\n', 'ends in a line break'],
     ['out-D1', { current: 'hunter2', next: 'hunter2\r\n' }, 'ends in a line break'],
     ['out-D3', '\ufeffhunter2', 'begins with a byte order mark'],

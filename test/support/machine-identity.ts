@@ -1,7 +1,7 @@
 import { Test } from '@nestjs/testing';
 import {
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   M2M_CLOCK,
   type OutboundEvent,
@@ -13,7 +13,7 @@ import { TestTokenServer } from './token-server.js';
 export type MachineIdentity = Awaited<ReturnType<typeof machineIdentity>>;
 
 /** A client of the module with a real token endpoint, on a clock that the test moves. */
-export async function machineIdentity(options: Partial<HttpClientOptions> = {}) {
+export async function machineIdentity(options: Partial<ClientOptions> = {}) {
   const tokens = await TestTokenServer.start();
   // Real sockets take real time, so the clock waits until the token request under way has ended.
   const clock: ManualClock = new ManualClock(undefined, async () => {

@@ -5,7 +5,7 @@ import {
   bearerFetch,
   type Clock,
   genericOAuth2,
-  type HttpClientOptions,
+  type ClientOptions,
   IdentityM2MModule,
   M2M_CLOCK,
   type OutboundEvent,
@@ -40,7 +40,7 @@ export async function closeAll(): Promise<void> {
   await Promise.all(running.splice(0).map((close) => close()));
 }
 
-type Options = Partial<HttpClientOptions>;
+type Options = Partial<ClientOptions>;
 
 /** @param options Of the client, or what makes them of the servers' addresses. */
 export async function outboundApplication(

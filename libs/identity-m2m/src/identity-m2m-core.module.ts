@@ -13,7 +13,7 @@ import {
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { ConfiguredClients } from './clients/configured-clients.js';
 import { stockHttpServices } from './clients/stock-http-services.js';
-import { checkOptions, type IdentityM2MConfiguration } from './config/module-options.js';
+import { checkOptions, type IdentityM2MConfiguration, type IdentityM2MOptions } from './config/module-options.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import { accessTokenVerifier } from './create-access-token-verifier.js';
 import { type Clock, systemClock } from './foundation/clock.js';
@@ -23,7 +23,6 @@ import { guardPlacement, guardUses, isGlobalGuard } from './guard/guard-placemen
 import { GLOBAL_MESSAGE_GUARD, prepareHandlers } from './guard/message-handlers.js';
 import { loadMicroservices } from './nest/packages.js';
 import { InboundTransports } from './guard/transports/inbound-transports.js';
-import type { HttpClientOptions, IdentityM2MOptions } from './identity-m2m.options.js';
 import { INBOUND_CHANNEL, OUTBOUND_CHANNEL, publishEvents } from './telemetry/diagnostics.js';
 import { logInboundEvents, logVerificationEvents } from './telemetry/inbound-log.js';
 import { logOutboundEvents } from './telemetry/outbound-log.js';
@@ -54,7 +53,7 @@ const providers: Provider[] = [
   },
   {
     provide: ConfiguredClients,
-    inject: [CONFIGURATION, MODULE_OPTIONS_TOKEN, M2M_CLOCK],
+    inject: [CONFIGURATION, M2M_CLOCK],
     useFactory: outboundClients,
   },
   {
@@ -213,11 +212,7 @@ function requireOneRoot(modules: ModulesContainer): void {
   throw new IdentityM2MConfigurationError([{ path: 'forRoot', expected, found: String(roots.length) }]);
 }
 
-function outboundClients(
-  configuration: IdentityM2MConfiguration,
-  options: IdentityM2MOptions,
-  clock: Clock,
-): ConfiguredClients {
+function outboundClients(configuration: IdentityM2MConfiguration, clock: Clock): ConfiguredClients {
   const clients = new ConfiguredClients({
     clock,
     random: Math.random,
@@ -227,11 +222,7 @@ function outboundClients(
       publishEvents(provider.events, OUTBOUND_CHANNEL);
     },
   });
-  for (const client of configuration.clients) {
-    const given =
-      client.name === 'default' ? (options.client ?? options.clients?.default) : options.clients?.[client.name];
-    clients.add(client, (given as HttpClientOptions | undefined)?.http);
-  }
+  for (const client of configuration.clients) clients.add(client);
   for (const tenants of configuration.tenants) clients.addTenants(tenants);
   return clients;
 }

@@ -6,6 +6,7 @@ import type { ConfiguredClient } from './clients/configured-client.js';
 import { ConfiguredClients, DEFAULT_CLIENT } from './clients/configured-clients.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './clients/unconfigured-client.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
+import type { ClientOptions } from './config/client-options.js';
 import { isTenantsOptions } from './config/tenants-options.js';
 import type { OptionFault } from './foundation/option-check.js';
 import { AccessDecisions } from './guard/access-decisions.js';
@@ -17,7 +18,6 @@ import {
   IdentityM2MCoreModule,
   type OPTIONS_TYPE,
 } from './identity-m2m-core.module.js';
-import type { HttpClientOptions } from './identity-m2m.options.js';
 import { asyncRootFaults, refuseBareImport, requireRoot, rootFaults } from './module-use.js';
 import { TokenProvider } from './token/token-provider.js';
 import { M2MClientRegistry } from './clients/m2m-client.js';
@@ -75,7 +75,7 @@ export class IdentityM2MModule {
    * @param options Given: makes the client. Left out: takes it from `clients` of `forRoot`.
    * @throws `IdentityM2MConfigurationError` at boot where there is no such client, or its options are wrong.
    */
-  static forFeature(client: string, options?: HttpClientOptions): DynamicModule {
+  static forFeature(client: string, options?: ClientOptions): DynamicModule {
     return {
       module: IdentityM2MModule,
       providers: [

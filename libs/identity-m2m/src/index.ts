@@ -1,6 +1,6 @@
 export { M2M_CLOCK } from './identity-m2m-core.module.js';
 export { IdentityM2MModule, type IdentityM2MModuleExtras } from './identity-m2m.module.js';
-export type { HttpClientOptions, IdentityM2MOptions, IdentityM2MOptionsFactory } from './identity-m2m.options.js';
+export type { IdentityM2MOptions, IdentityM2MOptionsFactory } from './config/module-options.js';
 
 export type { ClientOptions } from './config/client-options.js';
 export type { CredentialExtractor } from './config/credential-extractor.js';

@@ -1,12 +1,5 @@
 import type { HttpService } from '@nestjs/axios';
-import {
-  type ClientOptions,
-  federatedAssertion,
-  genericOAuth2,
-  type HttpClientOptions,
-  jwtBearer,
-  privateKeyJwt,
-} from 'nestjs-identity-m2m';
+import { type ClientOptions, federatedAssertion, genericOAuth2, jwtBearer, privateKeyJwt } from 'nestjs-identity-m2m';
 import { lastValueFrom } from 'rxjs';
 import { CLIENT_ID, type PlantedSecrets } from './planted.js';
 
@@ -32,8 +25,8 @@ const TOKEN_FAILURES = ['refuses', 'breaks', 'resets', 'garbles', 'redirects', '
 export function clientOf(
   { planted, tokenServer, api, nowhere }: Instructions,
   path: string,
-  options: Partial<HttpClientOptions> = {},
-): HttpClientOptions {
+  options: Partial<ClientOptions> = {},
+): ClientOptions {
   const base = path === 'is away' ? nowhere : tokenServer;
   return {
     identityProvider: genericOAuth2({ tokenEndpoint: `${base}/${path}` }),
@@ -49,9 +42,9 @@ export function clientOf(
 }
 
 /** Clients that get no token, but for `bound`, by their names. */
-export function failingClients(instructions: Instructions): Record<string, HttpClientOptions> {
+export function failingClients(instructions: Instructions): Record<string, ClientOptions> {
   const { planted } = instructions;
-  const client = (path: string, options?: Partial<HttpClientOptions>) => clientOf(instructions, path, options);
+  const client = (path: string, options?: Partial<ClientOptions>) => clientOf(instructions, path, options);
   const authentications: Record<string, Partial<ClientOptions>> = {
     raw: { clientAuthentication: 'client_secret_basic_raw' },
     post: { clientAuthentication: 'client_secret_post' },

@@ -1,6 +1,6 @@
 import { type DynamicModule, type INestApplicationContext, type LoggerService, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { cyberArkIdentity, fromFile, type HttpClientOptions, IdentityM2MModule } from 'nestjs-identity-m2m';
+import { cyberArkIdentity, fromFile, type ClientOptions, IdentityM2MModule } from 'nestjs-identity-m2m';
 import { SETTINGS, type Settings } from '../settings.js';
 import { BatchEndpoint } from './batch-endpoint.js';
 import { UserService } from './user-service.js';
@@ -32,7 +32,7 @@ export class ClientModule {
 @Module({})
 class SettingsModule {}
 
-function clientOf(settings: Settings): HttpClientOptions {
+function clientOf(settings: Settings): ClientOptions {
   const { serviceUrl, tenantUrl, applicationId, clientId, clientSecret, scope, timeoutMs } = settings;
   return {
     identityProvider: cyberArkIdentity({ tenantUrl, applicationId }),

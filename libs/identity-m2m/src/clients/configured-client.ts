@@ -51,11 +51,11 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
   #revoked: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
+  readonly #httpDefaults: CreateAxiosDefaults;
   readonly #apiHeaders: Readonly<Record<string, string>>;
 
   constructor(
     configuration: ClientConfiguration,
-    private readonly httpDefaults: CreateAxiosDefaults | undefined,
     private readonly surroundings: ConfiguredClientDependencies,
   ) {
     const { authentication, identityProvider, clientId } = configuration;
@@ -82,7 +82,8 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
       this.provider.events.subscribe(({ type }) => type === 'credential.rotated' && agent.retireConnections());
       this.#certificateAgent = agent;
     }
-    this.httpsAgent = (httpDefaults?.httpsAgent as Agent | undefined) ?? this.#certificateAgent;
+    this.#httpDefaults = configuration.http;
+    this.httpsAgent = (configuration.http.httpsAgent as Agent | undefined) ?? this.#certificateAgent;
     this.http = this.#httpService(this);
     if (configuration.revokeOnShutdown) {
       this.#revocation = new TokenRevocation({ clientId, server, acquisition, fetch, clock });
@@ -143,7 +144,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     const instance = axios.create({
       // A token cannot follow a redirect to another place, and axios is faster without its redirect layer.
       maxRedirects: 0,
-      ...definedOnly(this.httpDefaults),
+      ...definedOnly(this.#httpDefaults),
       ...definedOnly({ baseURL: this.baseUrl, httpsAgent: this.httpsAgent }),
     });
     for (const [name, value] of Object.entries(this.#apiHeaders)) instance.defaults.headers.common[name] ??= value;

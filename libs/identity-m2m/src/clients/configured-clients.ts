@@ -1,4 +1,3 @@
-import type { CreateAxiosDefaults } from 'axios';
 import type { CallTokenOptions } from '../carriers/axios/bearer-interceptor.js';
 import type { ClientConfiguration, ClientOptions } from '../config/client-options.js';
 import { IdentityM2MConfigurationError } from '../config/configuration-error.js';
@@ -38,16 +37,16 @@ export class ConfiguredClients extends M2MClientRegistry {
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where the name is taken. */
-  add(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): ConfiguredClient {
+  add(configuration: ClientConfiguration): ConfiguredClient {
     this.#claim(configuration.name);
-    const client = this.#make(configuration, httpDefaults);
+    const client = this.#make(configuration);
     this.#clients.set(configuration.name, client);
     return client;
   }
 
   /** @throws {@link IdentityM2MConfigurationError} where the name is taken, or the options are wrong. */
-  addByOptions(name: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }): ConfiguredClient {
-    return this.add(checkClientOptions(name, options, this.options.production), options.http);
+  addByOptions(name: string, options: ClientOptions): ConfiguredClient {
+    return this.add(checkClientOptions(name, options, this.options.production));
   }
 
   /** Starts one that was added after the start of the others, by a module that was loaded late. */
@@ -59,8 +58,8 @@ export class ConfiguredClients extends M2MClientRegistry {
   addTenants(configuration: TenantsConfiguration): void {
     this.#claim(configuration.name);
     const { production, clock } = this.options;
-    const make = (tenant: string, options: ClientOptions & { readonly http?: CreateAxiosDefaults }) =>
-      this.#make(checkClientOptions(`${configuration.name}[${tenant}]`, options, production), options.http);
+    const make = (tenant: string, options: ClientOptions) =>
+      this.#make(checkClientOptions(`${configuration.name}[${tenant}]`, options, production));
     this.#tenants.set(configuration.name, new TenantClients(configuration, make, clock));
   }
 
@@ -121,8 +120,8 @@ export class ConfiguredClients extends M2MClientRegistry {
     await Promise.all([...this.#all()].map((client) => client.shutDown()));
   }
 
-  #make(configuration: ClientConfiguration, httpDefaults: CreateAxiosDefaults | undefined): ConfiguredClient {
-    const client = new ConfiguredClient(configuration, httpDefaults, this.#surroundings);
+  #make(configuration: ClientConfiguration): ConfiguredClient {
+    const client = new ConfiguredClient(configuration, this.#surroundings);
     this.options.onClient(client);
     return client;
   }

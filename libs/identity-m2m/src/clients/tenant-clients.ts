@@ -1,4 +1,3 @@
-import type { CreateAxiosDefaults } from 'axios';
 import type { ClientOptions } from '../config/client-options.js';
 import { IdentityM2MConfigurationError } from '../config/configuration-error.js';
 import type { TenantsConfiguration } from '../config/tenants-options.js';
@@ -6,8 +5,6 @@ import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { waitAtMost } from '../foundation/promises.js';
 import { TokenUnavailableError } from '../token/token-errors.js';
 import type { ConfiguredClient } from './configured-client.js';
-
-type TenantOptions = ClientOptions & { readonly http?: CreateAxiosDefaults };
 
 interface Entry {
   readonly client: Promise<ConfiguredClient>;
@@ -29,7 +26,7 @@ export class TenantClients {
 
   constructor(
     private readonly configuration: TenantsConfiguration,
-    private readonly make: (tenant: string, options: TenantOptions) => ConfiguredClient,
+    private readonly make: (tenant: string, options: ClientOptions) => ConfiguredClient,
     private readonly clock: Clock,
   ) {}
 
@@ -83,7 +80,7 @@ export class TenantClients {
   async #resolve(tenant: string): Promise<ConfiguredClient> {
     const told = Promise.resolve(this.configuration.resolve(tenant)).then((options) => ({ options }));
     const answer = await waitAtMost(told, RESOLVE_TIMEOUT_MS, this.clock);
-    if (answer) return this.make(tenant, answer.options as TenantOptions);
+    if (answer) return this.make(tenant, answer.options as ClientOptions);
     const { name } = this.configuration;
     const client = `${name}[${tenant}]`;
     const message = `No access token for client "${client}": perTenant brought no options within ${RESOLVE_TIMEOUT_MS} ms.`;

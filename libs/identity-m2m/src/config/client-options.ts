@@ -1,3 +1,4 @@
+import type { CreateAxiosDefaults } from 'axios';
 import type { Agent } from 'node:http';
 import { z } from 'zod';
 import { type ClientAuthentication, noClientAuthentication } from '../credentials/client-authentication.js';
@@ -113,10 +114,10 @@ export interface ClientOptions extends TokenParameters {
   readonly allowedOrigins?: readonly string[];
 
   /**
-   * Defaults of the client's own HTTP instance. `baseURL` is that of the identity provider's API unless it is given
-   * here, and then it must be one of the places that the token is bound to.
+   * Defaults of the client's own axios instance. `baseURL` must have an origin that the token may be sent to; default: the
+   * identity provider's API. Redirects are followed only where `maxRedirects` is given.
    */
-  readonly http?: { readonly baseURL?: string };
+  readonly http?: CreateAxiosDefaults;
 
   /** What happens at boot. Default: `lazy`. */
   readonly start?: StartMode;
@@ -343,6 +344,8 @@ export interface ClientConfiguration {
   readonly parameters: TokenParameters;
   /** Rules of the places that the token is bound to. */
   readonly allowedOrigins: readonly string[];
+  /** Defaults of the client's own axios instance. */
+  readonly http: CreateAxiosDefaults;
   /** Where relative URLs lead. */
   readonly baseUrl: string | undefined;
   /** Go with each call to the identity provider's own API. */
@@ -385,6 +388,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     },
     parameters: { scope, audience, resource, parameters },
     allowedOrigins: allowedOriginsOf(options),
+    http: options.http ?? {},
     baseUrl: options.http?.baseURL ?? provider.apiBaseUrl,
     apiHeaders: options.http?.baseURL === undefined ? (provider.apiHeaders ?? {}) : {},
     start: options.start ?? 'lazy',

@@ -4,7 +4,7 @@ import { privateKeyJwt } from '../credentials/private-key-jwt.js';
 import { fromEnv, fromFile } from '../credentials/secret-source.js';
 import { cyberArkIdentity } from '../identity-providers/cyberark-identity.js';
 import { genericOAuth2 } from '../identity-providers/generic-oauth2.js';
-import { checkOptions, type CoreOptions } from './module-options.js';
+import { checkOptions, type IdentityM2MOptions } from './module-options.js';
 import { IdentityM2MConfigurationError } from './configuration-error.js';
 
 const client = {
@@ -16,7 +16,7 @@ const guard = { issuers: [genericOAuth2({ issuer: 'https://id.example' })], audi
 
 function faultsOf(options: unknown, production = false): Record<string, string> {
   try {
-    checkOptions(options as CoreOptions, production);
+    checkOptions(options as IdentityM2MOptions, production);
     return {};
   } catch (error) {
     if (!(error instanceof IdentityM2MConfigurationError)) throw error;

@@ -15,11 +15,19 @@ import {
   type TenantsOptions,
 } from './tenants-options.js';
 
-/** The module's options as far as the core rooms know them. */
-export interface CoreOptions {
-  readonly client?: ClientOptions | undefined;
-  readonly clients?: Readonly<Record<string, ClientOptions | TenantsOptions>> | undefined;
-  readonly guard?: GuardOptions | undefined;
+/** Options of `IdentityM2MModule`. */
+export interface IdentityM2MOptions {
+  /** Gets the tokens of outgoing calls. Default: no outbound side, or only the `clients`. */
+  readonly client?: ClientOptions;
+  /** Further clients, by name. Each has its own tokens, state and allowed origins. Default: none. */
+  readonly clients?: Readonly<Record<string, ClientOptions | TenantsOptions>>;
+  /** Which callers the guard allows. Default: no inbound side, and `M2MAuthGuard` refuses every caller. */
+  readonly guard?: GuardOptions;
+}
+
+/** Makes the options, for `forRootAsync({ useClass })` and `{ useExisting }`. */
+export interface IdentityM2MOptionsFactory {
+  createIdentityM2MOptions(): IdentityM2MOptions | Promise<IdentityM2MOptions>;
 }
 
 /** The module's options, checked and with every default filled in. */
@@ -48,7 +56,7 @@ const schema = z.strictObject({
  * @param production Whether shortcuts for development are out of place.
  * @throws {@link IdentityM2MConfigurationError} with every wrong field at once.
  */
-export function checkOptions(options: CoreOptions | undefined, production: boolean): IdentityM2MConfiguration {
+export function checkOptions(options: IdentityM2MOptions | undefined, production: boolean): IdentityM2MConfiguration {
   // A factory may have returned anything.
   const { client, clients: given, guard } = options ?? {};
   const named = isObject(given) ? given : {};

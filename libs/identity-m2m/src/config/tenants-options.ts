@@ -3,12 +3,12 @@ import { aFunction, type OptionFault, optionFaults, quantity } from '../foundati
 import type { ClientOptions } from './client-options.js';
 
 /** A client of each of many tenants of an identity provider, for services that serve many customers. */
-export interface TenantsOptions<Options extends ClientOptions = ClientOptions> {
+export interface TenantsOptions {
   /**
    * Options of the client at a tenant. Asked once for each tenant that a call names, and again after the client was
    * dropped. What it throws fails the call: so should it for a tenant that does not exist.
    */
-  readonly perTenant: (tenant: string) => Options | Promise<Options>;
+  readonly perTenant: (tenant: string) => ClientOptions | Promise<ClientOptions>;
   /** Most tenants whose clients are kept at once; the least used ones give way. Default: 100. */
   readonly maxTenants?: number;
   /** How long an unused client is kept, in seconds. Default: 3,600. */
