@@ -281,7 +281,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(daemon.output + backend.app?.output + service.output).not.toMatch(/eyJ|dev-only/);
     }, 60_000);
 
-    it('what can never succeed is put aside with its reason, and holds nobody up', async () => {
+    it('an event that can never succeed is put aside with its reason, and delays no other', async () => {
       const [ann, other] = [person(), person()];
       await backend.put('1', { type: 'joiner', id: `${name}-w1`, user: { ...ann, mail: 'none' } });
       await backend.put('2', { type: 'joiner', id: `${name}-w2`, user: { ...ann, inSysAdminRole: true } });
@@ -327,9 +327,9 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(await backend.refusals()).toEqual(refused);
     }, 90_000);
 
-    // By TCP a daemon that stands still has the only connection, so that nobody takes its events over.
+    // By TCP a frozen daemon has the only connection, so no other daemon takes its events over.
     if (name === 'TCP') return;
-    it('app-3: a leaver that a frozen daemon has in hand deletes nobody who joined meanwhile', async () => {
+    it('app-3: a leaver in a frozen daemon deletes no user who joined meanwhile', async () => {
       const frozenChannel = `${channel}-frozen`;
       closing.push(() => deleteQueues(name, frozenChannel));
       // The broker gives up who is silent for twice as many seconds.
@@ -344,7 +344,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       const [leaving, joining] = [person(), person()];
       await backend.put('1', { type: 'joiner', id: `${name}-f1`, user: leaving });
       await backend.emptied();
-      // It stands still between having the leaver and calling the service, as far as anybody else can see.
+      // The daemon freezes between receiving the leaver and calling the service.
       const held = gate.holdNext();
       await backend.put('2', { type: 'leaver', id: `${name}-f2`, user: { name: leaving.name } });
       const release = await held;
@@ -478,7 +478,7 @@ describe('the daemon refuses', () => {
     expect(answer).toMatchObject({ response: { outcome: 'refused', detail: expect.stringContaining('".."') } });
   });
 
-  it('to make a user twice, whoever sends the same event again and at the same time', async () => {
+  it('to create a user twice for copies of an event, at the same time or later', async () => {
     const user = person();
     const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
     const before = created();
@@ -822,7 +822,7 @@ describe('by TCP and IPv6', () => {
 });
 
 describe('the log', () => {
-  it('of daemon and backend has no line that somebody else wrote into it', async () => {
+  it('of daemon and backend has no forged line', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
     const daemon = await daemonAt(address, 'forged');
     const backend = await Backend.start(address, 'forged', {}, { isHere: true });

@@ -134,7 +134,7 @@ describe('two devices', () => {
     expect(second.app.output).not.toMatch(/created the key/);
   }, 60_000);
 
-  it('a key that nobody has registered opens nothing, and says so', async () => {
+  it('a key that is not registered gets no token, and the log says why', async () => {
     const both = await ports();
     await start(north(both));
     const other = await deviceKey(join(folder, 'other-key.pem'));
@@ -213,7 +213,7 @@ describe('a device refuses', () => {
     expect(response.headers.get('www-authenticate') ?? '').toContain(challenge);
   });
 
-  it('nobody who comes with the right one', async () => {
+  it('no client with the right token', async () => {
     const response = await ask(await southToken('state.read'));
     expect([response.status, await response.json()]).toEqual([200, { name: 'north', upSince: expect.any(String) }]);
   });

@@ -12,6 +12,10 @@ const integer = (min: number, max: number) =>
     .min(min, `must be at least ${min}`)
     .max(max, `must be at most ${max}`);
 
+/** Leaves the message for an unset variable to the parser. */
+const isNoAddress = ({ input }: { input?: unknown }) =>
+  input === undefined ? undefined : 'must be an http or https address';
+
 const clients = z
   .string()
   .transform((list) => list.split(',').flatMap((client) => client.trim() || []))
@@ -30,9 +34,7 @@ export const settingsSchema = z
     CLIENT_ID: z.string().describe('login name of the service user of this device'),
     CLIENT_SECRET: z.string().optional().describe('password of the service user'),
     KEY_FILE: z.string().optional().describe('file of the private key, created if missing'),
-    NEIGHBOUR_URL: z
-      .url({ protocol: /^https?$/, error: 'must be an http or https address' })
-      .describe('address of the other device'),
+    NEIGHBOUR_URL: z.url({ protocol: /^https?$/, error: isNoAddress }).describe('address of the other device'),
     NEIGHBOUR_APPLICATION_ID: z.string().describe('application that issues tokens for the other device'),
     NEIGHBOUR_SCOPE: z.string().default('state.read').describe('scopes for the other device'),
     ASK_EVERY_MS: integer(50, 86_400_000).default(10_000).describe('interval of the calls to the other device'),

@@ -24,6 +24,10 @@ const address = z
 
 const channel = z.string().regex(/^[\w-]{1,64}$/, 'must be a name of letters, digits, "-" and "_"');
 
+/** Leaves the message for an unset variable to the parser. */
+const isNoAddress = ({ input }: { input?: unknown }) =>
+  input === undefined ? undefined : 'must be an http or https address';
+
 const clients = z
   .string()
   .transform((list) => list.split(',').flatMap((client) => client.trim() || []))
@@ -62,7 +66,7 @@ export const settingsSchema = z
     CLIENT_ID: z.string().describe('login name of the service user of this daemon'),
     CLIENT_SECRET: z.string().describe('password of the service user'),
     SERVICE_URL: z
-      .url({ protocol: /^https?$/, error: 'must be an http or https address' })
+      .url({ protocol: /^https?$/, error: isNoAddress })
       .describe('address of the user-provisioning service'),
     SERVICE_APPLICATION_ID: z
       .string()

@@ -443,7 +443,7 @@ describe('a user whose making is in doubt', () => {
     expect(tokens.status().freshness).toBe('fresh');
   });
 
-  it('is not taken for that of somebody else, made before', async () => {
+  it('is not the user of another client, created before', async () => {
     const { call, url } = await start();
     const body = newUser();
     tenant.switches.change({ faults: { api: { rateLimit: {} } } });
@@ -519,7 +519,7 @@ describe('a store of requests', () => {
     expect(bytes.indexOf(id)).toBe(-1);
   });
 
-  it('with an outcome that this version does not know gives 503 with Retry-After, and nobody is made', async () => {
+  it('with an outcome that this version does not know gives 503 with Retry-After, and no user is created', async () => {
     const DATA_DIR = mkdtempSync(join(dataDir, 'foreign-'));
     const body = newUser();
     const store = await EmbeddedStore.open(DATA_DIR, { keepMs: 1e9, maxKeys: 1e6 });
@@ -553,7 +553,7 @@ describe('a request with a time of its own', () => {
   const at = (ms: number) => new Date(ms).toISOString();
   const createdAt = (name: string) => usersNamed(name)[0]!.createdAt;
 
-  it('app-3: deletes nobody who was made after it', async () => {
+  it('app-3: deletes no user who was created after it', async () => {
     const { call } = await start();
     const { name } = newUser();
     await call('POST', '/users', { name, mail: 'a@example.org' });

@@ -111,7 +111,7 @@ describe('a restart in the middle of a batch', () => {
     const asked = askedUsers(300);
     tenant.switches.change({ faults: { api: { slowMs: 20 } } });
     const first = await start({ DATA_DIR });
-    // Meanwhile nobody else may have the folder.
+    // Meanwhile no other process may open the folder.
     await expect(start({ DATA_DIR })).rejects.toThrow(/terminated is in use by another process.*REDIS_URL/);
     let ended: Promise<unknown> | undefined;
     const stopped = await sendBatch(first.url, token, asked, ({ line }) => {
@@ -206,7 +206,7 @@ describe('a clock that is set back', () => {
       });
       expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
     }
-    // What needs no note goes on, and nobody was made.
+    // Requests without a note go on, and no user was created.
     expect((await first.call('GET', `/users/${nameOf(asked[0]!)}`)).status).toBe(200);
     expect((await first.call('GET', `/users/${nameOf(asked[10]!)}`)).status).toBe(404);
     first.service.limitFiles(undefined);

@@ -155,7 +155,7 @@ describe('a batch', () => {
     expect(client.answers.map(({ line }) => line).at(-1)).toBe(1);
   });
 
-  it('sent again is answered the same, and makes nobody', async () => {
+  it('sent again gets the same answers, and creates no user', async () => {
     const { send } = await start();
     const asked = [...askedUsers(5), { key: 'taken-name', user: { name: 'svc-cli', mail: 'a@example.org' } }];
     const first = await send(asked);
@@ -260,7 +260,7 @@ describe('a bad line', () => {
       'k',
       /^user\.displayName: must be text without lost characters/,
     ],
-  ])('%s is rejected by its number, and stops nobody', async (_name, line, code, key, message) => {
+  ])('%s is rejected by its number, and stops no other line', async (_name, line, code, key, message) => {
     const { open } = await start({ maxLineBytes: 4096 });
     const [before, after] = askedUsers(2);
     const client = open();
@@ -317,7 +317,7 @@ describe('a batch is refused before its first line', () => {
   ])('%s: %i', async (_name, status, error, headers) => {
     const { open } = await start({ maxBytes: 100_000 });
     const client = open(headers);
-    // Whatever is JSON by its type is read to its end before anybody is asked.
+    // Nest reads a JSON body to its end before the guard runs.
     if (headers['content-type'] === 'application/json') client.request.end('{}');
     const result = await client.read();
     client.request.destroy();

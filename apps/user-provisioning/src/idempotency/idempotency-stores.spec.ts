@@ -118,7 +118,7 @@ if (redis) {
 describe.each(kinds)('requests in %s', (name, { start }) => {
   const id = (key: string, scope: string) => requestIdOf(scope, 'client', key);
 
-  it('are begun once, and completed for everybody after', async () => {
+  it('are begun once, and completed for every repetition', async () => {
     const scope = newScope();
     const { store, afterCrash } = await start();
     const first = begun(await store.begin(id('a', scope), 'digest', AT));
