@@ -878,7 +878,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     };
     const { statusCode, body } = await request(api.url, { dispatcher: bearerAgent(provider) });
     expect(statusCode).toBe(401);
-    await expect(body.text()).rejects.toThrow(/more than 262144 bytes came with an answer that may reject/);
+    await expect(body.text()).rejects.toThrow(/more than 262144 bytes came with a response that may reject/);
   });
 
   it('call-2: puts the token on calls over HTTP/2, and tells handlers of their progress', async () => {

@@ -2,7 +2,9 @@ import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseUrl } from '../foundation/url.js';
 import { printableText } from '../foundation/text.js';
 
-/** A call was not sent, because its address is not an absolute http or https URL. `cause`: what the HTTP library threw. */
+/**
+ * A call was not sent, because its address is not an absolute http or https URL. `cause`: what the HTTP library threw.
+ */
 export class CallAddressError extends IdentityM2MError {
   readonly code = 'M2M_CALL_ADDRESS_INVALID';
 
@@ -30,8 +32,9 @@ export interface FailedCall {
 }
 
 /**
- * Returns the error for a call that failed because of its address; undefined where the address is not at fault, or where
- * the call failed for another reason: a mock, or an adapter for Unix sockets, takes addresses that the network does not.
+ * Returns the error for a call that failed because of its address; undefined where the address is not at fault, or
+ * where the call failed for another reason: a mock, or an adapter for Unix sockets, takes addresses that the network
+ * does not.
  */
 export function callAddressError(failed: FailedCall): CallAddressError | undefined {
   const { client, method, cause } = failed;

@@ -19,15 +19,18 @@ export interface OutgoingCall<Response> {
   readonly url: string;
   /** Requested token; undefined for the client's default one. */
   readonly token: GetTokenOptions | undefined;
-  /** Sends the call with this authorization. The carrier sends a call at most twice, each time at most once more for a DPoP nonce. */
+  /**
+   * Sends the call with this authorization. The carrier sends a call at most twice, each time at most once more for a
+   * DPoP nonce.
+   */
   send(authorization: CallAuthorization): Promise<Response>;
   /** Returns undefined where no response came, or one from a place that the token was not sent to. */
   status(response: Response): number | undefined;
   /** Returns the headers by their names in lower case. Called only if the response may reject the token. */
   headers(response: Response): Readonly<Record<string, string>>;
   /**
-   * Returns the beginning of the body; empty where it does not arrive in time. The caller can still read the whole body.
-   * Called only if a predicate judges the response.
+   * Returns the beginning of the body; empty where it does not arrive in time. The caller can still read the whole
+   * body. Called only if a predicate judges the response.
    */
   bodyStart(response: Response): string | Promise<string>;
   /**
@@ -59,11 +62,12 @@ export function isReplayableBody(body: unknown, maxBytes: number): boolean {
 }
 
 /**
- * Returns a signal that aborts with the stream's error when a Node.js stream that is the request's body breaks; undefined
- * for every other body.
+ * Returns a signal that aborts with the stream's error when a Node.js stream that is the request's body breaks;
+ * undefined for every other body.
  *
- * While the call waits for its token, no HTTP client listens to the stream. An error would end the process, and the call
- * would wait forever for a stream that was destroyed without one. The listeners stay on the stream and consume no data.
+ * While the call waits for its token, no HTTP client listens to the stream. An error would end the process, and the
+ * call would wait forever for a stream that was destroyed without one. The listeners stay on the stream and consume no
+ * data.
  */
 export function brokenBodySignal(body: unknown): AbortSignal | undefined {
   if (!isNodeStream(body)) return undefined;

@@ -23,14 +23,14 @@ interface Receiver {
  * Limits the token renewals that a resource server can force by responding with 401.
  *
  * A server that rejects even new tokens (wrong audience, clock or policy) would otherwise turn every call into a token
- * request. Each pair of token and origin gets one forced renewal per interval. The interval doubles with each renewal that
- * did not help, and one that helped resets it.
+ * request. Each pair of token and origin gets one forced renewal per interval. The interval doubles with each renewal
+ * that did not help, and one that helped resets it.
  *
- * Only rejected calls count: a server may accept the token on one route and always respond with 401 on another. Each set
- * of scopes and audiences counts by itself: a rejection of one token is no evidence about another.
+ * Only rejected calls count: a server may accept the token on one route and always respond with 401 on another. Each
+ * set of scopes and audiences counts by itself: a rejection of one token is no evidence about another.
  *
- * The repeated call shows whether a renewal helped. If the call could not be repeated because its body was a stream, the
- * next rejection shows it.
+ * The repeated call shows whether a renewal helped. If the call could not be repeated because its body was a stream,
+ * the next rejection shows it.
  */
 export class RenewalThrottle {
   readonly #receivers = new BoundedMap<Receiver>({ maxEntries: MAX_RECEIVERS, maxBytes: Infinity });

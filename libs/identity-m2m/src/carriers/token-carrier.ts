@@ -46,8 +46,8 @@ export function carrierOf(
 }
 
 /**
- * Puts a client's token on calls to its allowed origins only. If the receiver rejects the token, the carrier renews it and
- * sends the call once more.
+ * Puts a client's token on calls to its allowed origins only. If the receiver rejects the token, the carrier renews it
+ * and sends the call once more.
  *
  * It renews a rejected token even if the call cannot be repeated, so that the next call has a valid one.
  */
@@ -85,8 +85,8 @@ export class TokenCarrier {
   /**
    * Whether the token may go to this address. Emits `call.refused_origin` once per origin where it may not.
    *
-   * @param host The call's own `Host` header, if it has one. A server for many hosts chooses by it and not by the address,
-   * so both must be allowed.
+   * @param host The call's own `Host` header, if it has one. A server for many hosts chooses by it and not by the
+   * address, so both must be allowed.
    */
   allows(url: string, host?: string | null): boolean {
     const { isAllowed, reason } = this.provider.explain(url);
@@ -120,8 +120,8 @@ export class TokenCarrier {
   }
 
   /**
-   * Sends a call to an allowed address with the token on it. Repeats it if the token was rejected and another one may be
-   * accepted.
+   * Sends a call to an allowed address with the token on it. Repeats it if the token was rejected and another one may
+   * be accepted.
    *
    * @throws `TokenUnavailableError` before anything is sent; the reason of the call's signal while it waits; whatever
    * `send` throws.
@@ -154,8 +154,8 @@ export class TokenCarrier {
   }
 
   /**
-   * The second half of {@link call}, for a call that was sent with the token and has a response: renews a rejected token,
-   * and repeats the call if possible.
+   * The second half of {@link call}, for a call that was sent with the token and has a response: renews a rejected
+   * token, and repeats the call if possible.
    *
    * @returns The response for the caller: the first one, or that of the repeated call.
    * @throws Whatever `send` throws.
@@ -180,7 +180,9 @@ export class TokenCarrier {
     return second;
   }
 
-  /** Uses the previous token if the current one is ahead of the receiver's clock: for this call, and briefly for others. */
+  /**
+   * Uses the previous token if the current one is ahead of the receiver's clock: for this call, and briefly for others.
+   */
   async #fallBack<Response>(
     call: OutgoingCall<Response>,
     token: AccessToken,

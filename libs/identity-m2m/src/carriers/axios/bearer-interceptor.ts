@@ -76,8 +76,8 @@ export interface AxiosBearerInterceptorOptions {
 /**
  * Puts the carrier's token on the calls of an axios instance.
  *
- * The interceptor only wraps the call's adapter. The adapter gets the call as it is sent: address joined, body serialised,
- * all other interceptors done. So it can send the call again without any of that being done twice.
+ * The interceptor only wraps the call's adapter. The adapter gets the call as it is sent: address joined, body
+ * serialised, all other interceptors done. So it can send the call again without any of that being done twice.
  */
 export function installAxiosBearerInterceptor(instance: AxiosInstance, options: AxiosBearerInterceptorOptions): void {
   instance.interceptors.request.use(
@@ -179,7 +179,9 @@ async function sendBy(carrier: TokenCarrier, { config, wanted, send, cancellatio
 /** RFC 9110 §9.2.1. */
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 
-/** Reports an invalid address only if sending fails: a test's adapter may accept addresses that the network does not. */
+/**
+ * Reports an invalid address only if sending fails: a test's adapter may accept addresses that the network does not.
+ */
 async function sendWithoutToken(
   carrier: TokenCarrier,
   config: InternalAxiosRequestConfig,

@@ -3,8 +3,8 @@ import { MAX_TIMER_DELAY_MS } from '../../foundation/clock.js';
 import { brokenBodySignal } from '../outgoing-call.js';
 
 /**
- * Combines what can end a call of axios into one signal: `signal`, `cancelToken` (which @nestjs/axios sets on each call),
- * `timeout`, and a body that breaks. axios applies these only once the adapter has the call.
+ * Combines what can end a call of axios into one signal: `signal`, `cancelToken` (which @nestjs/axios sets on each
+ * call), `timeout`, and a body that breaks. axios applies these only once the adapter has the call.
  *
  * The signal is made only if the call has to wait.
  */

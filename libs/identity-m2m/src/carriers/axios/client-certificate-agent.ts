@@ -5,8 +5,8 @@ import { connect, type ConnectionOptions } from 'node:tls';
 import type { TlsIdentity } from '../../foundation/tls.js';
 
 /**
- * An agent that presents the client's certificate to resource servers: a token that is bound to a certificate is valid only
- * together with it (RFC 8705 §3).
+ * An agent that presents the client's certificate to resource servers: a token that is bound to a certificate is valid
+ * only together with it (RFC 8705 §3).
  *
  * It reads the certificate again for each connection, and stops using the old connections when the certificate changes:
  * see {@link retireConnections}.

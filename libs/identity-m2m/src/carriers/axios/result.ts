@@ -30,8 +30,8 @@ interface Sent {
 }
 
 /**
- * The result of sending a call once: `validateStatus` decides whether axios returns a response or throws it in an error.
- * The token is on neither.
+ * The result of sending a call once: `validateStatus` decides whether axios returns a response or throws it in an
+ * error. The token is on neither.
  */
 export class AxiosResult {
   private constructor(
@@ -106,8 +106,8 @@ export class AxiosResult {
   }
 
   /**
-   * Whether a proxy refused to open a tunnel. Its response looks like that to the call, on a connection without TLS, and
-   * the call was not sent.
+   * Whether a proxy refused to open a tunnel. Its response looks like that to the call, on a connection without TLS,
+   * and the call was not sent.
    */
   #isFromProxy(): boolean {
     const socket = socketOf(this.response?.request);
@@ -156,9 +156,9 @@ function isHttps(request: unknown): boolean {
 }
 
 /**
- * Removes the token and its proof from the request object that an HTTP library leaves on its responses and errors. By then
- * the headers have been sent, and an application that logs the error would print them: `util.inspect` shows them at its
- * default depth.
+ * Removes the token and its proof from the request object that an HTTP library leaves on its responses and errors. By
+ * then the headers have been sent, and an application that logs the error would print them: `util.inspect` shows them
+ * at its default depth.
  *
  * Covers Node's own requests (HTTP/1 and HTTP/2), those of follow-redirects, and `Request` of the Fetch standard.
  */
@@ -171,8 +171,8 @@ function redactRequest(request: unknown, { header, authorization, dpop }: CallAu
 /**
  * Hides the connections of a request from printing and walking; they work as before.
  *
- * Connections are shared: when an error is logged, its connection may carry the next call with that call's headers. Used
- * for errors only, because it takes longer than all the rest.
+ * Connections are shared: when an error is logged, its connection may carry the next call with that call's headers.
+ * Used for errors only, because it takes longer than all the rest.
  */
 export function hideConnections(request: unknown): void {
   for (const one of requestsOf(request)) {
@@ -181,8 +181,8 @@ export function hideConnections(request: unknown): void {
 }
 
 /**
- * Hides the connections of a config's agents, which axios prints with its error. The agents stay in the config, so that the
- * call can be sent again.
+ * Hides the connections of a config's agents, which axios prints with its error. The agents stay in the config, so that
+ * the call can be sent again.
  */
 export function hideConnectionsOfAgents({ httpAgent, httpsAgent }: InternalAxiosRequestConfig): void {
   for (const agent of [httpAgent, httpsAgent] as unknown[]) if (isObject(agent)) hideMembers(agent, AGENT_CONNECTIONS);

@@ -16,8 +16,8 @@ export interface SentRequest {
 }
 
 /**
- * Sends a copy of the call, so that the token is on nothing that outlives it. The application's config goes into responses,
- * errors, logs and further calls, and its headers may be shared between calls.
+ * Sends a copy of the call, so that the token is on nothing that outlives it. The application's config goes into
+ * responses, errors, logs and further calls, and its headers may be shared between calls.
  */
 export async function sendWith(
   call: CallAuthorization,
@@ -43,8 +43,8 @@ export async function sendWith(
 }
 
 /**
- * Two loops for speed: axios' config has no prototype, which makes the spread operator five times slower. One list of all
- * keys would take three times longer, because the config has members that are not enumerable.
+ * Two loops for speed: axios' config has no prototype, which makes the spread operator five times slower. One list of
+ * all keys would take three times longer, because the config has members that are not enumerable.
  */
 function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig {
   const copy: Record<PropertyKey, unknown> = {};
@@ -55,8 +55,8 @@ function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig 
 
 /**
  * Judges each redirect by its target, like a call of its own. The token stays on while the target is allowed; after the
- * first that is not, it is off for all further ones. axios and follow-redirects know no allowed paths, and their versions
- * differ in how they treat headers and subdomains.
+ * first that is not, it is off for all further ones. axios and follow-redirects know no allowed paths, and their
+ * versions differ in how they treat headers and subdomains.
  *
  * A DPoP token follows no redirect: each target needs its own proof, and a redirect cannot wait for one.
  */
@@ -92,8 +92,8 @@ export type ProxyChoice =
 /**
  * Decides about the proxies of a call that carries a token.
  *
- * For https, a proxy opens a tunnel and learns only the host name. For plain http it gets the whole call with the token, so
- * the proxy itself must be an allowed origin.
+ * For https, a proxy opens a tunnel and learns only the host name. For plain http it gets the whole call with the
+ * token, so the proxy itself must be an allowed origin.
  */
 export function proxyChoice(
   { proxy }: Pick<InternalAxiosRequestConfig, 'proxy'>,
@@ -133,12 +133,12 @@ const TIMEOUT_MS = 2000;
 type Transport = { request(options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest };
 
 /**
- * Returns Node's transports, with a limit on the body of a response after which the call may be sent again. axios reports a
- * response only when it has read the whole body, so a body that does not end would block the call forever.
+ * Returns Node's transports, with a limit on the body of a response after which the call may be sent again. axios
+ * reports a response only when it has read the whole body, so a body that does not end would block the call forever.
  *
  * Returns undefined where the limit cannot apply: axios or the application uses a transport of its own (axios does to
- * follow redirects); `timeout` is set, which axios counts while it connects only with Node's own transports; or the body
- * is passed on as a stream.
+ * follow redirects); `timeout` is set, which axios counts while it connects only with Node's own transports; or the
+ * body is passed on as a stream.
  */
 function boundedBodyTransport(
   { transport, maxRedirects, timeout, responseType }: InternalAxiosRequestConfig,

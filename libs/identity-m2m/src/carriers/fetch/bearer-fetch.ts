@@ -27,9 +27,10 @@ export interface BearerFetchOptions {
  * A `fetch` whose calls carry the provider's token where it is bound, and go out as they are everywhere else.
  *
  * What it does with a call is what `fetch` does, with these differences where the call carries the token. A 401 that a
- * newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing. Redirects are
- * followed one by one, each judged by where it leads; from the first place that the token is not bound to, it is gone for
- * the rest of the way. The body of a `Request` can be sent once, so a redirect that would repeat it fails the call.
+ * newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing. Redirects
+ * are followed one by one, each judged by where it leads; from the first place that the token is not bound to, it is
+ * gone for the rest of the way. The body of a `Request` can be sent once, so a redirect that would repeat it fails the
+ * call.
  *
  * An `Authorization` header of the caller is left as it is; so is another one that the client puts its token into.
  *
@@ -37,8 +38,8 @@ export interface BearerFetchOptions {
  * const fetch = bearerFetch(provider);
  * const answer = await fetch('https://api.example/users', { signal: AbortSignal.timeout(2000) });
  *
- * @throws `TokenUnavailableError` or one of its subclasses, and nothing was sent; `CallAddressError` where the address is
- * not an absolute http or https URL and `fetch` does not take it; whatever `fetch` throws.
+ * @throws `TokenUnavailableError` or one of its subclasses, and nothing was sent; `CallAddressError` where the address
+ * is not an absolute http or https URL and `fetch` does not take it; whatever `fetch` throws.
  */
 export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions = {}): Fetch {
   const carrier = carrierOf(provider);
@@ -119,8 +120,8 @@ async function bodyStart(response: Response): Promise<string> {
 }
 
 /**
- * Another branch of the same body: a web stream, or with node-fetch one of Node's. A `fetch` of the application's may answer
- * with less than a whole `Response`.
+ * Another branch of the same body: a web stream, or with node-fetch one of Node's. A `fetch` of the application's may
+ * answer with less than a whole `Response`.
  */
 function branchOf(response: Response): unknown {
   return typeof response.clone !== 'function' || response.bodyUsed ? undefined : response.clone().body;
@@ -136,11 +137,12 @@ function redirected(response: Response): Response {
 }
 
 /**
- * The value for the `Authorization` header, or the one of the option `tokenHeader`, of a call that no carrier makes: the handshake of a WebSocket, the call of a
- * GraphQL client. undefined where the token is not bound to the address, and the call is to go out without it.
+ * The value for the `Authorization` header, or the one of the option `tokenHeader`, of a call that no carrier makes:
+ * the handshake of a WebSocket, the call of a GraphQL client. undefined where the token is not bound to the address,
+ * and the call is to go out without it.
  *
- * Ask anew for each call or connection: the token changes. A WebSocket is opened by a request of HTTP (RFC 6455 §1.3), so
- * `wss:` counts as `https:` and `ws:` as `http:`.
+ * Ask anew for each call or connection: the token changes. A WebSocket is opened by a request of HTTP (RFC 6455 §1.3),
+ * so `wss:` counts as `https:` and `ws:` as `http:`.
  *
  * @throws `TokenUnavailableError` or one of its subclasses; {@link TokenNotBearerError}; `TokenParametersError`; the
  * signal's reason once that has aborted.

@@ -25,8 +25,8 @@ const MAX_REDIRECTS = 20;
 /**
  * The call as the caller gave it: what `init` says goes before what a `Request` says.
  *
- * As it was given, whatever the caller does afterwards with the URL, the options or the body: `fetch` reads these at once,
- * and this call may be sent after a wait, and once more.
+ * As it was given, whatever the caller does afterwards with the URL, the options or the body: `fetch` reads these at
+ * once, and this call may be sent after a wait, and once more.
  */
 export function firstHop(input: string | URL | Request, given: RequestInit | undefined): Hop {
   const init = given && { ...given, ...(isChangeable(given.body) && { body: copyOf(given.body) }) };
@@ -58,8 +58,8 @@ export function followable({ redirect }: Hop, { status, headers }: Response): bo
 /**
  * The request that a redirect asks for (Fetch Standard, HTTP-redirect fetch).
  *
- * @throws TypeError where `fetch` would: too many redirects, an address that is none of http, a body that cannot be sent
- * again.
+ * @throws TypeError where `fetch` would: too many redirects, an address that is none of http, a body that cannot be
+ * sent again.
  */
 export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
   discardBody(response.body);

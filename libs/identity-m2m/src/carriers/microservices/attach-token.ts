@@ -18,14 +18,14 @@ export interface AttachTokenOptions {
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
    * Whether a call that was refused as unauthenticated is sent once more with a newer token. Turn it off where several
-   * receivers get each message and each acts on it: one may have done so when another refuses. The token is renewed in either
-   * case. Default: true.
+   * receivers get each message and each acts on it: one may have done so when another refuses. The token is renewed in
+   * either case. Default: true.
    */
   readonly replay?: boolean;
   /**
-   * Says that the client's own serializer hands on what stands beside the payload: `metadata` of the packet (TCP, Redis),
-   * the records of Nest's builders (NATS, RabbitMQ, MQTT), the headers of a message (Kafka). Default: false, and such a
-   * client is refused.
+   * Says that the client's own serializer hands on what stands beside the payload: `metadata` of the packet (TCP,
+   * Redis), the records of Nest's builders (NATS, RabbitMQ, MQTT), the headers of a message (Kafka). Default: false,
+   * and such a client is refused.
    */
   readonly serializerKeepsHeaders?: boolean;
   /**
@@ -41,12 +41,12 @@ type MessageClient = Pick<ClientProxy, 'send' | 'emit' | 'connect' | 'close'>;
 /**
  * Puts a token of the provider on every message and call of a Nest client from now on, and hands the same client back.
  *
- * `send` and `emit` wait for a usable token where there is none, and fail with `TokenUnavailableError` where none can be
- * had: nothing is sent without. A call that the receiver refuses as unauthenticated is sent once more with a newer token.
- * An `authorization` of the caller's own is left as it is.
+ * `send` and `emit` wait for a usable token where there is none, and fail with `TokenUnavailableError` where none can
+ * be had: nothing is sent without. A call that the receiver refuses as unauthenticated is sent once more with a newer
+ * token. An `authorization` of the caller's own is left as it is.
  *
- * Attaching is what binds the token to the receiver: brokers have no URL that it could be bound to. So attach it where the
- * client is made, to a client that leads to one receiver. For gRPC, get services after attaching.
+ * Attaching is what binds the token to the receiver: brokers have no URL that it could be bound to. So attach it where
+ * the client is made, to a client that leads to one receiver. For gRPC, get services after attaching.
  *
  * @example
  * {

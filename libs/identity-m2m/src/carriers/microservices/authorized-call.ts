@@ -133,8 +133,8 @@ export class MessageRefusal {
   }
 
   /**
-   * Why it was refused is told in the trailing metadata `www-authenticate` of gRPC, or as `error` of RFC 6750 §3.1 beside
-   * the code.
+   * Why it was refused is told in the trailing metadata `www-authenticate` of gRPC, or as `error` of RFC 6750 §3.1
+   * beside the code.
    */
   headers(): Readonly<Record<string, string>> {
     const { error: reason, metadata } = this.#members();
@@ -167,14 +167,14 @@ const MAX_OBJECTS = 200;
 const REDACTED = '[access token]';
 
 /**
- * The shortest token that is taken out wherever it stands, in characters: the letters of a shorter one are in words that an
- * error needs, and in its code.
+ * The shortest token that is taken out wherever it stands, in characters: the letters of a shorter one are in words
+ * that an error needs, and in its code.
  */
 const SHORTEST_REDACTED = 8;
 
 /**
- * Takes a token out of an error and of what hangs on it: of clients for brokers, some put the command that failed on their
- * errors, and a receiver may repeat what it was sent. A short one is taken out with its scheme alone.
+ * Takes a token out of an error and of what hangs on it: of clients for brokers, some put the command that failed on
+ * their errors, and a receiver may repeat what it was sent. A short one is taken out with its scheme alone.
  *
  * Only plain data and errors are looked into. Anything else, such as a connection, is at work for other calls too.
  *
@@ -222,12 +222,15 @@ function redaction(text: string, substitute: string): (from: string) => string {
   };
 }
 
-/** A character that a URL or JSON has as its code, once or several times over; backslashes in a row; any other character. */
+/**
+ * A character that a URL or JSON has as its code, once or several times over; backslashes in a row; any other
+ * character.
+ */
 const UNIT = /(?:%|\\+u0025)(?:25)*([\da-f]{2})|\\+u00([\da-f]{2})|\\+|[^]/gi;
 
 /**
- * Reads a text as if its writer had escaped nothing: writers of JSON and of URLs differ in what they escape, and JSON may be
- * within JSON. Backslashes are left out, and a blank is the plus sign that it is within a form.
+ * Reads a text as if its writer had escaped nothing: writers of JSON and of URLs differ in what they escape, and JSON
+ * may be within JSON. Backslashes are left out, and a blank is the plus sign that it is within a form.
  *
  * @returns The characters, and of each where it begins and ends in the text.
  */

@@ -22,8 +22,8 @@ interface KafkaBatch {
 
 /**
  * Puts a token on all messages of a client, where they leave Nest's own code for the transport's: dispatch hooks have
- * run by then, whenever they were set, and each message has a packet of its own, so that calls under way at the same time
- * cannot take each other's token.
+ * run by then, whenever they were set, and each message has a packet of its own, so that calls under way at the same
+ * time cannot take each other's token.
  */
 export function authorizeMessages(proxy: object, place: TokenPlace, client: AuthorizedClient): void {
   const transport = proxy as Transport;

@@ -13,8 +13,8 @@ interface Metadata {
 type ServiceMethod = (...args: unknown[]) => Observable<unknown>;
 
 /**
- * Puts a token on the calls of all services that are got from a gRPC client from now on: into the metadata of each call,
- * which is what may change from call to call.
+ * Puts a token on the calls of all services that are got from a gRPC client from now on: into the metadata of each
+ * call, which is what may change from call to call.
  */
 export function authorizeServices(grpc: ClientGrpc, client: AuthorizedClient): void {
   const { Metadata } = packageOfNest('@grpc/grpc-js') as { Metadata: new () => Metadata };
@@ -63,8 +63,8 @@ export function isStream(value: unknown): value is Observable<unknown> {
 /**
  * Holds the request messages of a call back until the call can be sent.
  *
- * Nest's client listens to them as soon as the call is subscribed to. Where a token has to be waited for first, somebody
- * must listen in the meantime: a `Subject` does not say anything twice.
+ * Nest's client listens to them as soon as the call is subscribed to. Where a token has to be waited for first,
+ * somebody must listen in the meantime: a `Subject` does not say anything twice.
  */
 export class HeldStream {
   #held: ObservableNotification<unknown>[] = [];
@@ -80,8 +80,8 @@ export class HeldStream {
   }
 
   /**
-   * Makes a call that may ask for its request messages at once, and then listens to them itself, or later, and then gets
-   * what was held back.
+   * Makes a call that may ask for its request messages at once, and then listens to them itself, or later, and then
+   * gets what was held back.
    */
   static whileStarting<T>(
     source: Observable<unknown>,

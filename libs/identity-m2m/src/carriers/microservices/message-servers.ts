@@ -55,7 +55,9 @@ function redis(options: HostAndPort & { path?: string; tls?: Tls; sentinels?: re
   return [path === undefined ? only : { ...only, isLocal: true }];
 }
 
-/** The scheme `tls:` does not count: without the option, the client talks in the clear to a server that offers no TLS. */
+/**
+ * The scheme `tls:` does not count: without the option, the client talks in the clear to a server that offers no TLS.
+ */
 function nats({ servers = 'nats://localhost:4222', tls }: { servers?: string | readonly string[]; tls?: Tls }) {
   return [servers].flat().map((address) => server('nats', address, tls));
 }

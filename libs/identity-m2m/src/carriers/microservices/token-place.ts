@@ -43,7 +43,10 @@ export function hasAuthorization(headers: object | null | undefined): boolean {
 
 const isAuthorization = (name: string) => name.toLowerCase() === 'authorization';
 
-/** TCP and Redis. Nest 11 knows no metadata: its servers would not see the token, and the call would go out as if without. */
+/**
+ * TCP and Redis. Nest 11 knows no metadata: its servers would not see the token, and the call would go out as if
+ * without.
+ */
 function packetMetadataOf(client: ClientTCP | ClientRedis, transport: string): TokenPlace {
   if (typeof (client as Partial<ClientTCP>).setOnDispatchHook === 'function') return packetMetadata;
   throw new ClientProxyConfigurationError(

@@ -7,40 +7,39 @@ import { describeAddress } from '../../identity-providers/preset-options.js';
 import { callAddressError } from '../call-address-error.js';
 import { carrierOf, type TokenCarrier } from '../token-carrier.js';
 import { inspectHeaders, snapshotOf, withLastingHeaders } from './dispatch-headers.js';
-import { DispatchedCall, withAuthorization } from './dispatched-call.js';
-import { failCall } from './raw-handler.js';
+import { DispatchedCall, failCall, withAuthorization } from './dispatched-call.js';
 
 export interface BearerInterceptorOptions {
-  /** Which token the calls carry. What is not said is as in the client's options. */
+  /** Token that the calls carry. What is left out is as in the client's options. */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
-   * Origin of the `Client` or `Pool` that is composed. These connect to the one place that they were made for, whatever
-   * origin a call names, so that has to be said here too; with undici 8, for a `BalancedPool` alone. Not for an `Agent` or a
-   * proxy agent.
+   * Origin of the composed `Client` or `Pool`. These connect to one origin, whatever origin a call names. Required for
+   * them with undici 7, with undici 8 only for a `BalancedPool`. Leave it out for an `Agent` or a proxy agent.
    */
   readonly origin?: string | URL;
 }
 
 /**
- * An interceptor for undici that puts the provider's token on the calls of a dispatcher: to the places that the token is
- * bound to and no others.
+ * Returns an interceptor for undici that puts the provider's token on a dispatcher's calls to allowed origins, and on
+ * no others.
  *
- * Each dispatch is judged by its own origin and path, so the redirect and retry interceptors stand behind this one, where
- * each of their requests passes it. A redirect interceptor in front of it is kept from following the calls that carry a
- * token. Where the token is there already, nothing is awaited.
+ * It judges each dispatch by its own origin and path. So compose the redirect and retry interceptors after this one:
+ * each of their requests then passes it. A redirect interceptor before it does not follow the calls that carry a token.
+ * The call is dispatched at once if a token is available.
  *
- * A 401 that a newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing.
- * An `Authorization` header of the caller, or the one of the option `tokenHeader`, is left as it is. Options and headers of the caller are never changed.
+ * After a 401, the call is sent once more with a newer token if its body is a string, bytes or empty. The caller's own
+ * `Authorization` header stays as it is, and so does one named by the option `tokenHeader`. The interceptor never
+ * changes the caller's options and headers.
  *
  * @example
  * const dispatcher = new Agent().compose(bearerInterceptor(provider), interceptors.redirect({ maxRedirections: 3 }));
  * const { body } = await request('https://api.example/users', { dispatcher });
  *
- * Calls fail with `TokenUnavailableError` or one of its subclasses, and nothing was sent; with
- * {@link IdentityM2MConfigurationError} where a call names no origin and the options do not either; with
- * `CallAddressError` where the origin is not an http or https URL.
+ * Calls fail before anything is sent with `TokenUnavailableError` or one of its subclasses; with
+ * {@link IdentityM2MConfigurationError} if neither the call nor the options name an origin; with `CallAddressError` if the
+ * origin is not an http or https URL.
  *
- * @throws {@link IdentityM2MConfigurationError} where the option `origin` is not an http or https URL.
+ * @throws {@link IdentityM2MConfigurationError} if the option `origin` is not an http or https URL.
  */
 export function bearerInterceptor(
   provider: TokenProvider,
@@ -48,7 +47,7 @@ export function bearerInterceptor(
 ): Dispatcher.DispatcherComposeInterceptor {
   const carrier = carrierOf(provider);
   const ownOrigin = origin === undefined ? undefined : checkedOrigin(origin);
-  // undici 8 tells interceptors where a Client or Pool leads; no other dispatcher has an origin of its own.
+  // undici 8 passes the origin of a Client or Pool; no other dispatcher has one.
   return (dispatch, poolOrigin?: unknown) => {
     const fixedOrigin = ownOrigin ?? (typeof poolOrigin === 'string' ? poolOrigin : undefined);
     return (given, handler) => {
@@ -61,7 +60,7 @@ export function bearerInterceptor(
         token = carrier.peekBearer(wanted);
       } catch (error) {
         failCall(handler, error as Error);
-        // Nothing waits for this dispatcher to have room again.
+        // true: the caller need not wait for a 'drain' event.
         return true;
       }
       const call = new DispatchedCall(dispatch, snapshotOf(options), handler, { url, wanted, carrier });
@@ -74,30 +73,30 @@ export function bearerInterceptor(
   };
 }
 
-/** Where the call goes, if the token is to go there with it. */
+/** Returns the call's address if the token may go there; undefined otherwise. */
 function addressForToken(
   carrier: TokenCarrier,
   { method, origin, path, headers }: Dispatcher.DispatchOptions,
   fixedOrigin: string | undefined,
 ): string | undefined {
-  // CONNECT speaks to a proxy, of another place; and so does a path that is a whole address.
+  // CONNECT addresses a proxy, and so does a path that is an absolute URL.
   if (method === 'CONNECT' || typeof path !== 'string' || !path.startsWith('/')) return undefined;
   const { hasToken, host } = inspectHeaders(headers, carrier.header.key);
   if (hasToken) return undefined;
-  const place = placeOf(origin, fixedOrigin);
-  if (place === undefined) return undefined;
-  const url = place + path;
+  const target = targetOrigin(origin, fixedOrigin);
+  if (target === undefined) return undefined;
+  const url = target + path;
   if (!carrier.allows(url, host)) {
     const { client } = carrier;
-    const error = callAddressError({ client, method, url: place, noun: 'origin', advice: ORIGIN_ADVICE });
+    const error = callAddressError({ client, method, url: target, noun: 'origin', advice: ORIGIN_ADVICE });
     if (error) throw error;
     return undefined;
   }
-  return isReadInOneWay(path) || carrier.allows(`${place}/`, host) ? url : undefined;
+  return isUnambiguous(path) || carrier.allows(`${target}/`, host) ? url : undefined;
 }
 
-/** Where the call goes: its own origin, which has to be that of the options where they name one. */
-function placeOf(origin: string | URL | undefined, fixedOrigin: string | undefined): string | undefined {
+/** Returns the call's origin; undefined if the dispatcher connects to another one. */
+function targetOrigin(origin: string | URL | undefined, fixedOrigin: string | undefined): string | undefined {
   if (fixedOrigin !== undefined) {
     return origin === undefined || parseUrl(String(origin))?.origin === fixedOrigin ? fixedOrigin : undefined;
   }
@@ -119,9 +118,9 @@ function checkedOrigin(origin: string | URL): string {
 }
 
 /**
- * undici sends a path as it was written, and whoever reads it may resolve `..` or not. Where only a part of the origin is
- * bound, such a path is taken to lead out of it.
+ * undici sends a path as it was written, and the server may or may not resolve `..`. If only a part of the origin is
+ * allowed, such a path is treated as leading out of it.
  */
-function isReadInOneWay(path: string): boolean {
+function isUnambiguous(path: string): boolean {
   return !/\/\.|\\|%2e/i.test(path);
 }

@@ -3,51 +3,49 @@ import type { CallAuthorization } from '../outgoing-call.js';
 
 type Headers = Dispatcher.DispatchOptions['headers'];
 
-/** What a carrier has to know of a call's headers. */
-export interface HeadersInQuestion {
-  /** Whether the caller set the header that the token goes into. */
+/** The call's headers that matter to the carrier. */
+export interface InspectedHeaders {
+  /** Whether the caller set the token's header. */
   readonly hasToken: boolean;
-  /** Empty where it is not one text. */
+  /** Empty where the header is not a single string. */
   readonly host: string | undefined;
 }
 
-const NONE: HeadersInQuestion = { hasToken: false, host: undefined };
+const NONE: InspectedHeaders = { hasToken: false, host: undefined };
 
 /**
- * Reads the headers of a dispatch, in any of the forms that undici takes: an object, a flat list, pairs.
+ * Reads the headers of a dispatch, in any form that undici accepts: an object, a flat list, pairs.
  *
- * @param key Name of the header that the token goes into, in lower case.
+ * @param key Name of the token's header, in lower case.
  */
-export function inspectHeaders(headers: Headers, key: string): HeadersInQuestion {
+export function inspectHeaders(headers: Headers, key: string): InspectedHeaders {
   if (headers === undefined || headers === null) return NONE;
   let found = NONE;
   if (isPlain(headers)) {
     for (const name of Object.keys(headers))
-      if (isInQuestion(name, key)) found = noting(found, key, name, headers[name]);
+      if (mayMatter(name, key)) found = withHeader(found, key, name, headers[name]);
     return found;
   }
   const list = toFlatList(headers);
-  for (let index = 0; index < list.length; index += 2) found = noting(found, key, String(list[index]), list[index + 1]);
+  for (let index = 0; index < list.length; index += 2)
+    found = withHeader(found, key, String(list[index]), list[index + 1]);
   return found;
 }
 
-/** By the length alone, which nearly no other header has. */
-function isInQuestion({ length }: string, key: string): boolean {
+/** Compares lengths only, which excludes nearly all other headers. */
+function mayMatter({ length }: string, key: string): boolean {
   return length === key.length || length === 'host'.length;
 }
 
-function noting(found: HeadersInQuestion, key: string, name: string, value: unknown): HeadersInQuestion {
-  // undici leaves out what is undefined.
+function withHeader(found: InspectedHeaders, key: string, name: string, value: unknown): InspectedHeaders {
+  // undici skips undefined values.
   if (value === undefined) return found;
   const lower = name.toLowerCase();
   if (lower === key) return { ...found, hasToken: true };
   return lower === 'host' ? { ...found, host: typeof value === 'string' ? value : '' } : found;
 }
 
-/**
- * The same call with headers that can be read more than once, which those of an iterator cannot: `new Map(…).entries()`, a
- * generator.
- */
+/** Returns the call with headers that can be read more than once, unlike those of an iterator or a generator. */
 export function withLastingHeaders(options: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
   const { headers } = options;
   const isIterator = typeof headers === 'object' && headers !== null && 'next' in headers && !isPlain(headers);
@@ -55,8 +53,8 @@ export function withLastingHeaders(options: Dispatcher.DispatchOptions): Dispatc
 }
 
 /**
- * The call as it was given, whatever its caller does afterwards with the options and the headers: undici reads these at
- * once, and this call may be sent after a wait, and once more.
+ * Returns a copy of the call that later changes by its caller do not affect. undici reads options and headers at once;
+ * this call may be sent after a wait, and again.
  */
 export function snapshotOf(options: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
   const { headers } = options;
@@ -65,7 +63,7 @@ export function snapshotOf(options: Dispatcher.DispatchOptions): Dispatcher.Disp
   return copy;
 }
 
-/** A copy with the authorization on it. The caller's own headers may be shared between calls. */
+/** Returns a copy of the headers with the authorization. The caller may share its own between calls. */
 export function authorizedHeaders(
   headers: Headers,
   { header, authorization, dpop }: CallAuthorization,

@@ -3,9 +3,10 @@ import type { AccessToken } from '../../token/access-token.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
 import { brokenBodySignal, type CallAuthorization, isReplayableBody, type OutgoingCall } from '../outgoing-call.js';
 import type { TokenCarrier } from '../token-carrier.js';
-import { type Attempt, type AttemptedCall, type AttemptOwner, ControlledAttempt, RawAttempt } from './attempt.js';
+import type { Abort, Attempt, AttemptedCall, AttemptOptions, Caller } from './attempt.js';
+import { ControlledCaller } from './controlled-handler.js';
 import { authorizedHeaders } from './dispatch-headers.js';
-import { type Abort, CallController, isRawHandler, type RawHandler } from './raw-handler.js';
+import { isRawHandler, RawCaller } from './raw-handler.js';
 
 export interface CallDetails {
   readonly url: string;
@@ -14,8 +15,8 @@ export interface CallDetails {
 }
 
 /**
- * A call that undici was given to dispatch, from the caller's handler on the one side to the attempts to answer it on the
- * other: one, or several where a 401 can be mended.
+ * A call that undici was given to dispatch, between the caller's handler and the attempts at it: one, or several if a
+ * rejected token is renewed.
  */
 export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
   readonly method: string;
@@ -23,13 +24,13 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
   readonly token: GetTokenOptions | undefined;
   readonly #caller: Caller;
   readonly #carrier: TokenCarrier;
-  /** Ends the attempt that is under way. */
+  /** Aborts the attempt under way. */
   #abortAttempt: Abort | undefined;
-  /** What the caller ends the call with, from when on there may be no attempt under way. */
+  /** Aborts the call; set as soon as there may be no attempt under way. */
   #abortCall: Abort | undefined;
   #waiting: AbortController | undefined;
   #isOver = false;
-  /** Whether the carrier has been told that it begins, and has to be told of its end. */
+  /** Whether the carrier counts this call as under way, and must learn of its end. */
   #isCounted = false;
 
   constructor(
@@ -42,22 +43,22 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
     this.url = url;
     this.token = wanted;
     this.#carrier = carrier;
-    this.#caller = isRawHandler(handler) ? new RawCaller(handler) : new ControlledCaller(handler);
+    this.#caller = callerOf(handler);
   }
 
-  /** The handler for a dispatch that is made at once, with a token that was there. */
+  /** Returns the handler for a dispatch that starts at once, with an available token. */
   firstAttempt(token: AccessToken): Dispatcher.DispatchHandler {
     this.#carrier.callBegins();
     this.#isCounted = true;
     return this.#caller.attempt({
       call: this,
       holds: 'rejections',
-      onAnswer: (answered) => this.#settle(this.#carrier.finish(this, token, answered)),
+      onResponse: (attempt) => this.#settle(this.#carrier.finish(this, token, attempt)),
       onFailure: (error) => this.fail(error),
     });
   }
 
-  /** Dispatches the call when there is a token, and a proof of it if that is needed. */
+  /** Dispatches the call as soon as there is a token, and a proof of it if it needs one. */
   waitAndSend(): void {
     this.takeOver();
     const brokenBody = brokenBodySignal(this.options.body);
@@ -68,8 +69,8 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
   send(authorization: CallAuthorization): Promise<Attempt> {
     return new Promise((resolve, reject) => {
       if (this.#isOver) return reject(new errors.RequestAbortedError());
-      const owner: AttemptOwner = { call: this, holds: 'all', onAnswer: resolve, onFailure: reject };
-      this.dispatch(withAuthorization(this.options, authorization), this.#caller.attempt(owner));
+      const options: AttemptOptions = { call: this, holds: 'all', onResponse: resolve, onFailure: reject };
+      this.dispatch(withAuthorization(this.options, authorization), this.#caller.attempt(options));
     });
   }
 
@@ -95,7 +96,7 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
   }
 
   discard(attempt: Attempt): void {
-    attempt.letGo();
+    attempt.discard();
   }
 
   signal(): AbortSignal {
@@ -136,81 +137,32 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
     this.#caller.fail(error);
   }
 
-  #settle(answered: Promise<Attempt>): void {
-    answered.then(
-      (attempt) => (this.#isOver ? attempt.letGo() : attempt.passOn()),
+  #settle(finished: Promise<Attempt>): void {
+    finished.then(
+      (attempt) => (this.#isOver ? attempt.discard() : attempt.passOn()),
       (error: Error) => this.fail(error),
     );
   }
 }
 
-/** The handler that the caller gave undici, in either of its forms. */
-interface Caller {
-  /** A request begins, which the caller can end by this. */
-  start(abort: Abort, context: unknown): void;
-  /** The caller can end the call by this from now on. */
-  takeOver(abort: Abort): void;
-  fail(error: Error): void;
-  /** A handler of the same form, for a request that is made for the caller. */
-  attempt(owner: AttemptOwner): Attempt & Dispatcher.DispatchHandler;
+/** Fails a call that was not dispatched. */
+export function failCall(handler: Dispatcher.DispatchHandler, error: Error): void {
+  callerOf(handler).fail(error);
 }
 
-class RawCaller implements Caller {
-  constructor(private readonly handler: RawHandler) {}
-
-  start(abort: Abort, context: unknown): void {
-    this.handler.onConnect(abort, context);
-  }
-
-  takeOver(abort: Abort): void {
-    this.handler.onConnect(abort);
-  }
-
-  fail(error: Error): void {
-    this.handler.onError(error);
-  }
-
-  attempt(owner: AttemptOwner): Attempt & Dispatcher.DispatchHandler {
-    return new RawAttempt(owner, this.handler);
-  }
-}
-
-class ControlledCaller implements Caller {
-  /** One for the whole call: the caller keeps it. */
-  readonly #controller = new CallController();
-  #isStarted = false;
-
-  constructor(private readonly handler: Dispatcher.DispatchHandler) {}
-
-  start(abort: Abort, context: unknown): void {
-    this.#controller.abortRequest = abort;
-    this.#isStarted = true;
-    this.handler.onRequestStart?.(this.#controller, context);
-  }
-
-  takeOver(abort: Abort): void {
-    if (this.#isStarted) this.#controller.abortRequest = abort;
-    else this.start(abort, {});
-  }
-
-  fail(error: Error): void {
-    this.handler.onResponseError?.(this.#controller, error);
-  }
-
-  attempt(owner: AttemptOwner): Attempt & Dispatcher.DispatchHandler {
-    return new ControlledAttempt(owner, this.handler, this.#controller);
-  }
+function callerOf(handler: Dispatcher.DispatchHandler): Caller {
+  return isRawHandler(handler) ? new RawCaller(handler) : new ControlledCaller(handler);
 }
 
 /**
- * A copy of a call's options with the token on it, and marked so that a redirect interceptor further in leaves the call
- * alone: what it would make of it does not pass here any more.
+ * Returns a copy of the call's options with the token on it. It tells a redirect interceptor behind this one to leave
+ * the call alone, because that one's requests would not pass here.
  */
 export function withAuthorization(
   options: Dispatcher.DispatchOptions,
   authorization: CallAuthorization,
 ): Dispatcher.DispatchOptions {
-  // A literal that spreads and then adds a member makes an object that V8 is slow with, here and all through undici.
+  // Not a literal with a spread and a further member: V8 is slow with such an object, here and throughout undici.
   const copy: Dispatcher.DispatchOptions & { maxRedirections?: number } = Object.assign({}, options);
   copy.headers = authorizedHeaders(options.headers, authorization);
   copy.maxRedirections = 0;

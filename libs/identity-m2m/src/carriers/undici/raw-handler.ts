@@ -1,14 +1,13 @@
 import type { Dispatcher } from 'undici';
+import { type Abort, Attempt, type AttemptOptions, type Caller } from './attempt.js';
 
-/** What ends a request, as undici hands it out when the request begins. */
-export type Abort = (reason?: Error) => void;
-export type RawHeaders = Buffer[];
-export type RawTrailers = string[] | null;
+type RawHeaders = Buffer[];
+type RawTrailers = string[] | null;
 
 /**
- * The older of undici's two forms of a handler. Version 7 calls its own handlers by it, and would turn it into the newer
- * form and back for each interceptor, which takes the headers apart and puts them together again each time. Version 8 knows
- * the newer form alone, `Dispatcher.DispatchHandler`.
+ * The older of undici's two forms of a handler. Version 7 calls its own handlers in this form. It would convert them to
+ * the newer form and back for each interceptor, and the headers with them. Version 8 knows only the newer form,
+ * `Dispatcher.DispatchHandler`.
  */
 export interface RawHandler {
   onConnect(abort: Abort, context?: unknown): void;
@@ -16,67 +15,109 @@ export interface RawHandler {
   onRequestSent?(): void;
   onResponseStarted?(): void;
   onUpgrade(status: number, headers: RawHeaders, socket: unknown): unknown;
-  /** @returns false: no more until `resume` is called. Nothing is as good as true. */
+  /** @returns false to pause until `resume` is called; undefined counts as true. */
   onHeaders(status: number, headers: RawHeaders, resume: () => void, statusText: string): boolean;
-  /** @returns false: no more until `resume` is called. Nothing is as good as true. */
+  /** @returns false to pause until `resume` is called; undefined counts as true. */
   onData(chunk: Buffer): boolean;
   onComplete(trailers: RawTrailers): void;
   onError(error: Error): void;
 }
 
-/** Handlers that speak both forms, as undici 7 puts them around those of its interceptors, are called by the older one. */
+/** undici 7 wraps its interceptors' handlers in ones of both forms, and calls them in the older one. */
 export function isRawHandler(handler: Dispatcher.DispatchHandler | RawHandler): handler is RawHandler {
   return typeof handler.onHeaders === 'function';
 }
 
-/** Fails a call that was not dispatched. */
-export function failCall(handler: Dispatcher.DispatchHandler, error: Error): void {
-  if (isRawHandler(handler)) handler.onError(error);
-  else handler.onResponseError?.(new CallController(), error);
+/** A caller with a handler of the older form. */
+export class RawCaller implements Caller {
+  constructor(private readonly handler: RawHandler) {}
+
+  start(abort: Abort, context: unknown): void {
+    this.handler.onConnect(abort, context);
+  }
+
+  takeOver(abort: Abort): void {
+    this.handler.onConnect(abort);
+  }
+
+  fail(error: Error): void {
+    this.handler.onError(error);
+  }
+
+  attempt(options: AttemptOptions): Attempt & Dispatcher.DispatchHandler {
+    return new RawAttempt(options, this.handler);
+  }
 }
 
-/**
- * What a handler of the newer form steers its call by: one for the whole call, however many requests it takes. Only the one
- * whose answer is passed on is paused.
- */
-export class CallController implements Dispatcher.DispatchController {
-  paused = false;
-  reason: Error | null = null;
-  /** Ends the request that is under way, or the wait for the next. */
-  abortRequest: Abort = () => {};
-  /** That of the request under way. */
-  request: Dispatcher.DispatchController | undefined;
-  /** Called when the caller wants more after a pause, before the request is. */
-  onResume: (() => void) | undefined;
-
-  get aborted(): boolean {
-    return this.reason !== null;
+class RawAttempt extends Attempt implements RawHandler {
+  constructor(
+    options: AttemptOptions,
+    private readonly handler: RawHandler,
+  ) {
+    super(options);
   }
 
-  get rawHeaders(): Dispatcher.DispatchController['rawHeaders'] {
-    return this.request?.rawHeaders;
+  onConnect(abort: Abort, context?: unknown): void {
+    this.connected(abort, context);
   }
 
-  get rawTrailers(): Dispatcher.DispatchController['rawTrailers'] {
-    return this.request?.rawTrailers;
+  onBodySent(...progress: unknown[]): void {
+    this.handler.onBodySent?.(...progress);
   }
 
-  abort(reason: Error): void {
-    if (this.aborted) return;
-    this.reason = reason;
-    this.abortRequest(reason);
+  onRequestSent(): void {
+    this.handler.onRequestSent?.();
   }
 
-  pause(): void {
-    this.paused = true;
-    this.request?.pause();
+  onResponseStarted(): void {
+    this.handler.onResponseStarted?.();
   }
 
-  resume(): void {
-    if (!this.paused) return;
-    this.paused = false;
-    this.onResume?.();
-    // The caller may have paused again with what was kept for it.
-    if (!this.paused) this.request?.resume();
+  onUpgrade(status: number, headers: RawHeaders, socket: unknown): unknown {
+    return this.upgraded(() => this.handler.onUpgrade(status, headers, socket));
   }
+
+  onHeaders(status: number, headers: RawHeaders, resume: () => void, statusText: string): boolean {
+    if (this.passes(status)) return this.handler.onHeaders(status, headers, resume, statusText);
+    const resumeAll = () => {
+      this.deliverKept();
+      resume();
+    };
+    this.hold({ status, headers: () => pairsOf(headers) }, () =>
+      wantsMore(this.handler.onHeaders(status, headers, resumeAll, statusText)),
+    );
+    return true;
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (this.isOpen) return this.handler.onData(chunk);
+    return this.keep(chunk, () => wantsMore(this.handler.onData(chunk)));
+  }
+
+  onComplete(trailers: RawTrailers): void {
+    this.completed(() => this.handler.onComplete(trailers));
+  }
+
+  onError(error: Error): void {
+    this.failed(error);
+  }
+}
+
+/** undici pauses only for false. */
+function wantsMore(result: boolean | undefined): boolean {
+  return result !== false;
+}
+
+/** @param headers Names and values in turn; a value is a list where an interceptor has joined the fields of a name. */
+function pairsOf(headers: RawHeaders): [string, string | string[]][] {
+  const pairs: [string, string | string[]][] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const value: Buffer | Buffer[] | undefined = headers[index + 1];
+    pairs.push([latin1(headers[index]!), Array.isArray(value) ? value.map(latin1) : latin1(value!)]);
+  }
+  return pairs;
+}
+
+function latin1(bytes: Buffer): string {
+  return bytes.toString('latin1');
 }
