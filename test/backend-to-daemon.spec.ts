@@ -615,7 +615,7 @@ describe('with TLS', () => {
 
   it('everything goes that leaves this machine, or the backend does not start', async () => {
     const starting = Backend.start('tcp://192.0.2.1:3100', 'far', {}, { isHere: true });
-    await expect(starting).rejects.toThrow(/in the clear to tcp:\/\/192\.0\.2\.1:3100/);
+    await expect(starting).rejects.toThrow(/without TLS to tcp:\/\/192\.0\.2\.1:3100/);
   });
 });
 

@@ -392,7 +392,7 @@ describe('attaching a token', () => {
     const client = () => new ClientTCP({ host: '10.0.0.7', port: 3000 });
     const attach = () => attachToken(client(), provider);
     expect(attach).toThrow(ClientProxyConfigurationError);
-    expect(attach).toThrow('in the clear to tcp://10.0.0.7:3000');
+    expect(attach).toThrow('without TLS to tcp://10.0.0.7:3000');
     const unverified = new ClientTCP({ host: '10.0.0.7', port: 3000, tlsOptions: { rejectUnauthorized: false } });
     expect(() => attachToken(unverified, provider)).toThrow('TLS that does not verify the server');
     expect(faultOf(() => attachToken(client(), provider, { unsafeAllowInsecureTransport: true }))).toBeUndefined();

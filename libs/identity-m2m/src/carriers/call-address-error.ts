@@ -2,9 +2,7 @@ import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseUrl } from '../foundation/url.js';
 import { printableText } from '../foundation/text.js';
 
-/**
- * A call was not sent, because its address is not an absolute http or https URL. `cause`: what the HTTP library threw.
- */
+/** The call was not sent: its address is not an absolute http or https URL. `cause` is the HTTP library's error. */
 export class CallAddressError extends IdentityM2MError {
   readonly code = 'M2M_CALL_ADDRESS_INVALID';
 
@@ -23,18 +21,17 @@ export interface FailedCall {
   readonly client: string;
   readonly method: string;
   readonly url: string;
-  /** What the URL is called. Default: the address. */
+  /** Name of the URL in the message. Default: `address`. */
   readonly noun?: 'address' | 'origin';
-  /** What to do about one that is relative or missing. */
+  /** What to do about an address that is relative or missing. */
   readonly advice: string;
-  /** What the HTTP library threw; absent where the call was not given to one. */
+  /** Error of the HTTP library; undefined if the call did not reach one. */
   readonly cause?: unknown;
 }
 
 /**
- * Returns the error for a call that failed because of its address; undefined where the address is not at fault, or
- * where the call failed for another reason: a mock, or an adapter for Unix sockets, takes addresses that the network
- * does not.
+ * Returns the error for a call that failed because of its address; undefined if the address is valid or the call failed
+ * for another reason. A mock, or an adapter for Unix sockets, accepts addresses that the network does not.
  */
 export function callAddressError(failed: FailedCall): CallAddressError | undefined {
   const { client, method, cause } = failed;
@@ -44,18 +41,18 @@ export function callAddressError(failed: FailedCall): CallAddressError | undefin
   return new CallAddressError(client, `Cannot send a ${call}: ${fault}`, { cause });
 }
 
-/** Longest chain of causes that is looked through. */
+/** Maximum length of a chain of causes that is searched. */
 const MAX_CAUSES = 3;
 
-/** By the words of axios and of the implementations of `fetch`, on the error itself or on its cause. */
+/** Judges by the messages of axios and of implementations of `fetch`, on the error or its causes. */
 function isAboutAddress(error: unknown, causes = 0): boolean {
   if (typeof error !== 'object' || error === null || causes > MAX_CAUSES) return false;
   const { code, message, response, cause } = error as {
     [Member in 'code' | 'message' | 'response' | 'cause']?: unknown;
   };
   if (response != null) return false;
-  const isSaid = code === 'ERR_INVALID_URL' || /\b(?:URLs?|scheme|protocols?)\b/i.test(String(message));
-  return isSaid || isAboutAddress(cause, causes + 1);
+  const isInMessage = code === 'ERR_INVALID_URL' || /\b(?:URLs?|scheme|protocols?)\b/i.test(String(message));
+  return isInMessage || isAboutAddress(cause, causes + 1);
 }
 
 function addressFault({ url, noun = 'address', advice }: FailedCall): string | undefined {
@@ -67,7 +64,7 @@ function addressFault({ url, noun = 'address', advice }: FailedCall): string | u
   return `its ${noun} ${shown(url)} is not an absolute URL. ${advice}`;
 }
 
-/** Without query and user name, which may hold secrets. */
+/** Leaves out query and user name, which may hold secrets. */
 function shown(url: string): string {
   const [path = ''] = url.split(/[?#]/);
   return JSON.stringify(printableText(path.replace(/^([^/]*\/\/)?[^/]*@/, '$1'), 80));

@@ -17,29 +17,28 @@ import { firstHop, followable, type Hop, initOf, nextHop } from './redirect.js';
 type Fetch = typeof globalThis.fetch;
 
 export interface BearerFetchOptions {
-  /** Which token the calls carry. What is not said is as in the client's options. */
+  /** Token that the calls carry. What is left out is as in the client's options. */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
-  /** What sends the calls. Default: the global `fetch`, as it is at the time of the call. */
+  /** Sends the calls. Default: the global `fetch`, looked up at each call. */
   readonly fetch?: Fetch;
 }
 
 /**
- * A `fetch` whose calls carry the provider's token where it is bound, and go out as they are everywhere else.
+ * Returns a `fetch` that puts the provider's token on calls to allowed origins, and passes other calls on as they are.
  *
- * What it does with a call is what `fetch` does, with these differences where the call carries the token. A 401 that a
- * newer token may mend is answered by sending the call once more, if its body is a text, bytes or nothing. Redirects
- * are followed one by one, each judged by where it leads; from the first place that the token is not bound to, it is
- * gone for the rest of the way. The body of a `Request` can be sent once, so a redirect that would repeat it fails the
- * call.
+ * It behaves like `fetch`, except for calls that carry the token. After a 401, it sends the call once more with a newer
+ * token if the body is a string, bytes or empty. It follows redirects itself and judges each by its target: after the
+ * first target that is not allowed, the token is off for all further ones. The body of a `Request` can be sent once, so
+ * a redirect that needs it again fails the call.
  *
- * An `Authorization` header of the caller is left as it is; so is another one that the client puts its token into.
+ * The caller's own `Authorization` header stays as it is, and so does one named by the option `tokenHeader`.
  *
  * @example
  * const fetch = bearerFetch(provider);
- * const answer = await fetch('https://api.example/users', { signal: AbortSignal.timeout(2000) });
+ * const response = await fetch('https://api.example/users', { signal: AbortSignal.timeout(2000) });
  *
- * @throws `TokenUnavailableError` or one of its subclasses, and nothing was sent; `CallAddressError` where the address
- * is not an absolute http or https URL and `fetch` does not take it; whatever `fetch` throws.
+ * @throws Before anything is sent, `TokenUnavailableError` or one of its subclasses; `CallAddressError` if the address
+ * is not an absolute http or https URL and `fetch` rejects it; whatever `fetch` throws.
  */
 export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions = {}): Fetch {
   const carrier = carrierOf(provider);
@@ -51,9 +50,9 @@ export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions
     }
     const brokenBody = brokenBodySignal(hop.body);
     for (let redirects = 0; ; redirects++) {
-      const response = await carrier.call(boundCall(carrier, hop, { token: options.token, fetch, brokenBody }));
+      const response = await carrier.call(outgoingCall(carrier, hop, { token: options.token, fetch, brokenBody }));
       if (hop.signal?.aborted) {
-        // While the token was renewed.
+        // The caller aborted while the token was renewed.
         discard(response);
         throw hop.signal.reason;
       }
@@ -79,7 +78,11 @@ interface HopDetails {
   readonly brokenBody: AbortSignal | undefined;
 }
 
-function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }: HopDetails): OutgoingCall<Response> {
+function outgoingCall(
+  carrier: TokenCarrier,
+  hop: Hop,
+  { token, fetch, brokenBody }: HopDetails,
+): OutgoingCall<Response> {
   return {
     method: hop.method,
     url: hop.url,
@@ -88,7 +91,7 @@ function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }
       brokenBody?.throwIfAborted();
       return send(hop, authorization, fetch);
     },
-    // A `fetch` of the application's that follows redirects by itself may not have taken the token along.
+    // An application's `fetch` that follows redirects itself may have dropped the token.
     status: ({ status, redirected }) => (redirected ? undefined : status),
     headers: ({ headers }) => headerRecord(headers),
     bodyStart,
@@ -103,7 +106,7 @@ function boundCall(carrier: TokenCarrier, hop: Hop, { token, fetch, brokenBody }
 }
 
 function send(hop: Hop, { header, authorization, dpop }: CallAuthorization, fetch: Fetch): Promise<Response> {
-  // A copy, which nothing that the caller gets refers to.
+  // A copy, so that nothing the caller gets refers to the token.
   const headers = new Headers(hop.headers);
   headers.set(header.name, authorization);
   if (dpop !== undefined) headers.set('dpop', dpop);
@@ -120,8 +123,8 @@ async function bodyStart(response: Response): Promise<string> {
 }
 
 /**
- * Another branch of the same body: a web stream, or with node-fetch one of Node's. A `fetch` of the application's may
- * answer with less than a whole `Response`.
+ * Returns another branch of the same body: a web stream, or with node-fetch a Node.js stream. An application's `fetch`
+ * may return less than a whole `Response`.
  */
 function branchOf(response: Response): unknown {
   return typeof response.clone !== 'function' || response.bodyUsed ? undefined : response.clone().body;
@@ -131,18 +134,18 @@ function discard({ body }: Response): void {
   discardBody(body);
 }
 
-/** As `fetch` marks a response that it followed redirects for. */
+/** Marks a response as `fetch` does after redirects. */
 function redirected(response: Response): Response {
   return Object.defineProperty(response, 'redirected', { value: true });
 }
 
 /**
- * The value for the `Authorization` header, or the one of the option `tokenHeader`, of a call that no carrier makes:
- * the handshake of a WebSocket, the call of a GraphQL client. undefined where the token is not bound to the address,
- * and the call is to go out without it.
+ * Returns the value of the `Authorization` header, or of the header in the option `tokenHeader`. For calls that no
+ * carrier makes: the handshake of a WebSocket, the call of a GraphQL client. Returns undefined if the address is not
+ * allowed, and the call must go out without a token.
  *
- * Ask anew for each call or connection: the token changes. A WebSocket is opened by a request of HTTP (RFC 6455 §1.3),
- * so `wss:` counts as `https:` and `ws:` as `http:`.
+ * Call it for each call or connection: the token changes. An HTTP request opens a WebSocket (RFC 6455 §1.3), so `wss:`
+ * counts as `https:` and `ws:` as `http:`.
  *
  * @throws `TokenUnavailableError` or one of its subclasses; {@link TokenNotBearerError}; `TokenParametersError`; the
  * signal's reason once that has aborted.

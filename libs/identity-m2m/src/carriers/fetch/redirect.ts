@@ -3,33 +3,33 @@ import { discardBody } from '../response.js';
 
 export type RedirectMode = NonNullable<RequestInit['redirect']>;
 
-/** One request of a call by `fetch`; redirects make further ones. */
+/** One request of a call by `fetch`; each redirect makes a further one. */
 export interface Hop {
   readonly url: string;
-  /** What `fetch` is given: the caller's own argument first, the address of a redirect afterwards. */
+  /** Argument for `fetch`: first the caller's own, then the target of each redirect. */
   readonly target: string | URL | Request;
   readonly init: RequestInit | undefined;
   readonly method: string;
   /** Without the token. */
   readonly headers: Headers;
   readonly body: RequestInit['body'];
-  /** The body is that of a `Request`, which is used up by sending it. */
+  /** Whether the body is that of a `Request`, which can be sent once. */
   readonly hasOwnBody: boolean;
   readonly signal: AbortSignal | undefined;
   readonly redirect: RedirectMode;
 }
 
-/** As many as `fetch` follows by itself (Fetch Standard, HTTP-redirect fetch). */
+/** The limit of `fetch` (Fetch Standard, HTTP-redirect fetch). */
 const MAX_REDIRECTS = 20;
 
 /**
- * The call as the caller gave it: what `init` says goes before what a `Request` says.
+ * Returns the first request of a call; `init` takes precedence over a `Request`.
  *
- * As it was given, whatever the caller does afterwards with the URL, the options or the body: `fetch` reads these at
- * once, and this call may be sent after a wait, and once more.
+ * Later changes by the caller to the URL, the options or the body have no effect: `fetch` reads them at once, but this
+ * call may be sent after a wait, and again.
  */
 export function firstHop(input: string | URL | Request, given: RequestInit | undefined): Hop {
-  const init = given && { ...given, ...(isChangeable(given.body) && { body: copyOf(given.body) }) };
+  const init = given && { ...given, ...(isMutable(given.body) && { body: copyOf(given.body) }) };
   const request = isRequest(input) ? input : undefined;
   const hasInitBody = init?.body !== undefined && init.body !== null;
   return {
@@ -45,20 +45,20 @@ export function firstHop(input: string | URL | Request, given: RequestInit | und
   };
 }
 
-/** What `fetch` is to be given next to the hop's target. */
+/** Returns the second argument for `fetch`. */
 export function initOf(hop: Hop, headers: Headers, redirect: RedirectMode): RequestInit {
   return { ...hop.init, headers, redirect };
 }
 
-/** Whether an answer is a redirect that the caller wants to be followed. */
+/** Whether a response is a redirect that the caller wants to follow. */
 export function followable({ redirect }: Hop, { status, headers }: Response): boolean {
   return redirect === 'follow' && [301, 302, 303, 307, 308].includes(status) && headers.has('location');
 }
 
 /**
- * The request that a redirect asks for (Fetch Standard, HTTP-redirect fetch).
+ * Returns the next request after a redirect (Fetch Standard, HTTP-redirect fetch).
  *
- * @throws TypeError where `fetch` would: too many redirects, an address that is none of http, a body that cannot be
+ * @throws TypeError where `fetch` would: too many redirects, a target that is not http or https, a body that cannot be
  * sent again.
  */
 export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
@@ -66,23 +66,23 @@ export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
   const { status } = response;
   const url = redirectUrl(hop.url, response.headers.get('location') ?? '');
   if (redirects >= MAX_REDIRECTS) throw failed(`more than ${MAX_REDIRECTS} redirects`);
-  const isGetNow =
+  const becomesGet =
     ((status === 301 || status === 302) && hop.method === 'POST') ||
     (status === 303 && hop.method !== 'GET' && hop.method !== 'HEAD');
-  if (!isGetNow && status !== 303 && !isThereStill(hop)) {
-    throw failed('a redirect asks for the body again, which is a stream or that of a Request and was used up');
+  if (!becomesGet && status !== 303 && !canSendBodyAgain(hop)) {
+    throw failed('a redirect needs the body again, which is a stream or that of a Request and can be sent once');
   }
   const headers = new Headers(hop.headers);
-  if (isGetNow) deleteAll(headers, BODY_HEADERS);
-  if (url.origin !== new URL(hop.url).origin) deleteAll(headers, OWN_TO_ORIGIN);
-  const method = isGetNow ? 'GET' : hop.method;
-  const body = isGetNow ? undefined : hop.body;
+  if (becomesGet) deleteAll(headers, BODY_HEADERS);
+  if (url.origin !== new URL(hop.url).origin) deleteAll(headers, ORIGIN_HEADERS);
+  const method = becomesGet ? 'GET' : hop.method;
+  const body = becomesGet ? undefined : hop.body;
   const { signal } = hop;
   const init: RequestInit = { ...hop.init, method, body: body ?? null, signal: signal ?? null };
   return { ...hop, url: url.href, target: url, init, method, headers, body, hasOwnBody: false };
 }
 
-function isChangeable(body: RequestInit['body']): body is URLSearchParams | FormData {
+function isMutable(body: RequestInit['body']): body is URLSearchParams | FormData {
   return body instanceof URLSearchParams || body instanceof FormData;
 }
 
@@ -94,9 +94,9 @@ function copyOf(body: URLSearchParams | FormData): URLSearchParams | FormData {
 }
 
 const BODY_HEADERS = ['content-encoding', 'content-language', 'content-length', 'content-location', 'content-type'];
-const OWN_TO_ORIGIN = ['authorization', 'proxy-authorization', 'cookie', 'host'];
+const ORIGIN_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'host'];
 
-/** Names that `fetch` itself puts in capitals; others go out as they are. */
+/** Writes in capitals the names that `fetch` does. */
 function normalized(method: string): string {
   return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
 }
@@ -106,16 +106,17 @@ function deleteAll(headers: Headers, names: readonly string[]): void {
 }
 
 function redirectUrl(from: string, location: string): URL {
-  // Servers write UTF-8 into a header that is read byte by byte.
+  // `fetch` reads the header as Latin-1, but servers write UTF-8.
   const text = Buffer.from(location, 'latin1').toString('utf8');
   const url = parseUrl(text, from);
-  if (!url) throw failed('a redirect leads to what is no URL');
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw failed('a redirect leads away from HTTP');
+  if (!url) throw failed('a redirect to an invalid URL');
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw failed('a redirect to a URL that is neither http nor https');
   if (url.hash === '') url.hash = new URL(from).hash;
   return url;
 }
 
-function isThereStill({ body, hasOwnBody }: Hop): boolean {
+function canSendBodyAgain({ body, hasOwnBody }: Hop): boolean {
   if (hasOwnBody) return false;
   return (
     body === undefined ||
@@ -129,7 +130,7 @@ function isThereStill({ body, hasOwnBody }: Hop): boolean {
   );
 }
 
-/** In the form of `fetch`'s own network errors. */
+/** Has the form of `fetch`'s own network errors. */
 function failed(reason: string): TypeError {
   return new TypeError('fetch failed', { cause: new Error(reason) });
 }
@@ -139,7 +140,7 @@ function addressOf(input: string | URL | Request): string {
   return isRequest(input) ? input.url : input.href;
 }
 
-/** By its members: it may be one of another implementation of `fetch`. */
+/** Judged by its members: it may be of another implementation of `fetch`. */
 function isRequest(input: string | URL | Request): input is Request {
   return typeof input === 'object' && 'url' in input && 'headers' in input;
 }

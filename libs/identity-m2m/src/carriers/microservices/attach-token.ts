@@ -12,41 +12,41 @@ import { hasAuthorization, type TokenPlace, tokenPlaceOf } from './token-place.j
 
 export interface AttachTokenOptions {
   /**
-   * Which token the calls carry, where it is not the client's usual one. Make it as narrow as the receiver allows: a
-   * broker, and whoever may read its queues, could use the token until it ends.
+   * Token that the calls carry. Default: the client's default token. Make it as narrow as the receiver allows: a
+   * broker, and every reader of its queues, could use the token until it expires.
    */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
-   * Whether a call that was refused as unauthenticated is sent once more with a newer token. Turn it off where several
-   * receivers get each message and each acts on it: one may have done so when another refuses. The token is renewed in
-   * either case. Default: true.
+   * Whether a call that the receiver refused as unauthenticated is sent once more with a newer token. Turn it off if
+   * several receivers get and handle each message: one may have handled it when another refuses. The token is renewed
+   * in either case. Default: true.
    */
   readonly replay?: boolean;
   /**
-   * Says that the client's own serializer hands on what stands beside the payload: `metadata` of the packet (TCP,
+   * Confirms that the client's custom serializer keeps what accompanies the payload: `metadata` of the packet (TCP,
    * Redis), the records of Nest's builders (NATS, RabbitMQ, MQTT), the headers of a message (Kafka). Default: false,
-   * and such a client is refused.
+   * and `attachToken` rejects a client with a custom serializer.
    */
   readonly serializerKeepsHeaders?: boolean;
   /**
-   * Lets the token travel in the clear, or by TLS that does not verify the server. Default: plain connections only to
-   * this machine, and not with `NODE_ENV=production`.
+   * Allows the token on connections without TLS, or with TLS that does not verify the server. Default: plain
+   * connections only to this machine, and not with `NODE_ENV=production`.
    */
   readonly unsafeAllowInsecureTransport?: boolean;
 }
 
-/** A `ClientProxy` of any transport. The class itself, with its type parameters, is not what all its subclasses fit. */
+/** A `ClientProxy` of any transport. Not all its subclasses are assignable to the class with its type parameters. */
 type MessageClient = Pick<ClientProxy, 'send' | 'emit' | 'connect' | 'close'>;
 
 /**
- * Puts a token of the provider on every message and call of a Nest client from now on, and hands the same client back.
+ * Puts a token of the provider on all further messages and calls of a Nest client, and returns that client.
  *
- * `send` and `emit` wait for a usable token where there is none, and fail with `TokenUnavailableError` where none can
- * be had: nothing is sent without. A call that the receiver refuses as unauthenticated is sent once more with a newer
- * token. An `authorization` of the caller's own is left as it is.
+ * `send` and `emit` wait for a valid token if there is none, and fail with `TokenUnavailableError` before anything is
+ * sent. A call that the receiver refuses as unauthenticated is sent once more with a newer token. The caller's own
+ * `authorization` stays as it is.
  *
- * Attaching is what binds the token to the receiver: brokers have no URL that it could be bound to. So attach it where
- * the client is made, to a client that leads to one receiver. For gRPC, get services after attaching.
+ * Attach the token where the client is made, to a client with one receiver: brokers have no URL, so there is no check
+ * of allowed origins. For gRPC, get services after attaching.
  *
  * @example
  * {
@@ -55,7 +55,7 @@ type MessageClient = Pick<ClientProxy, 'send' | 'emit' | 'connect' | 'close'>;
  *   useFactory: (tokens: TokenProvider) =>
  *     attachToken(ClientProxyFactory.create({ transport: Transport.NATS, options }), tokens),
  * }
- * @throws {@link ClientProxyConfigurationError} where the token could not be put there, or would be exposed.
+ * @throws {@link ClientProxyConfigurationError} if the client's messages cannot carry the token, or would expose it.
  */
 export function attachToken<Client extends MessageClient | ClientGrpc>(
   client: Client,
@@ -64,7 +64,7 @@ export function attachToken<Client extends MessageClient | ClientGrpc>(
 ): Client {
   if (isAttached(client, { provider, options })) return client;
   const servers = messageServersOf(client);
-  if (!servers) throw unsuitable('transport_unknown', NOT_NESTS_OWN);
+  if (!servers) throw unsuitable('transport_unknown', UNKNOWN_CLIENT);
   checkProtection(servers, options);
   const authorized: AuthorizedClient = {
     carrier: carrierOf(provider),
@@ -87,14 +87,14 @@ interface Attachment {
 
 const attachments = new WeakMap<object, Attachment>();
 
-/** Several services may attach the same token to the client that they share. */
+/** Several services may attach the same token to a client that they share. */
 function isAttached(client: object, { provider, options }: Attachment): boolean {
   const earlier = attachments.get(client);
   if (!earlier) return false;
   if (earlier.provider === provider && isDeepStrictEqual(earlier.options, options)) return true;
   throw unsuitable(
     'attached_otherwise',
-    `a token of client "${earlier.provider.clientName}" was attached to it before, by another provider or with other options`,
+    `it carries a token of client "${earlier.provider.clientName}" already, from another provider or with other options`,
   );
 }
 
@@ -108,26 +108,26 @@ function checkProtection(
     ({ protection, isLocal }) => protection !== 'TLS' && !(isLocal && allowance === 'loopback'),
   );
   if (!exposed) return;
-  const how = exposed.protection === 'none' ? 'in the clear' : 'by TLS that does not verify the server';
+  const how = exposed.protection === 'none' ? 'without TLS' : 'over TLS that does not verify the server';
   throw unsuitable(
     'transport_insecure',
-    `it would travel ${how} to ${exposed.name}. Configure TLS, or set unsafeAllowInsecureTransport`,
+    `it would go ${how} to ${exposed.name}. Configure TLS, or set unsafeAllowInsecureTransport`,
   );
 }
 
-const NOT_NESTS_OWN = 'it is none of the clients of @nestjs/microservices, or of another copy of that package';
+const UNKNOWN_CLIENT = 'it is not a client of @nestjs/microservices, or comes from another copy of that package';
 
 function placeIn(client: object, { serializerKeepsHeaders }: AttachTokenOptions): TokenPlace {
   const place = tokenPlaceOf(client);
-  if (!place) throw unsuitable('transport_unknown', NOT_NESTS_OWN);
+  if (!place) throw unsuitable('transport_unknown', UNKNOWN_CLIENT);
   const { options } = client as { options?: { headers?: object; userProperties?: object } };
   if (hasAuthorization(options?.headers) || hasAuthorization(options?.userProperties)) {
-    throw unsuitable('authorization_preset', 'its own options set the header "authorization". Take that out');
+    throw unsuitable('authorization_preset', 'its own options set the header "authorization". Remove that header');
   }
   if (hasOwnSerializer(client) && !serializerKeepsHeaders) {
     throw unsuitable(
       'serializer_unknown',
-      'it has a serializer of its own. Set serializerKeepsHeaders if that hands on packet metadata, records and message headers',
+      'it has a custom serializer. Set serializerKeepsHeaders if that keeps packet metadata, records and message headers',
     );
   }
   return place;
@@ -137,10 +137,10 @@ function hasOwnSerializer(client: object): boolean {
   const { options, serializer } = client as { options?: { serializer?: object }; serializer: object };
   if (!(client instanceof ClientTCP)) return options?.serializer !== undefined;
   // A TCP client does not keep its options.
-  const usual = (new ClientTCP({}) as unknown as { serializer: object }).serializer;
-  return Object.getPrototypeOf(serializer) !== Object.getPrototypeOf(usual);
+  const standard = (new ClientTCP({}) as unknown as { serializer: object }).serializer;
+  return Object.getPrototypeOf(serializer) !== Object.getPrototypeOf(standard);
 }
 
 function unsuitable(fault: ClientProxyFault, why: string): ClientProxyConfigurationError {
-  return new ClientProxyConfigurationError(fault, `A token cannot be attached to this client: ${why}.`);
+  return new ClientProxyConfigurationError(fault, `Cannot attach a token to this client: ${why}.`);
 }

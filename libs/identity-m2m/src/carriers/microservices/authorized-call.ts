@@ -5,46 +5,46 @@ import type { CallAuthorization, OutgoingCall } from '../outgoing-call.js';
 import { startOfValue } from '../response.js';
 import type { TokenCarrier } from '../token-carrier.js';
 
-/** What all calls of one client proxy share. */
+/** The settings that all calls of one client proxy share. */
 export interface AuthorizedClient {
   readonly carrier: TokenCarrier;
-  /** Name of the client whose tokens they carry. */
+  /** Name of the client that owns the tokens. */
   readonly tokenClient: string;
-  /** Where they lead, as a URL: what is learned of the receiver is kept under this name. */
+  /** Receiver as a URL: the carrier remembers under this name what it learns about the receiver. */
   readonly receiver: string;
-  /** Which token they carry; undefined for the client's usual one. */
+  /** Requested token; undefined for the client's default one. */
   readonly token: GetTokenOptions | undefined;
-  /** Whether refused calls may be sent a second time at all. */
+  /** Whether refused calls may be sent again. */
   readonly replay: boolean;
-  /** Ends the waits for a token that are under way when the connection is closed. */
+  /** Waits for a token that are under way; closing the connection ends them. */
   readonly waits: Set<AbortController>;
 }
 
-/** A call with any number of answers. */
+/** A call with any number of responses. */
 export interface AuthorizedCall<T> {
-  /** Whether it may be sent a second time, where the first was refused before anything was answered. */
+  /** Whether it may be sent again if the receiver refused it before any response. */
   readonly isReplayable: boolean;
   /**
-   * Sends it with this value for `authorization` when it is subscribed to.
+   * Sends the call, when subscribed to, with this value of `authorization`.
    *
-   * @param hasWaited Whether that is some time after the call was made.
+   * @param hasWaited Whether the call waited before it was sent.
    */
   exchange(authorization: string, hasWaited: boolean): Observable<T>;
 }
 
 /**
- * Makes a call with the token on it: waits for one where there is none, and sends the call once more with a newer one
- * where the receiver refuses the first as unauthenticated.
+ * Returns a call with the token on it. It waits for a token if there is none, and is sent once more with a newer token
+ * if the receiver refuses the first as unauthenticated.
  *
- * Cold, as the calls of Nest's clients are. Where the token can be had without waiting, the call is sent within
- * `subscribe`. Whoever unsubscribes ends his own wait; the token request goes on for the others.
+ * Cold, as the calls of Nest's clients are. If a token is available, the call is sent within `subscribe`. Unsubscribing
+ * ends this caller's wait; the token request continues for other callers.
  */
 export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall<T>): Observable<T> {
   return new Observable<T>((subscriber) => {
     const exchanges = new Subscription();
     let wait: AbortController | undefined;
     let hasWaited = false;
-    let isAnswered = false;
+    let hasResponse = false;
 
     const signal = () => {
       wait ??= new AbortController();
@@ -55,38 +55,38 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
     const endWait = () => wait && client.waits.delete(wait);
 
     const send = ({ token }: CallAuthorization) =>
-      new Promise<FirstAnswer>((resolve) => {
+      new Promise<FirstResponse>((resolve) => {
         if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(client.tokenClient);
         if (subscriber.closed) return resolve({});
-        const answered = () => {
-          if (isAnswered) return;
-          isAnswered = true;
+        const responded = () => {
+          if (hasResponse) return;
+          hasResponse = true;
           resolve({});
         };
         const fail = (thrown: unknown) => {
           const refusal = new MessageRefusal(redactToken(thrown, token.reveal()));
-          if (!isAnswered) return resolve({ refusal });
-          // The caller has some of the answers, so this may renew the token, and does not make the call again.
-          client.carrier.finish(boundCall, token, { refusal }).catch(() => {});
+          if (!hasResponse) return resolve({ refusal });
+          // The caller has some responses already, so this only renews the token.
+          client.carrier.finish(outgoingCall, token, { refusal }).catch(() => {});
           subscriber.error(refusal.error);
         };
         exchanges.add(
-          // Receivers of messages read it from `authorization`, whatever header the client's HTTP calls have it in.
+          // Receivers read `authorization`, whatever header the client's HTTP calls use.
           call.exchange(token.revealAuthorizationHeader(), hasWaited).subscribe({
-            next: (answer) => {
-              answered();
-              subscriber.next(answer);
+            next: (response) => {
+              responded();
+              subscriber.next(response);
             },
             error: fail,
             complete: () => {
-              answered();
+              responded();
               subscriber.complete();
             },
           }),
         );
       });
 
-    const boundCall: OutgoingCall<FirstAnswer> = {
+    const outgoingCall: OutgoingCall<FirstResponse> = {
       method: 'POST',
       url: client.receiver,
       token: client.token,
@@ -95,11 +95,11 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
       status: ({ refusal }) => refusal?.status,
       headers: ({ refusal }) => refusal?.headers() ?? {},
       bodyStart: ({ refusal }) => refusal?.bodyStart() ?? '',
-      isReplayable: () => client.replay && call.isReplayable && !isAnswered && !subscriber.closed,
+      isReplayable: () => client.replay && call.isReplayable && !hasResponse && !subscriber.closed,
       discard: () => {},
     };
     client.carrier
-      .call(boundCall)
+      .call(outgoingCall)
       .then(
         ({ refusal }) => refusal && subscriber.error(refusal.error),
         (error: unknown) => subscriber.error(error),
@@ -115,38 +115,38 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
   });
 }
 
-/** How a call began: with an answer, or the end; or with an error, which may be about the token. */
-interface FirstAnswer {
+/** The first event of a call: a response or the end, or an error, which may be about the token. */
+interface FirstResponse {
   readonly refusal?: MessageRefusal;
 }
 
 /** gRPC's status for a call without valid credentials, and the name that receivers on other transports use for it. */
 const UNAUTHENTICATED: readonly unknown[] = [16, 'UNAUTHENTICATED'];
 
-/** An error that a message call ended with, in the terms of HTTP. */
+/** The error of a message call, in HTTP terms. */
 export class MessageRefusal {
   constructor(readonly error: unknown) {}
 
-  /** 401 for `UNAUTHENTICATED`, 500 for what is about something else. */
+  /** Returns 401 for `UNAUTHENTICATED`, 500 for every other error. */
   get status(): number {
     return UNAUTHENTICATED.includes(this.#members().code) ? 401 : 500;
   }
 
   /**
-   * Why it was refused is told in the trailing metadata `www-authenticate` of gRPC, or as `error` of RFC 6750 §3.1
-   * beside the code.
+   * Returns the reason: gRPC has it in the trailing metadata `www-authenticate`, others in `error` beside the code (RFC
+   * 6750 §3.1).
    */
   headers(): Readonly<Record<string, string>> {
     const { error: reason, metadata } = this.#members();
     if (typeof reason === 'string') return { 'www-authenticate': `error="${reason}"` };
-    // Of other transports it is what the receiver wrote there.
+    // With other transports, the receiver may have put anything there.
     const challenges: unknown = typeof metadata?.get === 'function' && metadata.get('www-authenticate');
     return Array.isArray(challenges) ? { 'www-authenticate': challenges.join(', ') } : {};
   }
 
   bodyStart(): string {
     const { error } = this;
-    // Of an error's own members JSON leaves out the text.
+    // JSON would leave out the error's message.
     return startOfValue(error instanceof Error ? Object.assign({}, error, { message: error.message }) : error);
   }
 
@@ -161,24 +161,24 @@ interface ErrorMembers {
   readonly metadata?: { get?(key: string): unknown } | null;
 }
 
-/** Most objects that are looked into: errors are small, and one that is not should cost no more than this. */
+/** Maximum number of objects that are searched: limits the cost of a large error. */
 const MAX_OBJECTS = 200;
 
 const REDACTED = '[access token]';
 
 /**
- * The shortest token that is taken out wherever it stands, in characters: the letters of a shorter one are in words
- * that an error needs, and in its code.
+ * Minimum length of a token that is redacted without its scheme, in characters. Shorter ones are part of words that an
+ * error needs, and of its code.
  */
 const SHORTEST_REDACTED = 8;
 
 /**
- * Takes a token out of an error and of what hangs on it: of clients for brokers, some put the command that failed on
- * their errors, and a receiver may repeat what it was sent. A short one is taken out with its scheme alone.
+ * Redacts a token in an error and in the objects attached to it. Some clients of brokers put the failed command on
+ * their errors, and a receiver may quote what it was sent. A short token is redacted only together with its scheme.
  *
- * Only plain data and errors are looked into. Anything else, such as a connection, is at work for other calls too.
+ * Searches plain data and errors only. Other objects, such as a connection, also serve other calls.
  *
- * @returns The error itself, changed where it must be; another text where it was one.
+ * @returns The error itself, changed if necessary; a new string if it was a string.
  */
 export function redactToken(error: unknown, text: string): unknown {
   const scheme = text.length < SHORTEST_REDACTED ? 'Bearer ' : '';
@@ -190,7 +190,7 @@ export function redactToken(error: unknown, text: string): unknown {
     if (!isPlain(value) || seen.has(value)) continue;
     seen.add(value);
     for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
-      // In newer versions of Node.js the stack is an accessor, and the only one whose reading is known to do nothing else.
+      // Newer versions of Node.js have an accessor for `stack`, the only one that is safe to read.
       const member: unknown = key === 'stack' && value instanceof Error ? value.stack : descriptor.value;
       if (typeof member === 'string') {
         const rest = redacted(member);
@@ -201,9 +201,9 @@ export function redactToken(error: unknown, text: string): unknown {
   return error;
 }
 
-/** Puts something in the place of a text in others, however it is spelt there. */
+/** Returns a function that replaces a string in others, in every escaped spelling. */
 function redaction(text: string, substitute: string): (from: string) => string {
-  // Stays as it is in each spelling, and is looked for first because that takes no time.
+  // This part is the same in every spelling. It is searched first, because that is fast.
   const [unchanged = ''] = (text.match(/[a-z\d]+/gi) ?? []).toSorted((a, b) => b.length - a.length);
   let wanted: string | undefined;
   return (from) => {
@@ -222,17 +222,14 @@ function redaction(text: string, substitute: string): (from: string) => string {
   };
 }
 
-/**
- * A character that a URL or JSON has as its code, once or several times over; backslashes in a row; any other
- * character.
- */
+/** A character that URL or JSON encoding escaped, once or repeatedly; a run of backslashes; any other character. */
 const UNIT = /(?:%|\\+u0025)(?:25)*([\da-f]{2})|\\+u00([\da-f]{2})|\\+|[^]/gi;
 
 /**
- * Reads a text as if its writer had escaped nothing: writers of JSON and of URLs differ in what they escape, and JSON
- * may be within JSON. Backslashes are left out, and a blank is the plus sign that it is within a form.
+ * Reads a string as if nothing in it was escaped. Writers of JSON and of URLs differ in what they escape, and JSON may
+ * be nested in JSON. Backslashes are dropped, and a space becomes the plus sign that it is in a form.
  *
- * @returns The characters, and of each where it begins and ends in the text.
+ * @returns The characters, and the start and end of each in the string.
  */
 function read(text: string) {
   const starts: number[] = [];

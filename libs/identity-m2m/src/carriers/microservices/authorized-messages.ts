@@ -3,13 +3,13 @@ import { firstValueFrom, from, mergeMap, Observable, type ObservableInput } from
 import { authorizedCall, type AuthorizedClient } from './authorized-call.js';
 import type { TokenPlace } from './token-place.js';
 
-/** What `send` and `emit` of Nest's clients are made of, and what a transport of one's own has to define. */
+/** The members that `send` and `emit` of Nest's clients call, and that each transport defines. */
 interface Transport {
   readonly connect: () => Promise<unknown>;
   readonly close: () => unknown;
   /** The same as `close` where `ClientsModule` made the client. */
   readonly onApplicationShutdown?: () => unknown;
-  publish(packet: ReadPacket, callback: (answer: WritePacket) => void): () => void;
+  publish(packet: ReadPacket, callback: (response: WritePacket) => void): () => void;
   dispatchEvent(packet: ReadPacket): Promise<unknown>;
   /** Of Kafka. */
   dispatchBatchEvent?(batch: KafkaBatch): Promise<unknown>;
@@ -21,9 +21,8 @@ interface KafkaBatch {
 }
 
 /**
- * Puts a token on all messages of a client, where they leave Nest's own code for the transport's: dispatch hooks have
- * run by then, whenever they were set, and each message has a packet of its own, so that calls under way at the same
- * time cannot take each other's token.
+ * Puts a token on all messages of a client, where they pass from Nest's own code to the transport's. Dispatch hooks
+ * have run by then. Each message has its own packet, so concurrent calls cannot take each other's token.
  */
 export function authorizeMessages(proxy: object, place: TokenPlace, client: AuthorizedClient): void {
   const transport = proxy as Transport;
@@ -37,10 +36,10 @@ export function authorizeMessages(proxy: object, place: TokenPlace, client: Auth
     authorizedCall<T>(client, {
       isReplayable,
       exchange: (authorization, hasWaited) =>
-        // While it waited, the connection may have been lost.
+        // The connection may have been lost while the call waited.
         from(hasWaited ? transport.connect() : [undefined]).pipe(mergeMap(() => send(authorization))),
     });
-  /** Events have no answer, so no judgement of the token comes back. */
+  /** Events have no response, so the receiver cannot reject the token. */
   const dispatched = (send: (authorization: string) => Promise<unknown>) => firstValueFrom(authorized(false, send));
 
   const closeAndEndWaits = () => {
@@ -52,7 +51,7 @@ export function authorizeMessages(proxy: object, place: TokenPlace, client: Auth
     publish(packet, callback) {
       if (place.isTaken(packet)) return publish(packet, callback);
       const request = (authorization: string) =>
-        answersOf((callback) => publish(place.put(packet, authorization), callback));
+        responsesTo((callback) => publish(place.put(packet, authorization), callback));
       const call = authorized(true, request).subscribe({ next: callback, error: (err: unknown) => callback({ err }) });
       return () => call.unsubscribe();
     },
@@ -86,13 +85,13 @@ export function authorizeMessages(proxy: object, place: TokenPlace, client: Auth
   }
 }
 
-/** The answers to a request as an observable, with the error that one of them may be. */
-function answersOf(publish: (callback: (answer: WritePacket) => void) => () => void): Observable<WritePacket> {
+/** Returns the responses to a request as an observable, and a response that is an error as its error. */
+function responsesTo(publish: (callback: (response: WritePacket) => void) => () => void): Observable<WritePacket> {
   return new Observable((subscriber) =>
-    publish((answer) => {
-      if (answer.err) return subscriber.error(answer.err);
-      subscriber.next(answer);
-      if (answer.isDisposed) subscriber.complete();
+    publish((response) => {
+      if (response.err) return subscriber.error(response.err);
+      subscriber.next(response);
+      if (response.isDisposed) subscriber.complete();
     }),
   );
 }

@@ -3,7 +3,7 @@ import { Observable, type ObservableNotification, type Observer, Subscription } 
 import { packageOfNest } from '../../nest/packages.js';
 import { authorizedCall, type AuthorizedClient } from './authorized-call.js';
 
-/** The part of gRPC's metadata that is needed here. */
+/** The members of gRPC's metadata that are used here. */
 interface Metadata {
   get(key: string): unknown[];
   set(key: string, value: string): void;
@@ -12,10 +12,7 @@ interface Metadata {
 
 type ServiceMethod = (...args: unknown[]) => Observable<unknown>;
 
-/**
- * Puts a token on the calls of all services that are got from a gRPC client from now on: into the metadata of each
- * call, which is what may change from call to call.
- */
+/** Puts a token into the metadata of each call, for all services that the application gets from now on. */
 export function authorizeServices(grpc: ClientGrpc, client: AuthorizedClient): void {
   const { Metadata } = packageOfNest('@grpc/grpc-js') as { Metadata: new () => Metadata };
   const getService = grpc.getService.bind(grpc);
@@ -55,16 +52,16 @@ function isMetadata(value: unknown): value is Metadata {
   return typeof get === 'function' && typeof set === 'function' && typeof clone === 'function';
 }
 
-/** What the request messages of a gRPC call may come from. */
+/** Whether the value is a stream of request messages. */
 export function isStream(value: unknown): value is Observable<unknown> {
   return typeof (value as { subscribe?: unknown } | null | undefined)?.subscribe === 'function';
 }
 
 /**
- * Holds the request messages of a call back until the call can be sent.
+ * Holds back the request messages of a call until the call can be sent.
  *
- * Nest's client listens to them as soon as the call is subscribed to. Where a token has to be waited for first,
- * somebody must listen in the meantime: a `Subject` does not say anything twice.
+ * Nest's client listens to them as soon as the call is subscribed to. If the call has to wait for a token, this class
+ * listens in the meantime: a `Subject` does not repeat a message.
  */
 export class HeldStream {
   #held: ObservableNotification<unknown>[] = [];
@@ -80,8 +77,8 @@ export class HeldStream {
   }
 
   /**
-   * Makes a call that may ask for its request messages at once, and then listens to them itself, or later, and then
-   * gets what was held back.
+   * Makes a call that asks for its request messages at once and listens to them itself, or asks later and gets the
+   * messages held back.
    */
   static whileStarting<T>(
     source: Observable<unknown>,
@@ -101,11 +98,11 @@ export class HeldStream {
     });
   }
 
-  /** The messages held back, and from then on all others as they come. To be listened to once. */
+  /** Returns the messages held back, followed by all further ones. Subscribe to it once. */
   stream(): Observable<unknown> {
     return new Observable((subscriber) => {
-      // What comes while these are given out joins them.
-      for (const notification of this.#held) give(notification, subscriber);
+      // Messages that arrive during this loop join the list.
+      for (const notification of this.#held) notify(notification, subscriber);
       this.#held = [];
       this.#listener = subscriber;
       return this.#subscription;
@@ -113,12 +110,12 @@ export class HeldStream {
   }
 
   #take(notification: ObservableNotification<unknown>): void {
-    if (this.#listener) give(notification, this.#listener);
+    if (this.#listener) notify(notification, this.#listener);
     else this.#held.push(notification);
   }
 }
 
-function give(notification: ObservableNotification<unknown>, listener: Observer<unknown>): void {
+function notify(notification: ObservableNotification<unknown>, listener: Observer<unknown>): void {
   if (notification.kind === 'N') listener.next(notification.value);
   else if (notification.kind === 'E') listener.error(notification.error);
   else listener.complete();

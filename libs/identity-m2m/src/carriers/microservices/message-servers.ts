@@ -10,16 +10,16 @@ import {
 } from '@nestjs/microservices';
 import { isLoopbackHost, parseUrl } from '../../foundation/url.js';
 
-/** A server that a client proxy connects to, as far as its options tell. */
+/** A server that a client proxy connects to, by its options. */
 export interface MessageServer {
-  /** For names and messages: without user names and passwords. */
+  /** Without user name and password. */
   readonly name: string;
-  /** On this machine. Not where that cannot be known. */
+  /** Whether it is on this machine; false if unknown. */
   readonly isLocal: boolean;
   readonly protection: 'TLS' | 'TLS without verification' | 'none';
 }
 
-/** The servers that a client may connect to, one at least; undefined for a transport that is not Nest's own. */
+/** Returns the servers that a client may connect to, at least one; undefined for a transport that is not Nest's own. */
 export function messageServersOf(client: object): MessageServer[] | undefined {
   const options = (client as { options?: object }).options ?? {};
   if (client instanceof ClientTCP) return tcp(client as unknown as TcpClient);
@@ -31,7 +31,7 @@ export function messageServersOf(client: object): MessageServer[] | undefined {
   return client instanceof ClientGrpcProxy ? grpc(options) : undefined;
 }
 
-/** Options of TLS in any of the clients; absent where there is none. */
+/** TLS options of any client; undefined without TLS. */
 type Tls = { readonly rejectUnauthorized?: boolean } | boolean | null | undefined;
 
 interface HostAndPort {
@@ -49,15 +49,13 @@ function tcp({ host, port, tlsOptions }: TcpClient): MessageServer[] {
 
 function redis(options: HostAndPort & { path?: string; tls?: Tls; sentinels?: readonly HostAndPort[] }) {
   const { host = 'localhost', port = 6379, path, tls, sentinels } = options;
-  // Which server it will be is what the sentinels say.
+  // The sentinels choose the server.
   if (sentinels) return sentinels.map((sentinel) => ({ ...server('redis', addressOf(sentinel), tls), isLocal: false }));
   const only = server('redis', addressOf({ host, port }), tls);
   return [path === undefined ? only : { ...only, isLocal: true }];
 }
 
-/**
- * The scheme `tls:` does not count: without the option, the client talks in the clear to a server that offers no TLS.
- */
+/** The scheme `tls:` has no effect: without the option `tls`, the client uses no TLS if the server offers none. */
 function nats({ servers = 'nats://localhost:4222', tls }: { servers?: string | readonly string[]; tls?: Tls }) {
   return [servers].flat().map((address) => server('nats', address, tls));
 }
@@ -75,7 +73,7 @@ interface MqttOptions extends MqttServer {
   readonly key?: unknown;
 }
 
-/** What the options say wins over the URL; a certificate of the client's turns TLS on. */
+/** Options take precedence over the URL; a client certificate turns TLS on. */
 function mqtt(options: MqttOptions): MessageServer[] {
   const { url = 'mqtt://localhost:1883', servers, rejectUnauthorized, unixSocket, cert, key } = options;
   const [, scheme, authority = ''] = /^([a-z+]+):\/\/([^/?#]*)/i.exec(url) ?? [];
@@ -145,9 +143,9 @@ function addressOf({ host = 'localhost', port }: HostAndPort): string {
 }
 
 function server(scheme: string, address: string, tls: Tls): MessageServer {
-  // Read as an address of http, whatever its own scheme: only there does the parser make out the host.
+  // Parsed as an http address: for other schemes, the parser does not find the host.
   const url = parseUrl(`http://${address.replace(/^[a-z][a-z\d+.-]*:\/\//i, '')}`);
-  if (!url) return { ...unknownServer(scheme, 'an address that is none'), ...protectionBy(tls) };
+  if (!url) return { ...unknownServer(scheme, 'an invalid address'), ...protectionBy(tls) };
   const { host, hostname } = url;
   return { name: `${scheme}://${host}`, isLocal: isLoopbackHost(hostname), ...protectionBy(tls) };
 }

@@ -13,18 +13,19 @@ import {
 import { ClientProxyConfigurationError } from './client-proxy-configuration-error.js';
 import { packageOfNest } from '../../nest/packages.js';
 
-/** Where the messages of one transport carry their token: beside the payload, never in it. */
+/** Where the messages of one transport carry the token: outside the payload. */
 export interface TokenPlace {
-  /** Whether the caller has put a credential there; it is left as it is. */
+  /** Whether the caller's own credential is there; it stays as it is. */
   isTaken(packet: ReadPacket): boolean;
-  /** A copy of the packet with the token. What the caller made, records and headers too, is never changed. */
+  /** Returns a copy of the packet with the token. The caller's packet, records and headers stay unchanged. */
   put(packet: ReadPacket, authorization: string): ReadPacket;
 }
 
 /**
- * The place for tokens in a client's messages; undefined for a transport that is not Nest's own.
+ * Returns the place for the token in a client's messages; undefined for a transport that is not Nest's own.
  *
- * @throws {@link ClientProxyConfigurationError} where the transport has none in this version or with these options.
+ * @throws {@link ClientProxyConfigurationError} if the transport has no such place, in this version or with these
+ * options.
  */
 export function tokenPlaceOf(client: object): TokenPlace | undefined {
   if (client instanceof ClientTCP) return packetMetadataOf(client, 'TCP');
@@ -35,7 +36,7 @@ export function tokenPlaceOf(client: object): TokenPlace | undefined {
   return client instanceof ClientKafka ? kafkaHeaders : undefined;
 }
 
-/** Whether headers of any kind have a credential among them, however its name is spelt. */
+/** Whether headers of any kind include a credential, in any spelling of its name. */
 export function hasAuthorization(headers: object | null | undefined): boolean {
   if (headers == null) return false;
   return Object.entries(headers).some(([name, value]) => isAuthorization(name) && value !== undefined);
@@ -43,15 +44,12 @@ export function hasAuthorization(headers: object | null | undefined): boolean {
 
 const isAuthorization = (name: string) => name.toLowerCase() === 'authorization';
 
-/**
- * TCP and Redis. Nest 11 knows no metadata: its servers would not see the token, and the call would go out as if
- * without.
- */
+/** TCP and Redis. Nest 11 has no packet metadata: the receiver would see a call without a token. */
 function packetMetadataOf(client: ClientTCP | ClientRedis, transport: string): TokenPlace {
   if (typeof (client as Partial<ClientTCP>).setOnDispatchHook === 'function') return packetMetadata;
   throw new ClientProxyConfigurationError(
     'no_place_for_token',
-    `A token cannot be attached to a ${transport} client of this version of @nestjs/microservices: its packets have no metadata. Use version 12.1 or later on both sides, or another transport.`,
+    `Cannot attach a token to a ${transport} client of this version of @nestjs/microservices: its packets have no metadata. Use version 12.1 or later on both sides, or another transport.`,
   );
 }
 
@@ -66,7 +64,7 @@ function userPropertiesOf(client: ClientMqtt): TokenPlace {
   if (options?.protocolVersion === 5) return userProperties;
   throw new ClientProxyConfigurationError(
     'no_place_for_token',
-    `A token cannot be attached to an MQTT client of protocol version ${options?.protocolVersion ?? 4}: only messages of MQTT 5 have user properties. Set protocolVersion: 5.`,
+    `Cannot attach a token to an MQTT client of protocol version ${options?.protocolVersion ?? 4}: only MQTT 5 has user properties. Set protocolVersion: 5.`,
   );
 }
 
@@ -78,7 +76,7 @@ const userProperties: TokenPlace = {
     if (options.retain) {
       throw new ClientProxyConfigurationError(
         'message_retained',
-        'A token cannot be put on a message with the flag "retain": the broker would keep it, and hand it to whoever subscribes later. Send the message without the flag, or by a client that no token is attached to.',
+        'Cannot put a token on a message with the flag "retain": the broker would keep it and send it to all later subscribers. Send the message without the flag, or with a client that carries no token.',
       );
     }
     const withToken = { ...properties, userProperties: { ...properties?.userProperties, authorization } };
@@ -95,14 +93,14 @@ const rabbitmqHeaders: TokenPlace = {
   },
 };
 
-/** The part of the NATS client's headers, in each of its packages, that is needed here. */
+/** The members of NATS headers that are used here. */
 interface NatsHeaders {
   keys(): string[];
   values(key: string): string[];
   append(key: string, value: string): void;
 }
 
-/** Names of NATS headers are case-sensitive: a receiver finds `authorization` under no other spelling. */
+/** Names of NATS headers are case-sensitive: a receiver finds only `authorization`. */
 function natsHeaders(): TokenPlace {
   const nats = natsPackage();
   const copyOf = (original: NatsHeaders | undefined): NatsHeaders => {
@@ -122,7 +120,7 @@ function natsHeaders(): TokenPlace {
   };
 }
 
-/** Nest 12 works with the first, Nest 11 with the second. */
+/** Nest 12 uses the first, Nest 11 the second. */
 function natsPackage(): { headers(): NatsHeaders } {
   try {
     return packageOfNest('@nats-io/transport-node') as { headers(): NatsHeaders };
@@ -143,17 +141,17 @@ const kafkaHeaders: TokenPlace = {
     const data: unknown = packet.data;
     const message = isKafkaMessage(data) ? data : { value: data };
     const headers = { ...message.headers, authorization };
-    // Read by name as well: a message may be of a class that computes them.
+    // key and value by name as well: they may be accessors of the message's class.
     return { ...packet, data: { ...message, key: message.key, value: message.value, headers } };
   },
 };
 
-/** What Nest takes for a message with its own key or headers, and not for the value of one. */
+/** Whether Nest treats the data as a message with its own key or headers, and not as a message's value. */
 function isKafkaMessage(data: unknown): data is KafkaMessage {
   return typeof data === 'object' && data !== null && ('key' in data || 'value' in data);
 }
 
-/** The record that the caller made, or one around the payload as it is. */
+/** Returns the caller's record, or a record around the payload. */
 function recordOf<MessageRecord>({ data }: ReadPacket, type: new (data: unknown) => MessageRecord): MessageRecord {
   return data instanceof type ? data : new type(data);
 }
