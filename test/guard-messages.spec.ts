@@ -54,7 +54,7 @@ import {
   UnguardedMessageHandlersError,
 } from 'nestjs-identity-m2m';
 import { lastValueFrom, of, tap, throwError } from 'rxjs';
-import { guardMessageHandlers } from '../libs/identity-m2m/src/guard/message-handlers.js';
+import { guardMessageHandlers } from '../libs/identity-m2m/src/guard/guard-placement.js';
 import { eventually, GuardedMessages, Messages, noted, topic } from './support/guarded-messages.js';
 import { describeWithServer } from './support/servers.js';
 

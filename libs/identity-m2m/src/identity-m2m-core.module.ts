@@ -19,13 +19,14 @@ import { accessTokenVerifier } from './create-access-token-verifier.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { CallerFollowing, CurrentCaller } from './guard/caller.js';
 import { AccessDecisions } from './guard/access-decisions.js';
-import { guardPlacement, guardUses, isGlobalGuard } from './guard/guard-placement.js';
-import { GLOBAL_MESSAGE_GUARD, prepareHandlers } from './guard/message-handlers.js';
+import { guardPlacement, guardUses, isGlobalGuard, prepareHandlers } from './guard/guard-placement.js';
+import { INBOUND_CHANNEL } from './guard/inbound-events.js';
+import { GLOBAL_MESSAGE_GUARD } from './guard/message-handler.js';
 import { loadMicroservices } from './nest/packages.js';
 import { InboundTransports } from './guard/transports/inbound-transports.js';
-import { INBOUND_CHANNEL, OUTBOUND_CHANNEL, publishEvents } from './telemetry/diagnostics.js';
 import { logInboundEvents, logVerificationEvents } from './telemetry/inbound-log.js';
 import { logOutboundEvents } from './telemetry/outbound-log.js';
+import { OUTBOUND_CHANNEL } from './token/outbound-events.js';
 import type { AccessTokenVerifier } from './verification/access-token-verifier.js';
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
@@ -65,9 +66,7 @@ const providers: Provider[] = [
     provide: AccessDecisions,
     inject: [CONFIGURATION, VERIFIER],
     useFactory: ({ guard }: IdentityM2MConfiguration, verifier: AccessTokenVerifier | undefined) =>
-      new AccessDecisions(verifier, guard?.realm, {
-        hasSeveralIssuers: guard?.hasSeveralIssuers ?? false,
-      }),
+      new AccessDecisions(verifier, guard?.realm),
   },
   {
     provide: InboundTransports,
@@ -76,7 +75,7 @@ const providers: Provider[] = [
       new InboundTransports({
         decisions,
         adapterHost,
-        microservices: await loadMicroservices(),
+        microservices: guard && (await loadMicroservices()),
         extractors: guard?.extractors ?? [],
         tokenHeader: guard?.tokenHeader,
       }),
@@ -110,16 +109,18 @@ export class IdentityM2MCoreModule
     requireOneRoot(modules);
     const [use] = inbound.isConfigured ? [] : guardUses(modules);
     if (use !== undefined) throw guardOptionsMissing(`M2MAuthGuard stands before ${use}`);
-    prepareHandlers(modules);
     this.#inbound = inbound;
     this.#transports = transports;
     this.#modules = modules;
     this.#adapterHost = adapterHost;
-    this.#endings = [
+    this.#endings = [inbound.events.publishOn(INBOUND_CHANNEL)];
+    if (!verifier) return;
+    prepareHandlers(modules);
+    this.#endings.push(
       logInboundEvents(inbound.events),
-      publishEvents(inbound.events, INBOUND_CHANNEL),
-      ...(verifier ? [logVerificationEvents(verifier.events), publishEvents(verifier.events, INBOUND_CHANNEL)] : []),
-    ];
+      logVerificationEvents(verifier.events),
+      verifier.events.publishOn(INBOUND_CHANNEL),
+    );
   }
 
   async onModuleInit(): Promise<void> {
@@ -219,7 +220,7 @@ function outboundClients(configuration: IdentityM2MConfiguration, clock: Clock):
     production: isProduction(),
     onClient: ({ provider }) => {
       logOutboundEvents(provider.events);
-      publishEvents(provider.events, OUTBOUND_CHANNEL);
+      provider.events.publishOn(OUTBOUND_CHANNEL);
     },
   });
   for (const client of configuration.clients) clients.add(client);

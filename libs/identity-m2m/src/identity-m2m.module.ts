@@ -11,7 +11,8 @@ import { isTenantsOptions } from './config/tenants-options.js';
 import type { OptionFault } from './foundation/option-check.js';
 import { AccessDecisions } from './guard/access-decisions.js';
 import { M2MAuthGuard } from './guard/m2m-auth.guard.js';
-import { GLOBAL_MESSAGE_GUARD, guardMessageHandlers } from './guard/message-handlers.js';
+import { guardMessageHandlers } from './guard/guard-placement.js';
+import { GLOBAL_MESSAGE_GUARD } from './guard/message-handler.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   guardOptionsMissing,

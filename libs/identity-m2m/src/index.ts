@@ -46,7 +46,12 @@ export { okta, type OktaOptions } from './identity-providers/okta.js';
 export { AccessToken, type AccessTokenType } from './token/access-token.js';
 export type { AccessTokenStatus } from './token/token-report.js';
 export type { OriginDecision } from './token/allowed-origins.js';
-export type { RequestedAccess, ClientWarning, OutboundEvent } from './token/outbound-events.js';
+export {
+  OUTBOUND_CHANNEL,
+  type RequestedAccess,
+  type ClientWarning,
+  type OutboundEvent,
+} from './token/outbound-events.js';
 export type { TokenFreshness } from './token/refresh-policy.js';
 export type { TokenRequestFormat } from './token/token-endpoint.js';
 export {
@@ -95,13 +100,20 @@ export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios
 export { AllowClients, Public, RequireClaims, RequireScopes, Sensitive } from './guard/access-rules.js';
 export { Caller, CurrentCaller } from './guard/caller.js';
 export { type TransportCount, AccessDecisions } from './guard/access-decisions.js';
-export type { InboundEvent } from './guard/inbound-events.js';
+export { INBOUND_CHANNEL, type InboundEvent } from './guard/inbound-events.js';
 export { M2MAuthGuard } from './guard/m2m-auth.guard.js';
 export type { RpcAnswer, RpcCode } from './guard/refusal-answer.js';
-export { UnguardedMessageHandlersError } from './guard/message-handlers.js';
+export { UnguardedMessageHandlersError } from './guard/message-handler.js';
 export { createAccessTokenVerifier, type VerifierDependencies } from './create-access-token-verifier.js';
-export type { AccessTokenVerifier, Verdict } from './verification/access-token-verifier.js';
-export type { ClaimRule, ClaimRules, ClaimValue, RoutePolicy } from './verification/route-policy.js';
+export type { AccessTokenVerifier } from './verification/access-token-verifier.js';
+export type {
+  AllowedCall,
+  ClaimRule,
+  ClaimRules,
+  ClaimValue,
+  RoutePolicy,
+  Verdict,
+} from './verification/route-policy.js';
 export {
   InMemoryRevocations,
   type Revocation,
@@ -121,6 +133,5 @@ export type { Refusal, RefusalReason, RefusalDetail } from './verification/refus
 export type { VerificationEvent } from './verification/verification-events.js';
 export type { UnusableKeyReason } from './verification/verification-key.js';
 
-export { INBOUND_CHANNEL, OUTBOUND_CHANNEL } from './telemetry/diagnostics.js';
 export type { TokenFailureKind } from './token/token-result.js';
 export { type M2MClient, M2MClientRegistry } from './clients/m2m-client.js';

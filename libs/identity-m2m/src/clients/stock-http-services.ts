@@ -1,19 +1,8 @@
 import { HttpService } from '@nestjs/axios';
 import type { ModulesContainer } from '@nestjs/core';
+import { type ApplicationModule, injectedInto, type ProviderWrapper, wrappersOf } from '../nest/providers.js';
 import type { OriginDecision } from '../token/allowed-origins.js';
 import { M2MHttpService } from './http-service.js';
-
-type ApplicationModule = ModulesContainer extends Map<string, infer Each> ? Each : never;
-
-/** What Nest keeps of a provider: what was made of it, and what was injected. */
-interface Wrapper {
-  readonly name: unknown;
-  readonly token: unknown;
-  readonly metatype: unknown;
-  readonly instance: unknown;
-  getCtorMetadata(): readonly (Wrapper | undefined)[] | undefined;
-  getPropertiesMetadata(): readonly { readonly wrapper: Wrapper }[] | undefined;
-}
 
 /**
  * Names the providers and controllers that Nest gave the `HttpService` of `HttpModule` although that of a client is to be
@@ -29,21 +18,19 @@ export function stockHttpServices(modules: ModulesContainer, explain: (url: stri
     return baseURL !== undefined && explain(baseURL).reason === 'origin_not_allowed';
   };
   return [...modules.values()].flatMap((module) => {
-    const users = [module.providers, module.controllers, module.injectables]
-      .flatMap((wrappers): Wrapper[] => [...(wrappers.values() as Iterable<Wrapper>)])
-      .filter((user) => injectedInto(user).some((one) => isStock(one) && !isMeant(one.instance)));
+    const users = wrappersOf(module, ['providers', 'controllers', 'injectables']).filter((user) =>
+      injectedInto(user).some((one) => isStock(one) && !isMeant(one.instance)),
+    );
     return users.length > 0 && hasClientService(module.imports)
       ? users.map(({ name }) => `${String(name)} (${module.name})`)
       : [];
   });
 }
 
-function injectedInto(user: Wrapper): (Wrapper | undefined)[] {
-  return [...(user.getCtorMetadata() ?? []), ...(user.getPropertiesMetadata() ?? []).map(({ wrapper }) => wrapper)];
-}
-
 /** Not one that the application made itself, or that a test has put in its place. */
-function isStock(wrapper: Wrapper | undefined): wrapper is Wrapper & { readonly instance: HttpService } {
+function isStock(
+  wrapper: ProviderWrapper | undefined,
+): wrapper is ProviderWrapper & { readonly instance: HttpService } {
   if (wrapper?.token !== HttpService || wrapper.metatype !== HttpService) return false;
   return (wrapper.instance as HttpService | undefined)?.constructor === HttpService;
 }

@@ -1,19 +1,44 @@
-/** Calls its listeners with each event, in order, while the event happens. */
-export class EventStream<Event> {
-  readonly #listeners = new Set<(event: Event) => unknown>();
+import { type Channel, channel } from 'node:diagnostics_channel';
 
-  /** @returns Ends the subscription. */
-  subscribe(listener: (event: Event) => unknown): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+/** Emits events to its listeners, in the order of their subscriptions, while the event happens. */
+export class EventStream<Event> {
+  readonly #subscriptions = new Set<Subscription<Event>>();
+  #channel: Channel | undefined;
+
+  /**
+   * Calls a listener with each event.
+   *
+   * @param types The types of event that the listener receives. Default: all.
+   * @returns Ends the subscription.
+   */
+  subscribe(listener: (event: Event) => unknown): () => void;
+  subscribe<Type extends TypeOf<Event>>(
+    listener: (event: Extract<Event, { readonly type: Type }>) => unknown,
+    types: readonly Type[],
+  ): () => void;
+  subscribe(listener: (event: never) => unknown, types?: readonly unknown[]): () => void {
+    const subscription = { listener: listener as (event: Event) => unknown, types: types && new Set(types) };
+    this.#subscriptions.add(subscription);
+    return () => this.#subscriptions.delete(subscription);
   }
 
   /**
-   * A listener that throws, or whose promise rejects, is reported as a process warning; it changes nothing for the other
-   * listeners or for the emitter.
+   * Publishes each event on a channel of `node:diagnostics_channel` as well, after the listeners were called.
+   *
+   * @returns Ends the publishing.
+   */
+  publishOn(name: string): () => void {
+    this.#channel = channel(name);
+    return () => (this.#channel = undefined);
+  }
+
+  /**
+   * Calls the listeners. One that throws, or whose promise rejects, causes a process warning; the other listeners and the
+   * emitter are not affected.
    */
   emit(event: Event): void {
-    for (const listener of this.#listeners) {
+    for (const { listener, types } of this.#subscriptions) {
+      if (types && !types.has((event as { readonly type?: unknown }).type)) continue;
       try {
         const result = listener(event);
         if (result instanceof Promise) result.catch(warn);
@@ -21,7 +46,15 @@ export class EventStream<Event> {
         warn(error);
       }
     }
+    if (this.#channel?.hasSubscribers) this.#channel.publish(event);
   }
+}
+
+type TypeOf<Event> = Event extends { readonly type: infer Type } ? Type : never;
+
+interface Subscription<Event> {
+  readonly listener: (event: Event) => unknown;
+  readonly types: ReadonlySet<unknown> | undefined;
 }
 
 function warn(error: unknown): void {

@@ -2,52 +2,52 @@ import type { ExecutionContext } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import { tokenFingerprint } from '../foundation/sensitive-value.js';
 import { isB64Token, printableText } from '../foundation/text.js';
-import type { Verdict } from '../verification/access-token-verifier.js';
 import { type Refusal, type RefusalDetail, refuse } from '../verification/refusal.js';
-import { type RoutePolicy, routeRefusal, type RouteSurroundings } from '../verification/route-policy.js';
+import type { AllowedCall, RoutePolicy, Verdict } from '../verification/route-policy.js';
 import type { Credential } from './credential.js';
 import type { InboundEvent } from './inbound-events.js';
 
-/** Tells whose token a text is. Answers at once where it can: a promise costs more than the rest of a warm decision. */
+/** Verifies tokens. Returns a verdict without a promise where it can: a promise costs more than the rest of a decision. */
 export interface TokenVerifier {
   verify(token: string, policy: RoutePolicy): Verdict | Promise<Verdict>;
 }
 
-/** Decides who is let in, for every transport alike, and tells those who listen. */
+/** Decides about calls of every transport, counts the decisions and emits them. */
 export class AccessDecisions {
   readonly #events = new EventStream<InboundEvent>();
-  readonly #counters = new InboundCounters();
-  readonly #failuresTold = new Set<string>();
+  readonly #counters = new DecisionCounters();
+  readonly #failuresReported = new Set<string>();
   readonly #unknownHandlers = new Set<string>();
 
-  /** Each decision, as it is made. */
-  readonly events: Pick<EventStream<InboundEvent>, 'subscribe'> = this.#events;
+  /** Emits each decision. */
+  readonly events: Pick<EventStream<InboundEvent>, 'subscribe' | 'publishOn'> = this.#events;
 
   /**
-   * @param verifier undefined where the module was configured without a guard: then nobody is let in.
-   * @param realm Name of the protection space in challenges.
+   * @param verifier undefined where the module has no option `guard`: every token is refused then.
+   * @param realm Name of the protection space in challenges (RFC 9110 §11.5).
    */
   constructor(
     private readonly verifier: TokenVerifier | undefined,
     readonly realm: string | undefined,
-    private readonly surroundings: RouteSurroundings = { hasSeveralIssuers: false },
   ) {}
 
-  /** Whether anybody can be let in at all. */
+  /** Whether the module has the option `guard`. */
   get isConfigured(): boolean {
     return this.verifier !== undefined;
   }
 
-  /** How many callers were let in and refused since the start, by transport. */
+  /** Returns the numbers of callers that were accepted and refused since the start, by transport. */
   counts(): Readonly<Record<string, TransportCount>> {
     return this.#counters.read();
   }
 
   /**
+   * Decides about a call.
+   *
    * @param transport Name of the transport, for events.
    * @param context Names the route in the event of a refusal.
-   * @returns The verdict itself where nothing has to be waited for. Never throws and never rejects: what fails is
-   * refused.
+   * @returns The verdict without a promise where it is known at once. Never throws and never rejects: a failure is a
+   * refusal.
    */
   decide(
     credential: Credential,
@@ -60,9 +60,9 @@ export class AccessDecisions {
     if (!this.verifier) return this.#refused(refuse('issuer_unknown', NO_ISSUER), transport, context, token);
     try {
       const verdict = this.verifier.verify(token, policy);
-      if (!(verdict instanceof Promise)) return this.#decided(verdict, policy, transport, context, token);
+      if (!(verdict instanceof Promise)) return this.#decided(verdict, transport, context, token);
       return verdict.then(
-        (settled) => this.#decided(settled, policy, transport, context, token),
+        (settled) => this.#decided(settled, transport, context, token),
         (error: unknown) => this.#failed(error, transport, context, token),
       );
     } catch (error) {
@@ -70,39 +70,34 @@ export class AccessDecisions {
     }
   }
 
-  /** What became of a message that was refused. */
+  /** Reports how a refused message was settled. */
   settled(event: Extract<InboundEvent, { readonly type: `message.${string}` }>): void {
     this.#events.emit(event);
   }
 
   /** Reports a handler whose rules are unknown, once for each. */
   unknownHandler(context: ExecutionContext, unknownRules: readonly string[]): void {
-    // Nest makes controllers anew for each request where they are request-scoped, so functions are no keys.
+    // By name: Nest makes request-scoped controllers anew for each request, and their functions with them.
     const handler = handlerName(context);
     if (this.#unknownHandlers.has(handler)) return;
     this.#unknownHandlers.add(handler);
     this.#events.emit({ type: 'handler.unknown', handler, unknownRules });
   }
 
-  #decided(
-    verdict: Verdict,
-    policy: RoutePolicy,
-    transport: string,
-    context: ExecutionContext | undefined,
-    token: string,
-  ): Verdict {
-    if (!verdict.ok) return this.#refusedToken(verdict, transport, context, token);
-    const { caller } = verdict;
-    const refusal = routeRefusal(caller, policy, this.surroundings);
-    if (refusal) return this.#refused(refusal, transport, context, token);
-    const { clientId, issuer } = caller;
-    this.#tell({ type: 'caller.accepted', transport, clientId, issuer, tokenFingerprint: caller.tokenFingerprint });
-    return verdict;
+  #decided(verdict: Verdict, transport: string, context: ExecutionContext | undefined, token: string): Verdict {
+    return verdict.ok ? this.#accepted(verdict, transport) : this.#refusedToken(verdict, transport, context, token);
+  }
+
+  #accepted(allowed: AllowedCall, transport: string): AllowedCall {
+    const { clientId, issuer, tokenFingerprint } = allowed.caller;
+    this.#counters.accepted(transport);
+    this.#events.emit({ type: 'caller.accepted', transport, clientId, issuer, tokenFingerprint });
+    return allowed;
   }
 
   /**
-   * What has characters that only opaque tokens have, and is not read as one, is no token in the sense of RFC 6750 §2.1: the
-   * request is malformed.
+   * A token with characters that only opaque tokens have, which is not read as an opaque one, is no token in the sense of
+   * RFC 6750 §2.1: the request is malformed.
    */
   #refusedToken(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
     const isMalformed = refusal.reason === 'token_malformed' && !isB64Token(token);
@@ -112,7 +107,8 @@ export class AccessDecisions {
 
   #refused(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token?: string): Refusal {
     const { reason, claim, found, expected, caller } = refusal;
-    this.#tell({
+    this.#counters.refused(transport, reason);
+    this.#events.emit({
       type: 'caller.refused',
       transport,
       route: context && calledRoute(context),
@@ -127,55 +123,57 @@ export class AccessDecisions {
     return refusal;
   }
 
-  /** Its message may hold anything; the name of its class is enough to find it. Told once for each. */
+  /** Warns once for each class of error. Its message may hold anything; the name of the class is enough to find it. */
   #failed(error: unknown, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
     const name = error instanceof Error ? error.constructor.name : typeof error;
-    if (!this.#failuresTold.has(name)) {
-      this.#failuresTold.add(name);
+    if (!this.#failuresReported.has(name)) {
+      this.#failuresReported.add(name);
       process.emitWarning(`an access token could not be verified: ${name}`, 'IdentityM2MWarning');
     }
     return this.#refused(refuse('verification_failed'), transport, context, token);
-  }
-
-  #tell(event: InboundEvent): void {
-    this.#counters.count(event);
-    this.#events.emit(event);
   }
 }
 
 const NO_ISSUER: RefusalDetail = { expected: 'an issuer in the options of the guard, which has none' };
 
-/** How many callers were let in and refused since the start, by transport. */
+/** Numbers of callers that were accepted and refused since the start. */
 export interface TransportCount {
   readonly accepted: number;
-  /** By reason; reasons that never were are absent. */
+  /** By reason; a reason that never occurred is absent. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
 /**
- * Counts decisions. Its size is bounded by what a program is made of, never by what callers send: transports are Nest's
- * and those of the options, reasons are a fixed list.
+ * Counts decisions. Callers cannot make it grow: transports are those of Nest and of the options, and reasons are a fixed
+ * list.
  */
-export class InboundCounters {
+class DecisionCounters {
   readonly #transports = new Map<string, { accepted: number; refused: Record<string, number> }>();
 
-  count(event: InboundEvent): void {
-    if (event.type !== 'caller.accepted' && event.type !== 'caller.refused') return;
-    let counts = this.#transports.get(event.transport);
-    if (!counts) this.#transports.set(event.transport, (counts = { accepted: 0, refused: {} }));
-    if (event.type === 'caller.accepted') counts.accepted++;
-    else counts.refused[event.reason] = (counts.refused[event.reason] ?? 0) + 1;
+  accepted(transport: string): void {
+    this.#of(transport).accepted++;
   }
 
-  /** A copy of the counts by transport. */
+  refused(transport: string, reason: string): void {
+    const { refused } = this.#of(transport);
+    refused[reason] = (refused[reason] ?? 0) + 1;
+  }
+
+  /** Returns a copy of the counts by transport. */
   read(): Readonly<Record<string, TransportCount>> {
     return Object.fromEntries(
       [...this.#transports].map(([name, { accepted, refused }]) => [name, { accepted, refused: { ...refused } }]),
     );
   }
+
+  #of(transport: string) {
+    let counts = this.#transports.get(transport);
+    if (!counts) this.#transports.set(transport, (counts = { accepted: 0, refused: {} }));
+    return counts;
+  }
 }
 
-/** What Express and Fastify tell of the route that a request matched. */
+/** What Express and Fastify keep about the route of a request. */
 interface RoutedRequest {
   readonly method?: string;
   readonly baseUrl?: string;
@@ -186,7 +184,7 @@ interface RoutedRequest {
 /**
  * Names the route of a call for events and logs: `GET /users/:id` for a request, `UsersController.create` for a message.
  *
- * The pattern and not the path of the request: a path may hold personal data, and its query even a token.
+ * Returns the pattern and not the path of the request: a path may hold personal data, and a query even a token.
  */
 export function calledRoute(context: ExecutionContext): string {
   const type: string = context.getType();

@@ -1,13 +1,13 @@
-import { applyDecorators } from '@nestjs/common';
+import { applyDecorators, type ExecutionContext, type Type } from '@nestjs/common';
 import { definedOnly } from '../foundation/plain-objects.js';
 import { isScopeName, strayCharacters } from '../foundation/text.js';
 import { type ClaimRules, isClaimRules, type RoutePolicy } from '../verification/route-policy.js';
 
-/** What the decorators on one class or one method say. */
+/** The access rules that the decorators on one class or one method state. */
 export interface AccessMetadata {
   readonly public?: true;
   readonly scopes?: readonly string[];
-  /** Stands wherever `scopes` does. */
+  /** Present wherever `scopes` is. */
   readonly scopesMode?: 'all' | 'any';
   readonly clients?: readonly string[];
   readonly claims?: ClaimRules;
@@ -17,11 +17,10 @@ export interface AccessMetadata {
 export type RouteAccess = 'public' | RoutePolicy;
 
 /**
- * Who may call a method: what its own decorators say, then those of its class.
+ * Merges the rules of a method with those of its class.
  *
- * A level that says anything about who may come is not public, whatever else it says; neither is a method that does, in a
- * public class. Otherwise each rule of the method takes the place of the same rule of the class, and what the method does
- * not mention stays as the class has it.
+ * A level with any restriction is not public; neither is a restricted method of a public class. Otherwise each rule of
+ * the method replaces the same rule of the class, and the other rules of the class apply.
  */
 export function routeAccess(method: AccessMetadata, ofClass: AccessMetadata): RouteAccess {
   if (isRestricted(method)) return restricted(method, ofClass);
@@ -47,7 +46,7 @@ function restricted(method: AccessMetadata, ofClass: AccessMetadata): RoutePolic
 
 const PREFIX = 'nestjs-identity-m2m:';
 
-/** The same in all copies and versions of this package: decorators of one are read by the guard of another. */
+/** Metadata keys, the same in every copy and version of this package: a guard reads the decorators of another copy. */
 const KEYS = {
   public: `${PREFIX}public`,
   scopes: `${PREFIX}scopes`,
@@ -58,12 +57,12 @@ const KEYS = {
 } as const;
 
 /**
- * A decorator for classes and methods that states one access rule.
+ * Makes a decorator for classes and methods that states one access rule.
  *
- * What it says of a method is kept by the method's name and not on the function, as other decorators of Nest do: a
- * decorator above it may put another function in its place, and a rule that went with the first would be gone.
+ * The rule of a method is stored under the method's name and not on its function, unlike those of Nest: another decorator
+ * may replace the function, and the rule must not be lost with it.
  */
-export function accessRule<Rule extends keyof AccessMetadata>(
+function accessRule<Rule extends keyof AccessMetadata>(
   rule: Rule,
   value: AccessMetadata[Rule],
 ): ClassDecorator & MethodDecorator {
@@ -74,10 +73,10 @@ export function accessRule<Rule extends keyof AccessMetadata>(
 }
 
 /**
- * The access rules that stand on a class, or on a method of a prototype.
+ * Returns the access rules of a class, or of a method of a prototype.
  *
- * Restrictions are inherited, each from the nearest base class that states it, also where the method is overridden; that
- * it is public is not, so that a class or method is open only where that can be read on it.
+ * Restrictions are inherited, each from the nearest base class that states it, also where a method is overridden.
+ * `@Public()` is not: a class or method is public only where its own source shows it.
  */
 export function accessMetadata(target: object, method?: string | symbol): AccessMetadata {
   const rule = (key: string) => Reflect.getMetadata(key, target, method!) as never;
@@ -93,8 +92,8 @@ export function accessMetadata(target: object, method?: string | symbol): Access
   };
 }
 
-/** Lists the access rules on a class or method that this version does not know: their decorators are of a newer copy. */
-export function unknownRules(target: object, method?: string | symbol): readonly string[] {
+/** Lists the access rules that this version does not know: their decorators are of a newer copy. */
+function unknownRules(target: object, method?: string | symbol): readonly string[] {
   const known: readonly unknown[] = Object.values(KEYS);
   const isUnknown = (key: unknown): key is string =>
     typeof key === 'string' && key.startsWith(PREFIX) && !known.includes(key);
@@ -102,12 +101,12 @@ export function unknownRules(target: object, method?: string | symbol): readonly
 }
 
 /**
- * Lets in only these clients, by their identifier, out of those that the guard lets in at all; others get 403.
+ * Allows only these clients, by their identifiers, out of those that the guard accepts; other clients get 403.
  *
- * On a method it takes the place of what stands on the class.
+ * On a method it replaces the list of the class.
  *
- * @throws TypeError, while the class is being defined, where there is no client or an empty one, or one with blanks at its
- * ends or control characters: a list that was split at its commas, say.
+ * @throws TypeError, while the class is being defined, where there is no client, or an identifier is empty or has blanks
+ * at its ends or control characters, as in a list that was split at its commas.
  */
 export function AllowClients(...clients: readonly [string, ...string[]]): ClassDecorator & MethodDecorator {
   if (clients.length === 0 || !clients.every(isClientId)) {
@@ -121,13 +120,13 @@ function isClientId(client: unknown): boolean {
 }
 
 /**
- * Lets in only callers whose token has all of these scopes (RFC 6749 §3.3), or with `{ any: […] }` one of them; others
- * get 403 with the scopes named.
+ * Requires all of these scopes in the token (RFC 6749 §3.3), or one of them with `{ any: […] }`. Other callers get 403,
+ * and the challenge names the scopes.
  *
- * On a method it takes the place of what stands on the class.
+ * On a method it replaces the scopes of the class.
  *
- * @throws TypeError, while the class is being defined, where a name can't be a scope or there is none: a list left
- * empty by accident would let everybody in.
+ * @throws TypeError, while the class is being defined, where a name can't be a scope or there is none: an empty list
+ * would allow every caller.
  */
 export function RequireScopes(
   ...scopes: readonly [string, ...string[]] | readonly [{ readonly any: readonly string[] }]
@@ -144,14 +143,14 @@ export function RequireScopes(
 }
 
 /**
- * Lets in only callers whose token has these claims; others get 403.
+ * Requires claims of the token; other callers get 403.
  *
- * Each claim has to have the value, or one of the values, that stand for it; a claim that is a list has to have it among
- * its members. Members of an object are named in an object: `{ tenant: 'acme', realm_access: { roles: ['admin'] } }`.
+ * A claim must equal the value, or one of the values, of its rule. A claim that is a list must have such a member. An
+ * object of rules is for the members of a claim: `{ tenant: 'acme', realm_access: { roles: ['admin'] } }`.
  *
- * On a method it takes the place of what stands on the class.
+ * On a method it replaces the rules of the class.
  *
- * @throws TypeError, while the class is being defined, where nothing is asked for, or something that no claim can be.
+ * @throws TypeError, while the class is being defined, where there is no rule, or a rule that no claim can meet.
  */
 export function RequireClaims(rules: ClaimRules): ClassDecorator & MethodDecorator {
   if (!isClaimRules(rules)) {
@@ -163,17 +162,127 @@ export function RequireClaims(rules: ClaimRules): ClassDecorator & MethodDecorat
 }
 
 /**
- * Has the issuer asked about the token (RFC 7662), besides verifying its signature, so that a token which was revoked a
- * minute ago does not come through. Callers get 503 where the issuer can't be asked, or `introspection` is not configured
- * for it.
+ * Checks the token with its issuer (introspection, RFC 7662) besides its signature, so that a revoked token is refused
+ * within a minute. Callers get 503 where the issuer can't be reached, or `introspection` is not configured for it.
  *
- * On a method it takes the place of what stands on the class: `@Sensitive(false)` takes it back.
+ * On a method it replaces the setting of the class: `@Sensitive(false)` turns it off.
  */
 export function Sensitive(sensitive = true): ClassDecorator & MethodDecorator {
   return accessRule('sensitive', sensitive);
 }
 
-/** Lets everybody in, with a token or without. On a class it holds for methods that say nothing else about access. */
+/** Allows every caller, with or without a token. On a class it applies to methods without access rules of their own. */
 export function Public(): ClassDecorator & MethodDecorator {
   return accessRule('public', true);
+}
+
+/** The access rules of a handler, and how Nest calls it. */
+export interface HandlerRules {
+  /** `unknown`: the handler can't be traced to a method of its class, or it has rules that this version does not know. */
+  readonly access: RouteAccess | 'unknown';
+  /** Metadata keys of rules by decorators of a newer version. */
+  readonly unknownRules: readonly string[];
+  /** Whether Nest's router calls it. Other calls of type `http` come from other callers, with other arguments. */
+  readonly isRoute: boolean;
+}
+
+type Handler = ReturnType<ExecutionContext['getHandler']>;
+
+const UNKNOWN: HandlerRules = { access: 'unknown', unknownRules: [], isRoute: true };
+
+const known = new WeakMap<Type, WeakMap<Handler, HandlerRules>>();
+
+/** Returns the rules of a handler. They are read once: decorators do not change while an application runs. */
+export function handlerRulesOf(context: ExecutionContext): HandlerRules {
+  const ofClass = context.getClass() as Type | null;
+  if (!ofClass) return UNKNOWN;
+  let ofHandlers = known.get(ofClass);
+  if (!ofHandlers) known.set(ofClass, (ofHandlers = new WeakMap()));
+  const handler = context.getHandler();
+  let rules = ofHandlers.get(handler);
+  if (!rules) ofHandlers.set(handler, (rules = handlerRules(ofClass, handler)));
+  return rules;
+}
+
+function handlerRules(ofClass: Type, handler: Handler): HandlerRules {
+  const place = placeOf(ofClass, handler);
+  if (!place) return UNKNOWN;
+  const { prototype, name } = place;
+  const strange = [...unknownRules(prototype, name), ...unknownRules(ofClass)];
+  return {
+    access: strange.length > 0 ? 'unknown' : routeAccess(accessMetadata(prototype, name), accessMetadata(ofClass)),
+    unknownRules: strange,
+    isRoute: isRoute(handler) || isRoute(methodAt(prototype, name) ?? handler),
+  };
+}
+
+/** Metadata key of the place where a method is defined. */
+const PLACES = 'nestjs-identity-m2m:places';
+/** Metadata key of Nest's decorators for routes. */
+const PATH = 'path';
+
+/** Where a method is defined. */
+export interface MethodPlace {
+  readonly prototype: object;
+  readonly name: string | symbol;
+}
+
+/**
+ * Writes into a method's metadata where it is defined.
+ *
+ * Instrumentations such as OpenTelemetry and Sentry replace a handler by a function of their own and copy the metadata.
+ * The copied place leads back to the method, and so to its rules.
+ */
+export function recordPlace({ prototype, name }: MethodPlace, method: object): void {
+  const places = placesIn(method);
+  if (places.some((place) => place.prototype === prototype && place.name === name)) return;
+  Reflect.defineMetadata(PLACES, [...places, { prototype, name }], method);
+}
+
+export function isRoute(method: object): boolean {
+  return Reflect.hasMetadata(PATH, method);
+}
+
+/** Finds where a handler is defined, in its class or a base class. */
+function placeOf(ofClass: Type, handler: Handler): MethodPlace | undefined {
+  const prototypes = prototypesOf(ofClass);
+  for (const prototype of prototypes) {
+    const name = Reflect.ownKeys(prototype).find((key) => methodAt(prototype, key) === handler);
+    if (name !== undefined) return { prototype, name };
+  }
+  return recordedPlace(prototypes, handler) ?? boundPlace(prototypes, handler);
+}
+
+/** Finds the place in the metadata that a replacing function has copied. */
+function recordedPlace(prototypes: readonly object[], handler: Handler): MethodPlace | undefined {
+  const places = placesIn(handler);
+  const prototype = prototypes.find((each) => places.some((place) => place.prototype === each));
+  return places.find((place) => place.prototype === prototype);
+}
+
+function placesIn(method: object): readonly MethodPlace[] {
+  return (Reflect.getMetadata(PLACES, method) ?? []) as readonly MethodPlace[];
+}
+
+/** Finds a method that was bound to its instance, by the constructor or by a caller of handlers. */
+function boundPlace(prototypes: readonly object[], handler: Handler): MethodPlace | undefined {
+  const name = /^bound (.+)$/.exec(handler.name)?.[1];
+  const prototype = name !== undefined && prototypes.find((each) => methodAt(each, name));
+  return prototype ? { prototype, name } : undefined;
+}
+
+/** Lists the prototypes of a class, from its own to that of its last base class. */
+export function prototypesOf(ofClass: Type): object[] {
+  const prototypes: object[] = [];
+  let prototype = ofClass.prototype as object | null;
+  while (prototype && prototype !== Object.prototype) {
+    prototypes.push(prototype);
+    prototype = Object.getPrototypeOf(prototype) as object | null;
+  }
+  return prototypes;
+}
+
+export function methodAt(prototype: object, name: string | symbol): object | undefined {
+  const value: unknown = Object.getOwnPropertyDescriptor(prototype, name)?.value;
+  return typeof value === 'function' && name !== 'constructor' ? value : undefined;
 }

@@ -13,7 +13,7 @@ import { EventEmitter } from 'node:events';
 import { Observable } from 'rxjs';
 import { processWide } from '../foundation/process-wide.js';
 import type { MachineCaller } from '../verification/machine-caller.js';
-import { type HandlerRules, handlerRulesOf } from './handler-access.js';
+import { type HandlerRules, handlerRulesOf } from './access-rules.js';
 import { type HttpRequest, messageOf } from './transports/http.js';
 
 /**

@@ -1,4 +1,4 @@
-import { isOpaqueToken } from '../foundation/text.js';
+import { OPAQUE_TOKEN } from '../foundation/text.js';
 import { LONGEST_TOKEN, tooLong } from '../verification/compact-jws.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 
@@ -47,7 +47,7 @@ export function bearerCredential(value: unknown, scheme = 'Bearer'): Credential 
   const token = value.slice(start);
   // The verifier goes by the limit of the options, which is never above this one.
   if (token.length > LONGEST_TOKEN) return tooLong(token.length, LONGEST_TOKEN);
-  return isOpaqueToken(token) ? { ok: true, token } : refuse('credential_malformed');
+  return OPAQUE_TOKEN.test(token) ? { ok: true, token } : refuse('credential_malformed');
 }
 
 function isAuthorization(name: string): boolean {

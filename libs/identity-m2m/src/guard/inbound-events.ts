@@ -1,5 +1,10 @@
 import type { RefusalReason } from '../verification/refusal.js';
 
+/**
+ * The channel of `node:diagnostics_channel` that {@link InboundEvent}s and `VerificationEvent`s are published on.
+ */
+export const INBOUND_CHANNEL = 'nestjs-identity-m2m:inbound';
+
 /** What the guard decided, and what became of messages that it refused. Holds no token. */
 export type InboundEvent =
   | {

@@ -1,52 +1,53 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
-import type { Verdict } from '../verification/access-token-verifier.js';
 import { refuse } from '../verification/refusal.js';
-import type { RoutePolicy } from '../verification/route-policy.js';
-import { type CallerSlot, httpSlotOf, rememberCaller } from './caller.js';
-import { handlerRulesOf } from './handler-access.js';
+import type { RoutePolicy, Verdict } from '../verification/route-policy.js';
 import { AccessDecisions } from './access-decisions.js';
+import { handlerRulesOf } from './access-rules.js';
+import { type CallerSlot, httpSlotOf, rememberCaller } from './caller.js';
 import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
 
-/** Asked for where nothing is known of what a handler asks for; nobody gets to it. */
+/** The policy of a handler whose rules are unknown; every call of it is refused. */
 const NO_POLICY: RoutePolicy = {};
 
-/** Calls that were let in: one can meet the guard twice, as the global one and on its controller or handler. */
-const letIn = new WeakSet<ExecutionContext>();
+/** Calls that were allowed: a call can meet the guard twice, as the global one and on its controller or handler. */
+const allowed = new WeakSet<ExecutionContext>();
 
 /**
- * Lets in only the machines that were named: callers with a good access token of a trusted issuer, for this API, with
- * what the handler asks for.
+ * Allows machines alone: callers with a valid access token of a trusted issuer, for this API, that meet the access rules
+ * of the handler. Refuses every other call, and every call that it can't read or can't decide.
  *
  * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the module's
- * options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects; with them, an
- * application that serves HTTP and has message handlers without a guard does not start.
+ * options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects. With them, an
+ * application that serves HTTP and has unguarded message handlers does not start.
  *
- * Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`; what it can't read or
- * can't decide, it refuses.
+ * Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`.
  *
- * A message of RabbitMQ that is refused with manual acknowledgement is rejected and not queued again, also where it can't
- * be decided because an issuer is away: it may be good, so give its queue a dead letter exchange, from which it can be
- * sent again. Without one, RabbitMQ drops it.
+ * A refused message of RabbitMQ with manual acknowledgement is rejected and not queued again, also where the guard can't
+ * decide because an issuer is down. It may be good: give its queue a dead letter exchange, from which it can be sent
+ * again. Without one, RabbitMQ drops it.
  *
- * A refused HTTP request has header fields set on its answer. A guard of your own that catches the refusal and lets the
- * call in for another reason has to take them off again: `www-authenticate`, `retry-after` and `cache-control`.
+ * The guard sets header fields on the response of a refused HTTP request. A guard of your own that catches the refusal and
+ * allows the call has to remove them: `www-authenticate`, `retry-after` and `cache-control`.
  */
 @Injectable()
 export class M2MAuthGuard implements CanActivate {
+  #http: InboundTransport | undefined;
+
   constructor(
     private readonly decisions: AccessDecisions,
     private readonly transports: InboundTransports,
   ) {}
 
-  /** Answers at once, without a promise, where nothing has to be waited for. */
+  /** Returns without a promise where the decision is known at once. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const rules = handlerRulesOf(context);
     const { access } = rules;
-    // Has to be found before anything is waited for: what is entered after that is left again with the guard.
+    // Before any wait: what is entered after one is left again with the guard.
     const slot = httpSlotOf(context, rules);
-    if (access === 'public' || letIn.has(context)) return true;
-    const transport = this.transports.of(context, rules);
+    if (access === 'public' || allowed.has(context)) return true;
+    const isHttp = rules.isRoute && context.getType() === 'http';
+    const transport = isHttp ? (this.#http ??= this.transports.http()) : this.transports.of(context);
     if (access === 'unknown') this.decisions.unknownHandler(context, rules.unknownRules);
     if (!transport) return this.#refuseUnreadable(context);
     const policy = access === 'unknown' ? NO_POLICY : access;
@@ -55,15 +56,15 @@ export class M2MAuthGuard implements CanActivate {
     if (verdict instanceof Promise) {
       const release = transport.hold?.(context);
       return verdict.then((settled) => {
-        const isLetIn = settle(settled, context, transport, policy, slot);
+        const isAllowed = settle(settled, context, transport, policy, slot);
         release?.();
-        return isLetIn;
+        return isAllowed;
       });
     }
     return settle(verdict, context, transport, policy, slot);
   }
 
-  /** In the form that Nest has for what comes that way. */
+  /** Refuses with Nest's own answer for such a call. */
   #refuseUnreadable(context: ExecutionContext): false {
     void this.decisions.decide(refuse('transport_unknown'), NO_POLICY, 'unknown', context);
     return false;
@@ -80,6 +81,6 @@ function settle(
   if (!verdict.ok) throw transport.refuse(context, verdict, policy);
   rememberCaller(transport.callKey(context), verdict.caller);
   if (slot) slot.caller = verdict.caller;
-  letIn.add(context);
+  allowed.add(context);
   return true;
 }

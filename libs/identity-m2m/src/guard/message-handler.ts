@@ -1,49 +1,94 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, type ExecutionContext } from '@nestjs/common';
+import {
+  type ArgumentsHost,
+  type CanActivate,
+  Catch,
+  type ExceptionFilter,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  Optional,
+} from '@nestjs/common';
 import { type Observable, of, throwError } from 'rxjs';
+import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 
 /** Metadata that `@MessagePattern()`, `@EventPattern()` and the decorators of gRPC leave on a handler. */
 const HANDLER_TYPE = 'microservices:handler_type';
 const EVENT = 2;
-/** The only transport that a handler takes messages of, where its decorator names one. */
+/** The only transport of a handler, where its decorator names one. */
 const TRANSPORT = 'microservices:transport';
 
-/** Whether a method takes messages. */
+/** Whether a method handles messages. */
 export function isMessageHandler(method: object): boolean {
   return Reflect.hasMetadata(HANDLER_TYPE, method);
 }
 
-/** Whether it takes events, whose senders wait for no answer. */
+/** Whether a call is an event, whose sender waits for no answer. */
 export function isEventHandler(context: ExecutionContext): boolean {
   return Reflect.getMetadata(HANDLER_TYPE, context.getHandler()) === EVENT;
 }
 
-/** Whether a method takes messages of a server. */
+/** Whether a method handles messages of a server. */
 export function isHandlerOf(method: object, server: { readonly transportId?: unknown }): boolean {
   const transport: unknown = Reflect.getMetadata(TRANSPORT, method);
   return transport === undefined || server.transportId === undefined || transport === server.transportId;
 }
 
 /**
- * A message was refused, and nobody but the guard may deal with it any more: it has been settled with its broker or
- * answered already, or there is nobody to answer.
+ * A message was refused, and the guard has finished with it: it was settled with its broker or answered, or its sender
+ * waits for no answer.
  *
- * Filters of the application never see it, because one that acknowledged the message again, or threw into a broker's
- * consumer, would undo what was done.
+ * Filters of the application never see this error. One that acknowledged the message again, or threw into a broker's
+ * consumer, would undo what the guard did.
  */
 export class MessageRefusal extends Error {
   override readonly name = 'MessageRefusal';
 
-  /** @param answer What the caller gets, if it waits for anything; undefined where the message just ends here. */
+  /** @param answer The answer to a caller that waits for one; undefined where the message ends here. */
   constructor(readonly answer: object | undefined) {
     super('the message was refused');
   }
 }
 
-/** Ends a refused message as the guard wants it ended. Stands on the handlers themselves, before all other filters. */
+/** Ends a refused message. Stands on the handlers themselves, before all other filters. */
 @Catch(MessageRefusal)
 export class MessageRefusalFilter implements ExceptionFilter<MessageRefusal> {
   catch({ answer }: MessageRefusal, _host: ArgumentsHost): Observable<unknown> {
-    // Nest waits for a last value of what it runs for Kafka and for streams of gRPC, so there has to be one.
+    // Nest waits for a last value of handlers of Kafka and of gRPC streams, so there has to be one.
     return answer ? throwError(() => answer) : of(undefined);
+  }
+}
+
+/** Injection token of the application's global guard, exported to all modules; absent without `globalGuard`. */
+export const GLOBAL_MESSAGE_GUARD = Symbol('GlobalMessageGuard');
+
+/**
+ * Stands for the application's global guard on controllers and gateways that handle messages.
+ *
+ * Metadata belongs to a class, and several applications of one process may use that class. So the metadata names this
+ * class, and each application makes an instance with its own guard; without a global guard it allows every call.
+ */
+@Injectable()
+export class MessageHandlerGuard implements CanActivate {
+  constructor(@Optional() @Inject(GLOBAL_MESSAGE_GUARD) private readonly guard: CanActivate | undefined) {}
+
+  canActivate(context: ExecutionContext): ReturnType<CanActivate['canActivate']> {
+    return this.guard ? this.guard.canActivate(context) : true;
+  }
+}
+
+/** The message handlers of a controller would be unguarded despite a global guard. The application does not start. */
+export class UnguardedMessageHandlersError extends IdentityM2MError {
+  readonly code = 'M2M_HANDLERS_UNGUARDED';
+
+  static notFound(controller: string): UnguardedMessageHandlersError {
+    return new UnguardedMessageHandlersError(
+      `globalGuard could not guard the message handlers of ${controller}. Put @UseGuards(M2MAuthGuard) on the controller and remove globalGuard, and report the version of @nestjs/core`,
+    );
+  }
+
+  static beyondGlobalGuard(controller: string): UnguardedMessageHandlersError {
+    return new UnguardedMessageHandlersError(
+      `M2MAuthGuard is a global guard by APP_GUARD or useGlobalGuards(), which does not reach the message handlers of ${controller} where connectMicroservice() connects them. Set globalGuard: true in the options of IdentityM2MModule instead, or put @UseGuards() on the controller`,
+    );
   }
 }

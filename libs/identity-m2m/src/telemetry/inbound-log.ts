@@ -5,47 +5,56 @@ import type { InboundEvent } from '../guard/inbound-events.js';
 import { isUndecidable } from '../guard/refusal-answer.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 
+/** Events that the log has lines for. An access log is made of the event `caller.accepted`. */
+const LOGGED = [
+  'caller.refused',
+  'handler.unknown',
+  'message.unsettled',
+  'message.dead_lettered',
+  'message.skipped',
+  'message.retried',
+] as const;
+
 /**
- * Writes the guard's refusals into Nest's log. They are for the debug level, because anybody can cause any number of
- * them; what an operator has to see stands behind them: whether the issuers can be reached.
+ * Writes the guard's refusals into Nest's log.
  *
- * Accepted calls get no line. An access log is made of the event `caller.accepted`.
+ * They have the debug level, because a stranger can cause any number of them. Operators learn from the log of the
+ * verification whether the issuers can be reached.
+ *
+ * @returns Ends the logging.
  */
 export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
-  let isUnsettled = false;
-  let isLossTold = false;
+  const warned = new Set<string>();
+  const warnOnce = (type: InboundEvent['type'], text: string) => {
+    if (!warned.has(type)) logger.warn(text);
+    warned.add(type);
+  };
   return events.subscribe((event) => {
     switch (event.type) {
       case 'caller.refused':
-        // The logger knows its levels. Nest 11 says of its own default that no level is enabled.
-        logger.debug(refusalLine(event));
-        return;
+        // The logger filters by level: Nest 11 reports no enabled level for its default logger.
+        return logger.debug(refusalLine(event));
       case 'handler.unknown':
-        logger.error(`guard refuses every call of ${printableText(event.handler)}: ${whyUnknown(event.unknownRules)}`);
-        return;
+        return logger.error(
+          `guard refuses every call of ${printableText(event.handler)}: ${whyUnknown(event.unknownRules)}`,
+        );
       case 'message.unsettled':
-        if (!isUnsettled) {
-          logger.warn(
-            'guard: refused messages of RabbitMQ are left as they are, because their server does not tell whether they wait for an acknowledgement; settle them in a filter',
-          );
-        }
-        isUnsettled = true;
-        return;
+        return warnOnce(
+          event.type,
+          'guard: refused messages of RabbitMQ stay unsettled, because the acknowledgement mode of their server is unknown; settle them in a filter',
+        );
       case 'message.dead_lettered':
-        if (!isLossTold && isUndecidable(event.reason)) {
-          logger.warn(
+        if (isUndecidable(event.reason)) {
+          warnOnce(
+            event.type,
             'guard: messages of RabbitMQ that cannot be decided at the moment are dead-lettered, good ones among them; a queue without a dead letter exchange loses them',
           );
-          isLossTold = true;
         }
-        logger.debug(`guard: ${event.type} by ${event.transport}: ${event.reason}`);
-        return;
-      case 'message.skipped':
-      case 'message.retried':
-        logger.debug(`guard: ${event.type} by ${event.transport}: ${event.reason}`);
+        break;
     }
-  });
+    return logger.debug(`guard: ${event.type} by ${event.transport}: ${event.reason}`);
+  }, LOGGED);
 }
 
 /** `guard refused HTTP GET /users: audience_mismatch (aud "a", expected "b"); client billing, token 0a1b2c3d4e5f` */

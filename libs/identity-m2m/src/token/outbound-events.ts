@@ -35,6 +35,9 @@ export type ClientWarning =
   /** The token is bound to no place, so no call carries it. */
   | 'no_allowed_origins';
 
+/** The channel of `node:diagnostics_channel` that {@link OutboundEvent}s are published on. */
+export const OUTBOUND_CHANNEL = 'nestjs-identity-m2m:outbound';
+
 /** Something that the outbound side decided or found out. Holds no token and no secret. */
 export type OutboundEvent =
   /** There was no usable token, and now there is one. */

@@ -1,4 +1,4 @@
-import { isOpaqueToken } from '../foundation/text.js';
+import { OPAQUE_TOKEN } from '../foundation/text.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { BoundedMapLimits } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
@@ -9,14 +9,8 @@ import type { IntrospectionResult } from './introspection.js';
 import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse, type RefusalDetail, shown, shownClaim } from './refusal.js';
 import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
-import { type RoutePolicy, rightsRefusal } from './route-policy.js';
-import {
-  readScopes,
-  confirmedCaller,
-  identityRefusal,
-  type CallerIdentity,
-  callerIdentity,
-} from './caller-identity.js';
+import { type RightsContext, type RoutePolicy, rightsRefusal, routeVerdict, type Verdict } from './route-policy.js';
+import { type CallerIdentity, callerIdentity, clientExpired, confirmedCaller, readScopes } from './caller-identity.js';
 import { issuerUnknown, readSignedToken, type SignedToken } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { TrustedIssuers } from './trusted-issuers.js';
@@ -37,8 +31,6 @@ export interface AccessTokenVerifierOptions {
   readonly clock: Clock;
 }
 
-export type Verdict = { readonly ok: true; readonly caller: MachineCaller } | Refusal;
-
 const ANY_ROUTE: RoutePolicy = {};
 
 /**
@@ -53,16 +45,16 @@ export class AccessTokenVerifier {
   readonly #verified: VerifiedTokens;
   /** Signatures that are being verified, by the token: no more than there are calls that wait for it. */
   readonly #underWay = new Map<string, Promise<VerifiedToken | Refusal>>();
-  readonly #surroundings: { readonly hasSeveralIssuers: boolean };
+  readonly #rights: RightsContext;
 
   /** What goes on behind the decisions. */
-  readonly events: Pick<EventStream<VerificationEvent>, 'subscribe'>;
+  readonly events: Pick<EventStream<VerificationEvent>, 'subscribe' | 'publishOn'>;
 
   constructor(private readonly options: AccessTokenVerifierOptions) {
     const { hasSeveralIssuers, verifiedTokens, events } = options;
     this.events = events;
     this.#verified = new VerifiedTokens(verifiedTokens);
-    this.#surroundings = { hasSeveralIssuers };
+    this.#rights = { hasSeveralIssuers };
   }
 
   /**
@@ -76,7 +68,8 @@ export class AccessTokenVerifier {
     if (typeof token !== 'string') return refuse('token_malformed');
     const { issuers } = this.options;
     const known = this.#verified.get(token);
-    if (known && issuers.holds(known.issuer)) return this.#judgeSigned(known, route, known);
+    if (known && (!known.issuer.isResolved || issuers.holds(known.issuer)))
+      return this.#judgeSigned(known, route, known);
     const { maxTokenLength, opaqueTokensOf } = this.options;
     if (token.length > maxTokenLength) return tooLong(token.length, maxTokenLength);
     if (opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
@@ -146,13 +139,13 @@ export class AccessTokenVerifier {
   }
 
   #judgeVerified(verified: VerifiedToken, route: RoutePolicy, nowMs: number): Verdict | Promise<Verdict> {
-    const holder = (verified.holder ??= callerIdentity(verified, 'signed'));
-    if (!holder.ok) return holder;
-    return this.#judgeHolder(holder, verified.issuer, verified.keyId, route, nowMs, verified.token);
+    const identity = (verified.identity ??= callerIdentity(verified, 'signed'));
+    if (!identity.ok) return identity;
+    return this.#judgeIdentity(identity, verified.issuer, verified.key.kid, route, nowMs, verified.token);
   }
 
   async #judgeOpaque(token: string, route: RoutePolicy): Promise<Verdict> {
-    if (!isOpaqueToken(token)) return refuse('token_malformed', { expected: 'visible ASCII characters, no comma' });
+    if (!OPAQUE_TOKEN.test(token)) return refuse('token_malformed', { expected: 'visible ASCII characters, no comma' });
     const issuer = this.options.issuers.find(this.options.opaqueTokensOf!)!;
     const result = await issuer.opaqueTokens!.ask(token);
     if (result.active !== true) return inactive(result);
@@ -162,12 +155,12 @@ export class AccessTokenVerifier {
     const { wallMs } = this.options.clock.now();
     const refusal = foreignRefusal(claims) ?? answerRefusal(claims, issuer.policy, wallMs / 1000);
     if (refusal) return refusal;
-    const holder = callerIdentity({ token, issuer, claims }, 'introspected');
-    return holder.ok ? this.#judgeHolder(holder, issuer, undefined, route, wallMs, token) : holder;
+    const identity = callerIdentity({ token, issuer, claims }, 'introspected');
+    return identity.ok ? this.#judgeIdentity(identity, issuer, undefined, route, wallMs, token) : identity;
   }
 
-  #judgeHolder(
-    holder: CallerIdentity,
+  #judgeIdentity(
+    { caller, clientEndsAtMs }: CallerIdentity,
     issuer: TrustedIssuer,
     keyId: string | undefined,
     route: RoutePolicy,
@@ -175,25 +168,25 @@ export class AccessTokenVerifier {
     token: string,
   ): Verdict | Promise<Verdict> {
     const { revocations, clock } = this.options;
-    const refusal = identityRefusal(holder, issuer, nowMs);
-    if (refusal) return refusal;
-    if (!revocations) return this.#judgeRoute(holder, issuer, route, token);
-    const revoked = revocationRefusal(revocations, revocable(holder.caller, keyId), clock);
+    if (nowMs >= clientEndsAtMs) return clientExpired(caller, clientEndsAtMs);
+    if (!revocations) return this.#judgeRoute(caller, issuer, route, token);
+    const revoked = revocationRefusal(revocations, revocable(caller, keyId), clock);
     if (revoked instanceof Promise) {
-      return revoked.then((found) => found ?? this.#judgeRoute(holder, issuer, route, token));
+      return revoked.then((found) => found ?? this.#judgeRoute(caller, issuer, route, token));
     }
-    return revoked ?? this.#judgeRoute(holder, issuer, route, token);
+    return revoked ?? this.#judgeRoute(caller, issuer, route, token);
   }
 
   #judgeRoute(
-    { caller }: CallerIdentity,
+    caller: MachineCaller,
     issuer: TrustedIssuer,
     route: RoutePolicy,
     token: string,
   ): Verdict | Promise<Verdict> {
-    const refusal = rightsRefusal(caller, route, this.#surroundings);
+    if (!route.sensitive || caller.isIntrospected) return routeVerdict(caller, route, this.#rights);
+    // The issuer is not asked about a caller that has no right to the route.
+    const refusal = rightsRefusal(caller, route, this.#rights);
     if (refusal) return refusal;
-    if (!route.sensitive || caller.isIntrospected) return { ok: true, caller };
     if (!issuer.signedTokens) return refuse('introspection_unavailable', NO_INTROSPECTION);
     const result = issuer.signedTokens.ask(token);
     return result instanceof Promise
@@ -215,7 +208,7 @@ export class AccessTokenVerifier {
     const scopes = readScopes(claims, ['scope']);
     if (!scopes.ok) return { ...scopes, caller };
     const confirmed = confirmedCaller(caller, Object.hasOwn(claims, 'scope') ? scopes.granted : caller.scopes);
-    return rightsRefusal(confirmed, route, this.#surroundings) ?? { ok: true, caller: confirmed };
+    return routeVerdict(confirmed, route, this.#rights);
   }
 }
 

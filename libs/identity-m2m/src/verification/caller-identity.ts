@@ -7,14 +7,12 @@ import { oneOf, type Refusal, type RefusalDetail, refuse, shown, shownClaim } fr
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { RegisteredClient } from './client-registry.js';
 
-/** Whom a good token belongs to. Says nothing about whether that one may come: see {@link identityRefusal}. */
+/** The caller of a good token: a machine that the guard's options allow, unless its entry has ended. */
 export interface CallerIdentity {
   readonly ok: true;
   readonly caller: MachineCaller;
-  /** Its entry in the guard's options. */
-  readonly registered: RegisteredClient | undefined;
-  /** How the issuer told what the token says. */
-  readonly source: 'signed' | 'introspected';
+  /** When its entry in the guard's options ends, in milliseconds since the epoch; Infinity: never. */
+  readonly clientEndsAtMs: number;
 }
 
 /** A token whose claims come from its issuer. */
@@ -24,26 +22,43 @@ export interface AuthenticToken {
   readonly claims: Claims;
 }
 
-/** Reads from the claims who holds a token. Depends on its arguments alone, so that the result can be kept with them. */
-export function callerIdentity(
-  { token, issuer: trusted, claims }: AuthenticToken,
-  source: CallerIdentity['source'],
-): CallerIdentity | Refusal {
-  const { issuer, clients } = trusted;
-  const { profile } = trusted.policy;
-  // RFC 7662 §2.2 has a name of its own for the client.
-  const names = source === 'signed' ? profile.clientIdClaims : [...new Set([...profile.clientIdClaims, 'client_id'])];
-  const client = resolveClientId(claims, names);
+/** How the issuer vouches for the claims. */
+type Source = 'signed' | 'introspected';
+
+/**
+ * Reads the caller from a token's claims, and refuses one that is no machine or no allowed client. Depends on its
+ * arguments alone, so that the result can be kept with them.
+ */
+export function callerIdentity(token: AuthenticToken, source: Source): CallerIdentity | Refusal {
+  const { issuer, clients, policy } = token.issuer;
+  const { profile } = policy;
+  const client = resolveClientId(token.claims, source === 'signed' ? profile.clientIdClaims : namesWhenAsked(profile));
   if (!client.ok) return client;
-  const scopes = readScopes(claims, source === 'signed' ? profile.scopeClaims : undefined);
+  const scopes = readScopes(token.claims, source === 'signed' ? profile.scopeClaims : undefined);
   if (!scopes.ok) return scopes;
-  const { granted } = scopes;
   const registered = clients?.find(issuer, client.clientId);
+  const caller = machineCaller(token, source, client.clientId, scopes.granted, registered);
+  const refusal = callerRefusal(caller, token.issuer, source, registered);
+  return refusal ?? { ok: true, caller, clientEndsAtMs: registered?.endsAtMs ?? Infinity };
+}
+
+/** RFC 7662 §2.2 has its own name for the client. */
+function namesWhenAsked({ clientIdClaims }: AccessTokenProfile): readonly string[] {
+  return [...new Set([...clientIdClaims, 'client_id'])];
+}
+
+function machineCaller(
+  { token, issuer, claims }: AuthenticToken,
+  source: Source,
+  clientId: string,
+  granted: readonly string[],
+  registered: RegisteredClient | undefined,
+): MachineCaller {
   const counted = registered?.scopes;
   const endsAtMs = (claims.exp as number) * 1000;
-  const caller: MachineCaller = Object.freeze({
-    clientId: client.clientId,
-    issuer,
+  return Object.freeze({
+    clientId,
+    issuer: issuer.issuer,
     isNamed: registered !== undefined,
     isIntrospected: source === 'introspected',
     subject: typeof claims.sub === 'string' ? claims.sub : undefined,
@@ -55,7 +70,6 @@ export function callerIdentity(
     tokenFingerprint: tokenFingerprint(token),
     claims,
   });
-  return { ok: true, caller, registered, source };
 }
 
 /**
@@ -73,47 +87,48 @@ export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]
   return Object.freeze(Object.defineProperties({}, members)) as MachineCaller;
 }
 
-/** What stands against the holder of a valid token at a moment; undefined where nothing does. */
-export function identityRefusal(
-  holder: CallerIdentity,
+/** Returns why a caller is not allowed at any time; undefined where it is. */
+function callerRefusal(
+  caller: MachineCaller,
   { policy, clients }: TrustedIssuer,
-  nowMs: number,
+  source: Source,
+  registered: RegisteredClient | undefined,
 ): Refusal | undefined {
-  const { caller, registered } = holder;
-  const { clientId } = caller;
   // RFC 8693 §4.1: one party acts for another, and which of the two is the caller is not settled.
   if (Object.hasOwn(caller.claims, 'act')) return { ...unwanted('delegated_token', caller.claims, 'act'), caller };
-  const fault = machineFault(holder, policy.profile);
-  // With profiles that cannot tell machines from people, only the options can: a client that they do not name may be either.
+  const fault = machineFault(caller, source, policy.profile);
+  // Where the profile can't tell machines from people, the options must name the client.
   if (fault && !(fault === 'unnamed' && clients)) {
     return { ...refuse('not_a_machine', fault === 'unnamed' ? NAMED_CLIENT : fault), caller };
   }
-  if (clients && !registered) {
-    const expected = oneOf(clients.clientIdsOf(caller.issuer));
-    return { ...refuse('client_not_allowed', { claim: 'client id', found: shown(clientId), expected }), caller };
-  }
-  const endsAtMs = registered?.endsAtMs;
-  if (endsAtMs !== undefined && nowMs >= endsAtMs) {
-    const expected = `before ${new Date(endsAtMs).toISOString()}`;
-    return { ...refuse('client_expired', { claim: 'client id', found: shown(clientId), expected }), caller };
-  }
-  return undefined;
+  if (!clients || registered) return undefined;
+  const expected = oneOf(clients.clientIdsOf(caller.issuer));
+  return { ...refuse('client_not_allowed', { claim: 'client id', found: shown(caller.clientId), expected }), caller };
 }
 
-const NAMED_CLIENT: RefusalDetail = { expected: 'a client that the guard names, because its token does not tell' };
+/** Refuses a client whose entry in the guard's options has ended. */
+export function clientExpired(caller: MachineCaller, endsAtMs: number): Refusal {
+  const expected = `before ${new Date(endsAtMs).toISOString()}`;
+  return { ...refuse('client_expired', { claim: 'client id', found: shown(caller.clientId), expected }), caller };
+}
 
-/** What shows that a caller is not a machine, or `unnamed` where its token does not tell and the options do not name it. */
+const NAMED_CLIENT: RefusalDetail = {
+  expected: 'a client that the guard names, because its token does not show a machine',
+};
+
+/** Returns what shows that a caller is no machine; `unnamed` where its token does not tell and the options do not name it. */
 function machineFault(
-  { caller, registered, source }: CallerIdentity,
+  caller: MachineCaller,
+  source: Source,
   profile: AccessTokenProfile,
 ): RefusalDetail | 'unnamed' | undefined {
   const { clientIdClaims, isMachine } = profile;
-  const byName = registered ? undefined : 'unnamed';
+  const byName = caller.isNamed ? undefined : 'unnamed';
   if (!isMachine) return byName;
   if (source === 'signed') return profileFault(isMachine, caller.claims, profile);
-  // Introspection may leave out whom a token is about (RFC 7662 §2.2): then it is about the client, or does not tell.
+  // An introspection answer may have no subject (RFC 7662 §2.2): then it is about the client, or does not tell.
   if (!Object.hasOwn(caller.claims, 'sub') && !Object.hasOwn(caller.claims, 'username')) return byName;
-  // Introspection has a name of its own for the client, which the profile need not know.
+  // Introspection has its own name for the client, which the profile need not know.
   const named = Object.fromEntries(clientIdClaims.map((name) => [name, caller.clientId]));
   return profileFault(isMachine, { ...named, ...caller.claims }, profile);
 }

@@ -16,30 +16,40 @@ export interface RoutePolicy {
   readonly sensitive?: boolean | undefined;
 }
 
-/** What a guard knows that its routes do not. */
-export interface RouteSurroundings {
+/** What a route's rights depend on besides the caller. */
+export interface RightsContext {
   /** Whether several issuers are trusted, so that a bare client identifier may mean more than one client. */
   readonly hasSeveralIssuers: boolean;
 }
 
-/** What a route has against a caller; undefined where nothing. */
-export function routeRefusal(
-  caller: MachineCaller,
-  policy: RoutePolicy,
-  surroundings: RouteSurroundings,
-): Refusal | undefined {
-  const refusal = rightsRefusal(caller, policy, surroundings);
-  if (refusal) return refusal;
-  // A verifier that forgets to ask the issuer lets no caller through.
-  if (policy.sensitive && !caller.isIntrospected) return { ...refuse('introspection_unavailable'), caller };
-  return undefined;
+declare const rightsWereChecked: unique symbol;
+
+/** A caller that a route allows. {@link routeVerdict} alone makes one, so that no caller passes with unchecked rights. */
+export interface AllowedCall {
+  readonly ok: true;
+  readonly caller: MachineCaller;
+  readonly [rightsWereChecked]: true;
 }
 
-/** The same without the question whether the issuer was asked. */
+/** The decision about one call. */
+export type Verdict = AllowedCall | Refusal;
+
+/**
+ * Allows a caller that meets a route's policy, and refuses it otherwise. A sensitive route allows only a caller whose
+ * issuer was asked about the token.
+ */
+export function routeVerdict(caller: MachineCaller, policy: RoutePolicy, context: RightsContext): Verdict {
+  const refusal = rightsRefusal(caller, policy, context);
+  if (refusal) return refusal;
+  if (policy.sensitive && !caller.isIntrospected) return { ...refuse('introspection_unavailable'), caller };
+  return { ok: true, caller } as AllowedCall;
+}
+
+/** Returns why a caller's client, scopes or claims do not meet a policy; undefined where they do. */
 export function rightsRefusal(
   caller: MachineCaller,
   policy: RoutePolicy,
-  { hasSeveralIssuers }: RouteSurroundings,
+  { hasSeveralIssuers }: RightsContext,
 ): Refusal | undefined {
   const { clients, scopes = [], scopesMode, claims } = policy;
   // A client that the guard's options name was named together with its issuer.

@@ -20,14 +20,14 @@ export class VerifiedToken implements SignedToken {
   readonly issuer: TrustedIssuer;
   readonly header: TokenHeader;
   readonly claims: Claims;
-  /** Whom the claims name, once somebody has read it from them. */
-  holder: CallerIdentity | Refusal | undefined;
+  /** The caller that the claims name, once they were read. */
+  identity: CallerIdentity | Refusal | undefined;
   /** The set in which the key was seen last. */
   #set: VerificationKeys;
 
   constructor(
     { token, issuer, header, claims }: SignedToken,
-    private readonly key: VerificationKey,
+    readonly key: VerificationKey,
     set: VerificationKeys,
   ) {
     this.token = token;
@@ -35,11 +35,6 @@ export class VerifiedToken implements SignedToken {
     this.header = header;
     this.claims = deepFreeze(claims);
     this.#set = set;
-  }
-
-  /** `kid` of the key, also where the token does not name it. */
-  get keyId(): string | undefined {
-    return this.key.kid;
   }
 
   /** Whether the issuer still has the key. Undefined where that can't be said without waiting. */

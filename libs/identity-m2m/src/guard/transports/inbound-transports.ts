@@ -1,20 +1,19 @@
-import type { ExecutionContext } from '@nestjs/common';
+import type { ExecutionContext, Type } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 import type { CredentialExtractor } from '../../config/credential-extractor.js';
-import { refuse } from '../../verification/refusal.js';
-import { type Credential, soleCredential } from '../credential.js';
-import type { HandlerRules } from '../handler-access.js';
-import { type TokenHeader, HttpTransport } from './http.js';
-import type { AccessDecisions } from '../access-decisions.js';
 import type { MicroservicesPackage } from '../../nest/packages.js';
-import { muteness } from './mute-servers.js';
+import { type Refusal, refuse } from '../../verification/refusal.js';
+import type { RoutePolicy } from '../../verification/route-policy.js';
+import type { AccessDecisions } from '../access-decisions.js';
+import { type Credential, soleCredential } from '../credential.js';
+import { refusalAnswer } from '../refusal-answer.js';
+import { grpcCallOf, GrpcTransport } from './grpc.js';
+import { httpException, HttpTransport, type TokenHeader } from './http.js';
+import { ContextTransport, type InboundTransport } from './inbound-transport.js';
+import { KafkaTransport } from './kafka.js';
+import { MessageTransport, mqttCredential, natsCredential, type PacketContext, packetCredential } from './message.js';
 import { observeAcknowledgementModes, RabbitmqTransport } from './rabbitmq.js';
 import { observeSharedDeliveries } from './shared-deliveries.js';
-import { ExternalTransport } from './external.js';
-import { grpcCallOf, GrpcTransport } from './grpc.js';
-import type { InboundTransport } from './inbound-transport.js';
-import { KafkaTransport } from './kafka.js';
-import { MessageTransport, mqttCredential, natsCredential, packetCredential } from './message.js';
 
 export interface InboundTransportsOptions {
   readonly decisions: AccessDecisions;
@@ -22,53 +21,60 @@ export interface InboundTransportsOptions {
   /** undefined where the application has no messages. */
   readonly microservices: MicroservicesPackage | undefined;
   readonly extractors: readonly CredentialExtractor[];
-  /** undefined: `Authorization: Bearer`. */
+  /** Default: `Authorization: Bearer`. */
   readonly tokenHeader: TokenHeader | undefined;
 }
 
 type ContextClass = abstract new (...args: never[]) => object;
 
-/** A transport for each class of what stands beside the payload. */
+/** A transport for each class of the object beside the payload. */
 type TransportsByContext = readonly (readonly [ContextClass, InboundTransport])[];
 
-/** Every way that calls can come into this application with a credential. */
+/** Every way in which calls with a credential come into this application. */
 export class InboundTransports {
-  readonly #http: InboundTransport;
   readonly #external: TransportsByContext;
   readonly #grpc: InboundTransport | undefined;
   readonly #unknown: InboundTransport | undefined;
   readonly #custom: TransportsByContext;
   readonly #ofNest: TransportsByContext;
-  readonly #mutenessOf: (server: object) => string | undefined;
 
-  constructor({ decisions, adapterHost, microservices, extractors, tokenHeader }: InboundTransportsOptions) {
-    const { realm } = decisions;
-    this.#http = new HttpTransport(adapterHost, realm, tokenHeader);
+  constructor(private readonly options: InboundTransportsOptions) {
+    const { decisions, microservices, extractors } = options;
     this.#external = extractors.map((one) => [one.context, new ExternalTransport(one.transport, reader(one))]);
-    this.#grpc = microservices && new GrpcTransport(microservices, realm);
+    this.#grpc = microservices && new GrpcTransport(microservices, decisions.realm);
     this.#unknown = microservices && new MessageTransport('unknown', microservices, () => refuse('transport_unknown'));
     this.#custom = microservices
       ? extractors.map((one) => [one.context, new MessageTransport(one.transport, microservices, reader(one))])
       : [];
     this.#ofNest = microservices ? nestTransports(microservices, decisions) : [];
-    this.#mutenessOf = (server) => microservices && muteness(server, microservices, extractors);
+  }
+
+  /** Makes the transport of requests that Nest's router handles. */
+  http(): InboundTransport {
+    const { adapterHost, decisions, tokenHeader } = this.options;
+    return new HttpTransport(adapterHost, decisions.realm, tokenHeader);
   }
 
   /**
-   * Finds the way that a call came; undefined where nothing of it may be read. A message that no reader knows comes by a
-   * transport that refuses it.
+   * Finds the transport of a call that Nest's router does not handle; undefined where no part of the call may be read. A
+   * message without a reader has a transport that refuses it.
    */
-  of(context: ExecutionContext, { isRoute }: HandlerRules): InboundTransport | undefined {
+  of(context: ExecutionContext): InboundTransport | undefined {
     const type: string = context.getType();
-    if (type === 'http' && isRoute) return this.#http;
     if (type === 'rpc') return this.#ofMessage(context) ?? this.#unknown;
     // The second argument of a WebSocket handler is its payload, and that of a resolver holds its parameters.
     return type === 'ws' || type === 'graphql' ? undefined : soleTransport(transportsOf(context, this.#external));
   }
 
-  /** Why no message of a server can have a credential, and what to do about it; undefined where it can. */
+  /**
+   * Returns why no message of a server can carry a credential, and what to do, for the log; undefined where it can, also
+   * through an extractor of the application.
+   */
   mutenessOf(server: object): string | undefined {
-    return this.#mutenessOf(server);
+    const { microservices, extractors } = this.options;
+    const [reason, context] = microservices ? muteness(server, microservices) : [undefined];
+    const isRead = extractors.some((one) => one.context === context || context?.prototype instanceof one.context);
+    return isRead ? undefined : reason;
   }
 
   #ofMessage(context: ExecutionContext): InboundTransport | undefined {
@@ -78,18 +84,30 @@ export class InboundTransports {
   }
 }
 
+/**
+ * Calls by `ExternalContextCreator`: libraries such as `@golevelup/nestjs-rabbitmq` run handlers through it, outside of
+ * Nest's own transports.
+ *
+ * Refuses with HTTP exceptions, as Nest itself does there. The library decides what happens to a refused message.
+ */
+class ExternalTransport extends ContextTransport<object> {
+  refuse(_context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
+    return httpException(refusalAnswer(refusal, scopes));
+  }
+}
+
 function reader(extractor: CredentialExtractor): (context: object) => Credential {
   return (context) => soleCredential([...extractor.authorization(context)]);
 }
 
-/** Looks at what stands beside the payload, and never at the payload. */
+/** Looks at the object beside the payload, and never at the payload. */
 function transportsOf(context: ExecutionContext, transports: TransportsByContext): InboundTransport[] {
   const beside = context.getArgByIndex<unknown>(1);
   if (typeof beside !== 'object' || beside === null) return [];
   return transports.flatMap(([contextClass, transport]) => (beside instanceof contextClass ? [transport] : []));
 }
 
-/** With two extractors for one call, which of them is asked would be a matter of their order. */
+/** Returns none of several transports: with two extractors for one call, their order would decide. */
 function soleTransport(transports: readonly InboundTransport[]): InboundTransport | undefined {
   return transports.length === 1 ? transports[0] : undefined;
 }
@@ -105,4 +123,22 @@ function nestTransports(nest: MicroservicesPackage, decisions: AccessDecisions):
     [nest.RmqContext, new RabbitmqTransport(nest, decisions, modes)],
     [nest.KafkaContext, new KafkaTransport(nest, decisions)],
   ];
+}
+
+/** Servers whose messages may carry no credential: packets before Nest 12.1, and MQTT before version 5. */
+function muteness(server: object, nest: MicroservicesPackage): [string | undefined, Type<object>?] {
+  if (server instanceof nest.ServerTCP) return [packetMuteness('TCP', nest.TcpContext), nest.TcpContext];
+  if (server instanceof nest.ServerRedis) return [packetMuteness('Redis', nest.RedisContext), nest.RedisContext];
+  if (server instanceof nest.ServerMqtt) return [mqttMuteness(server), nest.MqttContext];
+  return [undefined];
+}
+
+function packetMuteness(transport: string, context: Type<PacketContext>): string | undefined {
+  if (typeof (context.prototype as PacketContext).getMetadata === 'function') return undefined;
+  return `by ${transport}: this version of @nestjs/microservices drops the metadata of packets, where the token is. Use version 12.1 or later on both sides, or another transport`;
+}
+
+function mqttMuteness({ options }: { readonly options?: { readonly protocolVersion?: unknown } }): string | undefined {
+  if (options?.protocolVersion === 5) return undefined;
+  return 'by MQTT: only messages of MQTT 5 have user properties, where the token is. Set protocolVersion: 5 on both sides';
 }
