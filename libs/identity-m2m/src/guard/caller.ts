@@ -17,37 +17,37 @@ import { type HandlerRules, handlerRulesOf } from './access-rules.js';
 import { type HttpRequest, messageOf } from './transports/http.js';
 
 /**
- * Callers by what stands for their call: Node's request, the context of a message, gRPC's call. Not kept on it, and never
- * on the payload, where a sender could bring one along.
+ * Callers by the object that stands for their call: Node's request, the context of a message, the call of gRPC. Never
+ * stored on the payload, where a sender could supply one.
  *
- * `@Caller()` may be of another copy of this package than the guard.
+ * Shared by all copies of this package: `@Caller()` may be of another copy than the guard.
  */
 const callers = processWide('callers', () => new WeakMap<object, MachineCaller>());
 
-/** Who the call that runs now comes from. */
+/** The caller of the call that is being handled. */
 export interface CallerSlot {
-  /** Node's request that the slot belongs to; undefined for messages. */
+  /** Node's request; undefined for messages. */
   readonly request: object | undefined;
   caller: MachineCaller | undefined;
 }
 
 const slots = new AsyncLocalStorage<CallerSlot>();
 
-/** Who follow callers at present. Without any, calls pay nothing for it. */
+/** Number of applications that follow callers. Without any, calls cost nothing more. */
 let followers = 0;
 
-/** The machine whose call is being handled, while somebody follows callers. */
+/** Returns the caller of the call that is being handled, while callers are followed. */
 export function currentCaller(): MachineCaller | undefined {
   return slots.getStore()?.caller;
 }
 
-/** Returns who sent the call that a handler is given; undefined where the handler is public. */
+/** Returns the caller of a handler's call; undefined where the handler is public. */
 export function callerOf(context: ExecutionContext): MachineCaller | undefined {
   const ofRequest = context.getType() === 'http' && callers.get(messageOf(context.getArgByIndex<HttpRequest>(0)));
   if (ofRequest) return ofRequest;
-  // One event may have several handlers, and then all get the same context.
+  // The handlers of one event share its context.
   if (handlerRulesOf(context).access === 'public') return undefined;
-  // The context of a call stands beside the payload, but for streams of gRPC that are handed over as they are.
+  // The context of a call stands beside the payload, except for gRPC streams that are passed as they are.
   const [first, second, third] = context.getArgs<unknown[]>();
   const carrier = [third, second, first].find((each) => callers.has(each as object));
   return callers.get(carrier as object);
@@ -57,14 +57,14 @@ export function rememberCaller(carrier: object, caller: MachineCaller): void {
   callers.set(carrier, caller);
 }
 
-/** Runs what handles one message. */
+/** Runs the handling of one message, with its caller known. */
 export function runWithCaller<Result>(caller: MachineCaller | undefined, run: () => Result): Result {
   return followers === 0 ? run() : slots.run({ request: undefined, caller }, run);
 }
 
 /**
- * Runs what listens to a call that goes on for a while: the messages of a stream come from its socket, in whose context
- * nobody is known.
+ * Makes the caller known to the listeners of a stream. Its messages come from a socket, in whose context no caller is
+ * known.
  */
 export function listenWithCaller(caller: MachineCaller | undefined, emitter: EventEmitter): void {
   if (followers === 0) return;
@@ -73,25 +73,25 @@ export function listenWithCaller(caller: MachineCaller | undefined, emitter: Eve
   emitter.emit = (...event) => slots.run(slot, () => emit(...event));
 }
 
-/** The slot of an HTTP request that is being handled, to be filled when it is known who sent it. */
+/** Returns the slot of an HTTP request that is being handled. The guard fills it when the caller is known. */
 export function httpSlotOf(context: ExecutionContext, { isRoute }: HandlerRules): CallerSlot | undefined {
   if (followers === 0 || !isRoute || context.getType() !== 'http') return undefined;
   const request = messageOf(context.getArgByIndex<HttpRequest>(0));
   const current = slots.getStore();
   if (current?.request === request) return current;
-  // Without a start: HTTP/2, and requests that were made up in this process.
+  // HTTP/2, and requests made up in this process, have no start event.
   const slot = { request, caller: undefined };
   slots.enterWith(slot);
   return slot;
 }
 
 /**
- * Follows callers from now on, which gives each HTTP request an empty slot at its start.
+ * Follows callers from now on: gives each HTTP request an empty slot at its start.
  *
- * Node runs the requests of one connection in one asynchronous context, so whoever is entered there while one of them is
- * handled would still be there for the next; and what is entered once a promise has settled never gets to the handler.
+ * Node runs the requests of one connection in one asynchronous context. A caller entered there during one request would
+ * still be there during the next, and one entered after a promise settled would never reach the handler.
  *
- * @returns Ends it.
+ * @returns Ends the following.
  */
 export function followCallers(): () => void {
   if (followers++ === 0) subscribe(REQUEST_START, openSlot);
@@ -108,14 +108,14 @@ function openSlot(event: unknown): void {
   slots.enterWith({ request: (event as { readonly request: object }).request, caller: undefined });
 }
 
-/** The machine that was let in, as a parameter of type `MachineCaller`; undefined where the handler is public. */
+/** Parameter decorator: the caller, of type `MachineCaller`; undefined where the handler is public. */
 export const Caller = createParamDecorator((_data: unknown, context: ExecutionContext) => callerOf(context));
 
-/** Makes the caller of a message known to everything below its handler, also to what runs when its answer is read. */
+/** Makes the caller of a message known to all code below its handler, also to code that runs when its answer is read. */
 export class CallerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const caller = callerOf(context);
-    // Of all transports only gRPC hands over its calls, and streams are among them.
+    // Only gRPC passes its calls to handlers, streams among them.
     for (const argument of context.getArgs<unknown[]>()) {
       if (argument instanceof EventEmitter) listenWithCaller(caller, argument);
     }
@@ -123,7 +123,7 @@ export class CallerInterceptor implements NestInterceptor {
   }
 }
 
-/** Follows callers below their handlers as soon as somebody asks for it, until the application ends. */
+/** Follows callers from the first injection of `CurrentCaller` until the application ends. */
 @Injectable()
 export class CallerFollowing implements OnApplicationShutdown {
   #end: (() => void) | undefined;
@@ -138,10 +138,10 @@ export class CallerFollowing implements OnApplicationShutdown {
 }
 
 /**
- * The machine whose call is being handled, anywhere below its handler, without handing it down.
+ * The caller of the call that is being handled, available anywhere below its handler. Inject it.
  *
- * To be injected. Callers are followed through asynchronous code (`AsyncLocalStorage`) only in applications where somebody
- * has it injected: on Node.js before 24 that makes every promise of the process dearer.
+ * Callers are followed through asynchronous code (`AsyncLocalStorage`) only in applications that inject this class. On
+ * Node.js before 24, that makes every promise of the process slower.
  */
 @Injectable({ scope: Scope.TRANSIENT })
 export class CurrentCaller {
@@ -149,7 +149,7 @@ export class CurrentCaller {
     following.start();
   }
 
-  /** undefined on public routes, and outside of calls. */
+  /** Returns the caller; undefined on public routes, and outside of calls. */
   get(): MachineCaller | undefined {
     return currentCaller();
   }

@@ -2,23 +2,23 @@ import { OPAQUE_TOKEN } from '../foundation/text.js';
 import { LONGEST_TOKEN, tooLong } from '../verification/compact-jws.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 
-/** What a transport's reader found: the one credential of a call, or why there is none. */
+/** The one credential of a call, or the refusal where there is none. */
 export type Credential = { readonly ok: true; readonly token: string } | Refusal;
 
 /**
- * The one access token among all values of `Authorization` that came with a call.
+ * Returns the one access token among all values of `Authorization` of a call.
  *
- * Two are one too many, were they the same: different readers might take different ones.
+ * Refuses two values even where they are equal: different readers might take different ones.
  */
 export function soleCredential(values: readonly unknown[], scheme?: string): Credential {
   return values.length > 1 ? refuse('credential_repeated') : bearerCredential(values[0], scheme);
 }
 
 /**
- * The same, out of fields by their names, which are compared without regard to case.
+ * Returns the one access token in fields with names, which are compared without regard to case.
  *
- * A field that is repeated may come as a list of its values. A list of one is no repetition but a value of the sender's
- * own, and no text.
+ * A repeated field may come as a list of its values. A list of one is no repetition: the sender sent a list, which is no
+ * string.
  */
 export function credentialIn(fields: Iterable<readonly [string, unknown]>): Credential {
   const values: unknown[] = [];
@@ -31,7 +31,7 @@ export function credentialIn(fields: Iterable<readonly [string, unknown]>): Cred
 }
 
 /**
- * Reads the access token in one value of `Authorization` (RFC 6750 §2.1), behind one blank or several (RFC 9110 §11.4:
+ * Reads the access token in one value of `Authorization` (RFC 6750 §2.1), after one blank or several (RFC 9110 §11.4:
  * `1*SP`). Takes time linear in the length.
  *
  * @param scheme The scheme before the token; empty where the whole value is the token.
@@ -45,7 +45,7 @@ export function bearerCredential(value: unknown, scheme = 'Bearer'): Credential 
   let start = found.length;
   while (value[start] === ' ') start++;
   const token = value.slice(start);
-  // The verifier goes by the limit of the options, which is never above this one.
+  // The verifier applies the limit of the options, which is never above this one.
   if (token.length > LONGEST_TOKEN) return tooLong(token.length, LONGEST_TOKEN);
   return OPAQUE_TOKEN.test(token) ? { ok: true, token } : refuse('credential_malformed');
 }

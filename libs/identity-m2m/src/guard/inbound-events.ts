@@ -5,11 +5,11 @@ import type { RefusalReason } from '../verification/refusal.js';
  */
 export const INBOUND_CHANNEL = 'nestjs-identity-m2m:inbound';
 
-/** What the guard decided, and what became of messages that it refused. Holds no token. */
+/** A decision of the guard, or what happened to a refused message. Holds no token. */
 export type InboundEvent =
   | {
       readonly type: 'caller.accepted';
-      /** How the call came: `http`, `tcp`, `redis`, `nats`, `mqtt`, `rabbitmq`, `grpc`, `kafka`, or one of your own. */
+      /** The transport: `http`, `tcp`, `redis`, `nats`, `mqtt`, `rabbitmq`, `grpc`, `kafka`, or one of your own. */
       readonly transport: string;
       readonly clientId: string;
       readonly issuer: string;
@@ -17,41 +17,42 @@ export type InboundEvent =
     }
   | {
       readonly type: 'caller.refused';
-      /** `unknown` where the guard has no reader for credentials of that kind. */
+      /** `unknown` where the guard has no reader for such calls. */
       readonly transport: string;
       /** `GET /users/:id`, or `UsersController.create` for a message. */
       readonly route: string | undefined;
       readonly reason: RefusalReason;
-      /** The claim or header parameter that the refusal is about: see {@link RefusalDetail}. */
+      /** Name of the claim or header parameter that was wrong: see `RefusalDetail`. */
       readonly claim: string | undefined;
-      /** What the token has there, printable and short; undefined where it has no such claim. */
+      /** Its value in the token, printable and short; undefined where the token has no such claim. */
       readonly found: string | undefined;
-      /** What the guard's options ask for. */
+      /** The value that the guard's options require. */
       readonly expected: string | undefined;
-      /** The client, where its token is valid and only its rights are missing. */
+      /** The client, where its token is valid and only rights are missing. */
       readonly clientId: string | undefined;
       readonly issuer: string | undefined;
-      /** Names the token where there was one. */
+      /** Fingerprint of the token, where there was one. */
       readonly tokenFingerprint: string | undefined;
     }
   | {
       /**
-       * The guard refuses every call of a handler, because it cannot tell which access rules are the handler's: what
-       * Nest calls is not a method of its class, and carries no copy of a method's metadata; or it has rules by a
-       * decorator of a newer version of this package. Once for each handler.
+       * The guard refuses every call of a handler, because its access rules are unknown. Either the function that Nest
+       * calls is no method of its class and carries no copy of a method's metadata, or a decorator of a newer version of
+       * this package states a rule. Emitted once for each handler.
        */
       readonly type: 'handler.unknown';
       /** Class and function, such as `UsersController.list`. */
       readonly handler: string;
-      /** Metadata keys of rules that this version does not know; empty where the handler itself is not known. */
+      /** Metadata keys of rules that this version does not know; empty where the handler itself is unknown. */
       readonly unknownRules: readonly string[];
     }
   | {
       /**
-       * What became of a refused message that a broker would otherwise have delivered again: RabbitMQ took it out of the
-       * queue, to its dead letter exchange where it has one; Kafka went on to the next one, or will deliver it again
-       * because it could not be decided; or it stays with RabbitMQ, because nobody knows whether it waits for an
-       * acknowledgement.
+       * What happened to a refused message that a broker would otherwise deliver again.
+       *
+       * `dead_lettered`: RabbitMQ removed it from the queue, to the dead letter exchange where there is one. `skipped`:
+       * Kafka went on to the next message. `retried`: Kafka delivers it again, because the guard could not decide.
+       * `unsettled`: it stays with RabbitMQ, because its acknowledgement mode is unknown.
        */
       readonly type: 'message.dead_lettered' | 'message.skipped' | 'message.retried' | 'message.unsettled';
       readonly transport: string;

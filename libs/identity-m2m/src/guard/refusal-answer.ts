@@ -1,25 +1,24 @@
 import type { Refusal, RefusalReason } from '../verification/refusal.js';
 
-/** What every transport tells a caller that is refused, each in its own form. */
+/** The answer to a refused caller. Each transport sends it in its own form. */
 export interface RefusalAnswer {
   readonly kind: RefusalKind;
-  /** `error` of RFC 6750 §3.1, or a word for the rest. */
+  /** `error` of RFC 6750 §3.1, or a code of this package. */
   readonly error: string;
   readonly message: string;
-  /** When it is worth trying again, in seconds; undefined where time alone changes nothing. */
+  /** When to try again, in seconds; undefined where time alone changes nothing. */
   readonly retryAfterSeconds: number | undefined;
 }
 
-/** Whether another token, another right, or another moment would help. */
+/** Groups the reasons by what would help: another token, another right, or another moment. */
 export type RefusalKind = 'missing' | 'malformed' | 'invalid' | 'insufficient' | 'forbidden' | 'undecidable';
 
 /**
- * The answer for a refusal.
+ * Returns the answer for a refusal.
  *
- * Its texts are fixed: nothing of the token, the call or an exception gets into them. Why a token was refused is for the
- * log.
+ * Its texts are fixed: they hold no part of the token, the call or an exception. The log names the reason.
  *
- * @param scopes Scopes that the handler asks for.
+ * @param scopes Scopes that the handler requires.
  */
 export function refusalAnswer({ reason, retryAfterSeconds }: Refusal, scopes: readonly string[] = []): RefusalAnswer {
   const kind = kindOf(reason);
@@ -41,7 +40,7 @@ const TEXTS: Readonly<Record<RefusalKind, readonly [error: string, message: stri
   undecidable: ['temporarily_unavailable', 'The access token cannot be verified at the moment. Try again later.'],
 };
 
-/** Whether a token may be good that was refused, because nobody could tell at that moment. */
+/** Whether a refused token may be good: the guard could not decide at that moment. */
 export function isUndecidable(reason: RefusalReason): boolean {
   return kindOf(reason) === 'undecidable';
 }
@@ -86,7 +85,7 @@ export function httpStatus({ kind }: RefusalAnswer): 400 | 401 | 403 | 503 {
   return STATUS[kind];
 }
 
-/** Header fields of the answer to a refused request, by their names in lower case. */
+/** Returns the header fields of the answer to a refused request, with names in lower case. */
 export function httpHeaders(answer: RefusalAnswer, options: ChallengeOptions): Readonly<Record<string, string>> {
   const challenge = bearerChallenge(answer, options);
   return {
@@ -98,11 +97,11 @@ export function httpHeaders(answer: RefusalAnswer, options: ChallengeOptions): R
 
 export interface ChallengeOptions {
   readonly realm: string | undefined;
-  /** Scopes that the handler asks for. */
+  /** Scopes that the handler requires. */
   readonly scopes: readonly string[] | undefined;
 }
 
-/** The challenge of RFC 6750 §3; undefined where no other token would help, so none is asked for. */
+/** Returns the challenge of RFC 6750 §3; undefined where no other token would help. */
 export function bearerChallenge(
   { kind, error }: Pick<RefusalAnswer, 'kind' | 'error'>,
   { realm, scopes }: ChallengeOptions,
@@ -110,7 +109,7 @@ export function bearerChallenge(
   if (kind === 'forbidden' || kind === 'undecidable') return undefined;
   const parameters: readonly (readonly [string, string | undefined])[] = [
     ['realm', realm],
-    // No error code where nothing came: the caller may simply not have known that a token is needed (RFC 6750 §3.1).
+    // No error code without a token: the caller may not have known that one is needed (RFC 6750 §3.1).
     ['error', kind === 'missing' ? undefined : error],
     ['error_description', kind === 'invalid' ? 'The access token is not valid here' : undefined],
     ['scope', kind === 'insufficient' ? scopes?.join(' ') : undefined],
@@ -119,13 +118,13 @@ export function bearerChallenge(
   return text === '' ? 'Bearer' : `Bearer ${text}`;
 }
 
-/** What the caller of a refused message gets, in the words of gRPC's status codes without being gRPC. */
+/** The answer to the caller of a refused message. It uses the names of gRPC's status codes with every transport. */
 export interface RpcAnswer {
   readonly code: RpcCode;
-  /** `error` of RFC 6750 §3.1, or a word for the rest. */
+  /** `error` of RFC 6750 §3.1, or a code of this package. */
   readonly error: string;
   readonly message: string;
-  /** When it is worth trying again, in seconds, beside `UNAVAILABLE`. */
+  /** When to try again, in seconds, with `UNAVAILABLE`. */
   readonly retryAfterSeconds?: number;
 }
 
@@ -135,7 +134,7 @@ export function rpcAnswer({ kind, error, message, retryAfterSeconds }: RefusalAn
   return { code: CODES[kind], error, message, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
 }
 
-/** The same as a status of gRPC: 3, 7, 14 or 16. */
+/** Returns the status code of gRPC: 3, 7, 14 or 16. */
 export function grpcStatus({ kind }: RefusalAnswer): number {
   return GRPC_STATUS[CODES[kind]];
 }

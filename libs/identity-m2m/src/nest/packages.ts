@@ -1,7 +1,7 @@
 import type { Type } from '@nestjs/common';
 import { createRequire } from 'node:module';
 
-/** What the guard needs of `@nestjs/microservices`, which an application may not have. */
+/** The members of `@nestjs/microservices` that the guard uses. An application may not have the package. */
 export interface MicroservicesPackage {
   readonly RpcException: Type<Error>;
   readonly KafkaRetriableException: Type<Error>;
@@ -19,9 +19,9 @@ export interface MicroservicesPackage {
 }
 
 /**
- * The application's `@nestjs/microservices`; undefined where it is not installed, and then no message can come.
+ * Loads the application's `@nestjs/microservices`. Returns undefined where it is not installed: no message can come then.
  *
- * @throws what the package throws while it loads: half of it would leave messages that nobody can judge.
+ * @throws The error of a package that fails to load: a half-loaded package would leave messages unguarded.
  */
 export async function loadMicroservices(): Promise<MicroservicesPackage | undefined> {
   try {
@@ -41,8 +41,8 @@ function isMissing(error: unknown): boolean {
 }
 
 /**
- * Loads a transport's package as `@nestjs/microservices` itself sees it: the one that its clients work with, which need
- * not be the one that is found from here.
+ * Loads a transport's package from the place of `@nestjs/microservices`, whose clients use it. From here, Node.js might
+ * find another copy.
  *
  * @throws Error of Node.js where it is not installed; the client could not have been made then.
  */

@@ -13,14 +13,14 @@ interface GrpcMetadata {
   set(name: string, value: string): void;
 }
 
-/** A call of grpc-js, on the server's side. */
+/** A call of grpc-js, on the server side. */
 interface GrpcCall {
   readonly metadata: GrpcMetadata;
   getPeer(): string;
   emit(event: 'error', error: object): void;
 }
 
-/** A call whose messages come as a stream. */
+/** A call with a stream of messages. */
 interface GrpcStream extends GrpcCall {
   isPaused(): boolean;
   pause(): void;
@@ -31,10 +31,10 @@ interface GrpcStream extends GrpcCall {
 type UnaryCallback = (error: object) => void;
 
 /**
- * The call that a handler of gRPC was given; undefined where it is no such handler.
+ * Returns the call of a gRPC handler; undefined for other handlers.
  *
- * Three modes get the request, its metadata and the call; a handler of `@GrpcStreamCall()` gets the call alone, or the call
- * and a callback. Told by their methods, which nothing that comes over a wire has.
+ * Handlers of three modes get the request, its metadata and the call; a handler of `@GrpcStreamCall()` gets the call
+ * alone, or the call and a callback. Calls are recognised by their methods, which no received message has.
  */
 export function grpcCallOf(context: ExecutionContext): GrpcCall | undefined {
   const [first, second, third] = context.getArgs<unknown[]>();
@@ -65,13 +65,14 @@ export class GrpcTransport implements InboundTransport {
   }
 
   /**
-   * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it asks the guard. Nest up
-   * to 12.0.3 forgets them where the stream ends before the handler is called, and every Nest keeps as many as the caller
-   * likes to send. A paused stream is bounded by HTTP/2's flow control.
+   * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it asks the guard.
+   *
+   * Nest up to 12.0.3 loses them where the stream ends before the handler is called, and every version buffers as many as
+   * the caller sends. HTTP/2's flow control bounds a paused stream.
    */
   hold(context: ExecutionContext): () => void {
     const call = grpcCallOf(context)!;
-    // A stream that nobody reads, as that of `@GrpcStreamCall()`, holds its messages by itself.
+    // A stream without a reader, as that of `@GrpcStreamCall()`, holds its messages by itself.
     if (!isBeingRead(call)) return () => {};
     call.pause();
     return () => call.resume();
@@ -84,8 +85,8 @@ export class GrpcTransport implements InboundTransport {
     const status = statusOf(answer, challenge, call.metadata);
     const isStreamCall = context.getArgByIndex(0) === call;
     if (!isStreamCall) return new this.microservices.RpcException(status);
-    // Nest leaves such a call to its handler alone: an error would end the process as an unhandled rejection, and the
-    // caller would wait for ever.
+    // Nest leaves such a call to its handler. An error would end the process as an unhandled rejection, and the caller
+    // would wait for ever.
     const callback = context.getArgByIndex<UnaryCallback | undefined>(1);
     if (callback) callback(status);
     else call.emit('error', status);

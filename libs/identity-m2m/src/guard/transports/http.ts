@@ -21,13 +21,13 @@ const EXCEPTIONS = {
   503: ServiceUnavailableException,
 } as const;
 
-/** Makes the exception that Nest has for an answer, so that filters of the application find it by its class. */
+/** Makes Nest's exception for an answer, so that filters of the application recognise its class. */
 export function httpException(answer: RefusalAnswer): HttpException {
   const statusCode = httpStatus(answer);
   return new EXCEPTIONS[statusCode]({ statusCode, error: answer.error, message: answer.message });
 }
 
-/** HTTP on Express and Fastify: credential and answer by RFC 6750. */
+/** HTTP on Express and Fastify, by RFC 6750. */
 export class HttpTransport implements InboundTransport {
   readonly name = 'http';
 
@@ -51,19 +51,19 @@ export class HttpTransport implements InboundTransport {
     return httpException(answer);
   }
 
-  /** Sets them on the answer itself, where they stay whichever filter writes it. */
+  /** Sets them on the response itself, where they stay whichever filter sends it. */
   #setHeaders(response: unknown, headers: Readonly<Record<string, string>>): void {
     try {
       for (const [name, value] of Object.entries(headers)) {
         this.adapterHost.httpAdapter.setHeader(response, name, value);
       }
     } catch {
-      // A response that takes none was made up, as in unit tests. The call is refused all the same.
+      // Only a made-up response takes none, as in unit tests. The call is refused all the same.
     }
   }
 }
 
-/** Where an HTTP request carries its access token. */
+/** The header that carries the access token of an HTTP request. */
 export interface TokenHeader {
   /** In lower case. */
   readonly name: string;
@@ -74,15 +74,15 @@ export interface TokenHeader {
 export const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
 
 /**
- * Node's request, as far as it is there. Serverless adapters and tests make requests up, without what Node's parser
- * leaves on one.
+ * Node's request, as far as it is there. Serverless adapters and tests make requests up, without the members that Node's
+ * parser sets.
  */
 export type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
 
-/** A request as Express hands it over (the message itself) or Fastify (with the message inside). */
+/** A request of Express (the message itself) or Fastify (with the message inside). */
 export type HttpRequest = HttpMessage & { readonly raw?: HttpMessage; readonly body?: unknown };
 
-/** Returns Node's request. Express applications keep things of their own under `raw`, so it has to be looked at. */
+/** Returns Node's request. Express applications may keep something else under `raw`, so its form is checked. */
 export function messageOf(request: HttpRequest | undefined): HttpMessage {
   if (typeof request !== 'object' || request === null) return {};
   if (!('raw' in request)) return request;
@@ -93,8 +93,8 @@ export function messageOf(request: HttpRequest | undefined): HttpMessage {
 }
 
 /**
- * Reads the one access token of a request: from its `Authorization` header, or from the one that is named in its place,
- * and from nowhere else (RFC 6750 §2.1, RFC 9700 §4.3.2). A second one makes two, wherever it stands.
+ * Reads the one access token of a request from its `Authorization` header, or from the configured header, and from
+ * nowhere else (RFC 6750 §2.1, RFC 9700 §4.3.2). Refuses a second token in any place.
  */
 export function readHttpCredential(request: HttpRequest, { name, scheme }: TokenHeader = AUTHORIZATION): Credential {
   const message = messageOf(request);
@@ -107,7 +107,7 @@ export function readHttpCredential(request: HttpRequest, { name, scheme }: Token
   return credential;
 }
 
-/** Returns every value as it came: Node keeps only the first of a repeated `Authorization` in `headers`. */
+/** Returns every value as it was sent: Node keeps only the first `Authorization` in `headers`. */
 function valuesAsSent(rawHeaders: readonly string[], wanted: string): string[] {
   const values: string[] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
@@ -117,8 +117,8 @@ function valuesAsSent(rawHeaders: readonly string[], wanted: string): string[] {
 }
 
 /**
- * Reads `headers` that are all there is of a request: an adapter has put them together from an event. One that got a
- * header twice may have made a list of it, joined the values by a comma, or kept two spellings of the name.
+ * Reads the `headers` of a request that an adapter made from an event. From a repeated header, adapters make a list, a
+ * value with a comma, or two spellings of the name.
  */
 function madeUpCredential(headers: IncomingHttpHeaders | undefined, wanted: string, scheme: string): Credential {
   const values = valuesOf(headers, wanted);

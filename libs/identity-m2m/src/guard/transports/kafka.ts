@@ -10,21 +10,21 @@ import { MessageTransport } from './message.js';
 import { sharedDelivery } from './shared-deliveries.js';
 
 export interface KafkaContext {
-  /** Headers as Nest's parser leaves them: mostly texts, but also JSON values, buffers and null. */
+  /** Headers as Nest's parser leaves them: mostly strings, but also JSON values, buffers and null. */
   getMessage(): { readonly headers?: Readonly<Record<string, unknown>> };
 }
 
-/** Kafka: the header `authorization`. A repeated one comes joined by a comma, which no token has in it. */
+/** Kafka: the header `authorization`. Repeated ones come joined by a comma, which no token contains. */
 export function kafkaCredential(context: KafkaContext): Credential {
   return credentialIn(Object.entries(context.getMessage().headers ?? {}));
 }
 
 /**
- * Kafka, where an error that reaches the consumer is a message delivered again, and nothing behind it in its partition
- * until then.
+ * Kafka. An error that reaches the consumer has the message delivered again, and blocks the messages behind it in its
+ * partition until then.
  *
- * So a refused message without anybody waiting for an answer is skipped, as if handled. One that can't be decided is left
- * for another delivery: it may be good, and there is no other place where it would be kept.
+ * So a refused message whose sender waits for no answer is skipped, as if it were handled. A message that the guard can't
+ * decide on is delivered again: it may be good, and no other place would keep it.
  */
 export class KafkaTransport extends MessageTransport<KafkaContext> {
   constructor(
@@ -38,12 +38,12 @@ export class KafkaTransport extends MessageTransport<KafkaContext> {
     if (expectsReply(context, this.callKey(context))) return super.refuse(context, refusal, policy);
     const delivery = sharedDelivery(this.callKey(context));
     if (!delivery) return this.#settled([refusal], true) ?? new MessageRefusal(undefined);
-    // Delivered again at once, it would not reach the handlers that are let in.
+    // Delivered again at once, it would not reach the handlers that are allowed.
     delivery.refused(refusal, (refusals, areAll) => this.#settled(refusals, areAll));
     return new MessageRefusal(undefined);
   }
 
-  /** @returns What has the message delivered again; undefined where the consumer goes on. */
+  /** @returns The error that has the message delivered again; undefined where the consumer goes on. */
   #settled(refusals: readonly Refusal[], areAll: boolean): Error | undefined {
     const undecidable = refusals.find(({ reason }) => isUndecidable(reason));
     if (undecidable) {
@@ -58,7 +58,7 @@ export class KafkaTransport extends MessageTransport<KafkaContext> {
   }
 }
 
-/** By the rule that Nest's server goes by. */
+/** Whether the sender waits for an answer, by the rule of Nest's server. */
 function expectsReply(context: ExecutionContext, kafka: KafkaContext): boolean {
   const headers = kafka.getMessage().headers ?? {};
   return !isEventHandler(context) && Boolean(headers['kafka_correlationId']) && Boolean(headers['kafka_replyTopic']);

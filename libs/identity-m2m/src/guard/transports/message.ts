@@ -7,7 +7,7 @@ import { isEventHandler, MessageRefusal } from '../message-handler.js';
 import { refusalAnswer, rpcAnswer } from '../refusal-answer.js';
 import { ContextTransport } from './inbound-transport.js';
 
-/** A transport of `@nestjs/microservices`, or a strategy of the application's own. */
+/** A transport of `@nestjs/microservices`, or a custom strategy of the application. */
 export class MessageTransport<Context extends object> extends ContextTransport<Context> {
   constructor(
     name: string,
@@ -23,7 +23,7 @@ export class MessageTransport<Context extends object> extends ContextTransport<C
   }
 }
 
-/** The contexts of TCP and Redis. Nest 11 drops the metadata of packets, so that no credential can be found there. */
+/** The contexts of TCP and Redis. Nest 11 drops the metadata of packets, and the credential with it. */
 export interface PacketContext {
   getMetadata?(): unknown;
 }
@@ -40,18 +40,18 @@ export interface NatsContext {
   getHeaders(): NatsHeaders | undefined;
 }
 
-/** Headers as each of NATS's packages for Node.js has them. */
+/** Headers of each of NATS's packages for Node.js. */
 export interface NatsHeaders {
   keys(): readonly string[];
-  /** Values of exactly this name. */
+  /** Returns the values of exactly this name. */
   values(name: string): readonly string[];
 }
 
 /**
  * NATS: the header `authorization`.
  *
- * Names of NATS headers are told apart by case, so one message can carry `authorization` and `Authorization`: that is
- * two credentials.
+ * Names of NATS headers are case-sensitive, so a message can carry `authorization` and `Authorization`: these are two
+ * credentials.
  */
 export function natsCredential(context: NatsContext): Credential {
   const headers = context.getHeaders();
@@ -65,7 +65,7 @@ export interface MqttContext {
 
 /**
  * MQTT 5: the user property `authorization` (MQTT 5 §3.3.2.3.7). MQTT 3.1.1 has no properties, so its messages carry no
- * credential. A property that is repeated comes as a list: more than one credential.
+ * credential. A repeated property comes as a list: more than one credential.
  */
 export function mqttCredential(context: MqttContext): Credential {
   const properties = context.getPacket().properties?.userProperties;

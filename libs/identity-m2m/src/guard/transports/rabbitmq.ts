@@ -18,18 +18,18 @@ export interface RmqContext {
   getChannelRef(): SettlingChannel;
 }
 
-/** RabbitMQ: the header `authorization` of the message's properties, as a text. */
+/** RabbitMQ: the header `authorization` of the message's properties, as a string. */
 export function rabbitmqCredential(context: { getMessage(): WithHeaders }): Credential {
   return credentialIn(Object.entries(context.getMessage().properties?.headers ?? {}));
 }
 
 /**
- * RabbitMQ, where a message that waits for an acknowledgement would come back with each new connection, and hold up the
- * consumer until then.
+ * RabbitMQ. A message that waits for an acknowledgement would come back with each new connection, and block the consumer
+ * until then.
  *
- * So a refused one is taken out of the queue: rejected without being queued again, it goes to the dead letter exchange
- * where the queue has one. That holds for one that can't be decided, too: queued again it would be back at once, in a
- * circle as fast as the machine.
+ * So a refused message is rejected without being queued again: it goes to the dead letter exchange, where the queue has
+ * one. That also applies to a message that the guard can't decide on. Queued again, it would come back at once, in an
+ * endless loop.
  */
 export class RabbitmqTransport extends MessageTransport<RmqContext> {
   constructor(
@@ -48,7 +48,7 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
     const { reason } = refusal;
     const answer = rpcAnswer(refusalAnswer(refusal, policy.scopes));
     if (mode === 'unknown') {
-      // A server of the application's own: its filters get to see the refusal, and can settle the message.
+      // A custom server: the application's filters see the refusal, and can settle the message.
       this.decisions.settled({ type: 'message.unsettled', transport: this.name, reason });
       return new this.microservices.RpcException(answer);
     }
@@ -58,7 +58,7 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
       this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
       return new MessageRefusal(answer);
     }
-    // Another handler may be let in, and settle the message.
+    // Another handler may be allowed, and settle the message.
     delivery.refused(refusal, (_refusals, areAll) => {
       if (rejectUnsettled(channel, message.getMessage(), delivery.startedAt)) {
         this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
@@ -69,12 +69,12 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
   }
 }
 
-/** Whether messages of a channel wait for an acknowledgement (`noAck: false`), or are done with when delivered. */
+/** Whether messages of a channel wait for an acknowledgement (`noAck: false`), or are settled when delivered. */
 export interface AcknowledgementModes {
   of(channel: object): 'automatic' | 'manual' | 'unknown';
 }
 
-/** Nest's server for RabbitMQ, as far as it is needed here. */
+/** The part of Nest's server for RabbitMQ that is used here. */
 interface RabbitmqServer {
   readonly noAck?: unknown;
   setupChannel: (this: RabbitmqServer, channel: SettlingChannel, ...rest: unknown[]) => unknown;
@@ -84,11 +84,11 @@ const modes = new WeakMap<object, 'automatic' | 'manual'>();
 const observed = new WeakSet<object>();
 
 /**
- * Notes the mode of each channel that Nest's server sets up from now on.
+ * Records the mode of each channel that Nest's server sets up from now on.
  *
- * It has to be known, because a message of one mode must be rejected and a message of the other must not: RabbitMQ would
- * close the channel for it. Nothing that a handler gets tells it: neither the message, nor the channel, nor the context. So
- * it is taken where it is known, from the server, by a step before its public method that changes nothing about it.
+ * A message of manual mode must be rejected, and one of automatic mode must not: RabbitMQ would close the channel. A
+ * handler can't see the mode in the message, the channel or the context. So a step before a public method of the server
+ * records it, and changes nothing else.
  */
 export function observeAcknowledgementModes(server: Type<object>): AcknowledgementModes {
   const prototype = server.prototype as RabbitmqServer;
@@ -104,7 +104,7 @@ export function observeAcknowledgementModes(server: Type<object>): Acknowledgeme
   return { of: (channel) => modes.get(channel) ?? 'unknown' };
 }
 
-/** What settles messages on a channel of amqplib. */
+/** The methods of an amqplib channel that settle messages. */
 export interface SettlingChannel {
   ack: (message: Delivered, allUpTo?: boolean) => void;
   nack: (message: Delivered, allUpTo?: boolean, requeue?: boolean) => void;
@@ -113,16 +113,16 @@ export interface SettlingChannel {
   nackAll: (requeue?: boolean) => void;
 }
 
-/** A message as amqplib hands it over. Applications copy it, but not its fields. */
+/** A message of amqplib. Applications copy it, but not its fields. */
 export interface Delivered {
   readonly fields: { readonly deliveryTag: number };
 }
 
 /**
- * What has been settled on one channel.
+ * The settled messages of one channel.
  *
- * RabbitMQ closes a channel on which a message is settled twice, and delivers all that was open there again. Neither the
- * message nor the channel of amqplib tells whether it was settled.
+ * RabbitMQ closes a channel on which a message is settled twice, and delivers its open messages again. Neither the message
+ * nor the channel of amqplib shows whether a message was settled.
  */
 class Settlements {
   readonly #settled = new WeakSet<object>();
@@ -154,7 +154,7 @@ class Settlements {
 
 const ofChannels = new WeakMap<object, Settlements>();
 
-/** Notes what the application settles on a channel, and keeps it from settling again what the guard has rejected. */
+/** Records what the application settles on a channel, and keeps it from settling a message that the guard rejected. */
 export function watchSettlements(channel: SettlingChannel): void {
   if (ofChannels.has(channel)) return;
   const settlements = new Settlements();
@@ -180,7 +180,7 @@ export function watchSettlements(channel: SettlingChannel): void {
 }
 
 /**
- * Rejects a message without having it queued again, unless the application has settled it. Returns whether it did.
+ * Rejects a message without queueing it again, unless the application has settled it. Returns whether it did.
  *
  * @param since When it was delivered, by `performance.now()`.
  */

@@ -3,18 +3,18 @@ import { isObservable, Observable } from 'rxjs';
 import type { Refusal } from '../../verification/refusal.js';
 
 /**
- * Settles a delivery with its broker. Returns what the delivery fails with; undefined where it ends well.
+ * Settles a delivery with its broker. Returns the error of the delivery; undefined where it succeeds.
  *
- * @param refusals Of the handlers that were refused, in order.
- * @param areAll Whether no handler was let in.
+ * @param refusals Refusals of the handlers, in order.
+ * @param areAll Whether every handler was refused.
  */
 export type Settlement = (refusals: readonly Refusal[], areAll: boolean) => unknown;
 
 /**
- * A message that several handlers are given, because they listen to the same event.
+ * A message of several handlers, because they listen to the same event.
  *
- * Each is let in or refused for itself, but there is one message to settle: what becomes of it is decided when all of them
- * have ended, since one that was let in may be at work on it, and may settle it.
+ * The guard decides for each handler, but there is one message to settle. It is settled when all handlers have ended: an
+ * allowed handler may be working on it, and may settle it.
  */
 export class SharedDelivery {
   /** By `performance.now()`. */
@@ -25,16 +25,16 @@ export class SharedDelivery {
 
   constructor(private readonly handlers: number) {}
 
-  /** Notes that a handler is refused. @param settle Is called once for the delivery, whichever handler it comes from. */
+  /** Records a refused handler. @param settle Called once for the delivery, whichever handler it comes from. */
   refused(refusal: Refusal, settle: Settlement): void {
     if (this.#isOver && this.#settle) return;
     this.#refusals.push(refusal);
     this.#settle ??= settle;
-    // Nest does not wait for the others where one handler fails.
+    // Where one handler fails, Nest does not wait for the others.
     if (this.#isOver) this.#settled();
   }
 
-  /** Ends the delivery. Returns what it fails with. */
+  /** Ends the delivery. Returns its error. */
   end(): unknown {
     if (this.#isOver) return undefined;
     this.#isOver = true;
@@ -46,7 +46,7 @@ export class SharedDelivery {
   }
 }
 
-/** A handler as Nest's servers keep it: the first of those of an event leads to the others. */
+/** A handler in Nest's servers. The first handler of an event leads to the others. */
 interface ServerHandler {
   (data: unknown, context: object): unknown;
   readonly isEventHandler?: boolean;
@@ -61,16 +61,16 @@ const deliveries = new WeakMap<object, SharedDelivery>();
 const observed = new WeakSet<object>();
 const observing = new WeakMap<ServerHandler, ServerHandler>();
 
-/** Returns the delivery that a context stands for; undefined where its message has one handler. */
+/** Returns the delivery of a context; undefined where its message has one handler. */
 export function sharedDelivery(context: object): SharedDelivery | undefined {
   return deliveries.get(context);
 }
 
 /**
- * Notes each message that a server of Nest gives to several handlers, and when they have ended.
+ * Observes the messages that a server of Nest gives to several handlers, and when these have ended.
  *
- * Neither a handler nor its context tells whether there are others. So it is taken where it is known, from the server, by a
- * step behind its public method. Messages with one handler stay as they are.
+ * A handler can't see whether there are others. So a step after a public method of the server observes it. Messages with
+ * one handler are not affected.
  */
 export function observeSharedDeliveries(server: Type<object>): void {
   const prototype = server.prototype as MessageServer;
