@@ -91,10 +91,10 @@ describe('the log of the guard', () => {
     expect(loud()).toEqual([expect.stringMatching(/^warn: guard: messages of RabbitMQ that cannot be decided/)]);
   });
 
-  it('warns once of messages that nobody settles', () => {
+  it('warns once of messages that stay unsettled', () => {
     for (let times = 0; times < 3; times++) {
       events.emit({ type: 'message.unsettled', transport: 'rabbitmq', reason: 'credential_missing' });
     }
-    expect(loud()).toEqual([expect.stringMatching(/^warn: guard: refused messages of RabbitMQ are left as they are/)]);
+    expect(loud()).toEqual([expect.stringMatching(/^warn: guard: refused messages of RabbitMQ stay unsettled/)]);
   });
 });
