@@ -177,7 +177,7 @@ describe('a boot that waits for its token', () => {
     await clock.advance(1000);
     expect(bootedAt).toBe(10_000 + network.latencyMs);
     await boot;
-    await clients.shutDown();
+    await clients.close();
   });
 });
 

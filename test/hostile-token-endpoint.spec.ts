@@ -66,7 +66,7 @@ function clientOf(url: string, options: Partial<ClientOptions> = {}) {
     acquireTimeoutMs: IMPATIENT_MS,
     ...options,
   });
-  closing.push(() => clients.shutDown());
+  closing.push(() => clients.close());
   const events: OutboundEvent[] = [];
   provider.events.subscribe((event) => events.push(event));
   return { provider, clock, events, waiting };

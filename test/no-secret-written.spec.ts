@@ -193,7 +193,7 @@ describe('an error that is kept', () => {
       production: false,
       onClient: () => {},
     });
-    closing.push(() => clients.shutDown());
+    closing.push(() => clients.close());
     const nowhere = await unusedOrigin();
     const { http } = clients.addByOptions('default', {
       identityProvider: genericOAuth2({ tokenEndpoint: `${tokenServer.url}/${dpop ? 'grants-bound' : 'grants'}` }),

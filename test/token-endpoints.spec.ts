@@ -1222,7 +1222,7 @@ describe('a client that is bound to no place', () => {
     closing.push(() => module.close());
     await module.init();
     expect(lines).toEqual([
-      expect.stringMatching(/^client "unbound": its token is bound to no place.*allowedOrigins$/),
+      expect.stringMatching(/^client "unbound": its token has no allowed origins.*allowedOrigins$/),
     ]);
   });
 });

@@ -10,7 +10,7 @@ export interface ModelledLibrary {
     readonly onClient: () => void;
   }) => {
     addByOptions(name: string, options: ClientOptions): { readonly provider: TokenProvider };
-    shutDown(): Promise<void>;
+    close(): Promise<void>;
   };
   readonly genericOAuth2: (options: { readonly tokenEndpoint: string }) => IdentityProvider;
 }
@@ -149,7 +149,7 @@ async function phaseFigures(
     callAll(countFailure);
     await clock.advance(1000);
   }
-  await clients.shutDown();
+  await clients.close();
 
   const fromOutage = network.received.filter(({ at }) => at >= beginMs);
   const inOutage = fromOutage.filter(({ at }) => at < endMs);
@@ -237,7 +237,7 @@ export async function loginsPerHour(library: ModelledLibrary, options: LoginOpti
     callAll();
     await clock.advance(1000 / options.callsPerSecond);
   }
-  await clients.shutDown();
+  await clients.close();
   const shown = network.received.slice(already);
   return Array.from({ length: options.hours }, (_, hour) => {
     const from = begin + hour * 3600_000;

@@ -185,7 +185,7 @@ export class IdentityM2MCoreModule
 
   async onApplicationShutdown(): Promise<void> {
     this.verifier?.close();
-    await this.outbound.shutDown();
+    await this.outbound.close();
     for (const end of this.#endings) end();
   }
 }

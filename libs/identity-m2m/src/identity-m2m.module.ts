@@ -1,7 +1,6 @@
 import { HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { APP_GUARD, ModulesContainer } from '@nestjs/core';
-import { m2mHttpToken, tokenProviderToken } from './clients/injection.js';
 import type { ConfiguredClient } from './clients/configured-client.js';
 import { ConfiguredClients, DEFAULT_CLIENT } from './clients/configured-clients.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './clients/unconfigured-client.js';
@@ -21,7 +20,7 @@ import {
 } from './identity-m2m-core.module.js';
 import { asyncRootFaults, refuseBareImport, requireRoot, rootFaults } from './module-use.js';
 import { TokenProvider } from './token/token-provider.js';
-import { M2MClientRegistry } from './clients/m2m-client.js';
+import { m2mHttpToken, M2MClientRegistry, tokenProviderToken } from './clients/m2m-client.js';
 
 /** Looks at how the module is used, before anything is made that could fail without saying why. */
 const USE = Symbol('use of IdentityM2MModule');

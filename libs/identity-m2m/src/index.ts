@@ -95,7 +95,6 @@ export {
 } from './credentials/tls-client-auth.js';
 export { bearerFetch, type BearerFetchOptions, authorizationFor } from './carriers/fetch/bearer-fetch.js';
 export { CallAddressError } from './carriers/call-address-error.js';
-export { InjectM2MHttp, InjectTokenProvider, m2mHttpToken, tokenProviderToken } from './clients/injection.js';
 export { type CallTokenOptions, withoutToken, withToken } from './carriers/axios/bearer-interceptor.js';
 export { AllowClients, Public, RequireClaims, RequireScopes, Sensitive } from './guard/access-rules.js';
 export { Caller, CurrentCaller } from './guard/caller.js';
@@ -134,4 +133,11 @@ export type { VerificationEvent } from './verification/verification-events.js';
 export type { UnusableKeyReason } from './verification/verification-key.js';
 
 export type { TokenFailureKind } from './token/token-result.js';
-export { type M2MClient, M2MClientRegistry } from './clients/m2m-client.js';
+export {
+  InjectM2MHttp,
+  InjectTokenProvider,
+  type M2MClient,
+  M2MClientRegistry,
+  m2mHttpToken,
+  tokenProviderToken,
+} from './clients/m2m-client.js';

@@ -1,4 +1,4 @@
-import axios, { type CreateAxiosDefaults } from 'axios';
+import axios from 'axios';
 import { HttpService } from '@nestjs/axios';
 import type { Agent } from 'node:https';
 import {
@@ -15,7 +15,6 @@ import { isTlsClientAuthentication } from '../credentials/tls-client-auth.js';
 import { type BoundedFetch, createBoundedFetch } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { EventStream } from '../foundation/event-stream.js';
-import { definedOnly } from '../foundation/plain-objects.js';
 import type { AccessToken } from '../token/access-token.js';
 import { ManagedTokenProvider } from '../token/managed-token-provider.js';
 import { type ClientWarnings, clientWarnings, type OutboundEvent } from '../token/outbound-events.js';
@@ -27,190 +26,193 @@ import { TokenRevocation } from '../token/token-revocation.js';
 import { M2MHttpService } from './http-service.js';
 import type { M2MClient } from './m2m-client.js';
 
-/** What the clients of one application share. */
+/** The dependencies that the clients of one application share. */
 export interface ConfiguredClientDependencies {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  readonly quarantine: CredentialQuarantine;
-  /** Finds the client that a call asks for by name or tenant. */
+  readonly quarantine: () => CredentialQuarantine;
+  /** Finds the client that a call names, by name or tenant. */
   readonly choose: (wanted: CallTokenOptions) => Promise<CarrierChoice>;
 }
 
-/** The client that a configuration makes. */
+/** The parts of a client that send requests to the identity provider. */
+interface IdentityProviderAccess {
+  readonly fetch: BoundedFetch;
+  readonly server: ServerMetadata;
+  readonly requester: TokenRequester;
+}
+
+/** A client, made from its checked configuration. */
 export class ConfiguredClient implements M2MClient, CarrierChoice {
   readonly provider: ManagedTokenProvider;
   readonly carrier: TokenCarrier;
   readonly http: HttpService;
   readonly baseUrl: string | undefined;
   readonly httpsAgent: Agent | undefined;
-  readonly #revocation: TokenRevocation | undefined;
+  // Private, because they lead to secrets: an application may print its client.
+  readonly #configuration: ClientConfiguration;
+  readonly #dependencies: ConfiguredClientDependencies;
+  readonly #dpop: DpopProver | undefined;
   readonly #warnings: ClientWarnings;
-  readonly #hasAllowedOrigins: boolean;
-  readonly #carrierFor: (provider: TokenProvider) => TokenCarrier;
-  #revoked: Promise<void> | undefined;
-  #end: Promise<void> | undefined;
   readonly #certificateAgent: ClientCertificateAgent | undefined;
-  readonly #httpDefaults: CreateAxiosDefaults;
-  readonly #apiHeaders: Readonly<Record<string, string>>;
+  #access: IdentityProviderAccess | undefined;
+  #revoked: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
 
-  constructor(
-    configuration: ClientConfiguration,
-    private readonly surroundings: ConfiguredClientDependencies,
-  ) {
-    const { authentication, identityProvider, clientId } = configuration;
-    const { clock } = surroundings;
-    this.#apiHeaders = configuration.apiHeaders;
-    const fetch = createBoundedFetch({ agent: configuration.agent, ca: configuration.ca });
-    const server = new ServerMetadata(identityProvider, configuration.plainHttp, fetch);
-    const dpop = configuration.dpop && new DpopProver(configuration.dpop, clock);
+  constructor(configuration: ClientConfiguration, dependencies: ConfiguredClientDependencies) {
+    this.#configuration = configuration;
+    this.#dependencies = dependencies;
+    const { authentication, http, name } = configuration;
     const events = new EventStream<OutboundEvent>();
-    this.#warnings = clientWarnings(configuration.name, events);
-    const acquisition = tokenAcquisition(
-      configuration,
-      { server, dpop, fetch, warnings: this.#warnings },
-      surroundings,
-    );
-    this.provider = tokenProvider(configuration, { acquisition, dpop, server, events }, surroundings);
-    const replay = { maxBytes: configuration.maxReplayBytes, isTokenRejected: configuration.isTokenRejected };
-    this.#carrierFor = (provider) => carrierOf(provider, clock, replay, configuration.tokenHeader);
-    this.carrier = this.#carrierFor(this.provider);
-    this.#hasAllowedOrigins = configuration.allowedOrigins.length > 0;
+    this.#warnings = clientWarnings(name, events);
+    this.#dpop = configuration.dpop && new DpopProver(configuration.dpop, dependencies.clock);
+    this.provider = this.#tokenProvider(events);
+    this.carrier = this.#carrierOf(this.provider);
     this.baseUrl = configuration.baseUrl;
     if (isTlsClientAuthentication(authentication)) {
       const agent = new ClientCertificateAgent(() => authentication.readIdentity());
       this.provider.events.subscribe(({ type }) => type === 'credential.rotated' && agent.retireConnections());
       this.#certificateAgent = agent;
     }
-    this.#httpDefaults = configuration.http;
-    this.httpsAgent = (configuration.http.httpsAgent as Agent | undefined) ?? this.#certificateAgent;
+    this.httpsAgent = (http.httpsAgent as Agent | undefined) ?? this.#certificateAgent;
     this.http = this.#httpService(this);
-    if (configuration.revokeOnShutdown) {
-      this.#revocation = new TokenRevocation({ clientId, server, acquisition, fetch, clock });
-    }
   }
 
-  /** Does what the start mode says; see `ManagedTokenProvider`. */
+  /** Starts as the option `start` says; see `ManagedTokenProvider`. */
   start(): Promise<void> {
-    if (!this.#hasAllowedOrigins) {
+    if (this.#configuration.allowedOrigins.length === 0) {
       const message =
-        'its token is bound to no place, so that every call goes out without it; list the APIs in allowedOrigins';
+        'its token has no allowed origins, so every call goes out without it; list the APIs in allowedOrigins';
       this.#warnings.warn('no_allowed_origins', message);
     }
     return this.provider.start();
   }
 
-  /** The same `HttpService` with tokens of another provider, such as one that a test has put in the place of this one's. */
+  /** Returns the `HttpService` with tokens of another provider: a test may have replaced this client's own. */
   httpWith(provider: TokenProvider): HttpService {
     if (provider === this.provider) return this.http;
     const { baseUrl, httpsAgent } = this;
-    return this.#httpService({ carrier: this.#carrierFor(provider), baseUrl, httpsAgent });
+    return this.#httpService({ carrier: this.#carrierOf(provider), baseUrl, httpsAgent });
   }
 
-  /**
-   * Lets go of it while calls may still be under way: nothing is done any more without being asked for, and the calls are
-   * served to their end. Only then are the tokens revoked, where that was asked for.
-   */
-  async retire(): Promise<void> {
+  /** Stops background work and lets calls under way finish. Then revokes the tokens if `revokeOnShutdown` is set. */
+  async drain(): Promise<void> {
     this.provider.stopRefreshing();
     this.#certificateAgent?.retireConnections();
-    if (!this.#revocation) return;
-    // Calls that it was chosen for a moment ago have not begun yet.
+    if (!this.#configuration.revokeOnShutdown) return;
+    // A call that chose this client a moment ago has not begun yet.
     await new Promise(setImmediate);
     await this.carrier.whenIdle();
     await this.#revoke(this.provider.heldTokens());
   }
 
-  /** Ends it: token requests under way, and the tokens themselves where that was asked for. Once. */
-  shutDown(): Promise<void> {
-    this.#end ??= this.#shutDown();
-    return this.#end;
+  /** Ends token requests under way, and revokes the tokens if `revokeOnShutdown` is set. Further calls do nothing. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
-  async #shutDown(): Promise<void> {
+  async #close(): Promise<void> {
     const tokens = this.provider.heldTokens();
     this.provider.close();
     this.#certificateAgent?.retireConnections();
     await this.#revoke(tokens);
   }
 
-  /** Once: it may be shut down while it retires. */
+  /** Revokes once: `close` may be called while `drain` is under way. */
   async #revoke(tokens: readonly AccessToken[]): Promise<void> {
-    this.#revoked ??= this.#revocation?.revoke(tokens);
+    const { clientId, revokeOnShutdown } = this.#configuration;
+    if (!revokeOnShutdown) return;
+    const { clock } = this.#dependencies;
+    this.#revoked ??= new TokenRevocation({ clientId, clock, ...this.#identityProvider() }).revoke(tokens);
     await this.#revoked;
   }
 
   #httpService(own: CarrierChoice): HttpService {
+    const { http, apiHeaders } = this.#configuration;
     const instance = axios.create({
-      // A token cannot follow a redirect to another place, and axios is faster without its redirect layer.
-      maxRedirects: 0,
-      ...definedOnly(this.#httpDefaults),
-      ...definedOnly({ baseURL: this.baseUrl, httpsAgent: this.httpsAgent }),
+      ...http,
+      // A token cannot follow a redirect to another origin, and axios is faster without its redirect layer.
+      maxRedirects: http.maxRedirects ?? 0,
+      baseURL: this.baseUrl,
+      httpsAgent: this.httpsAgent,
     });
-    for (const [name, value] of Object.entries(this.#apiHeaders)) instance.defaults.headers.common[name] ??= value;
-    installAxiosBearerInterceptor(instance, { own, choose: this.surroundings.choose });
+    for (const [name, value] of Object.entries(apiHeaders)) instance.defaults.headers.common[name] ??= value;
+    installAxiosBearerInterceptor(instance, { own, choose: this.#dependencies.choose });
     return new M2MHttpService(instance);
   }
-}
 
-function tokenAcquisition(
-  configuration: ClientConfiguration,
-  parts: { server: ServerMetadata; dpop: DpopProver | undefined; fetch: BoundedFetch; warnings: ClientWarnings },
-  { clock, random, quarantine }: ConfiguredClientDependencies,
-): TokenRequester {
-  const { clientId, authentication, grant, quarantinePolicy } = configuration;
-  const { server, dpop, fetch, warnings } = parts;
-  const endpoint = new TokenEndpoint({
-    server,
-    clientId,
-    requestFormat: configuration.tokenRequestFormat,
-    requestHeaders: () => configuration.tokenRequestHeaders,
-    dialect: { ...configuration.dialect, ...warnings },
-    dpop,
-    fetch,
-    clock,
-  });
-  return new TokenRequester({
-    clientId,
-    server,
-    endpoint,
-    grant,
-    authentication,
-    quarantine,
-    quarantinePolicy,
-    clock,
-    random,
-  });
-}
+  #carrierOf(provider: TokenProvider): TokenCarrier {
+    const { maxReplayBytes: maxBytes, isTokenRejected, tokenHeader } = this.#configuration;
+    return carrierOf(provider, this.#dependencies.clock, { maxBytes, isTokenRejected }, tokenHeader);
+  }
 
-function tokenProvider(
-  configuration: ClientConfiguration,
-  parts: {
-    acquisition: TokenRequester;
-    server: ServerMetadata;
-    dpop: DpopProver | undefined;
-    events: EventStream<OutboundEvent>;
-  },
-  { clock, random }: ConfiguredClientDependencies,
-): ManagedTokenProvider {
-  const { acquisition, dpop, server, events } = parts;
-  return new ManagedTokenProvider({
-    acquisition,
-    parameters: configuration.parameters,
-    allowedOrigins: configuration.allowedOrigins,
-    dpop,
-    maxTokens: configuration.maxTokens,
-    policy: configuration.refreshPolicy,
-    keepWarm: configuration.keepWarm,
-    acquireTimeoutMs: configuration.acquireTimeoutMs,
-    requestTimeoutMs: configuration.tokenRequestTimeoutMs,
-    unsafeExpiredTokenGraceMs: configuration.unsafeExpiredTokenGraceMs,
-    start: configuration.start,
-    startTimeoutMs: configuration.startTimeoutMs,
-    startSpreadMs: configuration.startSpreadMs,
-    context: { client: configuration.name, server: server.name, hint: configuration.identityProvider.hint },
-    events,
-    clock,
-    random,
-  });
+  #tokenProvider(events: EventStream<OutboundEvent>): ManagedTokenProvider {
+    const configuration = this.#configuration;
+    const { clock, random } = this.#dependencies;
+    const { hint } = configuration.identityProvider;
+    return new ManagedTokenProvider({
+      requester: () => this.#identityProvider().requester,
+      parameters: configuration.parameters,
+      allowedOrigins: configuration.allowedOrigins,
+      dpop: this.#dpop,
+      maxTokens: configuration.maxTokens,
+      policy: configuration.refreshPolicy,
+      keepWarm: configuration.keepWarm,
+      acquireTimeoutMs: configuration.acquireTimeoutMs,
+      requestTimeoutMs: configuration.tokenRequestTimeoutMs,
+      unsafeExpiredTokenGraceMs: configuration.unsafeExpiredTokenGraceMs,
+      start: configuration.start,
+      startTimeoutMs: configuration.startTimeoutMs,
+      startSpreadMs: configuration.startSpreadMs,
+      context: { client: configuration.name, server: this.#serverName, hint },
+      events,
+      clock,
+      random,
+    });
+  }
+
+  /** The token endpoint if it is configured, otherwise the issuer. */
+  get #serverName(): string {
+    const { tokenEndpoint, issuer } = this.#configuration.identityProvider;
+    return tokenEndpoint ?? issuer ?? '';
+  }
+
+  /** Made at the first token request. */
+  #identityProvider(): IdentityProviderAccess {
+    this.#access ??= this.#accessIdentityProvider();
+    return this.#access;
+  }
+
+  #accessIdentityProvider(): IdentityProviderAccess {
+    const configuration = this.#configuration;
+    const { clientId, authentication, grant, quarantinePolicy, identityProvider, plainHttp } = configuration;
+    const { clock, random, quarantine } = this.#dependencies;
+    const fetch = createBoundedFetch({ agent: configuration.agent, ca: configuration.ca });
+    const server = new ServerMetadata(identityProvider, plainHttp, fetch);
+    const endpoint = new TokenEndpoint({
+      server,
+      clientId,
+      requestFormat: configuration.tokenRequestFormat,
+      requestHeaders: () => configuration.tokenRequestHeaders,
+      dialect: { ...configuration.dialect, ...this.#warnings },
+      dpop: this.#dpop,
+      fetch,
+      clock,
+    });
+    const requester = new TokenRequester({
+      clientId,
+      serverName: this.#serverName,
+      server,
+      endpoint,
+      grant,
+      authentication,
+      quarantine: quarantine(),
+      quarantinePolicy,
+      clock,
+      random,
+    });
+    return { fetch, server, requester };
+  }
 }

@@ -10,7 +10,7 @@ import { ConfiguredClient, type ConfiguredClientDependencies } from './configure
 import { M2MClientRegistry } from './m2m-client.js';
 import { TenantClients } from './tenant-clients.js';
 
-/** Name of the client that is meant where none is named. */
+/** Name of the client that is used unless another one is named. */
 export const DEFAULT_CLIENT = 'default';
 
 export interface ConfiguredClientsOptions {
@@ -18,25 +18,26 @@ export interface ConfiguredClientsOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly production: boolean;
-  /** Is told of each client that is made. */
+  /** Called with each new client. */
   readonly onClient: (client: ConfiguredClient) => void;
 }
 
-/** The clients that the configuration names, and those of tenants. */
+/** The clients of the configuration, and those of tenants. */
 export class ConfiguredClients extends M2MClientRegistry {
   readonly #clients = new Map<string, ConfiguredClient>();
   readonly #tenants = new Map<string, TenantClients>();
-  readonly #surroundings: ConfiguredClientDependencies;
+  readonly #dependencies: ConfiguredClientDependencies;
+  #quarantine: CredentialQuarantine | undefined;
   #isStarted = false;
 
   constructor(private readonly options: ConfiguredClientsOptions) {
     super();
     const { clock, random } = options;
-    const quarantine = new CredentialQuarantine(clock, random);
-    this.#surroundings = { clock, random, quarantine, choose: (wanted) => this.choose(wanted) };
+    const quarantine = () => (this.#quarantine ??= new CredentialQuarantine(clock, random));
+    this.#dependencies = { clock, random, quarantine, choose: (wanted) => this.choose(wanted) };
   }
 
-  /** @throws {@link IdentityM2MConfigurationError} where the name is taken. */
+  /** @throws {@link IdentityM2MConfigurationError} if another client has this name. */
   add(configuration: ClientConfiguration): ConfiguredClient {
     this.#claim(configuration.name);
     const client = this.#make(configuration);
@@ -44,17 +45,17 @@ export class ConfiguredClients extends M2MClientRegistry {
     return client;
   }
 
-  /** @throws {@link IdentityM2MConfigurationError} where the name is taken, or the options are wrong. */
+  /** @throws {@link IdentityM2MConfigurationError} if another client has this name, or the options are invalid. */
   addByOptions(name: string, options: ClientOptions): ConfiguredClient {
     return this.add(checkClientOptions(name, options, this.options.production));
   }
 
-  /** Starts one that was added after the start of the others, by a module that was loaded late. */
+  /** Starts a client of a module that was loaded after the others had started. */
   async startLate(client: ConfiguredClient): Promise<void> {
     if (this.#isStarted) await client.start();
   }
 
-  /** Adds a client for each of many tenants, made when a call first asks for it. */
+  /** Adds a client per tenant; each is made when a call first names its tenant. */
   addTenants(configuration: TenantsConfiguration): void {
     this.#claim(configuration.name);
     const { production, clock } = this.options;
@@ -63,13 +64,13 @@ export class ConfiguredClients extends M2MClientRegistry {
     this.#tenants.set(configuration.name, new TenantClients(configuration, make, clock));
   }
 
-  /** @throws {@link IdentityM2MConfigurationError} where there is no such client. */
+  /** @throws {@link IdentityM2MConfigurationError} if there is no such client. */
   get(name: string): ConfiguredClient {
     const client = this.#clients.get(name);
     if (client) return client;
     const known = [...this.#clients.keys(), ...this.#tenants.keys()];
     const expected = known.length === 0 ? 'a client to be configured' : `one of the clients ${known.join(', ')}`;
-    const found = this.#tenants.has(name) ? `${name}, which is one of many tenants and needs to be told which` : name;
+    const found = this.#tenants.has(name) ? `${name}, which has a client per tenant, and no tenant` : name;
     throw new IdentityM2MConfigurationError([{ path: 'client', expected, found }]);
   }
 
@@ -77,7 +78,9 @@ export class ConfiguredClients extends M2MClientRegistry {
     return this.#clients.has(name);
   }
 
-  /** Whether the token of any client is bound to an address, those of tenants aside; else why the nearest one is not. */
+  /**
+   * Returns whether any client but those of tenants may send its token to an address, or the nearest reason why not.
+   */
   explain(url: string): OriginDecision {
     const decisions = [...this.#clients.values()].map(({ provider }) => provider.explain(url));
     return (
@@ -96,7 +99,7 @@ export class ConfiguredClients extends M2MClientRegistry {
     const tenants = this.#tenants.get(client);
     if (tenants && tenant !== undefined) return tenants.get(tenant);
     if (tenant === undefined) return this.get(client);
-    const expected = 'a client that is one of many tenants';
+    const expected = 'a client with perTenant';
     throw new IdentityM2MConfigurationError([{ path: 'tenant', expected, found: `the client ${client}` }]);
   }
 
@@ -105,7 +108,7 @@ export class ConfiguredClients extends M2MClientRegistry {
     try {
       await Promise.all([...this.#clients.values()].map((client) => client.start()));
     } catch (error) {
-      // The boot has failed, and the others must not hold up its end.
+      // The boot has failed; background work of the other clients would delay its end.
       this.stopRefreshing();
       throw error;
     }
@@ -113,15 +116,15 @@ export class ConfiguredClients extends M2MClientRegistry {
 
   stopRefreshing(): void {
     for (const { provider } of this.#all()) provider.stopRefreshing();
-    for (const tenants of this.#tenants.values()) tenants.stop();
+    for (const tenants of this.#tenants.values()) tenants.stopRefreshing();
   }
 
-  async shutDown(): Promise<void> {
-    await Promise.all([...this.#all()].map((client) => client.shutDown()));
+  async close(): Promise<void> {
+    await Promise.all([...this.#all()].map((client) => client.close()));
   }
 
   #make(configuration: ClientConfiguration): ConfiguredClient {
-    const client = new ConfiguredClient(configuration, this.#surroundings);
+    const client = new ConfiguredClient(configuration, this.#dependencies);
     this.options.onClient(client);
     return client;
   }

@@ -10,11 +10,11 @@ import {
 import { Observable } from 'rxjs';
 
 /**
- * The `HttpService` of @nestjs/axios, with the same behaviour at a fraction of the cost: nothing happens before somebody
- * subscribes, each subscription is a call of its own, and unsubscribing cancels it, except for a stream, which the
- * subscriber goes on to read.
+ * The `HttpService` of @nestjs/axios, with the same behaviour at a fraction of the cost. A call starts when it is
+ * subscribed to, and each subscription is its own call. Unsubscribing cancels it, except for a stream, which the
+ * subscriber still reads.
  *
- * One thing is better: a call that has ended is not cancelled afterwards, so its config can be sent again.
+ * One difference: a finished call is not cancelled afterwards, so its config can be sent again.
  */
 export class M2MHttpService extends HttpService {
   protected override makeObservable<T>(
@@ -45,7 +45,7 @@ export class M2MHttpService extends HttpService {
   }
 }
 
-/** Whoever brings a cancel token cancels by it. A stream outlives the subscription that it came by. */
+/** A caller's own cancel token takes precedence, and a stream outlives its subscription. */
 function isCancellable({ cancelToken, responseType }: AxiosRequestConfig): boolean {
   return !cancelToken && responseType !== 'stream';
 }
@@ -53,10 +53,10 @@ function isCancellable({ cancelToken, responseType }: AxiosRequestConfig): boole
 type Listener = (reason: Cancel) => void;
 
 /**
- * What axios knows as a `CancelToken`, for one call and made to cost nothing until it is used.
+ * A `CancelToken` of axios for one call, which costs nothing until it is used.
  *
- * axios' own makes two promises and a chain for each call, and an error with its stack for each that has ended; that is
- * more work than everything else that a call with a cached token needs.
+ * axios' own makes two promises and a chain for each call, and an error with its stack for each finished one. That
+ * costs more than everything else in a call with a cached token.
  */
 export class CallCancellation implements CancelToken {
   reason?: Cancel;
@@ -79,7 +79,7 @@ export class CallCancellation implements CancelToken {
     if (this.reason) throw this.reason;
   }
 
-  /** What follows is no part of the published type, and is how axios' adapters listen. */
+  /** axios' adapters listen by this method, which the published type does not declare, and by the next two. */
   subscribe(listener: Listener): void {
     if (this.reason) listener(this.reason);
     else (this.#listeners ??= []).push(listener);

@@ -5,12 +5,12 @@ import type { OriginDecision } from '../token/allowed-origins.js';
 import { M2MHttpService } from './http-service.js';
 
 /**
- * Names the providers and controllers that Nest gave the `HttpService` of `HttpModule` although that of a client is to be
- * had in their module too: their calls go out without a token. To be called while modules are initialised.
+ * Returns the names of providers and controllers that got the `HttpService` of `HttpModule` although their module also
+ * imports that of a client: their calls go out without a token. Call it while modules are initialised.
  *
- * One with a base address that no token is bound to, in any scheme or path, is meant to go without.
+ * Leaves out an `HttpService` whose base address is no client's allowed origin: it is meant to send no token.
  *
- * @param explain Whether a token is bound to an address.
+ * @param explain Returns whether a client may send its token to an address.
  */
 export function stockHttpServices(modules: ModulesContainer, explain: (url: string) => OriginDecision): string[] {
   const isMeant = (http: HttpService) => {
@@ -27,7 +27,7 @@ export function stockHttpServices(modules: ModulesContainer, explain: (url: stri
   });
 }
 
-/** Not one that the application made itself, or that a test has put in its place. */
+/** Excludes an `HttpService` that the application made itself or a test has replaced. */
 function isStock(
   wrapper: ProviderWrapper | undefined,
 ): wrapper is ProviderWrapper & { readonly instance: HttpService } {
@@ -35,7 +35,7 @@ function isStock(
   return (wrapper.instance as HttpService | undefined)?.constructor === HttpService;
 }
 
-/** Whether a module finds the `HttpService` of a client in its imports, which global modules are among. */
+/** Whether a module's imports, including global modules, export the `HttpService` of a client. */
 function hasClientService(imports: Iterable<ApplicationModule>, seen = new Set<ApplicationModule>()): boolean {
   for (const module of imports) {
     if (seen.has(module)) continue;

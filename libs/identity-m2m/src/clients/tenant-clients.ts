@@ -12,15 +12,15 @@ interface Entry {
   lastUse: Instant;
 }
 
-/** How long the application's function may take to tell a tenant's options, in milliseconds. */
+/** Time that `perTenant` may take, in milliseconds. */
 const RESOLVE_TIMEOUT_MS = 10_000;
 
-/** The clients of many tenants: those that were wanted lately, up to a number. */
+/** The clients of tenants: caches those used lately, up to `maxTenants`, and evicts idle ones. */
 export class TenantClients {
-  /** In the order of their last use, the longest ago first. */
+  /** In the order of their last use, the oldest first. */
   readonly #entries = new Map<string, Entry>();
-  /** Those that gave way and still have something to do. */
-  readonly #retiring = new Set<ConfiguredClient>();
+  /** Evicted clients that still have calls under way. */
+  readonly #draining = new Set<ConfiguredClient>();
   #cancelTimer: (() => void) | undefined;
   #isStopped = false;
 
@@ -31,14 +31,14 @@ export class TenantClients {
   ) {}
 
   /**
-   * The client of a tenant; made, once for all who ask at the same time, where there is none.
+   * Returns the client of a tenant; makes it, once for all concurrent callers, if there is none.
    *
-   * @throws {@link IdentityM2MConfigurationError} for a name that no tenant can have, or options that are wrong;
-   * {@link TokenUnavailableError} where the application's own function takes too long; whatever it throws.
+   * @throws {@link IdentityM2MConfigurationError} for an invalid tenant name or invalid options;
+   * {@link TokenUnavailableError} if `perTenant` takes too long; whatever `perTenant` throws.
    */
   async get(tenant: string): Promise<ConfiguredClient> {
     if (!isTenantName(tenant)) {
-      const expected = 'a tenant: a text of 1 to 256 printable characters';
+      const expected = 'a tenant: a string of 1 to 256 printable characters';
       throw new IdentityM2MConfigurationError([{ path: 'tenant', expected, found: typeof tenant }]);
     }
     const now = this.clock.now();
@@ -46,19 +46,19 @@ export class TenantClients {
     entry.lastUse = now;
     this.#entries.delete(tenant);
     this.#entries.set(tenant, entry);
-    this.#dropIdle();
+    this.#evict();
     return entry.client;
   }
 
-  /** Ends what is done without being asked for, also by clients that are made from here on. */
-  stop(): void {
+  /** Stops background work, also of clients that are made from now on. Calls are still served. */
+  stopRefreshing(): void {
     this.#isStopped = true;
     this.#cancelTimer?.();
   }
 
   *all(): Iterable<ConfiguredClient> {
     for (const { made } of this.#entries.values()) if (made) yield made;
-    yield* this.#retiring;
+    yield* this.#draining;
   }
 
   #begin(tenant: string, now: Instant): Entry {
@@ -66,10 +66,10 @@ export class TenantClients {
     entry.client.then(
       (client) => {
         entry.made = client;
-        // It may have had to give way before it was made.
-        if (this.#isStopped || this.#entries.get(tenant) !== entry) this.#retire(client);
+        // The entry may have been evicted before its client was made.
+        if (this.#isStopped || this.#entries.get(tenant) !== entry) this.#drain(client);
       },
-      // The next call may ask again.
+      // The next call asks `perTenant` again.
       () => {
         if (this.#entries.get(tenant) === entry) this.#entries.delete(tenant);
       },
@@ -78,34 +78,34 @@ export class TenantClients {
   }
 
   async #resolve(tenant: string): Promise<ConfiguredClient> {
-    const told = Promise.resolve(this.configuration.resolve(tenant)).then((options) => ({ options }));
-    const answer = await waitAtMost(told, RESOLVE_TIMEOUT_MS, this.clock);
-    if (answer) return this.make(tenant, answer.options as ClientOptions);
+    const resolving = Promise.resolve(this.configuration.resolve(tenant)).then((options) => ({ options }));
+    const resolved = await waitAtMost(resolving, RESOLVE_TIMEOUT_MS, this.clock);
+    if (resolved) return this.make(tenant, resolved.options as ClientOptions);
     const { name } = this.configuration;
     const client = `${name}[${tenant}]`;
-    const message = `No access token for client "${client}": perTenant brought no options within ${RESOLVE_TIMEOUT_MS} ms.`;
+    const message = `No access token for client "${client}": perTenant returned no options within ${RESOLVE_TIMEOUT_MS} ms.`;
     throw new TokenUnavailableError('wait_timeout', message, { client });
   }
 
-  /** Those that were not used for long, and the longest unused ones where there are too many. */
-  #dropIdle(): void {
+  /** Evicts idle clients, and the least recently used ones beyond `maxTenants`. */
+  #evict(): void {
     const { maxTenants, idleMs } = this.configuration;
     const now = this.clock.now();
     this.#cancelTimer?.();
     for (const [tenant, { made, lastUse }] of this.#entries) {
       const restMs = idleMs - elapsedMs(lastUse, now);
       if (this.#entries.size <= maxTenants && restMs > 0) {
-        if (!this.#isStopped) this.#cancelTimer = this.clock.setTimer(Math.ceil(restMs), () => this.#dropIdle());
+        if (!this.#isStopped) this.#cancelTimer = this.clock.setTimer(Math.ceil(restMs), () => this.#evict());
         return;
       }
       this.#entries.delete(tenant);
-      if (made) this.#retire(made);
+      if (made) this.#drain(made);
     }
   }
 
-  #retire(client: ConfiguredClient): void {
-    this.#retiring.add(client);
-    void client.retire().finally(() => this.#retiring.delete(client));
+  #drain(client: ConfiguredClient): void {
+    this.#draining.add(client);
+    void client.drain().finally(() => this.#draining.delete(client));
   }
 }
 

@@ -5,7 +5,7 @@ import { EventStream } from '../foundation/event-stream.js';
 import type { OutboundEvent } from '../token/outbound-events.js';
 import { TokenProvider } from '../token/token-provider.js';
 
-/** Stands in where the module was configured without a client, and says so as soon as it is used. */
+/** The provider of a module without clients: every method throws a configuration error. */
 export class UnconfiguredTokenProvider extends TokenProvider {
   readonly clientName = 'none';
   readonly events = new EventStream<OutboundEvent>();
@@ -43,7 +43,7 @@ export class UnconfiguredTokenProvider extends TokenProvider {
   }
 }
 
-/** An `HttpService` of which every call fails: a call without the token that was expected on it would be worse. */
+/** Returns an `HttpService` whose calls all fail: sending them without the expected token would be worse. */
 export function unconfiguredHttpService(): HttpService {
   const adapter = () => Promise.reject(notConfigured());
   return new HttpService(axios.create({ adapter }));

@@ -24,6 +24,7 @@ import {
   textOrTexts,
   texts,
 } from '../foundation/option-check.js';
+import { definedOnly } from '../foundation/plain-objects.js';
 import { START_MODES, type StartMode } from '../foundation/start-mode.js';
 import { isScopeName, strayCharacters } from '../foundation/text.js';
 import type { CertificateAuthorities } from '../foundation/tls.js';
@@ -344,7 +345,7 @@ export interface ClientConfiguration {
   readonly parameters: TokenParameters;
   /** Rules of the places that the token is bound to. */
   readonly allowedOrigins: readonly string[];
-  /** Defaults of the client's own axios instance. */
+  /** Defaults of the client's own axios instance, without undefined ones. */
   readonly http: CreateAxiosDefaults;
   /** Where relative URLs lead. */
   readonly baseUrl: string | undefined;
@@ -388,7 +389,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     },
     parameters: { scope, audience, resource, parameters },
     allowedOrigins: allowedOriginsOf(options),
-    http: options.http ?? {},
+    http: options.http ? definedOnly(options.http) : {},
     baseUrl: options.http?.baseURL ?? provider.apiBaseUrl,
     apiHeaders: options.http?.baseURL === undefined ? (provider.apiHeaders ?? {}) : {},
     start: options.start ?? 'lazy',

@@ -31,7 +31,8 @@ export interface ManagedTokenProviderOptions extends Omit<
   RefreshedTokenOptions,
   'attempt' | 'requestedAccess' | 'secondAttempts'
 > {
-  readonly acquisition: TokenRequester;
+  /** Makes token requests; called when the first one is due. */
+  readonly requester: () => TokenRequester;
   /** What tokens are asked for where a caller does not say otherwise. */
   readonly parameters: TokenParameters;
   /** Places that tokens may go to. */
@@ -99,7 +100,7 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   override retryNow(): void {
-    this.options.acquisition.resetQuarantine();
+    this.options.requester().resetQuarantine();
     this.#usual.retryNow();
     this.#others.retryNow();
     this.#retry.abort();
@@ -152,8 +153,8 @@ export class ManagedTokenProvider extends TokenProvider {
 
   readonly #managerFor = (parameters: TokenParameters, backoff?: RetryBackoff): RefreshedToken => {
     const body = bodyParameters(parameters);
-    const { acquisition, ...options } = this.options;
-    const attempt: RefreshedTokenOptions['attempt'] = (...args) => acquisition.attempt(body, ...args);
+    const { requester, ...options } = this.options;
+    const attempt: RefreshedTokenOptions['attempt'] = (...args) => requester().attempt(body, ...args);
     const own = { attempt, requestedAccess: requestedAccess(parameters), secondAttempts: this.#secondAttempts };
     return new RefreshedToken({ ...options, ...own }, backoff);
   };

@@ -27,11 +27,6 @@ export class ServerMetadata {
     private readonly fetch: BoundedFetch,
   ) {}
 
-  /** Names the server, always the same way: the token endpoint if that is what was configured, otherwise the issuer. */
-  get name(): string {
-    return this.location.tokenEndpoint ?? this.location.issuer ?? '';
-  }
-
   /**
    * @param tls What the client shows of itself, and whom it believes, where it does so: the server may ask for it here
    * as well, and may have its certificate from the same authority.

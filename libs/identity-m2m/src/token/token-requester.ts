@@ -18,6 +18,8 @@ export interface ClientProof {
 
 export interface TokenRequesterOptions {
   readonly clientId: string;
+  /** Identifies the server in the quarantine, which all clients share. */
+  readonly serverName: string;
   readonly server: ServerMetadata;
   readonly endpoint: TokenEndpoint;
   readonly grant: TokenGrant;
@@ -239,7 +241,7 @@ export class TokenRequester {
 
   /** Length-prefixed, so that no two different credentials can share a key. */
   #quarantineKey(fingerprint: string): string {
-    const parts = [this.options.server.name, this.options.clientId, fingerprint];
+    const parts = [this.options.serverName, this.options.clientId, fingerprint];
     return parts.map((part) => (part === '' ? '' : `${part.length}:${part}`)).join('');
   }
 }

@@ -9,8 +9,8 @@ import { waitAtMost } from '../foundation/promises.js';
 export interface TokenRevocationOptions {
   readonly clientId: string;
   readonly server: ServerMetadata;
-  /** Knows what the client proves itself with. */
-  readonly acquisition: TokenRequester;
+  /** Reads the client's credential. */
+  readonly requester: TokenRequester;
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }
@@ -35,7 +35,7 @@ export class TokenRevocation {
   }
 
   async #revokeAll(tokens: readonly AccessToken[], signal: AbortSignal): Promise<void> {
-    const proof = await this.options.acquisition.readProof();
+    const proof = await this.options.requester.readProof();
     if (!proof) return;
     const queue = [...tokens];
     const revokeInTurn = async () => {
