@@ -64,6 +64,11 @@ it('shows the extractor that a project with @golevelup/nestjs-rabbitmq runs', ()
   expect(partsNotIn(project, `${message}…${extractor!.replace(/\}\s*$/, '')}`)).toEqual([]);
 });
 
+it('shows the revocation store that its tests run', () => {
+  const [, store] = /```ts\n(class PolledRevocations [^]*?)```/.exec(read('docs', 'extending', 'revocation-store.md'))!;
+  expect(partsNotIn(read('test', 'examples', 'polled-revocations.spec.ts'), store!)).toEqual([]);
+});
+
 /** What of an excerpt, which `…` divides into parts, does not stand in the source in this order. */
 function partsNotIn(source: string, excerpt: string): string[] {
   let rest = compact(source);
