@@ -32,7 +32,7 @@ test.each<[string, string, () => Record<string, string>, string]>([
     'user-provisioning',
     'a tenant that is none',
     () => ({ ...tenant, TENANT_CLIENT_ID: 'a', TENANT_CLIENT_SECRET: 'b' }),
-    'IdentityM2MModule is not configured right',
+    'Invalid options for IdentityM2MModule',
   ],
   ['device', 'a port that is taken', () => ({ PORT: taken }), '(EADDRINUSE). Set HOST and PORT'],
   ['provisioning-daemon', 'a port that is taken', () => ({ LISTEN_URL: `tcp://127.0.0.1:${taken}` }), 'Set LISTEN_URL'],

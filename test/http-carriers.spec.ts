@@ -1226,7 +1226,7 @@ test.each<[string, object, RegExp]>([
     { tokenHeader: { scheme: 'Token token=' } },
     /client\.tokenHeader\.scheme: expected a scheme/,
   ],
-  ['another member', { tokenHeader: { prefix: 'x' } }, /client\.tokenHeader\.prefix: expected no such option/],
+  ['another member', { tokenHeader: { prefix: 'x' } }, /client\.tokenHeader: unknown option "prefix"/],
   [
     'a scheme beside dpop',
     { tokenHeader: { scheme: 'Token' }, dpop: true },

@@ -260,7 +260,7 @@ describe('in-C9: answers that are none', () => {
     [
       'no clients where they are needed',
       () => keycloak({ url: server.url, realm: 'acme' }),
-      /answer\.clients: expected the clients to let in/,
+      /answer\.clients: expected the clients to allow/,
     ],
     [
       'clients that are none',
@@ -668,7 +668,7 @@ describe('in-C9: the options', () => {
       'limits that are none',
       { issuers: [], issuerResolver, resolvedIssuers: { maxIssuers: 0, holdSeconds: -1, hold: 1 } as never },
       {
-        'options.resolvedIssuers.maxIssuers': 'a number',
+        'options.resolvedIssuers.maxIssuers': '0',
         'options.resolvedIssuers.holdSeconds': '-1',
         'options.resolvedIssuers.hold': 'a number',
       },

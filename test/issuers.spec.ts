@@ -1020,28 +1020,32 @@ describe('in-C12: identifiers with what comes along when they are copied or spli
     [
       'a client of a list that was split',
       { clients: 'a, b'.split(',') },
-      { 'options.clients[1]': 'a text that begins with a blank' },
+      { 'options.clients[1]': 'a string that begins with a blank' },
     ],
-    ['a client with a line break', { clients: ['a\n'] }, { 'options.clients[0]': 'a text that ends in a line break' }],
+    [
+      'a client with a line break',
+      { clients: ['a\n'] },
+      { 'options.clients[0]': 'a string that ends in a line break' },
+    ],
     [
       'a client with a byte order mark',
       { clients: ['\uFEFFa'] },
-      { 'options.clients[0]': 'a text that begins with a byte order mark' },
+      { 'options.clients[0]': 'a string that begins with a byte order mark' },
     ],
     [
       'a client with a control character',
       { clients: ['a\0b'] },
-      { 'options.clients[0]': 'a text that has a control character in it' },
+      { 'options.clients[0]': 'a string that has a control character in it' },
     ],
     [
       'a client with a blank that is none of ASCII',
       { clients: ['a\u00a0'] },
-      { 'options.clients[0]': 'a text that ends in a blank' },
+      { 'options.clients[0]': 'a string that ends in a blank' },
     ],
     [
       'a client in its long form',
       { clients: [{ clientId: 'a ' }] },
-      { 'options.clients[0].clientId': 'a text that ends in a blank' },
+      { 'options.clients[0].clientId': 'a string that ends in a blank' },
     ],
     ['an audience', { audience: 'api ' }, { 'options.audience': '"api ", which ends in a blank' }],
     [
@@ -1062,7 +1066,7 @@ describe('in-C12: identifiers with what comes along when they are copied or spli
     [
       'the guard’s own identifier',
       { introspection: [{ clientId: 'a\t', clientSecret: 'a secret of the guard' }] },
-      { 'options.introspection[0].clientId': 'a text that has a control character in it' },
+      { 'options.introspection[0].clientId': 'a string that has a control character in it' },
     ],
     [
       'an issuer',

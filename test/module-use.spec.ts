@@ -94,7 +94,7 @@ async function faultsOf(metadata: () => ModuleMetadata): Promise<string[]> {
   expect(error).toMatchObject({ code: 'M2M_CONFIGURATION_INVALID' });
   const { faults, message } = error as IdentityM2MConfigurationError;
   expect(message).not.toContain('not-to-be-shown');
-  return faults.map(({ path, expected, found }) => `${path}: expected ${expected}; found ${found}`);
+  return faults.map(({ path, expected, found, line }) => line ?? `${path}: expected ${expected}; found ${found}`);
 }
 
 const forRoot = (options?: unknown) => ({ imports: [IdentityM2MModule.forRoot(anything(options))] });
@@ -105,10 +105,18 @@ describe('a root without its options', () => {
   it.each<[string, () => ModuleMetadata, string]>([
     ['none', () => forRoot(), 'options: expected an object with options; found nothing'],
     ['null', () => forRoot(null), 'options: expected an object with options; found null'],
-    ['a text', () => forRoot('billing'), 'options: expected an object with options; found a text'],
+    ['a text', () => forRoot('billing'), 'options: expected an object with options; found a string'],
     ['an empty object', () => forRoot({}), 'client: expected a client, a guard, or both; found neither'],
-    ['a promise', () => forRoot(Promise.resolve({ client })), 'options: expected the options themselves; those'],
-    ['a promise of a client', () => forRoot({ client: Promise.resolve(client) }), 'client: expected the options th'],
+    [
+      'a promise',
+      () => forRoot(Promise.resolve({ client })),
+      'options: expected an object with options, not a promise',
+    ],
+    [
+      'a promise of a client',
+      () => forRoot({ client: Promise.resolve(client) }),
+      'client: expected an object with options, not a',
+    ],
     ['a guard that is a flag', () => forRoot({ guard: true }), 'guard: expected an object with options; found true'],
     ['nothing async', () => forRootAsync(), 'forRootAsync: expected an object with options; found nothing'],
     ['no class', () => forRootAsync({ useClass: undefined }), 'forRootAsync.useFactory: expected a function that'],
@@ -121,7 +129,7 @@ describe('a root without its options', () => {
 
   it('host-10: takes options in the place of a factory for what they are', async () => {
     expect(await faultsOf(() => forRootAsync({ client }))).toEqual([
-      expect.stringContaining('forRootAsync.client: expected no such option here: its place is forRoot'),
+      expect.stringContaining('forRootAsync: unknown option "client"; its place is forRoot'),
       expect.stringContaining('forRootAsync.useFactory: expected a function'),
     ]);
   });
@@ -135,51 +143,55 @@ describe('a root without its options', () => {
 });
 
 describe('an option in a wrong place', () => {
-  const ITS_PLACE = 'expected no such option here: its place is';
+  const misplaced = (place: string, option: string) => `${place}: unknown option "${option}"; its place is`;
 
   it.each<[string, () => ModuleMetadata, string]>([
     [
       'globalGuard in the factory’s result',
       () => returned({ guard, globalGuard: true }),
-      `globalGuard: ${ITS_PLACE} forRoot, or beside useFactory in forRootAsync; found true`,
+      `${misplaced('options', 'globalGuard')} forRoot, or beside useFactory in forRootAsync`,
     ],
-    ['isGlobal there', () => returned({ client, isGlobal: true }), `isGlobal: ${ITS_PLACE} forRoot, or beside`],
+    [
+      'isGlobal there',
+      () => returned({ client, isGlobal: true }),
+      `${misplaced('options', 'isGlobal')} forRoot, or beside`,
+    ],
     [
       'globalGuard in guard',
       () => forRoot({ guard: { ...guard, globalGuard: true } }),
-      `guard.globalGuard: ${ITS_PLACE}`,
+      misplaced('guard', 'globalGuard'),
     ],
-    ['isGlobal in client', () => forRoot({ client: { ...client, isGlobal: true } }), `client.isGlobal: ${ITS_PLACE}`],
+    ['isGlobal in client', () => forRoot({ client: { ...client, isGlobal: true } }), misplaced('client', 'isGlobal')],
     [
       'a factory in forRoot',
       () => forRoot({ client, useFactory: () => ({}) }),
-      `useFactory: ${ITS_PLACE} forRootAsync`,
+      `${misplaced('options', 'useFactory')} forRootAsync`,
     ],
     [
       'a client’s in the root',
       () => forRoot({ client, allowedOrigins: [] }),
-      `allowedOrigins: ${ITS_PLACE} client; found`,
+      `${misplaced('options', 'allowedOrigins')} client`,
     ],
-    ['one of both', () => forRoot({ client, audience: 'a' }), `audience: ${ITS_PLACE} client or guard; found`],
+    ['one of both', () => forRoot({ client, audience: 'a' }), `${misplaced('options', 'audience')} client or guard`],
     [
       'a guard’s in the client',
       () => forRoot({ client: { ...client, issuers: [] } }),
-      `client.issuers: ${ITS_PLACE} guard`,
+      `${misplaced('client', 'issuers')} guard`,
     ],
     [
       'isGlobal as a text',
       () => forRoot({ client, isGlobal: 'false' }),
-      'isGlobal: expected true or false; found a text',
+      'isGlobal: expected true or false; found a string',
     ],
     [
       'globalGuard as a text',
       () => forRootAsync({ useFactory: () => ({ guard }), globalGuard: 'false' }),
-      'forRootAsync.globalGuard: expected true or false; found a text',
+      'forRootAsync.globalGuard: expected true or false; found a string',
     ],
     [
       'one that nothing knows',
       () => forRoot({ client, clinet: 1 }),
-      'clinet: expected no such option (is it misspelt?)',
+      'options: unknown option "clinet"; did you mean "client"?',
     ],
   ])('host-10: is told where it belongs: %s', async (_name, metadata, fault) => {
     expect(await faultsOf(metadata)).toEqual([expect.stringContaining(fault)]);

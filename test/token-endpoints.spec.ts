@@ -872,7 +872,7 @@ describe('readTokenResponse', () => {
 
   it('takes the place of classifyError, which the boot names as an unknown option', async () => {
     const error = await failure(startClient('https://id.example/token', { classifyError: () => undefined } as object));
-    expect(error.message).toContain('client.classifyError: expected no such option');
+    expect(error.message).toContain('client: unknown option "classifyError"');
   });
 });
 
@@ -1099,7 +1099,7 @@ describe('options with stray characters', () => {
     ['out-D3', '\ufeffhunter2', 'begins with a byte order mark'],
   ])('%s: the boot fails for a secret in the options with them: %j', async (_id, clientSecret, words) => {
     const error = await failure(startClient('https://id.example/token', { clientSecret }));
-    expect(error.message).toMatch(new RegExp(`client\\.clientSecret: .*found a text that ${words}`));
+    expect(error.message).toMatch(new RegExp(`client\\.clientSecret: .*found a string that ${words}`));
     expect(error.message).not.toContain('hunter2');
   });
 
@@ -1126,7 +1126,7 @@ describe('options with stray characters', () => {
     ['svc\r\nx', 'has a line break in it'],
   ])('out-D5: the boot fails for the client identifier %j', async (clientId, words) => {
     const error = await failure(startClient('https://id.example/token', { clientId }));
-    expect(error.message).toMatch(new RegExp(`client\\.clientId: expected .*; found a text that ${words}`));
+    expect(error.message).toMatch(new RegExp(`client\\.clientId: expected .*; found a string that ${words}`));
   });
 
   it('out-D5: the same for audience and resource, which are sent as they are', async () => {

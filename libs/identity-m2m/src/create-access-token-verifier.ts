@@ -1,7 +1,5 @@
-import { IdentityM2MConfigurationError } from './config/configuration-error.js';
-import { type GuardConfiguration, guardConfiguration, type IssuerConfiguration } from './config/guard-configuration.js';
-import { guardFaults } from './config/guard-faults.js';
-import type { GuardOptions } from './config/guard-options.js';
+import type { GuardConfiguration, GuardOptions, IssuerConfiguration } from './config/guard-options.js';
+import { checkGuardOptions } from './config/module-options.js';
 import { type BoundedFetch, createBoundedFetch } from './foundation/bounded-fetch.js';
 import { type Clock, systemClock } from './foundation/clock.js';
 import { EventStream } from './foundation/event-stream.js';
@@ -42,10 +40,8 @@ export function createAccessTokenVerifier(
   options: GuardOptions,
   { clock = systemClock, production = process.env.NODE_ENV === 'production' }: VerifierDependencies = {},
 ): AccessTokenVerifier {
-  const faults = guardFaults(options, 'options', production);
-  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults, createAccessTokenVerifier.name);
-  const { start = 'lazy' } = options;
-  const verifier = accessTokenVerifier(guardConfiguration({ ...options, start }, production), clock);
+  const configuration = checkGuardOptions(options, createAccessTokenVerifier.name, production);
+  const verifier = accessTokenVerifier({ ...configuration, start: options.start ?? 'lazy' }, clock);
   // With `require`, `start()` has the error for those who call it.
   verifier.start().catch(() => {});
   return verifier;

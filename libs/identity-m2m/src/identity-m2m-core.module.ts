@@ -38,7 +38,7 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
 const CONFIGURATION = Symbol('IdentityM2MConfiguration');
 const VERIFIER = Symbol('AccessTokenVerifier');
 
-/** Where the module takes time from. Tests put a clock of their own in its place. */
+/** Injection token of the module's clock. Override it in tests. */
 export const M2M_CLOCK = Symbol('Clock');
 
 const isProduction = () => process.env.NODE_ENV === 'production';
@@ -82,15 +82,15 @@ const providers: Provider[] = [
   },
 ];
 
-/** The one instance of everything that the module's users share, wherever in the application they are. */
+/** Provides what all modules of the application share, once. */
 @Global()
 @Module({ providers, exports: [ConfiguredClients, AccessDecisions, InboundTransports, CurrentCaller] })
 export class IdentityM2MCoreModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown
 {
-  readonly #endings: (() => void)[];
-  // They lead to the module's options, secrets and all, and must not be seen by whoever prints what has this module in it.
+  readonly #cleanups: (() => void)[];
+  // Private, because they lead to the module's options with their secrets, and util.inspect shows other members.
   readonly #inbound: AccessDecisions;
   readonly #transports: InboundTransports;
   readonly #modules: ModulesContainer;
@@ -113,10 +113,10 @@ export class IdentityM2MCoreModule
     this.#transports = transports;
     this.#modules = modules;
     this.#adapterHost = adapterHost;
-    this.#endings = [inbound.events.publishOn(INBOUND_CHANNEL)];
+    this.#cleanups = [inbound.events.publishOn(INBOUND_CHANNEL)];
     if (!verifier) return;
     prepareHandlers(modules);
-    this.#endings.push(
+    this.#cleanups.push(
       logInboundEvents(inbound.events),
       logVerificationEvents(verifier.events),
       verifier.events.publishOn(INBOUND_CHANNEL),
@@ -157,17 +157,17 @@ export class IdentityM2MCoreModule
     this.#warnOfMuteServers(guardedBy);
   }
 
-  /** Servers may be connected at any time, also when the others have been started. */
+  /** Warns of each server whose calls carry no credentials. Servers may be connected at any time. */
   #warnOfMuteServers(guardedBy: (server: object) => readonly string[]): void {
-    const told = new Set<string>();
+    const warned = new Set<string>();
     const subscription = this.#modules.getRpcTargetRegistry<object>().subscribe((server) => {
       const why = this.#transports.mutenessOf(server);
       const handlers = guardedBy(server);
-      if (why === undefined || handlers.length === 0 || told.has(why)) return;
-      told.add(why);
+      if (why === undefined || handlers.length === 0 || warned.has(why)) return;
+      warned.add(why);
       new Logger('IdentityM2M').warn(`guard refuses every call of ${listed(handlers)} that comes ${why}`);
     });
-    this.#endings.push(() => subscription.unsubscribe());
+    this.#cleanups.push(() => subscription.unsubscribe());
   }
 
   #checkHttpServices(): void {
@@ -178,7 +178,7 @@ export class IdentityM2MCoreModule
     );
   }
 
-  /** Requests that came before the shutdown are still being served, and may need tokens. */
+  /** Requests that came before the shutdown are still served, and may need tokens. */
   onModuleDestroy(): void {
     this.outbound.stopRefreshing();
   }
@@ -186,18 +186,18 @@ export class IdentityM2MCoreModule
   async onApplicationShutdown(): Promise<void> {
     this.verifier?.close();
     await this.outbound.close();
-    for (const end of this.#endings) end();
+    for (const cleanup of this.#cleanups) cleanup();
   }
 }
 
-/** Without them the guard would tell every caller that its token is not valid. */
+/** Without its options the guard would refuse every caller for an invalid token. */
 export function guardOptionsMissing(because: string): IdentityM2MConfigurationError {
   return new IdentityM2MConfigurationError([
-    { path: 'guard', expected: `whom the guard lets in, because ${because}`, found: 'nothing' },
+    { path: 'guard', expected: `options of the guard, because ${because}`, found: 'nothing' },
   ]);
 }
 
-/** Most handlers that one line of the log names. */
+/** Maximum number of handlers that one log line names. */
 const MAX_LISTED = 20;
 
 function listed(names: readonly string[]): string {
@@ -205,7 +205,7 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-/** With two, which of them a `forFeature` or a message handler means would be a matter of chance. */
+/** With two roots it would be undefined which one a `forFeature` or a message handler uses. */
 function requireOneRoot(modules: ModulesContainer): void {
   const roots = [...modules.values()].filter(({ metatype }) => metatype === IdentityM2MCoreModule);
   if (roots.length === 1) return;

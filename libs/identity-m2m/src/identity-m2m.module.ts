@@ -2,10 +2,17 @@ import { HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { APP_GUARD, ModulesContainer } from '@nestjs/core';
 import type { ConfiguredClient } from './clients/configured-client.js';
-import { ConfiguredClients, DEFAULT_CLIENT } from './clients/configured-clients.js';
+import { ConfiguredClients } from './clients/configured-clients.js';
 import { UnconfiguredTokenProvider, unconfiguredHttpService } from './clients/unconfigured-client.js';
 import { IdentityM2MConfigurationError } from './config/configuration-error.js';
 import type { ClientOptions } from './config/client-options.js';
+import {
+  asyncOptionsFaults,
+  checkFeature,
+  DEFAULT_CLIENT,
+  extrasFaults,
+  type IdentityM2MModuleExtras,
+} from './config/module-options.js';
 import { isTenantsOptions } from './config/tenants-options.js';
 import type { OptionFault } from './foundation/option-check.js';
 import { AccessDecisions } from './guard/access-decisions.js';
@@ -18,35 +25,23 @@ import {
   IdentityM2MCoreModule,
   type OPTIONS_TYPE,
 } from './identity-m2m-core.module.js';
-import { asyncRootFaults, refuseBareImport, requireRoot, rootFaults } from './module-use.js';
 import { TokenProvider } from './token/token-provider.js';
 import { m2mHttpToken, M2MClientRegistry, tokenProviderToken } from './clients/m2m-client.js';
 
-/** Looks at how the module is used, before anything is made that could fail without saying why. */
-const USE = Symbol('use of IdentityM2MModule');
-
-/** Where the module's exports are available, and where its guard stands. */
-export interface IdentityM2MModuleExtras {
-  /** Makes the exports available in every module. Default: false. */
-  readonly isGlobal?: boolean;
-  /**
-   * Puts `M2MAuthGuard` before every route and every message handler, also of microservices that are connected without
-   * `inheritAppConfig`. Default: false.
-   */
-  readonly globalGuard?: boolean;
-}
+/** Checks how the module is imported, before Nest creates providers whose errors would not name the mistake. */
+const IMPORT_CHECK = Symbol('import of IdentityM2MModule');
 
 /**
  * Machine identity for a Nest application: tokens on its outgoing calls, and a guard for its incoming ones.
  *
- * Imported once, with `forRoot` or `forRootAsync`; modules that use a client other than the default one import
+ * Import it once, with `forRoot` or `forRootAsync`. Modules that use a client other than the default one import
  * `forFeature`. Exports `HttpService`, `TokenProvider` and `M2MAuthGuard`.
  */
-@Module({ providers: [{ provide: USE, useFactory: refuseBareImport }] })
+@Module({ providers: [{ provide: IMPORT_CHECK, useFactory: refuseBareImport }] })
 export class IdentityM2MModule {
-  /** @throws `IdentityM2MConfigurationError` at boot, with every wrong option at once. */
+  /** @throws `IdentityM2MConfigurationError` at boot, with every invalid option. */
   static forRoot(options: typeof OPTIONS_TYPE & IdentityM2MModuleExtras): DynamicModule {
-    const faults = rootFaults(options);
+    const faults = extrasFaults(options);
     if (faults.length > 0) return failingRoot(faults);
     const { isGlobal, globalGuard, ...own } = options;
     const names = Object.entries(own.clients ?? {}).flatMap(([name, client]) =>
@@ -56,31 +51,31 @@ export class IdentityM2MModule {
   }
 
   /**
-   * Takes `useFactory`, `useClass` or `useExisting`, as other Nest modules do. The names of further clients are known too
-   * late to inject them by decorator alone: modules that use one import `forFeature('name')`.
+   * Takes `useFactory`, `useClass` or `useExisting`, as other Nest modules do. Modules that use a client other than the
+   * default one import `forFeature('name')`: decorators alone can't inject a client whose name is not known yet.
    *
-   * @throws `IdentityM2MConfigurationError` at boot, with every wrong option at once.
+   * @throws `IdentityM2MConfigurationError` at boot, with every invalid option.
    */
   static forRootAsync(options: typeof ASYNC_OPTIONS_TYPE & IdentityM2MModuleExtras): DynamicModule {
-    const faults = asyncRootFaults(options);
+    const faults = asyncOptionsFaults(options);
     if (faults.length > 0) return failingRoot(faults);
     const { isGlobal, globalGuard, ...own } = options;
     return rootModule(IdentityM2MCoreModule.forRootAsync(own), { isGlobal, globalGuard }, []);
   }
 
   /**
-   * Gives a module the `HttpService` and the `TokenProvider` of one client, in place of the default ones. For modules
-   * other than the one that imports `forRoot`: that one has `@InjectM2MHttp(client)` and `@InjectTokenProvider(client)`.
+   * Provides the `HttpService` and the `TokenProvider` of one client, in place of the default ones. The module that imports
+   * `forRoot` uses `@InjectM2MHttp(client)` and `@InjectTokenProvider(client)` instead.
    *
-   * @param options Given: makes the client. Left out: takes it from `clients` of `forRoot`.
-   * @throws `IdentityM2MConfigurationError` at boot where there is no such client, or its options are wrong.
+   * @param options Creates the client. Default: the client of that name in `clients` of `forRoot`.
+   * @throws `IdentityM2MConfigurationError` at boot if there is no such client, or its options are invalid.
    */
   static forFeature(client: string, options?: ClientOptions): DynamicModule {
     return {
       module: IdentityM2MModule,
       providers: [
         {
-          provide: USE,
+          provide: IMPORT_CHECK,
           inject: [ModulesContainer],
           useFactory: (modules: ModulesContainer) => requireRoot(modules, client),
         },
@@ -108,7 +103,7 @@ function rootModule(
     global: isGlobal,
     imports: [globalGuard ? withMessageGuard(core) : core],
     providers: [
-      { provide: USE, useValue: 'root' },
+      { provide: IMPORT_CHECK, useValue: 'root' },
       {
         provide: HttpService,
         inject: [ConfiguredClients, TokenProvider],
@@ -139,7 +134,7 @@ function rootModule(
   };
 }
 
-/** At the boot it says what is wrong, as it does for every other option. */
+/** Returns a module that fails at boot, as it does for other invalid options, and not while it is imported. */
 function failingRoot(faults: readonly OptionFault[]): DynamicModule {
   const useFactory = () => {
     throw new IdentityM2MConfigurationError(faults);
@@ -147,7 +142,7 @@ function failingRoot(faults: readonly OptionFault[]): DynamicModule {
   return rootModule(IdentityM2MCoreModule.forRootAsync({ useFactory }), {}, []);
 }
 
-/** Known in every module, because each has to find it for its own message handlers. */
+/** Exports the guard to every module, because each looks it up for its own message handlers. */
 function withMessageGuard(core: DynamicModule): DynamicModule {
   return {
     ...core,
@@ -168,7 +163,7 @@ function withMessageGuard(core: DynamicModule): DynamicModule {
   };
 }
 
-/** Nest goes on without optional dependencies that have failed. The boot ends by their error, and by no later one. */
+/** Never resolves: Nest goes on without an optional dependency that failed, and no later error may hide the first one. */
 const bootHasFailed = new Promise<never>(() => {});
 
 function clientProviders(
@@ -179,9 +174,10 @@ function clientProviders(
   return [
     {
       provide: client,
-      // Optional, so that where there is no root it is USE that says so, and not Nest, in terms of injection.
-      inject: [USE, { token: ConfiguredClients, optional: true }],
-      useFactory: (_use: unknown, clients: ConfiguredClients | undefined) => (clients ? find(clients) : bootHasFailed),
+      // Optional, so that without a root the error is that of IMPORT_CHECK, and not Nest's error about injection.
+      inject: [IMPORT_CHECK, { token: ConfiguredClients, optional: true }],
+      useFactory: (_checked: unknown, clients: ConfiguredClients | undefined) =>
+        clients ? find(clients) : bootHasFailed,
     },
     { provide: tokenProviderToken(name), inject: [client], useFactory: ({ provider }: ConfiguredClient) => provider },
     {
@@ -190,4 +186,18 @@ function clientProviders(
       useFactory: (found: ConfiguredClient, provider: TokenProvider) => found.httpWith(provider),
     },
   ];
+}
+
+/** @throws {@link IdentityM2MConfigurationError} Always: the class was imported without options. */
+function refuseBareImport(): never {
+  const expected = 'IdentityM2MModule.forRoot(…), forRootAsync(…) or forFeature(…)';
+  throw new IdentityM2MConfigurationError([{ path: 'imports', expected, found: 'IdentityM2MModule by itself' }]);
+}
+
+/** @throws {@link IdentityM2MConfigurationError} if `forFeature` has no name of a client, or the application no root. */
+function requireRoot(modules: ModulesContainer, client: string): void {
+  checkFeature(client);
+  if ([...modules.values()].some(({ metatype }) => metatype === IdentityM2MCoreModule)) return;
+  const expected = `IdentityM2MModule.forRoot(…) in the application's main module, because forFeature('${client}') is imported`;
+  throw new IdentityM2MConfigurationError([{ path: 'forRoot', expected, found: 'nothing' }]);
 }

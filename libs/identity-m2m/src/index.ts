@@ -1,16 +1,17 @@
 export { M2M_CLOCK } from './identity-m2m-core.module.js';
-export { IdentityM2MModule, type IdentityM2MModuleExtras } from './identity-m2m.module.js';
-export type { IdentityM2MOptions, IdentityM2MOptionsFactory } from './config/module-options.js';
+export { IdentityM2MModule } from './identity-m2m.module.js';
+export type {
+  IdentityM2MModuleExtras,
+  IdentityM2MOptions,
+  IdentityM2MOptionsFactory,
+} from './config/module-options.js';
 
 export type { ClientOptions } from './config/client-options.js';
 export type { CredentialExtractor } from './config/credential-extractor.js';
-export type {
-  GuardOptions,
-  IntrospectionOptions,
-  IssuerResolver,
-  NamedClient,
-  ResolvedIssuer,
-} from './config/guard-options.js';
+export type { GuardOptions } from './config/guard-options.js';
+export type { IntrospectionOptions } from './config/introspection-options.js';
+export type { IssuerResolver, ResolvedIssuer } from './config/issuer-resolver.js';
+export type { NamedClient } from './config/named-client.js';
 export { IdentityM2MConfigurationError } from './config/configuration-error.js';
 export type { TenantsOptions } from './config/tenants-options.js';
 export type { CertificateAuthorities, TlsIdentity } from './foundation/tls.js';
@@ -75,13 +76,9 @@ export type {
   TokenResponseReading,
 } from './token/token-response-reader.js';
 
-export {
-  type AssertionAudience,
-  federatedAssertion,
-  SignedAssertion,
-  jwtBearer,
-  type TokenGrant,
-} from './credentials/signed-assertion.js';
+export type { AssertionAudience } from './credentials/client-assertion.js';
+export { federatedAssertion, SignedAssertion } from './credentials/signed-assertion.js';
+export { jwtBearer, type TokenGrant } from './credentials/token-grant.js';
 export type { ClientAuthentication, ClientCredential } from './credentials/client-authentication.js';
 export type { ClientSecretMethod } from './credentials/client-secret-authentication.js';
 export { ClientSecret, fromEnv, fromFile, type SecretInput, type SecretSource } from './credentials/secret-source.js';

@@ -34,7 +34,7 @@ describe('a usage error ends with 2 before anything is sent', () => {
       'plain http to another machine',
       ['whoami'],
       { PROVISION_SERVICE_URL: 'http://users.example' },
-      ['IdentityM2MModule is not configured right', 'http://users.example'],
+      ['Invalid options for IdentityM2MModule', 'http://users.example'],
     ],
     ['a secret on the command line', ['whoami', '--client-secret', 'hunter2'], {}, ['unknown option']],
     ['an invalid user', ['create', '--name', 'a b', '--mail', 'x'], {}, ['name: must be', 'mail: must be']],

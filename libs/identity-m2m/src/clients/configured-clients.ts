@@ -1,7 +1,7 @@
 import type { CallTokenOptions } from '../carriers/axios/bearer-interceptor.js';
 import type { ClientConfiguration, ClientOptions } from '../config/client-options.js';
 import { IdentityM2MConfigurationError } from '../config/configuration-error.js';
-import { checkClientOptions } from '../config/module-options.js';
+import { checkClientOptions, DEFAULT_CLIENT } from '../config/module-options.js';
 import type { TenantsConfiguration } from '../config/tenants-options.js';
 import { CredentialQuarantine } from '../credentials/credential-quarantine.js';
 import type { Clock } from '../foundation/clock.js';
@@ -9,9 +9,6 @@ import type { OriginDecision } from '../token/allowed-origins.js';
 import { ConfiguredClient, type ConfiguredClientDependencies } from './configured-client.js';
 import { M2MClientRegistry } from './m2m-client.js';
 import { TenantClients } from './tenant-clients.js';
-
-/** Name of the client that is used unless another one is named. */
-export const DEFAULT_CLIENT = 'default';
 
 export interface ConfiguredClientsOptions {
   readonly clock: Clock;

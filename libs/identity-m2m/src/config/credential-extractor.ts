@@ -1,25 +1,41 @@
+import { field } from '../foundation/option-check.js';
+
 /**
- * How calls carry credentials that come by a transport strategy of the application's own, or through Nest's
- * `ExternalContextCreator`, which libraries such as `@golevelup/nestjs-rabbitmq` run handlers with.
+ * Reads the credentials of calls that come by a custom transport strategy, or through Nest's `ExternalContextCreator`,
+ * which libraries such as `@golevelup/nestjs-rabbitmq` run handlers with.
  *
- * The guard knows the transports of `@nestjs/microservices`. Calls by any other are refused, unless exactly one extractor
- * names the class of their context. One for a context class that the guard knows takes the place of the guard's own
- * reader, for messages of Nest's servers.
+ * The guard reads the transports of `@nestjs/microservices` itself. It refuses calls by any other transport, unless exactly
+ * one extractor names the class of their context. An extractor for a context class of Nest replaces the guard's own reader
+ * for the messages of Nest's servers.
  */
 export interface CredentialExtractor<Context extends object = object> {
   /** Name of the transport in events and counts, such as `sqs`. */
   readonly transport: string;
 
   /**
-   * Class of what handlers get as their second argument, beside the payload; classes derived from it count too
-   * (`instanceof`). For plain objects write a class with `static [Symbol.hasInstance](value)`. The payload, which is the
-   * first argument, is never looked at.
+   * Class of the context that handlers get as their second argument, beside the payload; derived classes count too
+   * (`instanceof`). For plain objects write a class with `static [Symbol.hasInstance](value)`. The guard never reads the
+   * payload, which is the first argument.
    */
   readonly context: abstract new (...args: never[]) => Context;
 
   /**
    * Returns every value of `Authorization` that came with the call, each as `Bearer <token>`, from where senders put it:
-   * never from the payload. The guard demands exactly one. What it throws is a refusal.
+   * never from the payload. The guard requires exactly one. If this throws, the guard refuses the call.
    */
   authorization(context: Context): readonly unknown[];
 }
+
+/** Classes of what may come over a wire. They are no contexts: a payload must not be taken for one. */
+const DATA_CLASSES: readonly unknown[] = [Object, Array, Uint8Array, Buffer, Map, Set, Date];
+
+/** Schema of a {@link CredentialExtractor}. */
+export const credentialExtractor = field<CredentialExtractor>(
+  'an extractor: { transport: its name in lower case, context: a class, authorization: a function }',
+  (value) => {
+    const { transport, context, authorization } = (value ?? {}) as Partial<CredentialExtractor>;
+    const isName = typeof transport === 'string' && /^[a-z0-9][a-z0-9_-]{0,63}$/.test(transport);
+    const isContext = typeof context === 'function' && !DATA_CLASSES.includes(context);
+    return isName && isContext && typeof authorization === 'function';
+  },
+);

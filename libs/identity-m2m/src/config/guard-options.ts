@@ -1,144 +1,87 @@
 import type { Agent } from 'node:http';
+import { z } from 'zod';
+import {
+  anAgent,
+  areCleanTexts,
+  certificateAuthorities,
+  field,
+  flag,
+  oneOf,
+  type OptionFault,
+  optionFaults,
+  quantity,
+  shownField,
+} from '../foundation/option-check.js';
+import { START_MODES, type StartMode } from '../foundation/start-mode.js';
 import type { CertificateAuthorities } from '../foundation/tls.js';
-import type { CredentialExtractor } from './credential-extractor.js';
-import type { StartMode } from '../foundation/start-mode.js';
+import { allowedPlainHttp, type PlainHttp } from '../foundation/url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
-import type { IntrospectionAuthentication, IntrospectionSecret } from '../verification/introspection-authentication.js';
+import { DEFAULT_MAX_TOKEN_LENGTH, LONGEST_TOKEN } from '../verification/compact-jws.js';
 import type { RevocationStore } from '../verification/revocation.js';
+import { VERIFIED_TOKENS_LIMITS } from '../verification/verified-token.js';
+import { type CredentialExtractor, credentialExtractor } from './credential-extractor.js';
+import { isHeaderName } from './headers.js';
+import {
+  A_LIST_OF_PROVIDERS,
+  identityProviders,
+  trustedIssuerFaults,
+  unnamedClientsFaults,
+} from './identity-provider-faults.js';
+import {
+  type IntrospectionConfiguration,
+  introspectionConfiguration,
+  introspectionFaults,
+  type IntrospectionOptions,
+  introspectionSchema,
+} from './introspection-options.js';
+import { issuerResolverFields, type IssuerResolverOptions, resolverConfiguration } from './issuer-resolver.js';
+import { type NamedClient, namedClientFaults, namedClients, registeredClients } from './named-client.js';
 
-/** A client that is let in. */
-export interface NamedClient {
-  readonly clientId: string;
-  /**
-   * Issuer of its tokens. Needed where the guard trusts several: a client identifier means something at its own issuer
-   * only (RFC 6749 §2.2), and another one may have given it to a different client. A list where the client has the same
-   * identifier at each of them because they are one server under several names: both token versions of an Entra ID
-   * tenant, a custom domain beside the native one.
-   */
-  readonly issuer?: string | readonly string[];
-  /** Scopes that count when its tokens bring them. Default: all that they bring. */
-  readonly scopes?: readonly string[];
-  /** When it stops being let in: a date, or a text such as `2027-01-01` or `2027-01-01T08:00:00Z`. Default: never. */
-  readonly until?: Date | string;
-}
-
-/**
- * How the guard asks an issuer about its tokens (RFC 7662).
- *
- * The answer about an opaque token must have `exp` and `aud` with the guard's `audience`, although the RFC leaves both to
- * the issuer: without them the guard knows neither how long the token is valid nor whether it is meant for this API. Many
- * servers write no `aud` here; the option `hasNoAudience` of the issuer accepts that, from clients that the guard names.
- */
-export type IntrospectionOptions = {
-  /** Which issuer. Needed where the guard trusts several. */
-  readonly issuer?: string;
-  /**
-   * Whether tokens that can't be read, because they are not signed JWTs, are this issuer's; for one issuer at most.
-   * Default: true.
-   */
-  readonly opaqueTokens?: boolean;
-  /** Whether answers must be signed for `clientId` (RFC 9701). Default: false. */
-  readonly signedAnswers?: boolean;
-} & (
-  | {
-      /** Client identifier of the guard itself, and its secret, which is sent in the way that the provider wants. */
-      readonly clientId: string;
-      readonly clientSecret: IntrospectionSecret;
-      readonly authenticate?: undefined;
-    }
-  | {
-      /** Any other way to prove the guard. */
-      readonly authenticate: IntrospectionAuthentication;
-      readonly clientId?: string;
-      readonly clientSecret?: undefined;
-    }
-);
-
-/** An issuer that the resolver accepts. */
-export interface ResolvedIssuer {
-  /** Its provider, whose `issuer` is the one that was asked about, to the letter. */
-  readonly identityProvider: IdentityProvider;
-  /**
-   * Its clients that may call. Default: every machine that it vouches for; with `clients` in the guard's options none,
-   * because these belong to the issuers of the options.
-   */
-  readonly clients?: readonly (string | Omit<NamedClient, 'issuer'>)[];
-}
-
-/**
- * Says at run time whether tokens of an issuer are accepted.
- *
- * Look the identifier up, and build the answer from what you have found: it comes from a token that has not been verified.
- * An answer that is made of the identifier alone trusts everybody.
- *
- * @param issuer `iss` of a token whose form and header are right.
- * @param signal Aborts after 5 s, and when the verifier is closed.
- * @returns The provider of that issuer, alone or with its clients; undefined or null denies it. If this throws, takes
- * longer than 5 s or returns anything else, callers get 503.
- */
-export type IssuerResolver = (
-  issuer: string,
-  signal: AbortSignal,
-) =>
-  IdentityProvider | ResolvedIssuer | undefined | null | Promise<IdentityProvider | ResolvedIssuer | undefined | null>;
-
-/** Whom the guard lets in. */
-export interface GuardOptions {
-  /** Whose tokens are accepted. Issuers are compared to the letter. May be empty with an `issuerResolver`. */
+/** Options of the guard: which callers it allows. */
+export interface GuardOptions extends IssuerResolverOptions {
+  /** Issuers whose tokens are accepted, compared to the letter. May be empty with an `issuerResolver`. */
   readonly issuers: readonly IdentityProvider[];
 
-  /**
-   * Accepts further issuers at run time: where each tenant has one, say. Called once at a time for each issuer, and 16
-   * times at once; overload and failures are answered with 503. Default: no issuers but those in `issuers`.
-   */
-  readonly issuerResolver?: IssuerResolver;
-
-  /**
-   * How many of the accepted issuers are kept, 100 by default: those whose tokens were not seen for longest make room for
-   * others. And how long an acceptance holds, in seconds, 300 by default; it is renewed before its end while it is in use.
-   */
-  readonly resolvedIssuers?: { readonly maxIssuers?: number; readonly holdSeconds?: number };
-
-  /** The name of this API in the tokens' `aud` (RFC 7519 §4.1.3): one of these, to the letter. */
+  /** Name of this API in the tokens' `aud` (RFC 7519 §4.1.3): one of these, to the letter. */
   readonly audience: string | readonly string[];
 
   /**
-   * Clients let in; any other is refused even with a good token. Needed where the tokens of an issuer do not tell
-   * machines from people. Default: every machine that the issuers vouch for.
+   * Clients that may call; the guard refuses any other, even with a valid token. Required where the tokens of an issuer do
+   * not tell machines from people. Default: every machine of the issuers.
    */
   readonly clients?: readonly (string | NamedClient)[];
 
   /**
-   * Issuers that are asked about tokens: about those that can't be read, and about those that come to a handler marked
-   * `@Sensitive()`. Default: none; the first kind is refused, and such handlers can't be reached.
+   * Issuers to check tokens with (RFC 7662): opaque tokens, and all tokens for handlers marked `@Sensitive()`. Default:
+   * none; the guard refuses opaque tokens, and calls of such handlers.
    */
   readonly introspection?: readonly IntrospectionOptions[];
 
-  /** What has been taken back, such as `new InMemoryRevocations()`. Default: nothing. */
+  /** Store of revoked tokens and clients, such as `new InMemoryRevocations()`. Default: none. */
   readonly revocations?: RevocationStore;
 
   /**
-   * Makes the connections to the issuers: an agent of `node:https`, for networks with an outbound proxy. Default: direct
-   * connections, one for each request; proxy settings of the environment are ignored.
+   * Agent of `node:https` that connects to the issuers, for networks with an outbound proxy. Default: direct connections,
+   * one for each request; proxy settings of the environment are ignored.
    */
   readonly agent?: Agent;
 
   /**
-   * Certificates of the authorities that the issuers' servers are trusted by, in PEM; they take the place of those that
-   * Node.js trusts. Used for key sets, discovery and introspection, with any `agent` or none; an `https.Agent` with a `ca`
-   * of its own goes before it. Default: the authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
+   * Certificate authorities to trust for the issuers' servers, in PEM, in place of those of Node.js. Applies to key sets,
+   * discovery and introspection, with or without `agent`. The `ca` of an `https.Agent` takes precedence. Default: the
+   * authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
    */
   readonly ca?: CertificateAuthorities;
 
   /** How far the clocks of issuer and guard may differ, in seconds, at most 120. Default: 30. */
   readonly clockToleranceSeconds?: number;
 
-  /** Longest life of a token, from `iat` to `exp`, in seconds. Default: any. */
+  /** Longest lifetime of a token, from `iat` to `exp`, in seconds. Default: any. */
   readonly maxTokenLifetimeSeconds?: number;
 
   /**
-   * Longest access token read, in characters, from 1,024 to 65,536; longer ones are refused as `token_too_long`. Default:
-   * 16,384.
+   * Longest access token that is read, in characters, from 1,024 to 65,536; longer ones are refused as `token_too_long`.
+   * Default: 16,384.
    *
    * Tokens that list hundreds of groups may need more. Node.js reads at most 16 KiB of headers for each request
    * (`--max-http-header-size`, or `maxHeaderSize` of the server), so raise that as well.
@@ -146,15 +89,15 @@ export interface GuardOptions {
   readonly maxTokenLength?: number;
 
   /**
-   * How many tokens are remembered whose signature was verified, and how many bytes they may take. Everything but the
-   * signature is checked each time all the same. Default: 10,000 tokens, 67,108,864 bytes.
+   * Limits of the cache of tokens with a verified signature. All other checks run for each call. Default: 10,000 tokens,
+   * 67,108,864 bytes.
    */
   readonly verifiedTokens?: { readonly maxEntries?: number; readonly maxBytes?: number };
 
   /**
-   * What happens at boot to the key sets of `issuers`, and to the metadata that they are found by. `warm`: they are
-   * fetched, again and again until they are there, and the boot does not wait. `require`: the boot waits, and fails
-   * without them. `lazy`: the first token has them fetched. Default: `warm`; with `createAccessTokenVerifier` `lazy`.
+   * What the boot does about the key sets of `issuers`, and the metadata that leads to them. `warm` fetches them in the
+   * background until they are there. `require` waits for them and fails without them. `lazy` leaves them to the first
+   * token. Default: `warm`; with `createAccessTokenVerifier` `lazy`.
    */
   readonly start?: StartMode;
 
@@ -165,18 +108,168 @@ export interface GuardOptions {
   readonly realm?: string;
 
   /**
-   * The one header of HTTP requests that carries the access token, for services behind a proxy that moves it, and the
-   * scheme before the token; an empty scheme where the whole value is the token. The guard then ignores `Authorization`.
-   * Messages keep theirs. Default: `{ name: 'authorization', scheme: 'Bearer' }`.
+   * The one header of HTTP requests that carries the access token, for services behind a proxy that moves it, and the scheme
+   * before the token; an empty scheme if the token is the whole value. The guard then ignores `Authorization`. Messages
+   * keep theirs. Default: `{ name: 'authorization', scheme: 'Bearer' }`.
    */
   readonly tokenHeader?: { readonly name: string; readonly scheme?: string };
 
   /**
-   * How calls carry credentials that come by a transport strategy of the application's own, or through
-   * `ExternalContextCreator`. Default: such calls are refused.
+   * Readers of the credentials of calls by a custom transport strategy, or through `ExternalContextCreator`. Default: none;
+   * the guard refuses such calls.
    */
   readonly extractors?: readonly CredentialExtractor[];
 
-  /** Allows key sets to be read over plain http from any host. Default: loopback outside production. */
+  /** Allows plain http to any host for the issuers' servers. Default: loopback outside production. */
   readonly unsafeAllowHttp?: boolean;
+}
+
+/** Schema of {@link GuardOptions}, field by field. */
+export const guardSchema = z.strictObject({
+  issuers: identityProviders,
+  ...issuerResolverFields,
+  audience: shownField<string | readonly string[]>(
+    'the name of this API in the tokens’ aud, or a list of names',
+    (value) => areCleanTexts(value),
+  ),
+  clients: namedClients.optional(),
+  introspection: z.array(introspectionSchema, 'a list of issuers to ask').optional(),
+  agent: anAgent.optional(),
+  ca: certificateAuthorities.optional(),
+  revocations: field<RevocationStore>(
+    'a store of revocations, such as new InMemoryRevocations()',
+    (value) =>
+      typeof value === 'object' && value !== null && 'isRevoked' in value && typeof value.isRevoked === 'function',
+  ).optional(),
+  clockToleranceSeconds: quantity('seconds', 0, 120).optional(),
+  maxTokenLifetimeSeconds: quantity('seconds', 1, 31_536_000).optional(),
+  maxTokenLength: quantity('characters', 1024, LONGEST_TOKEN).optional(),
+  verifiedTokens: z
+    .strictObject({
+      maxEntries: quantity('tokens', 0, 10_000_000).optional(),
+      maxBytes: quantity('bytes', 0, 2 ** 36).optional(),
+    })
+    .optional(),
+  start: oneOf(START_MODES).optional(),
+  startTimeoutMs: quantity('milliseconds', 1, 3600_000).optional(),
+  realm: field<string>(
+    'printable ASCII characters without quotes and backslashes',
+    (value) => typeof value === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(value),
+  ).optional(),
+  tokenHeader: z
+    .strictObject({
+      name: field<string>(
+        'the name of a header that may carry a token',
+        (value) => isHeaderName(value) && !NO_TOKEN_HEADERS.includes(value.toLowerCase()),
+      ),
+      scheme: field<string>(
+        "a scheme such as 'Bearer', or an empty string for none",
+        (value) => value === '' || (isHeaderName(value) && !NO_BEARER_SCHEMES.includes(value.toLowerCase())),
+      ).optional(),
+    })
+    .optional(),
+  extractors: z.array(credentialExtractor).optional(),
+  unsafeAllowHttp: flag.optional(),
+});
+
+/** Headers with another meaning, or that browsers send unasked. */
+const NO_TOKEN_HEADERS = ['cookie', 'proxy-authorization', 'host', 'content-type', 'content-length'];
+
+/** Schemes that no bearer token follows. */
+const NO_BEARER_SCHEMES = ['basic', 'dpop'];
+
+/**
+ * Returns every invalid option of the guard.
+ *
+ * @param placeOf Returns where an option belongs that the guard does not have.
+ */
+export function guardFaults(
+  options: GuardOptions,
+  root: string,
+  production: boolean,
+  placeOf: (option: string) => string | undefined,
+): OptionFault[] {
+  const faults = optionFaults(guardSchema, options, root, placeOf);
+  // What goes beyond the schema is checked only where the schema has found nothing.
+  const isSound = (field: keyof GuardOptions) =>
+    !faults.some(({ path }) => path === root || path.startsWith(`${root}.${field}`));
+  if (!isSound('issuers')) return faults;
+  const { issuers, clients, introspection, issuerResolver, unsafeAllowHttp } = options;
+  const plainHttp = allowedPlainHttp(unsafeAllowHttp === true, production);
+  const found = resolverFaults(options, root);
+  for (const [index, provider] of issuers.entries()) {
+    const { issuer } = provider;
+    const isRepeated = issuer !== undefined && issuers.slice(0, index).some((other) => other.issuer === issuer);
+    found.push(...trustedIssuerFaults(provider, `${root}.issuers[${index}]`, { plainHttp, isRepeated }));
+    if (clients === undefined) found.push(...unnamedClientsFaults(provider, `${root}.clients`));
+  }
+  if (clients && isSound('clients')) {
+    const areSeveral = issuers.length > 1 || issuerResolver !== undefined;
+    found.push(...namedClientFaults(clients, { issuers, areSeveral }, `${root}.clients`));
+  }
+  if (introspection && isSound('introspection')) {
+    found.push(...introspectionFaults(introspection, issuers, root, plainHttp));
+  }
+  return [...faults, ...found];
+}
+
+function resolverFaults({ issuers, issuerResolver, resolvedIssuers }: GuardOptions, root: string): OptionFault[] {
+  if (issuerResolver !== undefined) return [];
+  const faults: OptionFault[] = [];
+  if (issuers.length === 0) {
+    const expected = `${A_LIST_OF_PROVIDERS}, or an issuerResolver`;
+    faults.push({ path: `${root}.issuers`, expected, found: 'a list of 0' });
+  }
+  if (resolvedIssuers !== undefined) {
+    const expected = 'nothing, because there is no issuerResolver';
+    faults.push({ path: `${root}.resolvedIssuers`, expected, found: 'an object' });
+  }
+  return faults;
+}
+
+/** The guard's options, checked, with every default filled in. */
+export type GuardConfiguration = Readonly<ReturnType<typeof guardConfiguration>>;
+
+/** An issuer that the guard trusts. */
+export interface IssuerConfiguration extends IdentityProvider {
+  readonly issuer: string;
+  readonly introspection: IntrospectionConfiguration | undefined;
+}
+
+/** @param options Free of faults. */
+export function guardConfiguration(options: GuardOptions, production: boolean) {
+  const { issuers, clients, introspection, tokenHeader } = options;
+  const onlyIssuer = issuers[0]?.issuer;
+  const plainHttp: PlainHttp = allowedPlainHttp(options.unsafeAllowHttp, production);
+  return {
+    issuers: issuers.map((provider): IssuerConfiguration => {
+      const asked = introspection?.find(({ issuer = onlyIssuer }) => issuer === provider.issuer);
+      return {
+        ...provider,
+        issuer: provider.issuer!,
+        introspection: asked && introspectionConfiguration(asked, provider),
+      };
+    }),
+    /** Whether one client identifier may mean more than one client. */
+    hasSeveralIssuers: issuers.length > 1 || options.issuerResolver !== undefined,
+    /** undefined: only the issuers above. */
+    resolver: resolverConfiguration(options, { hasNamedClients: clients !== undefined, plainHttp }),
+    audiences: [options.audience].flat(),
+    /** undefined: every machine of the issuers. */
+    clients: clients?.flatMap((client) => registeredClients(client, onlyIssuer)),
+    revocations: options.revocations,
+    agent: options.agent,
+    ca: options.ca,
+    clockToleranceSeconds: options.clockToleranceSeconds ?? 30,
+    maxTokenLifetimeSeconds: options.maxTokenLifetimeSeconds,
+    maxTokenLength: options.maxTokenLength ?? DEFAULT_MAX_TOKEN_LENGTH,
+    verifiedTokens: { ...VERIFIED_TOKENS_LIMITS, ...options.verifiedTokens },
+    start: options.start ?? 'warm',
+    startTimeoutMs: options.startTimeoutMs ?? 30_000,
+    realm: options.realm,
+    /** undefined: `Authorization: Bearer`. */
+    tokenHeader: tokenHeader && { name: tokenHeader.name.toLowerCase(), scheme: tokenHeader.scheme ?? 'Bearer' },
+    extractors: options.extractors ?? [],
+    plainHttp,
+  };
 }

@@ -1,7 +1,8 @@
 import { field, type OptionFault } from '../foundation/option-check.js';
 import type { PlainHttp } from '../foundation/url.js';
 import { type IdentityProvider, KEY_PLACES } from '../identity-providers/identity-provider.js';
-import { addressFault, issuerFault } from '../identity-providers/preset-options.js';
+import { addressFault, describeAddress, issuerFault } from '../identity-providers/preset-options.js';
+import { readKeySet, type UnusableKey } from '../verification/verification-key.js';
 
 export const identityProvider = field<IdentityProvider>(
   'an identity provider, such as cyberArkIdentity({ … }) or genericOAuth2({ … })',
@@ -10,7 +11,7 @@ export const identityProvider = field<IdentityProvider>(
 
 export const A_LIST_OF_PROVIDERS = 'a list of identity providers, at least one';
 
-/** An empty one too: whether it may be empty depends on the other options. */
+/** May be empty: whether that is valid depends on other options. */
 export const identityProviders = field<readonly IdentityProvider[]>(
   A_LIST_OF_PROVIDERS,
   (value) => Array.isArray(value) && value.every(isIdentityProvider),
@@ -21,8 +22,8 @@ export function isIdentityProvider(value: unknown): value is IdentityProvider {
 }
 
 /**
- * What is wrong with an identity provider: the options of its preset, or else what was made of them for this use. It may
- * be made by hand, or be a copy with other addresses than those of its preset.
+ * Returns what is invalid in an identity provider: the options of its preset; or, where these are valid, the addresses for
+ * this use. A provider may be made by hand, or be a copy of a preset with other addresses.
  */
 export function identityProviderFaults(
   provider: IdentityProvider,
@@ -43,7 +44,7 @@ function clientUseFaults(provider: IdentityProvider, path: string, plainHttp: Pl
       : addressFault(`${path}.${name}`, provider[name], plainHttp, { mayHaveQuery: true }),
   );
   if (issuer === undefined) return addresses;
-  // Where the endpoint is found by the issuer's name, that has to be an address. Otherwise it is a name like any other.
+  // The issuer must be an address only where the token endpoint is found by it.
   const found = tokenEndpoint === undefined ? addressFault : issuerFault;
   return [...found(`${path}.issuer`, issuer, plainHttp), ...addresses];
 }
@@ -56,7 +57,7 @@ function guardUseFaults(provider: IdentityProvider, path: string, plainHttp: Pla
     faults.push(...(isName ? issuerFault(`${path}.issuer`, issuer) : foundBy(`${path}.issuer`, issuer, plainHttp)));
   }
   if (internalJwksUri !== undefined) {
-    // Plain http is allowed for this address alone, which its name says to be inside the own network.
+    // Plain http is allowed for this address alone, because it is inside the application's own network.
     faults.push(...addressFault(`${path}.internalJwksUri`, internalJwksUri, 'anywhere', { mayHaveQuery: true }));
   } else if (jwksUri !== undefined) {
     const ifPlain = 'an address inside your own network goes into internalJwksUri';
@@ -73,4 +74,61 @@ function foundBy(path: string, issuer: unknown, plainHttp: PlainHttp): OptionFau
     ...fault,
     expected: `${fault.expected}, by which its keys are found; for any other issuer give jwksUri, jwks or jwksFile`,
   }));
+}
+
+/** Returns what is invalid in an issuer that the guard trusts. */
+export function trustedIssuerFaults(
+  provider: IdentityProvider,
+  path: string,
+  { plainHttp, isRepeated }: { readonly plainHttp: PlainHttp; readonly isRepeated: boolean },
+): OptionFault[] {
+  const faults = identityProviderFaults(provider, 'guard', path, plainHttp);
+  const issuerPath = `${path}.issuer`;
+  if (provider.issuer === undefined && !faults.some((fault) => fault.path === issuerPath)) {
+    faults.push({ path: issuerPath, expected: 'the issuer of the tokens', found: 'nothing' });
+  }
+  if (isRepeated) {
+    faults.push({ path: issuerPath, expected: 'an issuer that is not listed yet', found: 'a repetition' });
+  }
+  return [...faults, ...(Array.isArray(provider.jwks?.keys) ? keyFaults(provider.jwks, `${path}.jwks`) : [])];
+}
+
+/**
+ * A given key that can't be used is a mistake. A key for other uses is not, beside one that can be used: it was copied along
+ * with the issuer's key set.
+ */
+function keyFaults(jwks: object, path: string): OptionFault[] {
+  const { keys = [], unusable = [] } = readKeySet(jwks as Readonly<Record<string, unknown>>) ?? {};
+  const isForOtherUses = ({ reason }: UnusableKey) => reason === 'not_for_signatures' || reason === 'unsupported';
+  const mistakes = keys.length > 0 ? unusable.filter((key) => !isForOtherUses(key)) : unusable;
+  return mistakes.map(({ kid, reason }) => ({
+    path: kid === undefined ? path : `${path}[kid ${describeAddress(kid)}]`,
+    expected: 'public keys for signatures (RSA from 2048 bits, P-256, P-384, P-521, Ed25519)',
+    found: `a key that is ${reason.replaceAll('_', ' ')}`,
+  }));
+}
+
+/** Returns a fault where an issuer's tokens do not show which clients may call, and the options name none. */
+export function unnamedClientsFaults({ name, accessToken }: IdentityProvider, path: string): OptionFault[] {
+  const { isMachine, requiresNamedClients, hasNoAudience } = accessToken;
+  if (isMachine && !requiresNamedClients && !hasNoAudience) return [];
+  const because = isMachine
+    ? `any client of ${name} can get a token for this API`
+    : `tokens of ${name} do not tell machines from people`;
+  return [{ path, expected: `the clients to allow, because ${because}`, found: 'nothing' }];
+}
+
+/** Checks an option that names an issuer which the guard trusts. */
+export function issuerNameFaults(
+  issuer: string | undefined,
+  { issuers, areSeveral }: { readonly issuers: readonly IdentityProvider[]; readonly areSeveral: boolean },
+  path: string,
+): OptionFault[] {
+  if (issuer === undefined && areSeveral) {
+    const expected = 'the issuer of its tokens, or a list of them, because the guard trusts several';
+    return [{ path, expected, found: 'nothing' }];
+  }
+  if (issuer === undefined || issuers.some((provider) => provider.issuer === issuer)) return [];
+  const expected = 'one of the issuers that the guard trusts, to the letter';
+  return [{ path, expected, found: describeAddress(issuer) }];
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from '@jest/globals';
-import { federatedAssertion, jwtBearer } from '../credentials/signed-assertion.js';
+import { federatedAssertion } from '../credentials/signed-assertion.js';
+import { jwtBearer } from '../credentials/token-grant.js';
 import { privateKeyJwt } from '../credentials/private-key-jwt.js';
 import { fromEnv, fromFile } from '../credentials/secret-source.js';
 import { cyberArkIdentity } from '../identity-providers/cyberark-identity.js';
@@ -20,8 +21,8 @@ function faultsOf(options: unknown, production = false): Record<string, string> 
     return {};
   } catch (error) {
     if (!(error instanceof IdentityM2MConfigurationError)) throw error;
-    for (const { path, expected, found } of error.faults) {
-      expect(error.message).toContain(`${path}: expected ${expected}; found ${found}`);
+    for (const { path, expected, found, line } of error.faults) {
+      expect(error.message).toContain(line ?? `${path}: expected ${expected}; found ${found}`);
     }
     return Object.fromEntries(error.faults.map(({ path, found }) => [path, found]));
   }
@@ -131,7 +132,7 @@ describe('options that are wrong', () => {
       gaurd: 'an object',
       'client.identityProvider.tenantUrl': '"acme"',
       'client.identityProvider.applicationId': '"a b"',
-      'client.clientId': 'an empty text',
+      'client.clientId': 'an empty string',
       'client.clientSecret': 'a number',
       'client.scope': 'a list of 0',
       'client.allowedOrigins[1]': '"billing"',
@@ -141,9 +142,9 @@ describe('options that are wrong', () => {
       'client.refresh.skewSeconds': '-1',
       'client.refresh.lead': 'a number',
       'client.retries': 'a number',
-      'guard.audience': 'an empty text',
+      'guard.audience': 'an empty string',
       'guard.clockToleranceSeconds': '121',
-      'guard.realm': 'a text',
+      'guard.realm': 'a string',
     });
   });
 
@@ -161,7 +162,7 @@ describe('options that are wrong', () => {
       },
       { 'client.revokeOnShutdown': 'true' },
     ],
-    ['client a text', { client: 'x' }, { client: 'a text' }],
+    ['client a string', { client: 'x' }, { client: 'a string' }],
     ['clients null', { clients: null }, { clients: 'null' }],
     ['a client whose name is none', { clients: { 'billing service': client } }, { clients: 'an object' }],
     [
@@ -173,7 +174,7 @@ describe('options that are wrong', () => {
           clientAuthentication: 'client_secret_jwt',
         },
       },
-      { 'client.clientSecret': 'a shorter text' },
+      { 'client.clientSecret': 'a shorter string' },
     ],
     [
       'a grant and a proof of the client that are none',
@@ -248,15 +249,15 @@ describe('options that are wrong', () => {
           dpop: { algorithm: 'HS256' },
         },
       },
-      { 'client.parameters.grant_type': 'a text', 'client.resource': 'a text', 'client.dpop': 'an object' },
+      { 'client.parameters.grant_type': 'a string', 'client.resource': 'a string', 'client.dpop': 'an object' },
     ],
     ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'both' }],
     [
       'a client of many that is wrong',
       { clients: { billing: { ...client, clientId: '' }, tenants: { perTenant: 'x', max: 1 } } },
       {
-        'clients.billing.clientId': 'an empty text',
-        'clients.tenants.perTenant': 'a text',
+        'clients.billing.clientId': 'an empty string',
+        'clients.tenants.perTenant': 'a string',
         'clients.tenants.max': 'a number',
       },
     ],
@@ -384,8 +385,8 @@ describe('options that are wrong', () => {
       },
     ],
     ['no clients in a list of clients', { guard: { ...guard, clients: [] } }, { 'guard.clients': 'a list of 0' }],
-    ['a blank client', { guard: { ...guard, clients: [' '] } }, { 'guard.clients[0]': 'a text' }],
-    ['a client in place of a list', { guard: { ...guard, clients: 'a' } }, { 'guard.clients': 'a text' }],
+    ['a blank client', { guard: { ...guard, clients: [' '] } }, { 'guard.clients[0]': 'a string' }],
+    ['a client in place of a list', { guard: { ...guard, clients: 'a' } }, { 'guard.clients': 'a string' }],
     [
       'a client that is listed twice, so that its end would be a matter of order',
       { guard: { ...guard, clients: [{ clientId: 'a', until: '2020-01-01' }, 'b', 'a'] } },
@@ -394,7 +395,7 @@ describe('options that are wrong', () => {
     [
       'a day that is in no calendar',
       { guard: { ...guard, clients: [{ clientId: 'a', until: '2027-02-30T08:00:00+02:00' }] } },
-      { 'guard.clients[0].until': 'a text' },
+      { 'guard.clients[0].until': 'a string' },
     ],
     [
       'keys over plain http, of a preset that was led elsewhere',
@@ -422,11 +423,11 @@ describe('options that are wrong', () => {
       {
         'guard.audience': 'a list of 0',
         'guard.clients[0].scopes': 'a list of 1',
-        'guard.clients[0].until': 'a text',
-        'guard.introspection[0].clientId': 'an empty text',
+        'guard.clients[0].until': 'a string',
+        'guard.introspection[0].clientId': 'an empty string',
         'guard.revocations': 'an object',
         'guard.maxTokenLifetimeSeconds': '0',
-        'guard.verifiedTokens.maxEntries': 'a number',
+        'guard.verifiedTokens.maxEntries': '-1',
         'guard.verifiedTokens.maxBytes': 'NaN',
         'guard.verifiedTokens.max': 'a number',
       },
@@ -446,7 +447,7 @@ describe('options that are wrong', () => {
         } as never,
       },
       {
-        'guard.introspection[0].clientSecret': 'nothing that proves the guard',
+        'guard.introspection[0].clientSecret': 'nothing that authenticates the guard',
         'guard.introspection[1].issuer': '"https://nobody.example"',
         'guard.introspection[1].authenticate': 'both',
         'guard.introspection[2].issuer': 'a repetition',
@@ -493,6 +494,31 @@ describe('options that are wrong', () => {
     ]);
   });
 
+  it.each([
+    [{ clinet: client }, 'options: unknown option "clinet"; did you mean "client"?'],
+    [
+      { client: { ...client, aquireTimeoutMs: 1 } },
+      'client: unknown option "aquireTimeoutMs"; did you mean "acquireTimeoutMs"?',
+    ],
+    [
+      { client: { ...client, refresh: { skewSecond: 1 } } },
+      'client.refresh: unknown option "skewSecond"; did you mean "skewSeconds"?',
+    ],
+    [
+      { guard: { ...guard, introspection: [{ clientid: 'a' }] } },
+      'guard.introspection[0]: unknown option "clientid"; did you mean "clientId"?',
+    ],
+    [
+      { client: { ...client, retries: 3 }, zzz: 1 },
+      'options: unknown option "zzz"\n  client: unknown option "retries"',
+    ],
+    [{ client: { ...client, audiences: ['a'] } }, 'client: unknown option "audiences"; did you mean "audience"?'],
+  ])('name the option that a misspelt one is meant for: %#', (options, line) => {
+    expect(() => checkOptions(options as IdentityM2MOptions, false)).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(line) }),
+    );
+  });
+
   it('do not show what may be a secret', () => {
     const secret = 'hunter2-hunter2';
     const numeric = { ...client, clientSecret: 8675309, clientSecrt: 8675309 };
@@ -510,7 +536,7 @@ describe('options that are wrong', () => {
       throw new Error('unreachable');
     } catch (error) {
       expect(error).toBeInstanceOf(IdentityM2MConfigurationError);
-      expect((error as Error).message.replaceAll(`client.${secret}`, '')).not.toContain(secret);
+      expect((error as Error).message.replaceAll(`unknown option "${secret}"`, '')).not.toContain(secret);
     }
   });
 });

@@ -1,12 +1,15 @@
 import { z } from 'zod';
-import { field, type OptionFault, optionFaults } from '../foundation/option-check.js';
+import { aFunction, field, flag, type OptionFault, optionFaults } from '../foundation/option-check.js';
 import { clientFaults } from './client-faults.js';
-import { type ClientConfiguration, clientConfiguration, type ClientOptions } from './client-options.js';
+import { type ClientConfiguration, clientConfiguration, type ClientOptions, clientSchema } from './client-options.js';
 import { IdentityM2MConfigurationError } from './configuration-error.js';
-import { type GuardConfiguration, guardConfiguration } from './guard-configuration.js';
-import { guardFaults } from './guard-faults.js';
-import type { GuardOptions } from './guard-options.js';
-import { placeOf } from './option-places.js';
+import {
+  type GuardConfiguration,
+  guardConfiguration,
+  guardFaults,
+  type GuardOptions,
+  guardSchema,
+} from './guard-options.js';
 import {
   isTenantsOptions,
   type TenantsConfiguration,
@@ -25,59 +28,127 @@ export interface IdentityM2MOptions {
   readonly guard?: GuardOptions;
 }
 
-/** Makes the options, for `forRootAsync({ useClass })` and `{ useExisting }`. */
+/** Creates the options, for `forRootAsync({ useClass })` and `{ useExisting }`. */
 export interface IdentityM2MOptionsFactory {
   createIdentityM2MOptions(): IdentityM2MOptions | Promise<IdentityM2MOptions>;
 }
 
-/** The module's options, checked and with every default filled in. */
+/** Options beside those above: where the module's exports are available, and where its guard stands. */
+export interface IdentityM2MModuleExtras {
+  /** Makes the exports available in every module. Default: false. */
+  readonly isGlobal?: boolean;
+  /**
+   * Puts `M2MAuthGuard` before every route and every message handler, also of microservices that are connected without
+   * `inheritAppConfig`. Default: false.
+   */
+  readonly globalGuard?: boolean;
+}
+
+/** The module's options, checked, with every default filled in. */
 export interface IdentityM2MConfiguration {
   readonly clients: readonly ClientConfiguration[];
   readonly tenants: readonly TenantsConfiguration[];
   readonly guard?: GuardConfiguration;
 }
 
-/** What the name of a client is, in words. */
-export const CLIENT_NAME = 'of letters, digits, _ . and -';
+/** Name of the client that is used where none is named. */
+export const DEFAULT_CLIENT = 'default';
 
-// What the rooms' options hold is judged by the rooms.
-const schema = z.strictObject({
+const CLIENT_NAME = 'of letters, digits, _ . and -';
+
+// client-options.ts and guard-options.ts check what is in these.
+const rootFields = {
   client: z.unknown().optional(),
   clients: field<object>(
     `an object of clients by their names, ${CLIENT_NAME}`,
     (value) => isObject(value) && Object.keys(value).every(isClientName),
   ).optional(),
   guard: z.unknown().optional(),
+};
+
+const schema = z.strictObject(rootFields);
+
+const extras = { isGlobal: flag.optional(), globalGuard: flag.optional() };
+
+const extrasSchema = z.looseObject(extras);
+
+/** Options of `forRootAsync`; Nest itself checks those without a test. */
+const asyncFields = {
+  imports: z.unknown().optional(),
+  inject: z.unknown().optional(),
+  useFactory: aFunction('a function that returns the options').optional(),
+  useClass: aFunction('a class with createIdentityM2MOptions()').optional(),
+  useExisting: z.unknown().optional(),
+  provideInjectionTokensFrom: z.unknown().optional(),
+};
+
+const asyncSchema = z.strictObject({ ...extras, ...asyncFields }).check(({ value, issues }) => {
+  const { useFactory, useClass, useExisting } = value;
+  if (useFactory !== undefined || useClass !== undefined || (useExisting ?? undefined) !== undefined) return;
+  const message = 'a function that returns the options; or useClass, or useExisting';
+  issues.push({ code: 'custom', path: ['useFactory'], message, input: value });
 });
 
+const featureSchema = z.object({ client: field<string>(`the name of a client, ${CLIENT_NAME}`, isClientName) });
+
+const PLACES: readonly (readonly [place: string, fields: object])[] = [
+  ['client', clientSchema.shape],
+  ['guard', guardSchema.shape],
+  ['forRoot', rootFields],
+  ['forRoot, or beside useFactory in forRootAsync', extras],
+  ['forRootAsync', asyncFields],
+];
+
+/** Returns where an option belongs that was found in a place which does not know it; undefined if nowhere. */
+function placeOf(option: string): string | undefined {
+  const places = PLACES.flatMap(([place, fields]) => (Object.hasOwn(fields, option) ? [place] : []));
+  return places.length === 0 ? undefined : places.join(' or ');
+}
+
+/** Returns which of the extras of `forRoot` are invalid. */
+export function extrasFaults(options: unknown): OptionFault[] {
+  return optionFaults(extrasSchema, options);
+}
+
+/** Returns what is invalid in the argument of `forRootAsync`. */
+export function asyncOptionsFaults(options: unknown): OptionFault[] {
+  return optionFaults(asyncSchema, options, 'forRootAsync', placeOf);
+}
+
+/** @throws {@link IdentityM2MConfigurationError} where `forFeature` was called without the name of a client. */
+export function checkFeature(client: unknown): void {
+  throwFaults(optionFaults(featureSchema, { client }, 'forFeature'));
+}
+
 /**
- * Turns the options as a user wrote them into a checked configuration.
+ * Checks the module's options and returns its configuration.
  *
- * @param production Whether shortcuts for development are out of place.
- * @throws {@link IdentityM2MConfigurationError} with every wrong field at once.
+ * @param production Whether shortcuts for development are invalid.
+ * @throws {@link IdentityM2MConfigurationError} with every invalid option.
  */
 export function checkOptions(options: IdentityM2MOptions | undefined, production: boolean): IdentityM2MConfiguration {
-  // A factory may have returned anything.
+  // A factory may have returned any value.
   const { client, clients: given, guard } = options ?? {};
   const named = isObject(given) ? given : {};
   const faults: OptionFault[] = optionFaults(schema, options, '', placeOf);
   const clients = Object.entries(named);
-  if (client !== undefined) faults.push(...clientFaults(client, 'client', production));
+  if (client !== undefined) faults.push(...clientFaults(client, 'client', production, placeOf));
   for (const [name, one] of clients) {
     const root = `clients.${name}`;
-    faults.push(...(isTenantsOptions(one) ? tenantsFaults(one, root) : clientFaults(one, root, production)));
+    faults.push(...(isTenantsOptions(one) ? tenantsFaults(one, root) : clientFaults(one, root, production, placeOf)));
   }
-  if (client !== undefined && Object.hasOwn(named, 'default')) {
-    faults.push({ path: 'clients.default', expected: 'another name, because client is the default', found: 'both' });
+  if (client !== undefined && Object.hasOwn(named, DEFAULT_CLIENT)) {
+    const expected = 'another name, because client is the default';
+    faults.push({ path: `clients.${DEFAULT_CLIENT}`, expected, found: 'both' });
   }
-  if (guard !== undefined) faults.push(...guardFaults(guard, 'guard', production));
+  if (guard !== undefined) faults.push(...guardFaults(guard, 'guard', production, placeOf));
   if (client === undefined && clients.length === 0 && guard === undefined && faults.length === 0) {
     faults.push({ path: 'client', expected: 'a client, a guard, or both', found: 'neither' });
   }
-  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults);
+  throwFaults(faults);
   const single = clients.flatMap(([name, one]) => (isTenantsOptions(one) ? [] : [[name, one] as const]));
   return {
-    clients: [...(client ? [['default', client] as const] : []), ...single].map(([name, one]) =>
+    clients: [...(client ? [[DEFAULT_CLIENT, client] as const] : []), ...single].map(([name, one]) =>
       clientConfiguration(name, one, production),
     ),
     tenants: clients.flatMap(([name, one]) => (isTenantsOptions(one) ? [tenantsConfiguration(name, one)] : [])),
@@ -85,22 +156,26 @@ export function checkOptions(options: IdentityM2MOptions | undefined, production
   };
 }
 
-/** Whether a value can be the name of a client. */
-export function isClientName(value: unknown): boolean {
+/** Checks the options of one client, as {@link checkOptions} does. */
+export function checkClientOptions(name: string, options: ClientOptions, production: boolean): ClientConfiguration {
+  throwFaults(clientFaults(options, `clients.${name}`, production, placeOf));
+  return clientConfiguration(name, options, production);
+}
+
+/** Checks the options of a guard by itself, as {@link checkOptions} does. */
+export function checkGuardOptions(options: GuardOptions, owner: string, production: boolean): GuardConfiguration {
+  throwFaults(guardFaults(options, 'options', production, placeOf), owner);
+  return guardConfiguration(options, production);
+}
+
+function throwFaults(faults: readonly OptionFault[], owner?: string): void {
+  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults, owner);
+}
+
+function isClientName(value: unknown): boolean {
   return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value);
 }
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
-}
-
-/**
- * The same for the options of one client.
- *
- * @throws {@link IdentityM2MConfigurationError} with every wrong field at once.
- */
-export function checkClientOptions(name: string, options: ClientOptions, production: boolean): ClientConfiguration {
-  const faults = clientFaults(options, `clients.${name}`, production);
-  if (faults.length > 0) throw new IdentityM2MConfigurationError(faults);
-  return clientConfiguration(name, options, production);
 }

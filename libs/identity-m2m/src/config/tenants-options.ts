@@ -2,26 +2,21 @@ import { z } from 'zod';
 import { aFunction, type OptionFault, optionFaults, quantity } from '../foundation/option-check.js';
 import type { ClientOptions } from './client-options.js';
 
-/** A client of each of many tenants of an identity provider, for services that serve many customers. */
+/** One client for each of many tenants of an identity provider, for services with many customers. */
 export interface TenantsOptions {
   /**
-   * Options of the client at a tenant. Asked once for each tenant that a call names, and again after the client was
-   * dropped. What it throws fails the call: so should it for a tenant that does not exist.
+   * Returns the options of a tenant's client. Runs once for each tenant that a call names, and again after the client was
+   * evicted. Throw for a tenant that does not exist: the call fails with that error.
    */
   readonly perTenant: (tenant: string) => ClientOptions | Promise<ClientOptions>;
-  /** Most tenants whose clients are kept at once; the least used ones give way. Default: 100. */
+  /** Maximum number of tenants with a client. The least recently used ones are evicted. Default: 100. */
   readonly maxTenants?: number;
   /** How long an unused client is kept, in seconds. Default: 3,600. */
   readonly idleSeconds?: number;
 }
 
-/** {@link TenantsOptions}, checked and with every default filled in. */
-export interface TenantsConfiguration {
-  readonly name: string;
-  readonly resolve: (tenant: string) => unknown;
-  readonly maxTenants: number;
-  readonly idleMs: number;
-}
+/** {@link TenantsOptions}, checked, with every default filled in. */
+export type TenantsConfiguration = Readonly<ReturnType<typeof tenantsConfiguration>>;
 
 const schema = z.strictObject({
   perTenant: aFunction('a function that returns the options of a tenant’s client'),
@@ -38,10 +33,11 @@ export function tenantsFaults(options: TenantsOptions, root: string): OptionFaul
 }
 
 /** @param options Free of faults. */
-export function tenantsConfiguration(name: string, options: TenantsOptions): TenantsConfiguration {
+export function tenantsConfiguration(name: string, options: TenantsOptions) {
   return {
     name,
-    resolve: options.perTenant,
+    /** Its result is not checked yet. */
+    resolve: options.perTenant as (tenant: string) => unknown,
     maxTenants: options.maxTenants ?? 100,
     idleMs: (options.idleSeconds ?? 3600) * 1000,
   };

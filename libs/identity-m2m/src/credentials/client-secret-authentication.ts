@@ -2,7 +2,7 @@ import { SignJWT } from 'jose';
 import { type ClientAuth, ClientSecretPost } from 'oauth4webapi';
 import { basicAuthorization, type BasicEncoding } from '../foundation/basic-authorization.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
-import { assertionClaims, CLIENT_ASSERTION_TYPE } from './signed-assertion.js';
+import { addClientAssertion, assertionClaims } from './client-assertion.js';
 import { type ClientSecret, readSecret, type SecretSource } from './secret-source.js';
 import { strayCharacters } from '../foundation/text.js';
 /**
@@ -94,8 +94,6 @@ function clientSecretJwt(secret: string, now: Date): ClientAuth {
     const assertion = await new SignJWT({ ...assertionClaims(client.client_id, server.issuer, now) })
       .setProtectedHeader({ alg: 'HS256' })
       .sign(new TextEncoder().encode(secret));
-    body.set('client_id', client.client_id);
-    body.set('client_assertion_type', CLIENT_ASSERTION_TYPE);
-    body.set('client_assertion', assertion);
+    addClientAssertion(body, client.client_id, assertion);
   };
 }

@@ -2,9 +2,9 @@ import { calculateJwkThumbprint, type JWK, SignJWT } from 'jose';
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { ClientAuth } from 'oauth4webapi';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { addClientAssertion, assertionClaims } from './client-assertion.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
-import { assertionClaims, CLIENT_ASSERTION_TYPE } from './signed-assertion.js';
 
 /** A signing operation that happens elsewhere: in a key management service or a hardware module. */
 export interface RemoteSigner {
@@ -63,7 +63,7 @@ function localAssertion(key: KeyObject, header: { alg: string; kid?: string }, n
   return async (server, client, body) => {
     const claims = { ...assertionClaims(client.client_id, server.issuer, now) };
     const assertion = await new SignJWT(claims).setProtectedHeader(header).sign(key);
-    addAssertion(body, client.client_id, assertion);
+    addClientAssertion(body, client.client_id, assertion);
   };
 }
 
@@ -72,7 +72,7 @@ function remoteAssertion(signer: RemoteSigner, header: object, now: Date): Clien
     const claims = assertionClaims(client.client_id, server.issuer, now);
     const input = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
     const signature = await signRemotely(signer, Buffer.from(input, 'ascii'));
-    addAssertion(body, client.client_id, `${input}.${Buffer.from(signature).toString('base64url')}`);
+    addClientAssertion(body, client.client_id, `${input}.${Buffer.from(signature).toString('base64url')}`);
   };
 }
 
@@ -82,12 +82,6 @@ async function signRemotely(signer: RemoteSigner, data: Uint8Array): Promise<Uin
   } catch (cause) {
     throw new SignerError(signer.keyId, cause);
   }
-}
-
-function addAssertion(body: URLSearchParams, clientId: string, assertion: string): void {
-  body.set('client_id', clientId);
-  body.set('client_assertion_type', CLIENT_ASSERTION_TYPE);
-  body.set('client_assertion', assertion);
 }
 
 /** What can be told of the key without asking anybody for it. */

@@ -3,21 +3,28 @@ import { z } from 'zod';
 import { printableText, strayCharacters } from './text.js';
 import { areCertificateAuthorities, type CertificateAuthorities } from './tls.js';
 
-/** One wrong field of the options that a user wrote. */
+/** One invalid option. */
 export interface OptionFault {
-  /** Where it stands, from the root of the options: `client.allowedOrigins[1]`. */
+  /** Path of the option, from the root of the options: `client.allowedOrigins[1]`. */
   readonly path: string;
-  /** What would be right, in words. */
+  /** What a valid value is. */
   readonly expected: string;
-  /** What stands there. Never a secret, and never more of a text than is needed to find it. */
+  /** What was found. Never a secret, and no more of a string than is needed to recognise it. */
   readonly found: string;
+  /** The line of the error, where it is not `<path>: expected <expected>; found <found>`. */
+  readonly line?: string;
+}
+
+/** Returns the line that describes a fault in an error. */
+export function faultLine({ path, expected, found, line }: OptionFault): string {
+  return line ?? `${path}: expected ${expected}; found ${found}`;
 }
 
 /**
- * What a schema finds wrong with options, field by field.
+ * Checks options against a schema. Returns every invalid option.
  *
- * @param root Where the options stand in those of the whole; empty for the whole itself.
- * @param placeOf Says where an option belongs that is unknown in its place, if it has a place elsewhere.
+ * @param root Path of the options within the whole; empty for the whole itself.
+ * @param placeOf Returns where an option belongs that the schema does not know; undefined if nowhere.
  */
 export function optionFaults(
   schema: z.ZodType,
@@ -26,23 +33,27 @@ export function optionFaults(
   placeOf: (option: string) => string | undefined = () => undefined,
 ): OptionFault[] {
   if (options instanceof Promise) {
-    const expected = 'the options themselves; those that have to be waited for go through forRootAsync({ useFactory })';
+    const expected = 'an object with options, not a promise; pass asynchronous options by a factory';
     return [{ path: root || 'options', expected, found: kindOf(options) }];
   }
   const result = schema.safeParse(options);
   if (result.success) return [];
   return result.error.issues.flatMap((issue): OptionFault[] => {
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => {
-        const path = [...issue.path, key];
-        const place = placeOf(key);
-        const expected = place ? `no such option here: its place is ${place}` : 'no such option (is it misspelt?)';
-        return { path: pathOf(root, path), expected, found: kindOf(valueAt(options, path)) };
+      const known = knownOptions(schema, issue.path);
+      return issue.keys.map((option) => {
+        const path = [...issue.path, option];
+        return {
+          path: pathOf(root, path),
+          expected: 'no such option',
+          found: kindOf(valueAt(options, path)),
+          line: `${pathOf(root, issue.path)}: ${unknownOption(option, known, placeOf(option))}`,
+        };
       });
     }
     const expected = issue.code === 'invalid_type' ? 'an object with options' : issue.message;
-    const option = String(issue.path.at(-1) ?? '');
-    return [{ path: pathOf(root, issue.path), expected, found: found(valueAt(options, issue.path), option) }];
+    const isShown = issue.code === 'custom' && issue.params?.isShown === true;
+    return [{ path: pathOf(root, issue.path), expected, found: found(valueAt(options, issue.path), isShown) }];
   });
 }
 
@@ -55,26 +66,68 @@ function valueAt(options: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], options);
 }
 
-/** Options whose content is shown. That of any other might be a secret, in its own place or in a wrong one. */
-const SHOWN =
-  /^(?:applicationId|clientAuthentication|clientSecretMethod|tokenRequestFormat|start|scope|audience|allowedOrigins|algorithms|maxTokenLength|\w+(?:Ms|Seconds|Bytes))$/;
+function unknownOption(option: string, known: readonly string[], place: string | undefined): string {
+  const problem = `unknown option "${printableText(option, 60)}"`;
+  if (place !== undefined) return `${problem}; its place is ${place}`;
+  const meant = closestName(option, known);
+  return meant === undefined ? problem : `${problem}; did you mean "${meant}"?`;
+}
 
-function found(value: unknown, option: string): string {
-  if (value === '') return 'an empty text';
-  if (!SHOWN.test(option)) return kindOf(value);
+/** Returns the names of the options that a schema knows at a path. */
+function knownOptions(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: unknown = schema;
+  for (const key of path) {
+    at = unwrapped(at);
+    at = at instanceof z.ZodArray ? at.element : at instanceof z.ZodObject ? at.shape[String(key)] : undefined;
+  }
+  at = unwrapped(at);
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+function unwrapped(schema: unknown): unknown {
+  return schema instanceof z.ZodOptional ? schema.unwrap() : schema;
+}
+
+/** Returns the known name that a misspelt one resembles most; undefined where none is close. */
+function closestName(name: string, known: readonly string[]): string | undefined {
+  const limit = Math.min(3, Math.ceil(name.length / 4));
+  const [closest] = known
+    .map((candidate) => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ edits }) => edits <= limit)
+    .toSorted((a, b) => a.edits - b.edits);
+  return closest?.candidate;
+}
+
+/** Counts the insertions, deletions and substitutions of characters that turn one string into another (Levenshtein). */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let index = 0; index < from.length; index++) {
+    const next = [index + 1];
+    for (let at = 0; at < to.length; at++) {
+      next.push(Math.min(next[at]! + 1, row[at + 1]! + 1, row[at]! + (from[index] === to[at] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[to.length]!;
+}
+
+/** @param isShown Whether a string is shown: only where the field can hold no secret, even by mistake. */
+function found(value: unknown, isShown: boolean): string {
+  if (value === '') return 'an empty string';
+  if (!isShown) return kindOf(value);
   if (typeof value === 'number') return String(value);
   if (typeof value !== 'string') return kindOf(value);
   const stray = strayCharacters(value);
   return `${JSON.stringify(printableText(value, 60))}${stray === undefined ? '' : `, which ${stray}`}`;
 }
 
-/** Not the text itself: what is odd about its ends is often all that is wrong with it. */
-function describeText(text: string): string {
-  const stray = strayCharacters(text);
-  return stray === undefined || text.trim() === '' ? 'a text' : `a text that ${stray}`;
+/** Describes a string without showing it. Odd characters at its ends are often all that is wrong. */
+function describeString(value: string): string {
+  const stray = strayCharacters(value);
+  return stray === undefined || value.trim() === '' ? 'a string' : `a string that ${stray}`;
 }
 
-/** With the first member that has something odd about its ends: a list that was split at its commas, say. */
+/** Names the first member with odd characters at its ends, such as a list that was split at its commas has. */
 function describeList(list: readonly unknown[]): string {
   const strays = list.map((member) => (typeof member === 'string' ? strayCharacters(member) : undefined));
   const at = strays.findIndex((stray) => stray !== undefined);
@@ -84,7 +137,7 @@ function describeList(list: readonly unknown[]): string {
 function kindOf(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null || typeof value === 'boolean') return String(value);
-  if (typeof value === 'string') return describeText(value);
+  if (typeof value === 'string') return describeString(value);
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
   if (Array.isArray(value)) return describeList(value);
   if (value instanceof Promise) return 'a promise';
@@ -92,58 +145,51 @@ function kindOf(value: unknown): string {
 }
 
 /**
- * Fields of options. Each is a test and, in words, what passes it; what was found instead is added by `option-faults.ts`,
- * which takes care not to show a secret.
+ * A field of a schema: a test, and what passes it in words. The value that was found is not shown, because it may be a
+ * secret, in its own place or in a wrong one.
  */
-
 export function field<T>(expected: string, test: (value: unknown) => boolean) {
   return z.custom<T>(test, expected);
 }
 
-/** A text that is not blank, and that can be encoded. */
+/** A field whose value is shown in errors: for fields that hold no secret. */
+export function shownField<T>(expected: string, test: (value: unknown) => boolean) {
+  return z.custom<T>(test, { error: expected, params: { isShown: true } });
+}
+
+/** A well-formed string that is not blank. */
 export const text = (expected: string) => field<string>(expected, isText);
 
-/** The same without what is copied along with a text: blanks and line breaks at its ends, control characters. */
+/** A string without what copying adds: blanks and line breaks at its ends, control characters. */
 export const cleanText = (expected: string) =>
   field<string>(`${expected}, without control characters and without blanks at its ends`, isCleanText);
 
-/** One clean text or several. */
-export const textOrTexts = (expected: string, test: (text: string) => boolean = () => true) =>
-  field<string | readonly string[]>(expected, (value) => {
-    const texts = Array.isArray(value) ? (value as unknown[]) : [value];
-    return texts.length > 0 && texts.every((one) => isCleanText(one) && test(one));
-  });
-
-/** A list of texts, at least one. */
-export const texts = (expected: string) =>
-  field<readonly string[]>(expected, (value) => Array.isArray(value) && value.length > 0 && value.every(isText));
-
-/** A list of clean texts, at least one. */
+/** A list of clean strings, at least one. */
 export const cleanTexts = (expected: string) =>
-  field<readonly string[]>(expected, (value) => Array.isArray(value) && value.length > 0 && value.every(isCleanText));
+  field<readonly string[]>(expected, (value) => Array.isArray(value) && areCleanTexts(value));
 
 export const flag = field<boolean>('true or false', (value) => typeof value === 'boolean');
 
 export const oneOf = <T extends string>(values: readonly T[]) =>
-  field<T>(`one of ${quoted(values)}`, (value) => values.includes(value as T));
+  shownField<T>(`one of ${quoted(values)}`, (value) => values.includes(value as T));
 
 /** A list whose members are all among these, at least one. */
 export const someOf = <T extends string>(values: readonly T[]) =>
-  field<readonly T[]>(
+  shownField<readonly T[]>(
     `a list of some of ${quoted(values)}`,
     (value) => Array.isArray(value) && value.length > 0 && value.every((one) => values.includes(one as T)),
   );
 
-/** A number with a unit, within bounds, both included. */
+/** A number with a unit, from `min` to `max`. */
 export const quantity = (unit: string, min: number, max: number) =>
-  field<number>(
+  shownField<number>(
     `a number of ${unit} from ${min} to ${max}`,
     (value) => typeof value === 'number' && value >= min && value <= max,
   );
 
 /**
- * What makes connections for `node:http` and `node:https`, such as one for a proxy. As Node.js judges it: older agents for
- * proxies descend from none of its own.
+ * An agent that makes connections for `node:http` and `node:https`, such as one for a proxy. Judged as Node.js judges it:
+ * older agents for proxies extend none of its classes.
  */
 export const anAgent = field<Agent>(
   'an agent of node:http or node:https',
@@ -159,12 +205,25 @@ export const certificateAuthorities = field<CertificateAuthorities>(
 export const aFunction = <T extends (...args: never[]) => unknown>(expected: string) =>
   field<T>(expected, (value) => typeof value === 'function');
 
-function isText(value: unknown): value is string {
+/** Whether a value is a well-formed string that is not blank. */
+export function isText(value: unknown): value is string {
   return typeof value === 'string' && value.trim() !== '' && value.isWellFormed();
 }
 
-function isCleanText(value: unknown): value is string {
+/** Whether a value is such a string without control characters, and without blanks at its ends. */
+export function isCleanText(value: unknown): value is string {
   return isText(value) && strayCharacters(value) === undefined;
+}
+
+/** Whether a value is a list of such strings, at least one. */
+export function isTextList(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(isText);
+}
+
+/** Whether a value is one clean string, or a list of at least one, and each passes the test. */
+export function areCleanTexts(value: unknown, test: (text: string) => boolean = () => true): boolean {
+  const texts: unknown[] = Array.isArray(value) ? value : [value];
+  return texts.length > 0 && texts.every((one) => isCleanText(one) && test(one));
 }
 
 function quoted(values: readonly string[]): string {

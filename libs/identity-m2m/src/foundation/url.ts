@@ -48,8 +48,8 @@ export function parseUrl(text: string, base?: string | URL): URL | undefined {
   }
 }
 
-/** Plain http is for loopback while developing; anything beyond that has to be asked for by its unsafe name. */
-export function allowedPlainHttp(unsafeAllowHttp: boolean | undefined, production: boolean): PlainHttp {
-  if (unsafeAllowHttp) return 'anywhere';
+/** Returns where plain http is allowed: loopback during development, and any host only where that was asked for. */
+export function allowedPlainHttp(isAllowedAnywhere: boolean | undefined, production: boolean): PlainHttp {
+  if (isAllowedAnywhere) return 'anywhere';
   return production ? 'never' : 'loopback';
 }

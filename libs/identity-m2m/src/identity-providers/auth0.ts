@@ -19,7 +19,6 @@ export function auth0(options: Auth0Options): KnownIssuer {
     tokenEndpoint: `${origin}/oauth/token`,
     revocationEndpoint: `${origin}/oauth/revoke`,
     clientSecretMethod: 'client_secret_post',
-    tokenRequestHeaders: {},
     jwksUri: `${origin}/.well-known/jwks.json`,
     accessToken: ACCESS_TOKEN,
     faults: (http) => presetFaults(options, schema, [], http),

@@ -36,7 +36,6 @@ export function cognito(options: CognitoOptions): KnownIssuer {
     tokenEndpoint: endpoints && `${endpoints}/token`,
     revocationEndpoint: endpoints && `${endpoints}/revoke`,
     clientSecretMethod: 'client_secret_basic',
-    tokenRequestHeaders: {},
     jwksUri: `${issuer}/.well-known/jwks.json`,
     accessToken: ACCESS_TOKEN,
     faults: (http) => presetFaults(options, schema, [], http),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type OptionFault, optionFaults, field, flag } from '../foundation/option-check.js';
+import { type OptionFault, optionFaults, flag, shownField } from '../foundation/option-check.js';
 import { type PlainHttp, parseUrl } from '../foundation/url.js';
 import type { AccessTokenProfile, KnownIssuer } from './identity-provider.js';
 import { addressFault, describeAddress, inPath } from './preset-options.js';
@@ -98,7 +98,7 @@ function hint(detail: string): string | undefined {
 const schema = z.strictObject({
   tenantUrl: z.unknown(),
   // The admin portal allows no blanks in it.
-  applicationId: field<string>(
+  applicationId: shownField<string>(
     'an Application ID, without blanks and slashes',
     (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),
   ).optional(),

@@ -37,7 +37,6 @@ export function duende(options: DuendeOptions): KnownIssuer {
     revocationEndpoint: `${url}/connect/revocation`,
     introspectionEndpoint: `${url}/connect/introspect`,
     clientSecretMethod: 'client_secret_basic',
-    tokenRequestHeaders: {},
     jwksUri: `${url}/.well-known/openid-configuration/jwks`,
     internalJwksUri: options.internalJwksUri,
     accessToken: { ...ACCESS_TOKEN, hasNoAudience: options.hasNoAudience },

@@ -44,7 +44,6 @@ export function entraId(options: EntraIdOptions): KnownIssuer {
     tokenEndpoint: `${tenant}/oauth2/v2.0/token`,
     clientSecretMethod: 'client_secret_post',
     assertionAudience: 'endpoint',
-    tokenRequestHeaders: {},
     jwksUri: isV1 ? `${tenant}/discovery/keys` : `${tenant}/discovery/v2.0/keys`,
     accessToken: accessToken(tenantId, isV1),
     faults: (http) => presetFaults(options, schema, [], http),

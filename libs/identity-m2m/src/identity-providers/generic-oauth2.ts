@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ASSERTION_AUDIENCES, type AssertionAudience } from '../credentials/signed-assertion.js';
+import { ASSERTION_AUDIENCES, type AssertionAudience } from '../credentials/client-assertion.js';
 import { CLIENT_SECRET_METHODS, type ClientSecretMethod } from '../credentials/client-secret-authentication.js';
 import { definedOnly } from '../foundation/plain-objects.js';
 import {
@@ -80,7 +80,6 @@ export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
     revocationEndpoint: options.revocationEndpoint,
     clientSecretMethod: options.clientSecretMethod ?? 'client_secret_basic',
     assertionAudience: options.assertionAudience,
-    tokenRequestHeaders: {},
     jwksUri: options.jwksUri,
     internalJwksUri: options.internalJwksUri,
     jwks: options.jwks,

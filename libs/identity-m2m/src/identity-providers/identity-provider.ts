@@ -1,5 +1,5 @@
 import type { ClientSecretMethod } from '../credentials/client-secret-authentication.js';
-import type { AssertionAudience } from '../credentials/signed-assertion.js';
+import type { AssertionAudience } from '../credentials/client-assertion.js';
 import type { OptionFault } from '../foundation/option-check.js';
 import type { PlainHttp } from '../foundation/url.js';
 import type { TokenResponseReader } from '../token/token-response-reader.js';
@@ -31,7 +31,7 @@ export interface IdentityProvider {
    */
   readonly assertionAudience?: AssertionAudience | undefined;
   /** Headers that every token request should carry. */
-  readonly tokenRequestHeaders: Readonly<Record<string, string>>;
+  readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
   /** Values of `error` by which its token endpoint refuses the client's credential, besides the standard ones. */
   readonly credentialErrors?: readonly string[];
   /** Reads the answers of its token endpoint, where they have a form of their own. */

@@ -64,7 +64,6 @@ export function keycloak(options: KeycloakOptions): KnownIssuer {
     revocationEndpoint: `${endpoints}/revoke`,
     introspectionEndpoint: `${endpoints}/token/introspect`,
     clientSecretMethod: 'client_secret_basic',
-    tokenRequestHeaders: {},
     jwksUri: `${endpoints}/certs`,
     internalJwksUri: options.internalJwksUri,
     accessToken: accessToken(options),

@@ -33,7 +33,6 @@ export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOpti
     name: 'Kubernetes',
     issuer: options.issuer,
     clientSecretMethod: 'client_secret_basic',
-    tokenRequestHeaders: {},
     jwksUri: options.jwksUri,
     internalJwksUri: options.internalJwksUri,
     jwksFile: options.jwksFile,

@@ -29,7 +29,6 @@ export function okta(options: OktaOptions): KnownIssuer {
     introspectionEndpoint: `${issuer}/v1/introspect`,
     clientSecretMethod: 'client_secret_basic',
     assertionAudience: 'endpoint',
-    tokenRequestHeaders: {},
     jwksUri: `${issuer}/v1/keys`,
     accessToken: ACCESS_TOKEN,
     faults: (http) => presetFaults(options, schema, [], http),

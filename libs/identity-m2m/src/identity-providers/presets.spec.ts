@@ -307,7 +307,7 @@ describe('the options of presets', () => {
     for (const { provider, clients } of Object.values(presets)) {
       const create = () =>
         createAccessTokenVerifier({ issuers: [provider], audience: 'a' }, { production: true }).close();
-      if (clients) expect(create).toThrow(/options\.clients: expected the clients to let in/);
+      if (clients) expect(create).toThrow(/options\.clients: expected the clients to allow/);
       else expect(create).not.toThrow();
     }
   });

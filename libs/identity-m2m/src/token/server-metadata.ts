@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import type { AssertionAudience } from '../credentials/signed-assertion.js';
+import type { AssertionAudience } from '../credentials/client-assertion.js';
 import { discoverAuthorizationServer, DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import type { TlsIdentity } from '../foundation/tls.js';

@@ -1,6 +1,7 @@
 import type { ClientAuthentication, ClientCredential } from '../credentials/client-authentication.js';
 import type { CredentialQuarantine, Quarantine, QuarantinePolicy } from '../credentials/credential-quarantine.js';
-import type { SignedAssertion, TokenGrant } from '../credentials/signed-assertion.js';
+import type { SignedAssertion } from '../credentials/signed-assertion.js';
+import type { TokenGrant } from '../credentials/token-grant.js';
 import type { Clock, Instant } from '../foundation/clock.js';
 import { obeyedRetryAfterMs } from './retry-policy.js';
 import type { ServerMetadata } from './server-metadata.js';

@@ -20,12 +20,12 @@ const RESERVED = [
   'dpop',
 ];
 
-/** RFC 9110 §5.1: a name is a token (§5.6.2). Names of authentication schemes are as well (§11.1). */
-export function isHeaderName(name: string): boolean {
-  return /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name);
+/** Whether a value is the name of a header (RFC 9110 §5.1), or of an authentication scheme, which has the same form (§11.1). */
+export function isHeaderName(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(value);
 }
 
-/** Whether an application must not set a header, however its name is spelt. */
+/** Whether a header is not for an application to set, in whatever case its name is written. */
 export function isReservedHeader(name: string): boolean {
   return RESERVED.includes(name.toLowerCase());
 }
@@ -33,12 +33,13 @@ export function isReservedHeader(name: string): boolean {
 /** RFC 9110 §5.5: visible characters, with blanks and tabs between them. */
 const VALUE = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
 
-/** What is wrong with headers for token requests, every wrong one at once. Their values may be secret, and are not shown. */
+/** Returns what is invalid in the headers for token requests. Their values may be secret and are not shown. */
 export function tokenRequestHeadersFaults(headers: object, path: string): OptionFault[] {
   return Object.entries(headers).flatMap(([name, value]: [string, unknown]): OptionFault[] => {
     const at = `${path}.${printableText(name, 60)}`;
-    if (!isHeaderName(name))
+    if (!isHeaderName(name)) {
       return [{ path: at, expected: 'a header name (RFC 9110 §5.1)', found: 'other characters' }];
+    }
     if (isReservedHeader(name) || name.toLowerCase() === 'authorization') {
       return [{ path: at, expected: 'no such header, because the library sets it itself', found: 'a value' }];
     }
