@@ -52,9 +52,7 @@ export function carrierOf(
  * It renews a rejected token even if the call cannot be repeated, so that the next call has a valid one.
  */
 export class TokenCarrier {
-  /** Maximum size of a body that is sent again, in bytes. */
-  readonly maxReplayBytes: number;
-  readonly #rejection: TokenRejectionRule;
+  #rejectionRule: TokenRejectionRule | undefined;
   #throttle: RenewalThrottle | undefined;
   /** Renewals under way, by the rejected token: all calls whose token is rejected meanwhile share one. */
   readonly #renewals = new Map<AccessToken, Promise<AccessToken | undefined>>();
@@ -70,16 +68,18 @@ export class TokenCarrier {
   constructor(
     private readonly provider: TokenProvider,
     private readonly clock: Clock,
-    { maxBytes, isTokenRejected }: ReplayPolicy,
+    private readonly replay: ReplayPolicy,
     readonly header: TokenHeader = AUTHORIZATION_HEADER,
-  ) {
-    this.maxReplayBytes = maxBytes;
-    this.#rejection = new TokenRejectionRule(isTokenRejected, (error) => this.#emitPredicateFailure(error));
-  }
+  ) {}
 
   /** Name of the client in the module's configuration. */
   get client(): string {
     return this.provider.clientName;
+  }
+
+  /** Maximum size of a body that is sent again, in bytes. */
+  get maxReplayBytes(): number {
+    return this.replay.maxBytes;
   }
 
   /**
@@ -271,6 +271,13 @@ export class TokenCarrier {
     const second = await send();
     learnNonce(second);
     return second;
+  }
+
+  get #rejection(): TokenRejectionRule {
+    const { isTokenRejected } = this.replay;
+    return (this.#rejectionRule ??= new TokenRejectionRule(isTokenRejected, (error) =>
+      this.#emitPredicateFailure(error),
+    ));
   }
 
   get #renewalThrottle(): RenewalThrottle {

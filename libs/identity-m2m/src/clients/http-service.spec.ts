@@ -37,7 +37,7 @@ describe.each([
   const serviceFor = (defaults: AxiosRequestConfig = {}) =>
     new Service(axios.create({ baseURL: server.url, ...defaults }));
 
-  it('sends nothing before somebody subscribes, and a call for each subscription', async () => {
+  it('sends nothing before it is subscribed to, and a call for each subscription', async () => {
     const call = serviceFor().get('/cold');
     await new Promise(setImmediate);
     expect(server.requests).toHaveLength(0);
@@ -120,7 +120,7 @@ describe.each([
     expect(server.requests.map(({ url }) => url)).toEqual(['/other']);
   });
 
-  it('leaves a stream to whoever reads it', async () => {
+  it('leaves a stream to its reader', async () => {
     server.answer = async (_request, response) => {
       response.write('first ');
       await new Promise(setImmediate);
