@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConsoleLogger, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
@@ -12,6 +12,7 @@ import { logInboundEvents, logVerificationEvents } from '../libs/identity-m2m/sr
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';
+import { recordLog } from './support/recorded-log.js';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const ANY_ROUTE: RoutePolicy = { scopes: [], clients: undefined };
@@ -24,13 +25,7 @@ let decisions: AccessDecisions;
 let lines: string[];
 
 beforeEach(async () => {
-  lines = [];
-  const logger = new ConsoleLogger();
-  for (const level of ['log', 'warn', 'error'] as const) {
-    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
-  }
-  logger.debug = () => undefined;
-  Logger.overrideLogger(logger);
+  lines = recordLog(['log', 'warn', 'error']);
   issuers = [await ForgeableIssuer.start(), await ForgeableIssuer.start()];
   for (const issuer of issuers) issuer.keys = [key.jwk];
   clock = new ManualClock(new Date(NOW * 1000), () => new Promise((resolve) => setTimeout(resolve, 15)));
@@ -126,7 +121,7 @@ describe('the guard’s log', () => {
     const [issuer] = issuers as [ForgeableIssuer];
     issuer.introspectionAnswer = json(404, {});
     for (let token = 0; token < 20; token++) await outcome(`early-${token}`);
-    expect(lines).toEqual([expect.stringContaining('would not be asked about one of the opaque tokens')]);
+    expect(lines).toEqual([expect.stringContaining('rejected the introspection of one of the opaque tokens')]);
     issuer.introspectionAnswer = json(200, { active: false });
     await outcome('known');
     issuer.introspectionAnswer = json(403, {});

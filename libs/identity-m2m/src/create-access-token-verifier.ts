@@ -20,19 +20,18 @@ import type { VerificationEvent } from './verification/verification-events.js';
 import { readKeySet } from './verification/verification-key.js';
 import { ClientRegistry } from './verification/client-registry.js';
 
-/** What the verifier takes from its surroundings. */
+/** Dependencies of the verifier. */
 export interface VerifierDependencies {
   /** Default: the clock of this process. */
   readonly clock?: Clock;
-  /** Whether shortcuts for development are out of place. Default: where `NODE_ENV` is `production`. */
+  /** Whether insecure options for development are rejected. Default: where `NODE_ENV` is `production`. */
   readonly production?: boolean;
 }
 
 /**
- * A verifier of access tokens that needs no Nest: the guard's own, for other frameworks, workers and scripts.
+ * Makes the guard's verifier of access tokens without Nest: for other frameworks, workers and scripts.
  *
- * It fetches keys with the first token, unless its option `start` says otherwise. `close()` it when it is not needed any
- * more.
+ * It fetches keys with the first token, unless the option `start` is set. Call its `close()` at the end.
  *
  * @throws `IdentityM2MConfigurationError` with every wrong option at once.
  */
@@ -42,19 +41,19 @@ export function createAccessTokenVerifier(
 ): AccessTokenVerifier {
   const configuration = checkGuardOptions(options, createAccessTokenVerifier.name, production);
   const verifier = accessTokenVerifier({ ...configuration, start: options.start ?? 'lazy' }, clock);
-  // With `require`, `start()` has the error for those who call it.
+  // With `require`, callers of `start()` get the error.
   verifier.start().catch(() => {});
   return verifier;
 }
 
-/** Puts a verifier together. */
+/** Makes a verifier of checked options. */
 export function accessTokenVerifier(configuration: GuardConfiguration, clock: Clock): AccessTokenVerifier {
   const { audiences, clients, clockToleranceSeconds, maxTokenLifetimeSeconds } = configuration;
   const events = new EventStream<VerificationEvent>();
   const parts: Parts = {
     configuration,
     clock,
-    tell: (event) => events.emit(event),
+    emit: (event) => events.emit(event),
     fetch: createBoundedFetch({
       agent: configuration.agent,
       ca: configuration.ca,
@@ -97,7 +96,7 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
 interface Parts {
   readonly configuration: GuardConfiguration;
   readonly clock: Clock;
-  readonly tell: (event: VerificationEvent) => void;
+  readonly emit: (event: VerificationEvent) => void;
   readonly fetch: BoundedFetch;
 }
 
@@ -105,15 +104,15 @@ function resolvedIssuers(
   policyOf: (provider: IdentityProvider) => ClaimsPolicy,
   parts: Parts,
 ): ResolvedIssuers | undefined {
-  const { clock, tell, configuration } = parts;
+  const { clock, emit, configuration } = parts;
   const { resolver } = configuration;
   if (!resolver) return undefined;
-  // Keys that are read where they were read before go on, with all that is known of them.
+  // Keys of the same source are kept, with their state.
   const places = new WeakMap<KeySet, string>();
   return new ResolvedIssuers({
     ...resolver,
     clock,
-    tell,
+    emit,
     trust: (issuer, answer, before) => {
       const { provider, clients } = resolver.read(issuer, answer);
       const place = keyPlace(provider);
@@ -132,16 +131,16 @@ function resolvedIssuers(
   });
 }
 
-/** Where the keys of a provider are read, as a text: equal for equal places. */
+/** Identifies the source of a provider's keys: equal strings for equal sources. */
 function keyPlace({ fallbackJwksUri, ...provider }: KnownIssuer): string {
   return JSON.stringify([...KEY_PLACES.map((name) => provider[name] ?? null), fallbackJwksUri ?? null]);
 }
 
-/** @param toldAs Names the issuer in events. */
+/** @param shownAs Names the issuer in events. */
 function keySet(
   provider: KnownIssuer,
-  { configuration: { plainHttp }, clock, tell, fetch }: Parts,
-  toldAs = provider.issuer,
+  { configuration: { plainHttp }, clock, emit, fetch }: Parts,
+  shownAs = provider.issuer,
 ): KeySet {
   const { issuer, jwks, jwksFile, fallbackJwksUri } = provider;
   const jwksUri = provider.internalJwksUri ?? provider.jwksUri;
@@ -151,13 +150,13 @@ function keySet(
       ? remoteKeySource({ issuer, jwksUri, fallbackJwksUri, plainHttp, fetch })
       : keyFileSource(jwksFile);
   const schedule = jwksFile === undefined ? REMOTE_KEY_SET_SCHEDULE : KEY_FILE_SCHEDULE;
-  return new RefreshedKeySet({ issuer: toldAs, source, schedule, clock, random: Math.random, tell });
+  return new RefreshedKeySet({ issuer: shownAs, source, schedule, clock, random: Math.random, emit });
 }
 
 function introspections(
   { issuer, introspection, introspectionEndpoint, accessToken }: IssuerConfiguration,
   keys: KeySet,
-  { configuration: { plainHttp }, clock, tell, fetch }: Parts,
+  { configuration: { plainHttp }, clock, emit, fetch }: Parts,
 ): Pick<TrustedIssuer, 'opaqueTokens' | 'signedTokens'> {
   if (!introspection) return {};
   const endpoint = new IntrospectionEndpoint({
@@ -172,7 +171,7 @@ function introspections(
     fetch,
     clock,
   });
-  const availability = new IntrospectionAvailability({ issuer, endpoint, clock, tell });
+  const availability = new IntrospectionAvailability({ issuer, endpoint, clock, emit });
   return {
     opaqueTokens: new Introspection({ tokens: 'opaque', endpoint, availability, clock }),
     signedTokens: new Introspection({ tokens: 'signed', endpoint, availability, clock }),

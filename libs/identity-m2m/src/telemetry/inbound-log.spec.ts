@@ -1,20 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConsoleLogger, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import type { InboundEvent } from '../guard/inbound-events.js';
 import type { RefusalReason, RefusalDetail } from '../verification/refusal.js';
 import { logInboundEvents } from './inbound-log.js';
+import { recordLog } from '../../../../test/support/recorded-log.js';
 
 let lines: string[];
 let events: EventStream<InboundEvent>;
 
 beforeEach(() => {
-  lines = [];
-  const logger = new ConsoleLogger();
-  for (const level of ['debug', 'log', 'warn'] as const) {
-    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
-  }
-  Logger.overrideLogger(logger);
+  lines = recordLog();
   events = new EventStream();
   logInboundEvents(events);
 });

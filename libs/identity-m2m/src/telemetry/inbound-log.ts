@@ -86,21 +86,25 @@ function whyUnknown(unknownRules: readonly string[]): string {
     : "the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)";
 }
 
-/** Most warnings of what strangers can cause. */
+/** Maximum number of warnings about problems that strangers can cause. */
 const MAX_WARNINGS = 20;
 
 /**
- * Most lines about issuers that came at run time, and most of these whose names are kept. Strangers can name any that the
- * resolver accepts, so that they are accepted, and their keys fetched, again and again.
+ * Maximum number of lines about issuers that were accepted at run time, and of their names that are kept. A stranger can
+ * name any issuer that the resolver accepts, so that it is accepted, and its keys are fetched, again and again.
  */
 const MAX_RUN_TIME_LINES = 200;
 const MAX_RUN_TIME_ISSUERS = 1000;
 
-/** Writes into Nest's log what goes on behind the guard's decisions. */
+/**
+ * Writes into Nest's log what happens behind the guard's decisions: key sets, issuers, introspection.
+ *
+ * @returns Ends the logging.
+ */
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
   const neverAnswered = new Set<string>();
-  // Strangers can cause any number of these: one warning for each kind, and for each of a few problems.
+  // A stranger can cause any number of these: one warning for each kind, and for each of a few problems.
   const warned = new Set<string>();
   const warnOnce = (kind: string, text: string) => {
     if (warned.has(kind) || warned.size >= MAX_WARNINGS) return logger.debug(text);
@@ -109,7 +113,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
   };
   const runTimeIssuers = new Set<string>();
   const runTimeLines = new Set<string>();
-  /** Writes a line about an issuer; about one that came at run time, the same line once. */
+  /** Writes a line about an issuer; about one that was accepted at run time, the same line once. */
   const write = (level: 'log' | 'warn', issuer: string, text: string) => {
     if (!runTimeIssuers.has(issuer)) return logger[level](text);
     if (runTimeLines.has(text) || runTimeLines.size >= MAX_RUN_TIME_LINES) return logger.debug(text);
@@ -119,16 +123,16 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
-        return write('log', event.issuer, `guard: keys of ${event.issuer} that can be used: ${event.keys}`);
+        return write('log', event.issuer, `guard: usable keys of ${event.issuer}: ${event.keys}`);
       case 'key_set.recovered':
         return write('log', event.issuer, `guard: the keys of ${event.issuer} can be read again`);
       case 'key_set.refresh_failed': {
         const text = `guard: the keys of ${event.issuer} could not be read: ${event.problem}`;
-        // One warning for an outage, however long it is.
+        // One warning for an outage, however long.
         return event.failures === 1 ? write('warn', event.issuer, text) : logger.debug(text);
       }
       case 'key_set.look_up_deferred': {
-        const text = `guard: tokens name keys that ${event.issuer} did not have a moment ago; it is asked again in ${event.retryAfterSeconds} s, and such tokens get 503 until then`;
+        const text = `guard: tokens name unknown keys of ${event.issuer}; its keys are read again in ${event.retryAfterSeconds} s, and such tokens get 503 until then`;
         return warnOnce(`${event.type} ${event.issuer}`, text);
       }
       case 'key_set.key_ignored':
@@ -142,9 +146,9 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
       case 'issuer.accepted':
         if (runTimeIssuers.size >= MAX_RUN_TIME_ISSUERS) runTimeIssuers.delete(runTimeIssuers.values().next().value!);
         runTimeIssuers.add(event.issuer);
-        return write('log', event.issuer, `guard: the issuer ${event.issuer} is accepted by the resolver`);
+        return write('log', event.issuer, `guard: the resolver accepted the issuer ${event.issuer}`);
       case 'issuer.denied':
-        return logger.debug(`guard: the issuer ${event.issuer} is denied by the resolver`);
+        return logger.debug(`guard: the resolver denied the issuer ${event.issuer}`);
       case 'issuer.resolution_failed':
         return warnOnce(
           event.problem,
@@ -153,29 +157,29 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
       case 'issuer.resolver_overloaded':
         return warnOnce(
           event.type,
-          'guard: the issuerResolver is asked about too many issuers at once; others get 503',
+          'guard: the issuerResolver has too many calls under way; tokens of other issuers get 503',
         );
       case 'issuer.evicted':
         return warnOnce(
           event.type,
-          `guard: the issuer ${event.issuer} made room for another one; raise resolvedIssuers.maxIssuers if all of them are in use`,
+          `guard: the issuer ${event.issuer} was evicted; raise resolvedIssuers.maxIssuers if all issuers are in use`,
         );
       case 'introspection.failed': {
-        // One odd token is enough, and anybody can send it.
+        // One odd token is enough, and a stranger can send it.
         const { issuer, tokens, problem } = event;
-        return logger.debug(`guard: ${issuer} failed to answer about one of the ${tokens} tokens: ${problem}`);
+        return logger.debug(`guard: introspection of one of the ${tokens} tokens at ${issuer} failed: ${problem}`);
       }
       case 'introspection.paused': {
         const { issuer, pauses, pauseMs, problem } = event;
         const text = `guard: introspection at ${issuer} fails, next attempt in ${pauseMs / 1000} s: ${problem}`;
-        // One warning for an outage, however long it is.
+        // One warning for an outage, however long.
         return pauses === 1 ? logger.warn(text) : logger.debug(text);
       }
       case 'introspection.recovered':
         return logger.log(`guard: introspection at ${event.issuer} works again`);
       case 'introspection.rejected': {
-        const text = `guard: ${event.issuer} would not be asked about one of the ${event.tokens} tokens: ${event.problem}`;
-        // One warning, for whoever has configured it.
+        const text = `guard: ${event.issuer} rejected the introspection of one of the ${event.tokens} tokens: ${event.problem}`;
+        // One warning about the configuration.
         if (event.hasAnswered || neverAnswered.has(event.issuer)) return logger.debug(text);
         neverAnswered.add(event.issuer);
         return logger.warn(text);

@@ -1,20 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConsoleLogger, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import type { RequestedAccess, OutboundEvent } from '../token/outbound-events.js';
 import { TokenUnavailableError } from '../token/token-errors.js';
 import { logOutboundEvents } from './outbound-log.js';
+import { recordLog } from '../../../../test/support/recorded-log.js';
 
 let lines: string[];
 let events: EventStream<OutboundEvent>;
 
 beforeEach(() => {
-  lines = [];
-  const logger = new ConsoleLogger();
-  for (const level of ['debug', 'log', 'warn', 'error'] as const) {
-    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
-  }
-  Logger.overrideLogger(logger);
+  lines = recordLog();
   events = new EventStream();
   logOutboundEvents(events);
 });
@@ -54,7 +50,7 @@ describe('the log of a client', () => {
     events.emit(granted('token.refreshed'));
     events.emit(granted('token.refreshed'));
     expect(levels()).toEqual(['warn', 'debug', 'debug', 'log', 'debug']);
-    expect(lines[3]).toMatch(/the trouble is over$/);
+    expect(lines[3]).toMatch(/the outage is over$/);
   });
 
   it('call-5: says at the ordinary level that a token is not refreshed any more, and what keeps it warm', () => {
@@ -77,6 +73,6 @@ describe('the log of a client', () => {
     }
     expect(levels()).toEqual(['warn', 'debug', 'debug', 'debug', 'debug', 'debug']);
     events.emit(granted('token.acquired', { scope: 'broken' }));
-    expect(lines.at(-1)).toMatch(/^log: .*the trouble is over$/);
+    expect(lines.at(-1)).toMatch(/^log: .*the outage is over$/);
   });
 });

@@ -3,19 +3,21 @@ import type { EventStream } from '../foundation/event-stream.js';
 import type { RequestedAccess, OutboundEvent } from '../token/outbound-events.js';
 import { SHORTEST_TIMED_LIFETIME_MS } from '../token/refresh-policy.js';
 
-/** Most troubles of which it is remembered that they were told. */
+/** Maximum number of logged problems that are remembered. */
 const MAX_FAILING = 1000;
 
 /**
- * Writes the life of a client's token into Nest's log: a line where its state changes, and not a line per call.
+ * Writes the events of a client into Nest's log: a line where the state of a token changes, and none per call.
  *
- * An outage is one warning at its beginning and one line at its end; what lies between is for the debug level.
+ * An outage is one warning at its start and one line at its end; lines between have the debug level.
+ *
+ * @returns Ends the logging.
  */
 export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
-  /** What cannot be had, by what was asked for. */
+  /** Tokens that can't be acquired, by the requested access. */
   const failing = new Set<string>();
-  /** Receivers whose clock is behind. */
+  /** Origins whose clock is behind. */
   const behind = new Set<string>();
   let isLifetimeExplained = false;
   return events.subscribe((event) => {
@@ -24,9 +26,9 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       case 'token.acquired':
       case 'token.refreshed': {
         const verb = event.type === 'token.acquired' ? 'acquired' : 'refreshed';
-        const line = `${client}: access token ${event.fingerprint} ${verb}, good until ${event.expiresAt.toISOString()}`;
+        const line = `${client}: access token ${event.fingerprint} ${verb}, expires at ${event.expiresAt.toISOString()}`;
         const wasFailing = failing.delete(nameOf(event));
-        if (wasFailing) logger.log(`${line}; the trouble is over`);
+        if (wasFailing) logger.log(`${line}; the outage is over`);
         else if (event.type === 'token.acquired') logger.log(line);
         else logger.debug(line);
         if (!isLifetimeExplained) explainLifetime(event);
@@ -34,7 +36,7 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       }
       case 'token.reissued':
         failing.delete(nameOf(event));
-        logger.debug(`${client}: the server handed out access token ${event.fingerprint} once more`);
+        logger.debug(`${client}: the server issued access token ${event.fingerprint} again`);
         return;
       case 'token.refresh_failed': {
         const next = event.retryAt ? `Next attempt at ${event.retryAt.toISOString()}.` : 'No further attempt.';
@@ -46,10 +48,11 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         return;
       }
       case 'credential.quarantined':
-        if (event.halted) logger.error(`${client}: refused again and again; attempts are all but halted`);
+        if (event.halted)
+          logger.error(`${client}: the server refused the credential repeatedly; attempts are almost halted`);
         return;
       case 'token.served_stale':
-        logger.warn(`${client}: access token ${event.fingerprint} is used to its end, no new one can be had`);
+        logger.warn(`${client}: no new access token is available; ${event.fingerprint} is used until it expires`);
         return;
       case 'credential.rotated':
         logger.log(`${client}: a new credential is in use`);
@@ -69,17 +72,17 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         if (behind.has(event.origin) || behind.size >= MAX_FAILING) return;
         behind.add(event.origin);
         logger.warn(
-          `${client}: ${event.origin} rejects tokens that were just issued; its clock is behind, so it gets the one before for a moment`,
+          `${client}: ${event.origin} rejects tokens that were just issued; its clock is behind, so it gets the previous token for a moment`,
         );
         return;
       case 'option.failed':
         logger.warn(
-          `${client}: ${event.option} ${event.problem} and is ignored for such answers; correct the function`,
+          `${client}: the option ${event.option} ${event.problem} and is ignored for such responses; correct the function`,
         );
         return;
       case 'token.dormant':
         logger.log(
-          `${client}: access token not used since its last two refreshes, not refreshed until the next call; keepWarm refreshes it all the same`,
+          `${client}: access token not used since its last two refreshes, not refreshed until the next call; set keepWarm to refresh unused tokens`,
         );
         return;
       case 'client.retry_now':
@@ -91,16 +94,16 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
     }
   });
 
-  /** Says once what is odd about the lives of this client's tokens. */
+  /** Warns once of an unusual lifetime of this client's tokens. */
   function explainLifetime(event: Extract<OutboundEvent, { readonly lifetimeSource: string }>): void {
     const lifeMs = event.expiresAt.getTime() - event.requestedAt.getTime();
     if (event.lifetimeSource === 'default') {
       logger.warn(
-        `client "${event.client}": nothing says how long its tokens live (no expires_in, no exp); 5 minutes are assumed`,
+        `client "${event.client}": the lifetime of its tokens is unknown (no expires_in, no exp); 5 minutes are assumed`,
       );
     } else if (lifeMs < SHORTEST_TIMED_LIFETIME_MS) {
       logger.warn(
-        `client "${event.client}": its tokens live for ${lifeMs / 1000} s, which is too short to refresh them by schedule`,
+        `client "${event.client}": the lifetime of its tokens is ${lifeMs / 1000} s, which is too short for scheduled refreshes`,
       );
     } else return;
     isLifetimeExplained = true;

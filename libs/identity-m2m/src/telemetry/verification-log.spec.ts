@@ -1,19 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConsoleLogger, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import { EventStream } from '../foundation/event-stream.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 import { logVerificationEvents } from './inbound-log.js';
+import { recordLog } from '../../../../test/support/recorded-log.js';
 
 let lines: string[];
 let events: EventStream<VerificationEvent>;
 
 beforeEach(() => {
-  lines = [];
-  const logger = new ConsoleLogger();
-  for (const level of ['debug', 'log', 'warn'] as const) {
-    logger[level] = (message: string) => void lines.push(`${level}: ${message}`);
-  }
-  Logger.overrideLogger(logger);
+  lines = recordLog();
   events = new EventStream();
   logVerificationEvents(events);
 });
@@ -48,7 +44,7 @@ describe('the log of what goes on behind the guard', () => {
       events.emit({ type: 'introspection.failed', issuer, tokens: 'opaque', failures, problem: 'HTTP 500' });
     }
     expect(new Set(lines)).toEqual(
-      new Set([`debug: guard: ${issuer} failed to answer about one of the opaque tokens: HTTP 500`]),
+      new Set([`debug: guard: introspection of one of the opaque tokens at ${issuer} failed: HTTP 500`]),
     );
   });
 
@@ -96,7 +92,7 @@ describe('the log of what goes on behind the guard', () => {
     events.emit({ type: 'key_set.key_ignored', issuer, kid: undefined, reason: 'symmetric' });
     events.emit({ type: 'key_set.keys_ignored', issuer, keys: 90 });
     expect(lines).toEqual([
-      `log: guard: keys of ${issuer} that can be used: 2`,
+      `log: guard: usable keys of ${issuer}: 2`,
       `warn: guard: a key of ${issuer} is not used: old, weak`,
       `warn: guard: a key of ${issuer} is not used: without kid, symmetric`,
       `warn: guard: 90 keys of ${issuer} are not used`,

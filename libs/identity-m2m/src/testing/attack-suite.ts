@@ -5,53 +5,53 @@ import { type ForgeryMaterial, forgeryMaterial } from './forged-token.js';
 import { forgedFrom } from './forged-tokens.js';
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
-/** Where to attack, and with what. */
+/** Options of an attack suite. */
 export interface AttackSuiteOptions {
   /** An issuer that the attacked application trusts. */
   readonly issuer: TestIssuer;
-  /** A token of it that the application lets in; its scopes are those that the route asks for. */
+  /** A token of the issuer that the application accepts, with the scopes that the route requires. */
   readonly accepted: TestTokenOptions;
-  /** A guarded route that answers a good token with 2xx. Default: `/`. */
+  /** A guarded route that answers a valid token with 2xx. Default: `/`. */
   readonly path?: string;
   /** Default: GET. */
   readonly method?: string;
-  /** Attacks at once. Default: 8. */
+  /** Number of concurrent attacks. Default: 8. */
   readonly concurrency?: number;
 }
 
-/** What became of one attack. */
+/** The outcome of one attack. */
 export interface AttackOutcome {
   readonly id: string;
   readonly attack: string;
-  /** What the application answered; undefined where it closed the connection. */
+  /** HTTP status of the response; undefined where the application closed the connection. */
   readonly status: number | undefined;
 }
 
-/** What became of all of them. */
+/** The outcome of all attacks. */
 export interface AttackReport {
-  /** Attacks that were made. */
+  /** Number of attacks. */
   readonly made: number;
-  /** Those that were let in: each is a hole. */
-  readonly letIn: readonly AttackOutcome[];
-  /** Those that were answered with an error of the server's own, other than 503: it did not expect them. */
+  /** Attacks that the application accepted: each is a vulnerability. */
+  readonly accepted: readonly AttackOutcome[];
+  /** Attacks with an error of the server (5xx other than 503): the application did not expect them. */
   readonly crashed: readonly AttackOutcome[];
-  /** Refusals that show the caller something of the token. */
+  /** Refusals with a part of the token in the response. */
   readonly echoed: readonly AttackOutcome[];
-  /** Addresses of the attacker's that the application asked for, because a token named them: it can be led anywhere. */
+  /** Addresses of the attacker that the application requested because a token named them. */
   readonly lured: readonly string[];
 }
 
-/** An application that listens, as Nest has it, or its address. */
+/** A listening Nest application, or its address. */
 export type AttackTarget = string | { getUrl(): Promise<string> };
 
 /**
- * Attacks an application with tokens and requests that no guard may let in, and reports what got through.
+ * Attacks an application with tokens and requests that no guard may accept, and reports the vulnerabilities.
  *
  * @example
  * const report = await attackSuite(app, { issuer, accepted: { clientId: 'billing', audience: 'my-api' }, path: '/users' });
- * expect(report.letIn).toEqual([]);
+ * expect(report.accepted).toEqual([]);
  *
- * @throws Error where a good token is not let in: everything else would be refused for that reason alone.
+ * @throws Error where a valid token is refused: every attack would be refused for that reason alone.
  */
 export async function attackSuite(target: AttackTarget, options: AttackSuiteOptions): Promise<AttackReport> {
   const { issuer, accepted, path = '/', method = 'GET', concurrency = 8 } = options;
@@ -63,12 +63,12 @@ export async function attackSuite(target: AttackTarget, options: AttackSuiteOpti
     const { status } = await send(url, method, [['Authorization', `Bearer ${token}`]]);
     if (status === undefined || status < 200 || status > 299) {
       throw new Error(
-        `The attack suite is of no use: ${when}, a good token was answered with ${status ?? 'no answer'} at ${method} ${url.href}. Let the application trust the issuer, and name the client, audience and scopes that the route lets in.`,
+        `The attack suite found no working route: ${when}, ${method} ${url.href} answered a valid token with ${status ?? 'no response'} (expected 2xx). Let the application trust the issuer, and name the client, audience and scopes that the route accepts.`,
       );
     }
   };
   await requireGood('at the start');
-  await requireGood('before anything was forged in it', material.token);
+  await requireGood('before it was forged', material.token);
   const attacks = [...(await tokenAttacks(material)), ...carriageAttacks(good, url)];
   const outcomes: (AttackOutcome & { readonly echoes: boolean })[] = [];
   const waiting = [...attacks];
@@ -90,7 +90,7 @@ export async function attackSuite(target: AttackTarget, options: AttackSuiteOpti
     outcomes.filter(kept).map(({ id, attack, status }) => ({ id, attack, status }));
   return {
     made: outcomes.length,
-    letIn: reported(({ status }) => status !== undefined && status < 400),
+    accepted: reported(({ status }) => status !== undefined && status < 400),
     crashed: reported(({ status }) => status !== undefined && status >= 500 && status !== 503),
     echoed: reported(({ echoes }) => echoes),
     lured: issuer.publishedPathsAsked.filter((path) => attackersPaths.has(path)),
@@ -104,7 +104,7 @@ interface Attack {
   readonly name: string;
   readonly headers: Headers;
   readonly url?: URL;
-  /** Texts that must not come back. */
+  /** Strings that must not be in the response. */
   readonly marks: readonly string[];
 }
 
@@ -114,7 +114,7 @@ async function tokenAttacks(material: ForgeryMaterial): Promise<Attack[]> {
   const forged = await forgedFrom(material);
   return (
     forged
-      // What no HTTP header can hold cannot be sent, by nobody.
+      // No client can send characters that an HTTP header can't hold.
       .filter(({ token }) => /^[\x20-\x7e\u00a0-\u00ff]*$/.test(token) && token.length < 15_000)
       .map(({ id, attack, token }) => ({
         id,
@@ -125,7 +125,7 @@ async function tokenAttacks(material: ForgeryMaterial): Promise<Attack[]> {
   );
 }
 
-/** A good token in a wrong place, or in a way that two readers may understand in two ways: RFC 6750 §2 and §3.1. */
+/** Attacks with a valid token in a wrong place, or in an ambiguous form: RFC 6750 §2 and §3.1. */
 function carriageAttacks(good: string, url: URL): Attack[] {
   const bearer = `Bearer ${good}`;
   const marks = [good.slice(-40)];
@@ -184,7 +184,7 @@ function carriageAttacks(good: string, url: URL): Attack[] {
   ];
 }
 
-/** By Node's own client, which sends headers as they are given, repeated ones too. */
+/** Sends a request with Node's own client, which keeps repeated headers. */
 function send(url: URL, method: string, headers: Headers): Promise<{ status: number | undefined; text: string }> {
   return new Promise((resolve) => {
     const start = url.protocol === 'https:' ? secureRequest : request;
@@ -203,7 +203,7 @@ function send(url: URL, method: string, headers: Headers): Promise<{ status: num
   });
 }
 
-/** As a flat list, which keeps repetitions and their spelling. */
+/** Returns a flat list of headers, which keeps repetitions and spelling. */
 function flat(url: URL, headers: Headers): string[] {
   return ['Host', url.host, ...headers.flat()];
 }

@@ -1,30 +1,30 @@
 import { selfSignedCertificate, generateSigningKey, type SigningKey } from './signing-key.js';
 import type { TestIssuer } from './test-issuer.js';
 
-/** Somebody with keys, a certificate and an issuer of their own, who can be reached and whom nobody should trust. */
+/** An attacker with keys, a certificate and an issuer that can be reached and that no guard should trust. */
 export interface Attacker {
-  /** Of the same kind and name as the issuer's. */
+  /** A key with the algorithm and the identifier of the issuer's key. */
   readonly key: SigningKey;
-  /** An RSA key, and the certificate that it has issued to itself, in base64. */
+  /** An RSA key and its self-signed certificate, in base64. */
   readonly certified: { readonly key: SigningKey; readonly certificate: string };
-  /** Issuer identifier: metadata and key set can be had there as from any other. */
+  /** Issuer identifier, with metadata and a key set. */
   readonly url: string;
   readonly jwksUri: string;
   /** Address of the certificate. */
   readonly certificateUri: string;
 }
 
-/** Paths of all that an attacker publishes. */
+/** Paths of the attacker's documents. */
 export const ATTACKER_PATHS = {
   keys: '/attacker/keys',
   certificate: '/attacker/certificate',
-  // As OpenID Connect Discovery §4 and RFC 8414 §3.1 have it for an issuer with a path.
+  // OpenID Connect Discovery §4 and RFC 8414 §3.1, for an issuer with a path.
   metadata: '/attacker/.well-known/openid-configuration',
   otherMetadata: '/.well-known/oauth-authorization-server/attacker',
 } as const;
 
-/** Settles beside an issuer, so that not even a look at the host would tell. */
-export async function settleAttacker(issuer: TestIssuer): Promise<Attacker> {
+/** Makes an attacker on the issuer's own host, so that a check of the host does not suffice. */
+export async function attackerBeside(issuer: TestIssuer): Promise<Attacker> {
   const { alg, kid } = issuer.usualHeader;
   const [key, certifiedKey] = await Promise.all([generateSigningKey(alg, kid), generateSigningKey('RS256', kid)]);
   const der = selfSignedCertificate(certifiedKey.publicKey, certifiedKey.privateKey);

@@ -6,7 +6,7 @@ import type { OutboundEvent } from '../token/outbound-events.js';
 import { TokenProvider } from '../token/token-provider.js';
 
 /**
- * A `TokenProvider` that has its token from the test and never asks for one: for tests of code that sends tokens.
+ * A `TokenProvider` with a token of the test, which sends no token request: for tests of code that sends tokens.
  *
  * @example
  * Test.createTestingModule({ imports: [AppModule] })
@@ -19,14 +19,14 @@ export class FixedTokenProvider extends TokenProvider {
   #token: AccessToken;
   readonly #allowedOrigins: AllowedOrigins;
 
-  /** @param options.allowedOrigins Places that the token may go to, as in the client's options. Default: none. */
+  /** @param options.allowedOrigins Origins that receive the token, as in the client's options. Default: none. */
   constructor(token: string, { allowedOrigins = [] }: { readonly allowedOrigins?: readonly string[] } = {}) {
     super();
     this.#token = new AccessToken(token);
     this.#allowedOrigins = new AllowedOrigins(allowedOrigins);
   }
 
-  /** Hands out another token from now on, as after a refresh. */
+  /** Provides another token from now on, as after a refresh. */
   replaceToken(token: string): void {
     this.#token = new AccessToken(token);
   }
@@ -43,7 +43,7 @@ export class FixedTokenProvider extends TokenProvider {
     return this.#token;
   }
 
-  /** The token that has taken the rejected one's place, if one has. */
+  /** Returns the token that replaced the rejected one, if any. */
   async renewToken(rejected: AccessToken): Promise<AccessToken | undefined> {
     return this.#token.equals(rejected) ? undefined : this.#token;
   }

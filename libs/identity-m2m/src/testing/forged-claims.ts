@@ -3,7 +3,7 @@ import { clientNames, type ForgedToken, type Forgery, type ForgeryMaterial, name
 import { signatureOf } from './signing-key.js';
 import type { TestTokenOptions } from './test-issuer.js';
 
-/** Tokens that the issuer did sign, and that are not for this API, not for this time, or no access tokens of machines. */
+/** Forges tokens with valid signatures that are not for this API, not for this time, or no access tokens of machines. */
 export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
   const { issuer, claims, accepted, header, attacker } = material;
   const now = Number(claims.iat);
@@ -69,7 +69,7 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
       ...namesOfClient.flatMap((name) =>
         each(name, [[accepted.clientId], {}, 1, '', `${accepted.clientId} `, `${accepted.clientId}\u200b`]),
       ),
-      // Where another claim names the client as well, null says nothing.
+      // Where another claim names the client as well, null counts as absent.
       ...(namesOfClient.length === 1 ? each(namesOfClient[0]!, [null]) : []),
       [
         'another client',
@@ -112,7 +112,7 @@ function ofAnotherIssuer({ key, url }: Attacker, header: object, claims: object)
   return `${input}.${signatureOf(input, key.algorithm, key.privateKey).toString('base64url')}`;
 }
 
-/** Where the route asks for scopes. */
+/** For routes that require scopes. */
 function withoutScopes(
   { scopes = [] }: TestTokenOptions,
   withClaims: (changes: Readonly<Record<string, unknown>>) => string,

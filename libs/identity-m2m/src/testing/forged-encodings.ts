@@ -1,6 +1,6 @@
 import { clientNames, type ForgedToken, type Forgery, type ForgeryMaterial, named } from './forged-token.js';
 
-/** Tokens that are signed well and written badly, so that two readers may see two things: RFC 7515 §2, RFC 8725 §3.7. */
+/** Forges tokens with valid signatures and an ambiguous encoding: RFC 7515 §2, RFC 8725 §3.7. */
 export function forgedEncodings(material: ForgeryMaterial): ForgedToken[] {
   return [
     ...named('P1', otherAlphabets(material)),
@@ -41,7 +41,7 @@ function outOfShape({ token }: ForgeryMaterial): Forgery[] {
   ];
 }
 
-/** GHSA-5hjw-83fp-phq9 and the like: what is no object has no claims to check. */
+/** GHSA-5hjw-83fp-phq9 and the like: a payload that is no object has no claims to check. */
 function noObjects(material: ForgeryMaterial): Forgery[] {
   const { issuer, claims } = material;
   const header = JSON.stringify(material.header);
@@ -66,7 +66,7 @@ function noObjects(material: ForgeryMaterial): Forgery[] {
   ];
 }
 
-/** RFC 7515 §4 and §10.12: readers differ in which of two they take. */
+/** RFC 7515 §4 and §10.12: parsers differ in which of two members they take. */
 function duplicateMembers(material: ForgeryMaterial): Forgery[] {
   const { issuer, claims, accepted } = material;
   const header = JSON.stringify(material.header);

@@ -2,7 +2,7 @@ import { createHmac, type KeyObject } from 'node:crypto';
 import { type ForgedToken, type Forgery, type ForgeryMaterial, named, segment } from './forged-token.js';
 import { generateSigningKey, signatureOf } from './signing-key.js';
 
-/** Tokens whose signature proves nothing: RFC 8725 §2.1, §3.1, §3.10, RFC 7515. */
+/** Forges tokens whose signature proves nothing: RFC 8725 §2.1, §3.1, §3.10, RFC 7515. */
 export async function forgedSignatures(material: ForgeryMaterial): Promise<ForgedToken[]> {
   const { alg } = material.header;
   const { attacker } = material;
@@ -59,7 +59,7 @@ function withoutAlgorithm({ header, claims, token }: ForgeryMaterial): Forgery[]
   ];
 }
 
-/** What is public, taken for a shared secret: CVE-2015-9235 and its many sisters. */
+/** The public key as a shared secret: CVE-2015-9235 and similar ones. */
 function signedWithThePublicKey({ issuer, header, claims }: ForgeryMaterial): Forgery[] {
   const { publicKey, publicJwk, algorithm } = issuer.signingKey;
   return publicKeyTexts(publicKey, algorithm, publicJwk).flatMap(([name, secret]) =>
@@ -107,7 +107,7 @@ function otherAlgorithms({ issuer, header, claims }: ForgeryMaterial): Forgery[]
     });
 }
 
-/** CVE-2022-21449 and the like. */
+/** CVE-2022-21449 and similar ones. */
 function degenerateSignatures({ issuer, header, claims }: ForgeryMaterial): Forgery[] {
   const length = signatureOf('', issuer.signingKey.algorithm, issuer.signingKey.privateKey).length;
   const input = `${segment(header)}.${segment(claims)}`;
@@ -158,7 +158,7 @@ function oddKeyNames({ issuer, claims, header }: ForgeryMaterial): Forgery[] {
   });
 }
 
-/** RFC 7515 §4.1.11, RFC 7797: what is critical and not understood makes a token invalid. */
+/** RFC 7515 §4.1.11, RFC 7797: an unknown critical extension makes a token invalid. */
 function criticalExtensions({ issuer, claims, header }: ForgeryMaterial): Forgery[] {
   const headers: [string, Record<string, unknown>][] = [
     ['an unknown one', { crit: ['x-new'], 'x-new': true }],
@@ -181,7 +181,7 @@ function criticalExtensions({ issuer, claims, header }: ForgeryMaterial): Forger
   ];
 }
 
-/** What asks to be decrypted, at whatever cost: CVE-2022-36083, CVE-2024-28176. */
+/** Encrypted tokens, whose decryption may be expensive: CVE-2022-36083, CVE-2024-28176. */
 function encryptedTokens({ header, claims }: ForgeryMaterial): Forgery[] {
   const parts = (jose: object) => [segment(jose), 'AAAA', 'AAAA', segment(claims), 'AAAA'].join('.');
   return [

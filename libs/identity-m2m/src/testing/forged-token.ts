@@ -1,16 +1,16 @@
-import { type Attacker, settleAttacker } from './attacker.js';
+import { type Attacker, attackerBeside } from './attacker.js';
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /** A token that no guard may accept. */
 export interface ForgedToken {
-  /** Names the attack: the class and a number. The same over versions. */
+  /** Identifies the attack: the class and a number. Stable over versions. */
   readonly id: string;
-  /** What is wrong with it. */
+  /** Description of the attack. */
   readonly attack: string;
   readonly token: string;
 }
 
-/** What forgeries are made from: an issuer, and a token of it that the guard accepts. */
+/** The basis of forgeries: an issuer, and a token that the guard accepts. */
 export interface ForgeryMaterial {
   readonly issuer: TestIssuer;
   readonly accepted: TestTokenOptions;
@@ -27,11 +27,11 @@ export async function forgeryMaterial(issuer: TestIssuer, accepted: TestTokenOpt
   const claims = issuer.claimsFor(accepted);
   const { alg, kid } = issuer.usualHeader;
   const header = { ...issuer.usualHeader, ...accepted.header, alg, kid };
-  const [token, attacker] = await Promise.all([issuer.sign(claims, header), settleAttacker(issuer)]);
+  const [token, attacker] = await Promise.all([issuer.sign(claims, header), attackerBeside(issuer)]);
   return { issuer, accepted, claims, header, token, attacker };
 }
 
-/** One line of a table of attacks: what is wrong, and the token that has it. */
+/** One row of a table of attacks: the description, and the token. */
 export type Forgery = readonly [attack: string, token: string];
 
 /** Gives each forgery of a class its id. */
@@ -44,7 +44,7 @@ export function segment(value: unknown): string {
   return Buffer.from(text).toString('base64url');
 }
 
-/** Claims that name the client, as far as the accepted token shows: a guard may go by any of them, but seldom by `sub`. */
+/** Returns the claims that name the client in the accepted token: a guard may use any of them, but seldom `sub`. */
 export function clientNames({ claims, accepted }: ForgeryMaterial): string[] {
   const names = Object.keys(claims).filter((name) => claims[name] === accepted.clientId);
   return names.length > 1 ? names.filter((name) => name !== 'sub') : names;

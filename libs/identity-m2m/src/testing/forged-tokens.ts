@@ -5,16 +5,16 @@ import { type ForgedToken, type ForgeryMaterial, forgeryMaterial } from './forge
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /**
- * Tokens that look like an accepted one of the issuer's and must all be refused: some two hundred, each with what is wrong
- * with it.
+ * Forges about two hundred tokens that look like an accepted one of the issuer and must all be refused, each with the
+ * description of its attack.
  *
- * @param accepted A token that the guard does accept, named as a client that it knows.
+ * @param accepted A token that the guard accepts, of a client that it knows.
  */
 export async function forgedTokens(issuer: TestIssuer, accepted: TestTokenOptions): Promise<ForgedToken[]> {
   return forgedFrom(await forgeryMaterial(issuer, accepted));
 }
 
-/** The same from what they are made of, which has the token that all are likenesses of. */
+/** Forges tokens from a basis, which holds the accepted token. */
 export async function forgedFrom(material: ForgeryMaterial): Promise<ForgedToken[]> {
   return [...(await forgedSignatures(material)), ...forgedEncodings(material), ...forgedClaims(material)];
 }

@@ -6,16 +6,16 @@ interface PendingTimer {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until it is told to move. Timers fire in the order in which they are due. */
+/** A clock that a test moves. Timers fire in the order in which they are due. */
 export class ManualClock implements Clock {
   #wallMs: number;
   #monotonicMs = 0;
   readonly #timers = new Set<PendingTimer>();
 
   /**
-   * @param start Where the wall clock starts.
-   * @param settle Waits until everything that a timer set off has come to rest. By default one turn of the event loop,
-   * which is enough where nothing goes over a socket.
+   * @param start Start of the wall clock. Default: 2030-01-01, 00:00 UTC.
+   * @param settle Waits for the work that a timer started. Default: one turn of the event loop, which is enough for work
+   * without sockets.
    */
   constructor(
     start = new Date('2030-01-01T00:00:00Z'),
@@ -34,12 +34,12 @@ export class ManualClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Timers that have not fired. */
+  /** Number of timers that have not fired. */
   get pendingTimers(): number {
     return this.#timers.size;
   }
 
-  /** Lets time pass on both clocks, firing each timer at its moment. */
+  /** Advances both clocks, and fires each timer at its time. */
   async advance(ms: number): Promise<void> {
     const end = this.#monotonicMs + ms;
     await this.settle();
@@ -52,12 +52,12 @@ export class ManualClock implements Clock {
     this.#moveTo(end);
   }
 
-  /** Moves the wall clock alone, as a time server or an operator does. */
+  /** Sets the wall clock alone, as a time server or an operator does. */
   setWallClock(to: Date): void {
     this.#wallMs = to.getTime();
   }
 
-  /** Suspends the machine: the wall clock moves on, the monotonic clock and the timers stand still. */
+  /** Simulates a suspended machine: the wall clock advances, the monotonic clock and the timers stand still. */
   suspend(ms: number): void {
     this.#wallMs += ms;
   }

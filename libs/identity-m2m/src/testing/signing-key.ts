@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 
 const CURVES: Readonly<Record<string, string>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' };
 
-/** A key pair, and how signatures are made with it (RFC 7518 §3, RFC 8037 §3.1). */
+/** A key pair for signatures (RFC 7518 §3, RFC 8037 §3.1). */
 export interface SigningKey {
   readonly kid: string;
   readonly algorithm: string;
@@ -18,7 +18,7 @@ export async function generateSigningKey(algorithm: string, kid: string): Promis
   return { kid, algorithm, privateKey, publicKey, publicJwk };
 }
 
-/** The signature of a text, as JWS has it. */
+/** Signs a string in the form of JWS (RFC 7515). */
 export function signatureOf(text: string, algorithm: string, key: KeyObject): Buffer {
   const data = Buffer.from(text);
   if (algorithm.startsWith('Ed')) return sign(null, data, key);
@@ -35,10 +35,10 @@ function keyPairFor(algorithm: string): Promise<{ publicKey: KeyObject; privateK
   const namedCurve = CURVES[algorithm];
   if (namedCurve) return generate('ec', { namedCurve });
   if (/^[RP]S(256|384|512)$/.test(algorithm)) return generate('rsa', { modulusLength: 2048 });
-  throw new TypeError(`no signature algorithm of JWS: ${algorithm}`);
+  throw new TypeError(`unknown signature algorithm "${algorithm}"`);
 }
 
-/** A certificate that an RSA key has issued to itself (RFC 5280 §4.1), in DER: as good as any, to whoever asks no more. */
+/** Makes a self-signed certificate of an RSA key (RFC 5280 §4.1), in DER. */
 export function selfSignedCertificate(publicKey: KeyObject, privateKey: KeyObject): Buffer {
   const name = sequence(set(sequence(objectIdentifier('550403'), element(0x0c, Buffer.from('attacker')))));
   const toBeSigned = sequence(

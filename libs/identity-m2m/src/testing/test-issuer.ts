@@ -5,43 +5,43 @@ import { text } from 'node:stream/consumers';
 import { type Clock, systemClock } from '../foundation/clock.js';
 import { generateSigningKey, type SigningKey, signatureOf } from './signing-key.js';
 
-/** What a token of a {@link TestIssuer} says. */
+/** Claims and header of a token of a {@link TestIssuer}. */
 export interface TestTokenOptions {
   /** Becomes `client_id` and `sub` (RFC 9068 §2.2). */
   readonly clientId: string;
   readonly audience: string | readonly string[];
   /** Default: none. */
   readonly scopes?: readonly string[];
-  /** Default: 300. Negative for a token that is over. */
+  /** Default: 300. Negative for an expired token. */
   readonly expiresInSeconds?: number;
-  /** Added to the claims, or in their place; a claim that is undefined is left out. */
+  /** Added to the claims or replacing them; a claim with the value undefined is left out. */
   readonly claims?: Readonly<Record<string, unknown>>;
-  /** Added to the header, or in the place of its members. */
+  /** Added to the header or replacing its members. */
   readonly header?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * An authorization server in memory, with real keys behind a real socket: it publishes its metadata and its key set,
- * answers introspection requests (RFC 7662), and signs whatever a test wants signed.
+ * An authorization server for tests, with real keys and a real socket: it publishes its metadata and its key set, answers
+ * introspection requests (RFC 7662), and signs any token.
  *
  * @example
  * const issuer = await TestIssuer.start();
  * const token = await issuer.tokenFor({ clientId: 'billing', audience: 'my-api', scopes: ['read'] });
  */
 export class TestIssuer {
-  /** Takes the place of every answer while it is set: the status to answer with, or no answer at all. */
+  /** While set, replaces every response: the HTTP status, or no response at all. */
   outage: number | 'silence' | undefined;
-  /** How long every answer takes, in milliseconds. */
+  /** Delay of every response, in milliseconds. */
   latencyMs = 0;
-  /** Requests for the key set so far. */
+  /** Number of requests for the key set. */
   keySetRequests = 0;
-  /** Requests for introspection so far. */
+  /** Number of introspection requests. */
   introspectionRequests = 0;
   #keys: readonly SigningKey[] = [];
   #keysMade = 0;
   readonly #published = new Map<string, unknown>();
   readonly #publishedAsked = new Set<string>();
-  /** What introspection says of each token that is active. */
+  /** Claims of each active token, for introspection. */
   readonly #active = new Map<string, Readonly<Record<string, unknown>>>();
 
   private constructor(
@@ -50,14 +50,16 @@ export class TestIssuer {
   ) {}
 
   /**
-   * @param algorithm Of its keys: RS256, PS256, ES256, EdDSA and so on.
-   * @param clock Where the times in its tokens come from. Default: the system's.
+   * Starts an issuer on a free port of 127.0.0.1.
+   *
+   * @param algorithm Algorithm of its keys: RS256, PS256, ES256, EdDSA and so on. Default: RS256.
+   * @param clock Clock for the times in its tokens. Default: the system's.
    */
   static async start(algorithm = 'RS256', clock: Clock = systemClock): Promise<TestIssuer> {
     const server = createServer();
     const issuer = new TestIssuer(server, clock);
     server.on('request', (request, response) => {
-      // Whoever asked has gone.
+      // The client closed the connection.
       issuer.#answer(request, response).catch(() => response.destroy());
     });
     await issuer.rotateKeys({ algorithm });
@@ -65,7 +67,7 @@ export class TestIssuer {
     return issuer;
   }
 
-  /** Issuer identifier, and where it can be reached. */
+  /** Issuer identifier and base address. */
   get url(): string {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
@@ -78,25 +80,28 @@ export class TestIssuer {
     return `${this.url}/introspect`;
   }
 
-  /** Signs with a new key from now on, of the same algorithm if no other is named. Tokens of the old ones stay good while `keep` is true. */
+  /**
+   * Signs with a new key from now on. Default algorithm: the same as before. With `keep`, the key set still has the old
+   * keys, and their tokens stay valid.
+   */
   async rotateKeys({ algorithm = this.signingKey.algorithm, keep = false } = {}): Promise<void> {
     const key = await generateSigningKey(algorithm, `key-${++this.#keysMade}`);
     this.#keys = [key, ...(keep ? this.#keys : [])];
   }
 
-  /** Public keys, as the key set has them. */
+  /** Public keys of the key set. */
   get publicKeys(): readonly Readonly<Record<string, unknown>>[] {
     return this.#keys.map(({ publicJwk }) => publicJwk);
   }
 
-  /** The key that signs now. */
+  /** The current signing key. */
   get signingKey(): SigningKey {
     const [key] = this.#keys;
     if (!key) throw new Error('the issuer has no key');
     return key;
   }
 
-  /** An access token as RFC 9068 has it. */
+  /** Makes a signed access token (RFC 9068). */
   async tokenFor(options: TestTokenOptions): Promise<string> {
     const claims = this.claimsFor(options);
     const token = await this.sign(claims, options.header);
@@ -104,29 +109,29 @@ export class TestIssuer {
     return token;
   }
 
-  /** An access token that says nothing by itself: its claims are for introspection to tell. */
+  /** Makes an opaque access token; introspection returns its claims. */
   opaqueTokenFor(options: TestTokenOptions): string {
     const token = randomUUID();
     this.#active.set(token, this.claimsFor(options));
     return token;
   }
 
-  /** Answers requests for a path with a document of the test's own: a text as it is, all else as JSON. */
+  /** Publishes a document under a path: a string unchanged, any other value as JSON. */
   publish(path: string, document: unknown): void {
     this.#published.set(path, document);
   }
 
-  /** Paths that were asked for so far, of those that were published. */
+  /** Paths of published documents that were requested. */
   get publishedPathsAsked(): readonly string[] {
     return [...this.#publishedAsked];
   }
 
-  /** From now on introspection calls this token inactive. */
+  /** Revokes a token: it is inactive for introspection from now on. */
   revoke(token: string): void {
     this.#active.delete(token);
   }
 
-  /** The claims of an access token for these options. */
+  /** Returns the claims of an access token for these options. */
   claimsFor({ clientId, audience, scopes, expiresInSeconds = 300, claims }: TestTokenOptions): Record<string, unknown> {
     const now = Math.floor(this.clock.now().wallMs / 1000);
     return {
@@ -142,7 +147,7 @@ export class TestIssuer {
     };
   }
 
-  /** Signs claims as they are. Members of the header that are given take the place of the usual ones. */
+  /** Signs claims unchanged. Members of `header` replace the usual ones. */
   async sign(
     claims: Readonly<Record<string, unknown>>,
     header: Readonly<Record<string, unknown>> = {},
@@ -150,7 +155,7 @@ export class TestIssuer {
     return this.signText(JSON.stringify({ ...this.usualHeader, ...header }), JSON.stringify(claims));
   }
 
-  /** Signs a header and a payload as they are, whether they are JSON or not. */
+  /** Signs a header and a payload unchanged, also where they are no JSON. */
   signText(header: string | Buffer, payload: string | Buffer): string {
     const { algorithm, privateKey } = this.signingKey;
     const input = `${base64url(header)}.${base64url(payload)}`;
@@ -183,7 +188,7 @@ export class TestIssuer {
     return { status: document === undefined ? 404 : 200, document: document ?? {} };
   }
 
-  /** Whoever asks has to prove something (RFC 7662 §2.1); what, is not looked at. */
+  /** Requires any client credential (RFC 7662 §2.1), and does not check it. */
   async #introspect(request: IncomingMessage): Promise<{ status: number; document: unknown }> {
     this.introspectionRequests++;
     const form = new URLSearchParams(await text(request));

@@ -21,7 +21,7 @@ export interface AccessTokenVerifierOptions {
   readonly issuers: TrustedIssuers;
   /** Whether a bare client identifier may mean more than one client. */
   readonly hasSeveralIssuers: boolean;
-  /** The issuer that is asked about tokens which can't be read; undefined: these are refused. */
+  /** The issuer that opaque tokens are checked with; undefined: opaque tokens are refused. */
   readonly opaqueTokensOf: string | undefined;
   readonly revocations: RevocationStore | undefined;
   /** Longest token read, in characters. */
@@ -34,20 +34,19 @@ export interface AccessTokenVerifierOptions {
 const ANY_ROUTE: RoutePolicy = {};
 
 /**
- * Tells whose access token a text is, if it is one, and whether that one may come.
+ * Verifies access tokens, and decides whether their callers are allowed.
  *
- * Cheap questions come first: form, issuer, header, claims; then the key; only then the signature. Until the signature
- * has been verified the claims are a stranger's words, used to refuse and never to accept. A token whose signature was
- * verified before takes the same way and skips nothing but the signature, so that its answer is the one it would get if
- * nothing were remembered.
+ * Cheap checks come first: form, issuer, header, claims; then the key, and the signature last. Until the signature is
+ * verified, the claims are a stranger's words: they are used to refuse and never to accept. A token whose signature was
+ * verified before takes the same way and skips the signature alone, so that the cache never changes a verdict.
  */
 export class AccessTokenVerifier {
   readonly #verified: VerifiedTokens;
-  /** Signatures that are being verified, by the token: no more than there are calls that wait for it. */
+  /** Signatures that are being verified, by the token: no more than there are waiting calls. */
   readonly #underWay = new Map<string, Promise<VerifiedToken | Refusal>>();
   readonly #rights: RightsContext;
 
-  /** What goes on behind the decisions. */
+  /** Emits what happens behind the decisions: key sets, issuers, introspection. */
   readonly events: Pick<EventStream<VerificationEvent>, 'subscribe' | 'publishOn'>;
 
   constructor(private readonly options: AccessTokenVerifierOptions) {
@@ -58,11 +57,11 @@ export class AccessTokenVerifier {
   }
 
   /**
-   * Judges a token.
+   * Verifies a token and checks the rights of its caller.
    *
-   * @param route What is asked for besides a good token. Default: nothing.
-   * @returns The verdict itself where nothing has to be waited for, as with a token that is known; otherwise a promise,
-   * which never rejects.
+   * @param route What the route requires besides a valid token. Default: nothing.
+   * @returns The verdict without a promise where it is known at once, as with a known token; otherwise a promise, which
+   * never rejects.
    */
   verify(token: string, route: RoutePolicy = ANY_ROUTE): Verdict | Promise<Verdict> {
     if (typeof token !== 'string') return refuse('token_malformed');
@@ -79,16 +78,16 @@ export class AccessTokenVerifier {
   }
 
   /**
-   * Fetches the issuers' keys before the first token comes, as the option `start` says. `createAccessTokenVerifier` has
-   * begun with it; call this to wait, where the option is `require`.
+   * Fetches the issuers' keys before the first token comes, by the option `start`. `createAccessTokenVerifier` has started
+   * it; call this to wait, where the option is `require`.
    *
-   * @throws `KeySetError` with `require`, where the keys can't be had in time: names the issuers and what failed.
+   * @throws `KeySetError` with `require`, where the keys are not available in time. Names the issuers and what failed.
    */
   start(): Promise<void> {
     return this.options.issuers.start();
   }
 
-  /** Ends background work. From now on tokens are refused, as far as keys would have to be fetched. */
+  /** Ends background work and requests under way. From now on, a token whose key would have to be fetched is refused. */
   close(): void {
     this.#verified.clear();
     this.options.issuers.close();
@@ -114,13 +113,13 @@ export class AccessTokenVerifier {
   async #verifyAndJudge(signed: SignedToken, route: RoutePolicy): Promise<Verdict> {
     const verified = await this.#verifyOnce(signed);
     if (!verified.ok) return verified;
-    // It may have taken a while.
+    // Time has passed.
     const { wallMs } = this.options.clock.now();
     const refusal = claimsRefusal(verified.claims, verified.issuer.policy, wallMs / 1000);
     return refusal ?? this.#judgeVerified(verified, route, wallMs);
   }
 
-  /** A client that has a new token shows it on all of its calls at once. */
+  /** Verifies a signature once for all calls that wait for it: a client sends its new token on many calls at once. */
   #verifyOnce(signed: SignedToken): Promise<VerifiedToken | Refusal> {
     const { token } = signed;
     const underWay = this.#underWay.get(token);
@@ -150,7 +149,7 @@ export class AccessTokenVerifier {
     const result = await issuer.opaqueTokens!.ask(token);
     if (result.active !== true) return inactive(result);
     const { claims } = result;
-    // The one that was asked speaks for itself alone.
+    // An issuer answers for its own tokens alone.
     if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return issuerUnknown(claims, [issuer.issuer]);
     const { wallMs } = this.options.clock.now();
     const refusal = foreignRefusal(claims) ?? answerRefusal(claims, issuer.policy, wallMs / 1000);
@@ -194,7 +193,7 @@ export class AccessTokenVerifier {
       : this.#confirm(caller, issuer, route, result);
   }
 
-  /** What the issuer says of a signed token narrows what the token says, and never widens it. */
+  /** Confirms a signed token by its issuer's answer, which can narrow what the token grants and never widen it. */
   #confirm(caller: MachineCaller, { policy }: TrustedIssuer, route: RoutePolicy, result: IntrospectionResult): Verdict {
     if (result.active !== true) return inactive(result);
     const { claims } = result;
@@ -213,25 +212,24 @@ export class AccessTokenVerifier {
 }
 
 /**
- * Whether a token is none of the guard's to read. What has the form of a signed token is judged as one, however badly it
- * is spelt, and sent to no issuer. Three parts alone are not that form: tokens of some issuers, Salesforce's among them,
- * have dots by chance.
+ * Whether a token is opaque. A token with the form of a signed one is judged as one, however malformed, and sent to no
+ * issuer. Three parts alone are not that form: opaque tokens of some issuers, such as Salesforce, contain dots.
  */
 function isOpaque(token: string): boolean {
   const first = token.indexOf('.');
   const second = first < 0 ? -1 : token.indexOf('.', first + 1);
   if (second < 0 || token.includes('.', second + 1)) return true;
   const header = token.slice(0, first);
-  // The decoder passes over what is no base64, and so finds a header in any spelling.
+  // The decoder skips characters that are no base64, and so finds a header in any spelling.
   return NO_BASE64.test(header) && Buffer.from(header, 'base64url').toString().trimStart()[0] !== '{';
 }
 
 const NO_BASE64 = /[^\w+/=-]/;
 
 /**
- * What stands against the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional: what a profile has
- * in its tokens need not be in its answers. When a token ends and whom it is for must be told all the same, because nobody
- * else tells it; but the latter by no profile that has it in no token either.
+ * Checks the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional, so claims that a profile requires
+ * of tokens may be missing. `exp` and `aud` are required all the same, because no other source has them; `aud` not with a
+ * profile whose tokens have none.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
   const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };
@@ -239,17 +237,17 @@ function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number)
 }
 
 /**
- * RFC 7662 §2.2 has the type of RFC 6749 §5.1 as `token_type`; some servers have the kind of token there, by a word or by
- * its URI (RFC 8693 §3), or in a claim of their own, and tell refresh tokens by that alone.
+ * Claims with the type of a token. RFC 7662 §2.2 puts the type of RFC 6749 §5.1 into `token_type`. Some servers put the
+ * kind of token there, as a word or as a URI (RFC 8693 §3), or use another claim: only that shows a refresh token.
  */
 const TYPE_CLAIMS = ['token_type', 'token_use', 'typ'];
 const TOKEN_TYPE_URI = 'urn:ietf:params:oauth:token-type:';
 const ACCESS_TOKEN_TYPES = ['bearer', 'access_token', 'access', 'jwt', 'at+jwt', 'application/at+jwt'];
 
 /**
- * What stands against an answer because it is about another kind of token.
+ * Refuses an introspection answer about another kind of token.
  *
- * @param own Claims of the token itself. Where an answer repeats those of the issuer's making, the profile has judged them.
+ * @param own Claims of the token itself. The profile has checked the ones that an answer repeats.
  */
 function foreignRefusal(answer: Claims, own: Claims = {}): Refusal | undefined {
   const isRepeated = (claim: string) => claim !== 'token_type' && answer[claim] === own[claim];
@@ -272,7 +270,7 @@ function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refus
     : refuse('token_inactive');
 }
 
-/** What shows that an answer is about another token; undefined where nothing does. */
+/** Returns what shows that an answer is about another token; undefined where it is about this one. */
 function differenceFrom(answer: Claims, { claims, clientId }: MachineCaller): RefusalDetail | undefined {
   const differs = (name: string, own: unknown) => Object.hasOwn(answer, name) && answer[name] !== own;
   const name = ['iss', 'sub', 'jti'].find((claim) => Object.hasOwn(claims, claim) && differs(claim, claims[claim]));

@@ -73,9 +73,9 @@ function machineCaller(
 }
 
 /**
- * The same caller after its issuer was asked.
+ * Returns the caller of a token that its issuer has confirmed.
  *
- * @param scopes Those that the issuer says it has: of its own, the others don't count any more.
+ * @param scopes Scopes in the issuer's answer; the token's other scopes no longer count.
  */
 export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]): MachineCaller {
   const confirmed = Object.freeze(caller.scopes.filter((scope) => scopes.includes(scope)));
@@ -134,9 +134,9 @@ function machineFault(
 }
 
 /**
- * Which client a token was issued to, by the claims that name it with this issuer.
+ * Returns the client that a token was issued to, by the claims that name it with this issuer.
  *
- * Texts are compared to the letter and never normalised. Two claims that name different clients name none.
+ * Strings are compared exactly and never normalised. Two claims that name different clients are refused.
  */
 export function resolveClientId(
   claims: Claims,
@@ -163,11 +163,11 @@ export function resolveClientId(
 const USUAL_CLAIMS: readonly string[] = ['scope', 'scp'];
 
 /**
- * The scopes of a token: a string of names separated by blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of names, as some
- * servers write it. Several issuers write more blanks than the single ones of the RFC: these separate nothing.
+ * Reads the scopes of a token: a string of names separated by blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of names,
+ * as some servers write it. Several blanks in a row, which some issuers write, count as one.
  *
- * @param names Claims that may hold them.
- * @returns A refusal where a claim has any other form, or two claims differ: half-understood rights are worse than none.
+ * @param names Claims that may hold scopes.
+ * @returns A refusal where a claim has another form, or two claims differ: half-understood rights are worse than none.
  */
 export function readScopes(
   claims: Claims,

@@ -10,20 +10,20 @@ import {
   shownTime,
 } from './refusal.js';
 
-/** What a token's claims are measured against. */
+/** The rules for a token's claims. */
 export interface ClaimsPolicy {
-  /** Names of this API, one of which `aud` must have. */
+  /** Names of this API; `aud` must contain one. */
   readonly audiences: readonly string[];
-  /** How far the clocks of issuer and guard may differ, in seconds. */
+  /** Largest accepted difference between the clocks of issuer and guard, in seconds. */
   readonly clockToleranceSeconds: number;
-  /** Longest time from `iat` to `exp`, in seconds; undefined: any. */
+  /** Longest time from `iat` to `exp`, in seconds; undefined: no limit. */
   readonly maxTokenLifetimeSeconds: number | undefined;
   readonly profile: AccessTokenProfile;
 }
 
 /**
- * What stands against a token's claims at a moment; undefined where nothing does. Depends on its arguments alone, so
- * that a claim judged good once can be judged again at any later time.
+ * Returns why a token's claims are refused at a moment; undefined where they are not. Depends on its arguments alone, so
+ * that claims can be judged again at any time.
  *
  * @param nowSeconds Seconds since the epoch.
  */
@@ -37,7 +37,7 @@ export function claimsRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: 
 
 /**
  * RFC 7519 §4.1.4 to §4.1.6; times may have fractions of a second (§2, NumericDate). `exp` is required: a token that never
- * ends cannot be taken back.
+ * expires can't be revoked.
  */
 function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: number): Refusal | undefined {
   if (!isTime(exp)) return malformed('exp', exp);
@@ -46,7 +46,7 @@ function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: numbe
   const { clockToleranceSeconds: tolerance, maxTokenLifetimeSeconds: maxLifetime } = policy;
   if (now >= exp + tolerance) return refuse('token_expired', atTime('exp', exp, 'after', now - tolerance));
   if (iat !== undefined && exp < iat) return refuse('time_claim_malformed', atTime('exp', exp, 'not before iat', iat));
-  // A token from the future was made by a clock that nothing else about it can be believed from.
+  // A token from the future comes from a wrong clock, so its other times are wrong as well.
   const latest = now + tolerance;
   if (nbf !== undefined && nbf > latest) return refuse('token_not_yet_valid', atTime('nbf', nbf, 'up to', latest));
   if (iat !== undefined && iat > latest) return refuse('token_not_yet_valid', atTime('iat', iat, 'up to', latest));
@@ -57,7 +57,7 @@ function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: numbe
   return refuse('token_lifetime_excessive', { claim: 'exp', found: `${exp - iat} s after iat`, expected });
 }
 
-/** Far enough for any clock (the end of the year 9999), near enough for any arithmetic. */
+/** The end of the year 9999: late enough for any clock, and safe in any arithmetic. */
 const LATEST_TIME = 253_402_300_799;
 
 function isTime(value: unknown): value is number {
@@ -103,32 +103,32 @@ function kindRefusal(claims: Claims, profile: AccessTokenProfile): Refusal | und
   }
   const fault = profile.isAccessToken && profileFault(profile.isAccessToken, claims, profile);
   if (fault) return refuse('foreign_token', fault);
-  // The token is bound to a key (RFC 7800) that nobody here asks the caller to prove: it must not pass as a plain one.
+  // The token is bound to a key (RFC 7800), and the guard checks no proof of it: it must not pass as a plain token.
   if (Object.hasOwn(claims, 'cnf')) return unwanted('confirmation_unsupported', claims, 'cnf');
   return undefined;
 }
 
-/** A refusal because of a claim that must not be there. */
+/** Refuses a claim that must not be there. */
 export function unwanted(reason: RefusalReason, claims: Claims, name: string): Refusal {
   return refuse(reason, { ...shownClaim(claims, name), expected: 'none' });
 }
 
 /**
- * What a profile's test has against the claims; undefined where it has nothing. The test may be the user's own: where it
- * throws, or returns anything but true, it has not accepted them.
+ * Returns why a profile's test rejects the claims; undefined where it accepts them. The test may be the application's own:
+ * unless it returns true, it has rejected them, also where it throws.
  */
 export function profileFault(
   test: ClaimsTest,
   claims: Claims,
   { clientIdClaims, scopeClaims = [] }: AccessTokenProfile,
 ): RefusalDetail | undefined {
-  if (saysYes(test, claims)) return undefined;
-  const unmet = test.conditions?.find(({ holds }) => !saysYes(holds, claims));
+  if (accepts(test, claims)) return undefined;
+  const unmet = test.conditions?.find(({ holds }) => !accepts(holds, claims));
   if (!unmet) return {};
   return { ...shownClaim(claims, unmet.claim, [...clientIdClaims, ...scopeClaims]), expected: unmet.expected };
 }
 
-function saysYes(test: (claims: Claims) => unknown, claims: Claims): boolean {
+function accepts(test: (claims: Claims) => unknown, claims: Claims): boolean {
   try {
     return test(claims) === true;
   } catch {
@@ -137,14 +137,14 @@ function saysYes(test: (claims: Claims) => unknown, claims: Claims): boolean {
 }
 
 /**
- * Claims that count by their mere presence, null or not: a token that is bound to a key, or that one party uses for another,
- * must never pass as a plain one because its issuer wrote the claim in a way that says nothing.
+ * Claims that count by their presence, also with the value null: a token that is bound to a key, or that one party uses for
+ * another, must never pass as a plain token.
  */
 const COUNT_BY_PRESENCE = ['cnf', 'act'];
 
 /**
- * The claims without those that are null: several issuers write a claim that they have no value for as null, which RFC 7519
- * gives no meaning to. Such a claim is absent; where it is required, it is missing.
+ * Returns the claims without those that are null: several issuers write null for a claim without a value, which RFC 7519
+ * does not define. Such a claim counts as absent.
  */
 export function statedClaims(claims: Claims): Claims {
   const isUnstated = (name: string) => claims[name] === null && !COUNT_BY_PRESENCE.includes(name);

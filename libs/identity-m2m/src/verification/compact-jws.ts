@@ -1,13 +1,13 @@
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import { type Refusal, refuse } from './refusal.js';
 
-/** Longest access token read where the options set no other limit, in characters. */
+/** Default limit for the length of an access token, in characters. */
 export const DEFAULT_MAX_TOKEN_LENGTH = 16_384;
 
-/** Longest access token that the options may allow, in characters. */
+/** Largest limit that the options may set for the length of an access token, in characters. */
 export const LONGEST_TOKEN = 65_536;
 
-/** A token that has the form of a signed JWT. Nothing in it has been verified. */
+/** A token with the form of a signed JWT. No part of it has been verified. */
 export interface CompactJws {
   readonly ok: true;
   readonly header: Readonly<Record<string, unknown>>;
@@ -15,11 +15,11 @@ export interface CompactJws {
 }
 
 /**
- * Takes a token apart by the strict grammar of a signed JWT in compact serialisation (RFC 7515 §7.1, RFC 7519 §7.2).
+ * Parses a token by the strict grammar of a signed JWT in compact serialisation (RFC 7515 §7.1, RFC 7519 §7.2).
  *
- * Three parts of canonical base64url without padding, each non-empty; header and claims are JSON objects in UTF-8
- * without repeated members and half characters. There is then exactly one spelling of a token, and one reading of it. Runs before any
- * cryptography, in time linear in the token's length.
+ * It has three non-empty parts of canonical base64url without padding; header and claims are JSON objects in UTF-8 without
+ * repeated members and lone surrogates. So a token has exactly one spelling and one reading. Runs before any cryptography,
+ * in time linear in the token's length.
  */
 export function parseCompactJws(token: string, maxLength: number): CompactJws | Refusal {
   if (token.length > maxLength) return tooLong(token.length, maxLength);
@@ -59,12 +59,12 @@ function jsonPart(text: string): Readonly<Record<string, unknown>> | undefined {
   }
 }
 
-/** Half a character can only come from an escape. Written back, it is one again; a whole character is not. */
+/** A lone surrogate can only come from an escape. Serialised again, it is an escape; a whole character is not. */
 function hasLoneSurrogates(json: string, value: unknown): boolean {
   return /\\u[dD][89a-fA-F]/.test(json) && /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(value));
 }
 
-/** Bytes of a canonical base64url text; undefined for any other text. */
+/** Decodes a canonical base64url string; undefined for any other string. */
 function decodeBase64Url(text: string): Buffer | undefined {
   return isCanonicalBase64Url(text) ? Buffer.from(text, 'base64url') : undefined;
 }
@@ -72,8 +72,8 @@ function decodeBase64Url(text: string): Buffer | undefined {
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
 /**
- * Whether a text is base64url without padding (RFC 7515 §2), and the only one for its bytes: what the last character has
- * beyond the last whole byte must be zero (RFC 4648 §3.5), or there would be a second spelling.
+ * Whether a string is base64url without padding (RFC 7515 §2), and the only spelling of its bytes: the bits of the last
+ * character beyond the last whole byte must be zero (RFC 4648 §3.5).
  */
 function isCanonicalBase64Url(text: string): boolean {
   if (!/^[A-Za-z0-9_-]+$/.test(text)) return false;

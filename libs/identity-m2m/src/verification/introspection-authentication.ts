@@ -6,21 +6,21 @@ export interface IntrospectionRequest {
   readonly endpoint: string;
 }
 
-/** What proves that the guard may ask: header fields, fields of the form, or both. */
+/** The guard's proof for an introspection request: header fields, form fields, or both. */
 export interface IntrospectionProof {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Readonly<Record<string, string>>;
 }
 
-/** How the guard proves itself to an introspection endpoint (RFC 7662 §2.1). Asked for each request. */
+/** Authenticates the guard at an introspection endpoint (RFC 7662 §2.1). Called for each request. */
 export type IntrospectionAuthentication = (
   request: IntrospectionRequest,
 ) => IntrospectionProof | Promise<IntrospectionProof>;
 
-/** A secret: its text, a function that fetches it, or a source such as `fromEnv('NAME')`. */
+/** A secret: a string, a function that fetches it, or a source such as `fromEnv('NAME')`. */
 export type IntrospectionSecret = string | (() => string | Promise<string>) | { read(): Promise<{ reveal(): string }> };
 
-/** How the secret is sent. */
+/** Ways to send the secret. */
 export const INTROSPECTION_METHODS = ['client_secret_basic', 'client_secret_basic_raw', 'client_secret_post'] as const;
 
 export type IntrospectionMethod = (typeof INTROSPECTION_METHODS)[number];
@@ -31,7 +31,7 @@ export interface IntrospectionClient {
   readonly method: IntrospectionMethod;
 }
 
-/** A client identifier and a secret, as a token endpoint takes them (RFC 6749 §2.3.1). */
+/** Authenticates by a client identifier and a secret, as at a token endpoint (RFC 6749 §2.3.1). */
 export function introspectionClient({
   clientId,
   clientSecret,

@@ -17,7 +17,7 @@ export interface IntrospectionEndpointOptions {
   /** Address of the endpoint; where absent, it is found through the issuer's metadata. */
   readonly endpoint?: string | undefined;
   readonly authenticate: IntrospectionAuthentication;
-  /** Client identifier that answers must be signed for (RFC 9701); undefined: they are not signed. */
+  /** Client identifier that signed responses must be addressed to (RFC 9701); undefined: responses are not signed. */
   readonly signedFor: string | undefined;
   readonly timesAsText: boolean;
   readonly keys: KeySet;
@@ -27,13 +27,13 @@ export interface IntrospectionEndpointOptions {
   readonly clock: Clock;
 }
 
-/** An issuer could not be asked about a token, or its answer is not understood. Callers see it as a refusal. */
+/** Introspection failed, or its response is invalid. Callers get a refusal. */
 export class IntrospectionError extends IdentityM2MError {
   readonly code = 'M2M_INTROSPECTION_FAILED';
 
   constructor(
     message: string,
-    /** When the issuer wants to be asked again, in seconds. */
+    /** When the issuer wants the next request, in seconds. */
     readonly retryAfterSeconds?: number,
   ) {
     super(message);
@@ -41,18 +41,18 @@ export class IntrospectionError extends IdentityM2MError {
 }
 
 /**
- * An issuer, or what stands before it, would not take a question because of the token in it. Says nothing about any other
- * token: anybody can make up one that a firewall or a limit stumbles over.
+ * An issuer, or a proxy before it, rejected a request because of its token. Other tokens are not affected: a stranger can
+ * make up a token that a firewall or a limit rejects.
  */
 export class QuestionRejectedError extends IntrospectionError {}
 
-/** Asks an issuer about one token at a time, by RFC 7662. */
+/** Checks tokens with an issuer, one at a time (RFC 7662). */
 export class IntrospectionEndpoint {
   #discovered: string | undefined;
 
   constructor(private readonly options: IntrospectionEndpointOptions) {}
 
-  /** @throws `IdentityM2MError` where there is no answer that can be believed. None holds the token. */
+  /** @throws `IdentityM2MError` where there is no valid response. No error holds the token. */
   async ask(token: string, signal: AbortSignal): Promise<IntrospectionAnswer> {
     const { authenticate, fetch, signedFor } = this.options;
     const endpoint = this.options.endpoint ?? (this.#discovered ??= await this.#discover(signal));
@@ -68,13 +68,13 @@ export class IntrospectionEndpoint {
       signal,
     };
     const response = await fetch(endpoint, question).catch((error: unknown) => {
-      // A question changes nothing, so it may be asked twice.
+      // Introspection changes nothing, so it may be repeated.
       if (isStaleConnection(error)) return fetch(endpoint, question);
       throw error;
     });
     if (!response.ok) throw await problemOf(response, endpoint);
     const answer = await this.#read(response);
-    if (!answer) throw new IntrospectionError(`the answer of introspection at ${endpoint} is not understood`);
+    if (!answer) throw new IntrospectionError(`introspection at ${endpoint} returned an invalid response`);
     return answer;
   }
 
@@ -103,15 +103,15 @@ export class IntrospectionEndpoint {
   }
 }
 
-/** RFC 8259 §11, RFC 6839 §3.1, and what was in use before. A page that echoes a token is none. */
+/** RFC 8259 §11, RFC 6839 §3.1, and `text/json` of older servers. An HTML page that echoes a token is none. */
 function isJson(type: string | undefined): boolean {
   return type === 'application/json' || type === 'text/json' || type?.endsWith('+json') === true;
 }
 
-/** Client errors that are about whoever asks, or about the moment: the same with any token. */
+/** Client errors about the guard or the moment: the same with any token. */
 const NOT_ABOUT_THE_TOKEN = [401, 407, 408, 425, 429];
 
-/** Codes of RFC 6749 §4.1.2.1 and §5.2, and of RFC 6750 §3.1, that refuse whoever asks. */
+/** Codes of RFC 6749 §4.1.2.1 and §5.2, and of RFC 6750 §3.1, about the guard's own credentials. */
 const CREDENTIAL_ERRORS: readonly unknown[] = [
   'invalid_client',
   'unauthorized_client',
@@ -119,7 +119,7 @@ const CREDENTIAL_ERRORS: readonly unknown[] = [
   'insufficient_scope',
 ];
 
-/** RFC 7662 §2.3 knows errors about the guard's own credentials alone, not about the token that is asked about. */
+/** RFC 7662 §2.3 defines errors about the guard's own credentials alone, and none about the token. */
 async function problemOf(response: Response, endpoint: string): Promise<IntrospectionError> {
   const { status, headers } = response;
   const isClientError = status >= 400 && status < 500;
@@ -142,16 +142,16 @@ function retryAfterSeconds(headers: Headers): number | undefined {
   return value !== null && /^\d{1,6}$/.test(value) ? Number(value) : undefined;
 }
 
-/** What an issuer says about a token. */
+/** An issuer's answer about a token. */
 export type IntrospectionAnswer = { readonly active: true; readonly claims: Claims } | { readonly active: false };
 
 /**
- * Reads the claims of an introspection answer (RFC 7662 §2.2).
+ * Reads an introspection response (RFC 7662 §2.2).
  *
- * `active` is true or false, and nothing else: a text that says "true" is an answer that is not understood.
+ * `active` must be true or false: a response with the string "true" is invalid.
  *
- * @param timesAsText Whether times may be texts of digits, as some servers write them.
- * @returns undefined where the answer is not understood.
+ * @param timesAsText Whether times may be strings of digits, as some servers write them.
+ * @returns undefined where the response is invalid.
  */
 export function readIntrospectionAnswer(json: string, timesAsText: boolean): IntrospectionAnswer | undefined {
   const document = parseStrictJsonObject(json);
@@ -167,7 +167,7 @@ export function introspectionAnswer(
   return { active, claims: withoutEmptyAudience(statedClaims(timesAsText ? withTimes(claims) : claims)) };
 }
 
-/** Some servers write an empty list where no audience was granted, which says no more than none. */
+/** Removes an empty list of audiences, which some servers write where no audience was granted. */
 function withoutEmptyAudience({ aud, ...rest }: Claims): Claims {
   return aud === undefined || (Array.isArray(aud) && aud.length === 0) ? rest : { ...rest, aud };
 }
@@ -182,7 +182,7 @@ function withTimes(claims: Claims): Claims {
 
 export interface SignedAnswerExpectation {
   readonly issuer: string;
-  /** The guard's own client identifier, which the answer must be for. */
+  /** The guard's own client identifier, which the response must be addressed to. */
   readonly clientId: string;
   readonly keys: KeySet;
   readonly algorithms: readonly string[];
@@ -190,16 +190,16 @@ export interface SignedAnswerExpectation {
   readonly nowSeconds: number;
 }
 
-/** Longest signed answer that is looked at, in characters. */
+/** Longest signed response that is read, in characters. */
 const MAX_ANSWER_LENGTH = 65_536;
 
-/** How old an answer may be, and how far ahead of this clock, in seconds: an older one is a recording. */
+/** Largest age of a response, and largest lead of the issuer's clock, in seconds: an older response is a replay. */
 const MAX_DEVIATION_SECONDS = 120;
 
 /**
- * Verifies a signed introspection answer (RFC 9701 §5, §8.1) and reads it.
+ * Verifies and reads a signed introspection response (RFC 9701 §5, §8.1).
  *
- * @returns undefined where it is not this issuer's answer, to this guard, from now.
+ * @returns undefined where it is not a current response of this issuer to this guard.
  */
 export async function verifySignedAnswer(
   text: string,

@@ -18,12 +18,12 @@ import {
 } from './introspection-availability.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
-/** What is known of a token after asking, or that its issuer could not be asked. */
+/** The issuer's answer about a token, or that the issuer could not be asked. */
 export type IntrospectionResult =
   IntrospectionAnswer | { readonly active: 'unknown'; readonly retryAfterSeconds: number };
 
 export interface IntrospectionOptions {
-  /** What kind of tokens it is asked about here, for events. */
+  /** The kind of the tokens, for events. */
   readonly tokens: Question['tokens'];
   readonly endpoint: IntrospectionEndpoint;
   readonly availability: IntrospectionAvailability;
@@ -36,11 +36,11 @@ interface HeldAnswer {
   readonly holdsMs: number;
 }
 
-/** How long an answer is used again, in milliseconds. A token that is not active yet may be a moment later. */
+/** How long an answer is cached, in milliseconds. An inactive token may become active a moment later. */
 const ACTIVE_HOLDS_MS = 60_000;
 const INACTIVE_HOLDS_MS = 10_000;
 const HELD_ANSWERS = { maxEntries: 10_000, maxBytes: 33_554_432 };
-/** Most questions that are open at once: anybody can make up tokens, and each would be one. */
+/** Maximum number of open requests: a stranger can make up tokens, and each would cause one. */
 const MAX_OPEN_QUESTIONS = 100;
 
 interface OpenQuestion {
@@ -50,10 +50,10 @@ interface OpenQuestion {
 }
 
 /**
- * What an issuer says about its tokens of one kind, remembered for a short while.
+ * Checks tokens of one kind with their issuer, and caches its answers for a short time.
  *
- * All calls with one token share one question. An issuer that is down is not asked for some time, and meanwhile nothing is
- * decided: an answer is never used for longer because there is no newer one.
+ * All calls with one token share one request. While an issuer is down, requests pause and tokens stay undecided: an answer
+ * is never used for longer because there is no newer one.
  */
 export class Introspection {
   readonly #held = new BoundedMap<HeldAnswer>(HELD_ANSWERS);
@@ -64,7 +64,7 @@ export class Introspection {
   constructor(private readonly options: IntrospectionOptions) {}
 
   ask(token: string): IntrospectionResult | Promise<IntrospectionResult> {
-    // By its hash, so that opaque tokens are not kept.
+    // By its hash, so that no opaque token is stored.
     const key = createHash('sha256').update(token).digest('base64');
     if (this.#isClosed) return unknown(1000);
     const { availability, clock } = this.options;
@@ -94,8 +94,8 @@ export class Introspection {
   }
 
   /**
-   * Ends the question that has been open for longest, where the issuer hangs for that token alone: with a hundred of them a
-   * stranger would keep every other caller out.
+   * Ends the longest open request, where the issuer hangs for that token alone. Otherwise a stranger could lock out every
+   * other caller with a hundred such tokens.
    */
   #makeRoom(now: Instant): boolean {
     const [key, longest] = this.#open.entries().next().value!;
@@ -133,10 +133,10 @@ export class Introspection {
     }
   }
 
-  /** @param others What the issuer does with questions about other tokens. */
+  /** @param others How the issuer reacts to requests about other tokens. */
   #withoutAnswer(key: string, error: unknown, others: ProbeOutcome, askedAt: Instant): IntrospectionResult {
     if (error instanceof QuestionRejectedError) {
-      // Where it rejects every question, it may be asked in a wrong way, or at a wrong address: that decides nothing.
+      // An issuer that rejects every request may have another address, or want another authentication: undecided.
       if (others !== 'answered') return unknown(PROBE_INTERVAL_MS);
       const inactive = { active: false } as const;
       this.#hold(key, inactive, askedAt);
@@ -146,7 +146,7 @@ export class Introspection {
     return unknown(Math.max(wantedPauseMs(error), availability.waitMs(clock.now())));
   }
 
-  /** @param answeredAt When it was asked: an answer is no younger than its question. */
+  /** @param answeredAt The time of the request: an answer is no younger than its request. */
   #hold(key: string, answer: IntrospectionAnswer, answeredAt: Instant): void {
     if (this.#isClosed) return;
     const isActive = answer.active;

@@ -2,7 +2,7 @@ import type { KeySet, VerificationKeys } from './key-set.js';
 import { refuse, type Refusal, type RefusalDetail, shown } from './refusal.js';
 import { compactVerify } from 'jose';
 
-/** @returns The key that has signed a text in compact serialisation, and the set that it is of. */
+/** Verifies a JWS in compact serialisation. Returns the key that signed it and the key set that holds the key. */
 export async function verifyJws(
   jws: string,
   { kid, algorithm }: { readonly kid: string | undefined; readonly algorithm: string },
@@ -20,11 +20,11 @@ export async function verifyJws(
         await compactVerify(jws, key.key, { algorithms: [algorithm] });
         return { key, set: lookup.set };
       } catch {
-        // Not with this key; perhaps with the next of the same name.
+        // Not this key; perhaps the next one with the same identifier.
       }
     }
     if (lookup.areNamed || tried) return invalid(kid);
-    // Perhaps with a key that the issuer has published since: it is asked, as for a kid that is not held.
+    // Perhaps a key that the issuer has published since: its key set is read, as for an unknown kid.
     tried = lookup.set;
   }
 }

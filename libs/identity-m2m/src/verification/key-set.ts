@@ -1,58 +1,58 @@
 import type { Instant } from '../foundation/clock.js';
 import type { VerificationKey } from './verification-key.js';
 
-/** What a key set says of a token's header. */
+/** The keys of a key set for a token's header. */
 export type KeyLookup =
   | {
-      /** Keys that may have signed it, and the set that they are of. */
+      /** Keys that may have signed the token, and the set that holds them. */
       readonly kind: 'found';
       readonly keys: readonly VerificationKey[];
       readonly set: VerificationKeys;
-      /** Whether the header names them. Otherwise the issuer may have a newer key that signed it. */
+      /** Whether the header names them. Otherwise the issuer may have signed with a newer key. */
       readonly areNamed: boolean;
     }
   /** The issuer has no such key. */
   | { readonly kind: 'unknown' }
-  /** The issuer's keys can't be had, or it can't be asked for such a key yet. */
+  /** The issuer's keys are not available, or it is too early to read them again. */
   | { readonly kind: 'unavailable'; readonly retryAfterSeconds: number };
 
 /** The public keys of one issuer. */
 export interface KeySet {
   /**
-   * The keys as they are now: as long as a key is among them, what it has signed counts.
+   * Returns the current keys. A token is valid only while the key that signed it is among them.
    *
-   * @returns undefined where there are none, or none that can be relied on before the issuer has been asked again.
+   * @returns undefined where there are none, or where they have to be read again first.
    */
   current(now: Instant): VerificationKeys | undefined;
   /**
-   * The keys that fit a token's header. Answers without a promise where nothing has to be waited for.
+   * Finds the keys for a token's header. Returns without a promise where they are known.
    *
    * @param kid Key identifier in the header (RFC 7515 §4.1.4), where it has one.
-   * @param tried A set whose keys have not signed the token: only a newer one counts.
+   * @param tried A set whose keys did not sign the token: only a newer set counts.
    */
   find(kid: string | undefined, algorithm: string, tried?: VerificationKeys): KeyLookup | Promise<KeyLookup>;
   /**
-   * Fetches the keys before a token needs them, again and again until it has them.
+   * Fetches the keys before a token needs them, and retries until it has them.
    *
-   * @returns Settles once they are held. Never rejects, and stays pending where the set is closed first.
+   * @returns Settles once the keys are held. Never rejects, and stays pending where the set is closed first.
    */
   warmUp(): Promise<void>;
-  /** Why the keys could not be had the last time; undefined where they could. */
+  /** Error of the last read; undefined where it succeeded. */
   readonly problem: unknown;
-  /** Stops all background work; what is under way is still finished, and callers are answered. */
-  retire(): void;
-  /** Ends background work, and what is under way. */
+  /** Stops background reads; a read under way finishes, and callers are served. */
+  stopRefreshing(): void;
+  /** Ends background reads and the read under way. */
   close(): void;
 }
 
-/** Most keys that a signature is tried with, where several fit the header. Each costs some 0.15 ms. */
+/** Maximum number of keys that a signature is tried with, where several fit the header. Each costs about 0.15 ms. */
 export const MAX_CANDIDATES = 16;
 
-/** The keys of a set as they were at one moment. */
+/** The keys of a set at one moment. */
 export class VerificationKeys {
   readonly #byKid = new Map<string | undefined, VerificationKey[]>();
 
-  /** @param unused Names of keys that the issuer publishes as well, and that are not used. */
+  /** @param unused Identifiers of published keys that are not used. */
   constructor(
     readonly list: readonly VerificationKey[],
     readonly unused: ReadonlySet<string> = new Set(),
@@ -64,14 +64,14 @@ export class VerificationKeys {
     }
   }
 
-  /** Whether the issuer publishes a key of this name, be it used or not. */
+  /** Whether the issuer publishes a key with this identifier, used or not. */
   has(kid: string | undefined): boolean {
     return kid !== undefined && (this.#byKid.has(kid) || this.unused.has(kid));
   }
 
   /**
-   * Those that fit a header: the keys of its `kid`, or else those without one; all of them where it names none. Keys that
-   * are for its algorithm alone come first, because only so many are tried.
+   * Returns the keys that fit a header: the keys with its `kid`, or else those without one; all keys where the header has
+   * no `kid`. Keys for its algorithm alone come first, because the number of tries is limited.
    */
   candidates(kid: string | undefined, algorithm: string): readonly VerificationKey[] {
     const named = kid === undefined ? this.list : (this.#byKid.get(this.has(kid) ? kid : undefined) ?? []);
@@ -81,7 +81,7 @@ export class VerificationKeys {
   }
 }
 
-/** Keys that were given and never change. */
+/** Keys from the options, which never change. */
 export class StaticKeySet implements KeySet {
   readonly problem = undefined;
 
@@ -100,7 +100,7 @@ export class StaticKeySet implements KeySet {
 
   async warmUp(): Promise<void> {}
 
-  retire(): void {}
+  stopRefreshing(): void {}
 
   close(): void {}
 }

@@ -6,25 +6,25 @@ import { parseStrictJsonObject, type StrictJsonResult } from '../foundation/stri
 import { printableText } from '../foundation/text.js';
 import { type PlainHttp, urlFault } from '../foundation/url.js';
 
-/** A key set as it was read somewhere. */
+/** A key set that was read. */
 export interface KeyDocument {
   readonly document: Readonly<Record<string, unknown>>;
   /** How long it may be used, in milliseconds. */
   readonly lifetimeMs: number;
 }
 
-/** Where the keys of an issuer are read. */
+/** Reads the keys of an issuer. */
 export interface KeySource {
-  /** @throws {@link KeySetError} and other errors of this library, none of which holds a secret. */
+  /** @throws {@link KeySetError} and other errors of this library. None holds a secret. */
   read(signal: AbortSignal): Promise<KeyDocument>;
 }
 
-/** The keys of an issuer can't be read. Callers see it as a refusal, operators in the event, and with `start: 'require'` at boot. */
+/** The keys of an issuer can't be read. Callers get a refusal; operators see an event, and with `start: 'require'` a failed boot. */
 export class KeySetError extends IdentityM2MError {
   readonly code = 'M2M_KEY_SET_UNAVAILABLE';
 }
 
-/** Says what failed, and what to do where that is known. */
+/** Describes what failed, and what to do where that is known. */
 export function problemText(problem: unknown): string | undefined {
   if (problem === undefined) return undefined;
   if (!(problem instanceof Error)) return 'unknown';
@@ -35,16 +35,16 @@ export function problemText(problem: unknown): string | undefined {
 
 export interface RemoteKeySourceOptions {
   readonly issuer: string;
-  /** Address of the key set; where absent, it is found through the issuer's metadata. */
+  /** Address of the key set. Default: from the issuer's metadata. */
   readonly jwksUri?: string | undefined;
   /** Address of the key set where the issuer has no metadata. */
   readonly fallbackJwksUri?: string | undefined;
   readonly plainHttp: PlainHttp;
-  /** Follows no redirects, and reads no more than a key set may be long. */
+  /** Follows no redirects, and limits the length of responses to that of a key set. */
   readonly fetch: BoundedFetch;
 }
 
-/** Reads a key set from its address (RFC 7517 §5), which the issuer's metadata may have to tell first. */
+/** Reads a key set from its address (RFC 7517 §5), or from the address in the issuer's metadata. */
 export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
   return {
     read: async (signal) => {
@@ -56,7 +56,7 @@ export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
       const { status, headers } = response;
       if (!response.ok) throw new KeySetError(`the key set at ${address} was answered with HTTP ${status}`);
       const document = parseKeySetDocument(await response.text());
-      if (!document.ok) throw new KeySetError(`the answer at ${address} is no key set (${document.fault})`);
+      if (!document.ok) throw new KeySetError(`the response of ${address} is no key set (${document.fault})`);
       return { document: document.value, lifetimeMs: lifetimeMs(headers.get('cache-control'), headers.get('age')) };
     },
   };
@@ -71,7 +71,7 @@ async function discoverAddress(
     const { jwks_uri: address } = await discoverAuthorizationServer(input);
     return addressOfIssuer(issuer, address, 'jwks_uri', plainHttp);
   } catch (error) {
-    // Where the server is down, its other addresses are as well.
+    // Where the server is down, so are its other addresses.
     const hasNone = error instanceof KeySetError || (error instanceof DiscoveryError && !error.isServerDown);
     if (hasNone && fallbackJwksUri !== undefined) return fallbackJwksUri;
     throw error;
@@ -79,8 +79,8 @@ async function discoverAddress(
 }
 
 /**
- * An address out of an issuer's metadata. It must be on the issuer's own origin: metadata that was tampered with would
- * otherwise send the guard, and whatever it trusts, anywhere.
+ * Reads an address from an issuer's metadata. It must be on the issuer's own origin: manipulated metadata could otherwise
+ * lead the guard to any server.
  *
  * @throws {@link KeySetError} where it is not.
  */
@@ -91,21 +91,21 @@ export function addressOfIssuer(issuer: string, address: unknown, member: string
   if (new URL(address).origin !== new URL(issuer).origin) {
     const found = printableText(address);
     throw new KeySetError(
-      `the metadata of ${issuer} names the ${member} ${found}, which is on another origin; if that is right, put it into the options`,
+      `the metadata of ${issuer} names the ${member} ${found}, which is on another origin. If that is correct, set it in the options`,
     );
   }
   return address;
 }
 
-/** How long a file is taken for unchanged, in milliseconds. */
+/** How long the content of a file is used, in milliseconds. */
 const LIFETIME_MS = 10_000;
 
 /** Longest key set that is read, in bytes. */
 export const MAX_KEY_SET_BYTES = 262_144;
 
 /**
- * Reads a key set from a file: a mounted ConfigMap or Secret, say, which is replaced behind a link, so that its content
- * and not the file system tells whether it has changed.
+ * Reads a key set from a file, such as a mounted ConfigMap or Secret. These are replaced behind a link, so that the content
+ * and not the file system shows a change.
  */
 export function keyFileSource(path: string): KeySource {
   return {
@@ -117,7 +117,7 @@ export function keyFileSource(path: string): KeySource {
         });
       });
       if (bytes.length > MAX_KEY_SET_BYTES) throw new KeySetError(`the key set ${path} is too long`);
-      // As an answer is read: without the byte order mark that some editors put in front.
+      // Removes the byte order mark that some editors write, as for responses.
       const document = parseKeySetDocument(new TextDecoder().decode(bytes));
       if (!document.ok) throw new KeySetError(`the file ${path} is no key set (${document.fault})`);
       return { document: document.value, lifetimeMs: LIFETIME_MS };
@@ -126,11 +126,10 @@ export function keyFileSource(path: string): KeySource {
 }
 
 /**
- * Reads the text of a key set (RFC 7517 §5).
+ * Parses a key set (RFC 7517 §5).
  *
- * A key whose text is not acceptable, because a member stands in it twice, say, is taken out and stands for a key of no
- * form: which of its readings its issuer means nobody knows, and the others are as good as before. Anything else that is
- * not acceptable makes the whole text so.
+ * A key with invalid JSON, such as a repeated member, is replaced by null: its meaning is ambiguous, and the other keys are
+ * not affected. Any other invalid JSON invalidates the whole key set.
  */
 export function parseKeySetDocument(text: string): StrictJsonResult {
   const document = parseStrictJsonObject(text);
@@ -149,14 +148,14 @@ function withoutFaultyEntries(text: string): string {
   return kept + text.slice(keptTo);
 }
 
-/** How deep an object lies that is an entry of a list that is a member of the whole. */
+/** Depth of an object in a list that is a member of the document. */
 const ENTRY_DEPTH = 3;
 
-/** Where such objects begin and end. */
+/** Lists where such objects begin and end. */
 function* listedObjects(text: string): Iterable<readonly [start: number, end: number]> {
   let depth = 0;
   let start = 0;
-  // Strings are taken as wholes, so that no bracket in one counts.
+  // The pattern matches whole strings, so that no bracket in a string counts.
   for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
     if (token === '{' || token === '[') {
       if (++depth === ENTRY_DEPTH) start = index;
@@ -172,7 +171,7 @@ const SHORTEST_LIFETIME_MS = 60_000;
 
 const LONGEST_LIFETIME_MS = 86_400_000;
 
-/** How long an answer with keys may be used, by its `Cache-Control` and `Age` (RFC 9111 §4.2), within limits. */
+/** Returns how long a response with keys may be used, by its `Cache-Control` and `Age` (RFC 9111 §4.2), within limits. */
 export function lifetimeMs(cacheControl: string | null, age: string | null): number {
   if (cacheControl === null) return DEFAULT_LIFETIME_MS;
   const directives = cacheControl

@@ -1,23 +1,23 @@
 import type { Claims } from '../identity-providers/identity-provider.js';
 
-/** A machine that was let in: who it is, by a token whose every claim here has been verified. */
+/** A machine with a verified token. */
 export interface MachineCaller {
-  /** Its client identifier at the issuer. */
+  /** Client identifier at the issuer. */
   readonly clientId: string;
   /** The token's issuer. */
   readonly issuer: string;
-  /** Whether the guard's options name it, rather than let in every machine. */
+  /** Whether the guard's options name the client, rather than allow every machine. */
   readonly isNamed: boolean;
-  /** Whether the issuer itself was asked about the token (RFC 7662), a minute ago at most. */
+  /** Whether the token was checked with its issuer (RFC 7662), at most a minute ago. */
   readonly isIntrospected?: boolean;
-  /** The token's `sub`, where it has one. */
+  /** The claim `sub`, where the token has one. */
   readonly subject: string | undefined;
-  /** Scopes that were granted to it, as far as the guard's options let them count. */
+  /** Granted scopes, as far as the guard's options count them. */
   readonly scopes: readonly string[];
-  /** When its token ends. */
+  /** When its token expires. */
   readonly expiresAt: Date;
-  /** Names its token in logs without telling it. */
+  /** Identifies the token in logs without revealing it. */
   readonly tokenFingerprint: string;
-  /** All claims of the token that are not null, frozen: several requests may share them. */
+  /** All claims of the token that are not null; frozen, because several requests may share them. */
   readonly claims: Claims;
 }

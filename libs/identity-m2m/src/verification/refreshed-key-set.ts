@@ -13,11 +13,11 @@ export interface RefreshedKeySetOptions {
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random: () => number;
-  readonly tell: (event: VerificationEvent) => void;
+  readonly emit: (event: VerificationEvent) => void;
 }
 
-/** Most keys of one reading that are told of one by one. */
-const MAX_KEYS_TOLD = 10;
+/** Maximum number of unusable keys of one read that are reported one by one. */
+const MAX_KEYS_REPORTED = 10;
 
 interface HeldKeys {
   readonly keys: VerificationKeys;
@@ -26,7 +26,7 @@ interface HeldKeys {
   readonly refreshAfterMs: number;
 }
 
-/** What a token's header asks for. */
+/** The key that a token's header names. */
 interface Wanted {
   readonly kid: string | undefined;
   readonly algorithm: string;
@@ -34,34 +34,34 @@ interface Wanted {
 }
 
 /**
- * Keys that are read somewhere, kept, and read again before they are too old, as long as they are in use.
+ * Keys that are read from a source, cached, and read again before they expire, as long as they are in use.
  *
- * There is never more than one read at a time, which all who need it share. Reads that tokens cause by naming keys that
- * are not held have a budget; reads by schedule are not affected by it, and callers whose keys are known never wait for
- * any of them. A name is unknown only where a read that began after the token came has shown so: a caller who gets 401
- * throws a good token away, one who gets 503 brings it again.
+ * There is at most one read at a time, which all callers share. Reads caused by tokens with unknown keys have a budget;
+ * scheduled reads are not affected by it, and a caller whose key is known never waits for a read. A key counts as unknown
+ * only after a read that began after its token came: a client that gets 401 discards a good token, one that gets 503 sends
+ * it again.
  */
 export class RefreshedKeySet implements KeySet {
   #held: HeldKeys | undefined;
   #reading: Promise<void> | undefined;
-  /** Reads begun so far. */
+  /** Number of reads that were started. */
   #reads = 0;
   #lastRead: Instant | undefined;
-  /** The last reads that tokens have caused, the latest first. */
+  /** The last reads that tokens caused, the latest first. */
   #lookUps: readonly Instant[] = [];
-  /** Whether it was told, since the last read, that a token could not be looked up. */
-  #isBarTold = false;
-  /** In a row. */
+  /** Whether a deferred look-up was reported since the last read. */
+  #isDeferralReported = false;
+  /** Failures in a row. */
   #failures = 0;
   #retryAfterMs = 0;
   #problem: unknown;
-  /** Keys of the last reading that are not used, each once. */
+  /** Unusable keys of the last read, each once. */
   #unusable: ReadonlyMap<string, UnusableKey> = new Map();
-  /** Whether the keys were asked for since the last read: keys that nobody needs are not read again. */
+  /** Whether the keys were used since the last read: unused keys are not read again. */
   #isUsed = false;
   #warming: { readonly done: Promise<void>; readonly finish: () => void } | undefined;
   #cancelTimer: (() => void) | undefined;
-  #isRetired = false;
+  #isStopped = false;
   #isClosed = false;
   #abort: AbortController | undefined;
 
@@ -77,9 +77,9 @@ export class RefreshedKeySet implements KeySet {
     if (!held) return undefined;
     const ageMs = elapsedMs(held.readAt, now);
     if (ageMs < held.refreshAfterMs) return held.keys;
-    this.#readBehind(now);
+    this.#readInBackground(now);
     const stage = keySetStage(ageMs, held, this.options.schedule);
-    // Keys beyond their lifetime may have been withdrawn: the issuer is asked first, unless it is known not to answer.
+    // Keys beyond their lifetime may have been withdrawn: they are read first, unless the issuer is known to be down.
     if (stage === 'dead' || (stage === 'stale' && this.#failures === 0)) return undefined;
     return held.keys;
   }
@@ -90,7 +90,7 @@ export class RefreshedKeySet implements KeySet {
     const reads = this.#reads;
     const found = match(this.current(now), wanted);
     if (found) return found;
-    return this.#reading || this.#lookUpDelayMs(now) === 0 ? this.#lookUp(wanted, reads) : this.#barred(now);
+    return this.#reading || this.#lookUpDelayMs(now) === 0 ? this.#lookUp(wanted, reads) : this.#deferred(now);
   }
 
   warmUp(): Promise<void> {
@@ -104,39 +104,39 @@ export class RefreshedKeySet implements KeySet {
     return this.#warming.done;
   }
 
-  retire(): void {
-    this.#isRetired = true;
+  stopRefreshing(): void {
+    this.#isStopped = true;
     this.#cancelTimer?.();
   }
 
   close(): void {
-    this.retire();
+    this.stopRefreshing();
     this.#isClosed = true;
     this.#abort?.abort(new KeySetError('the verifier was closed'));
   }
 
-  /** @param reads How many reads had begun when the token came. */
+  /** @param reads Number of reads that were started when the token came. */
   async #lookUp(wanted: Wanted, reads: number): Promise<KeyLookup> {
     if (this.#reading) await this.#reading;
     const found = match(this.#usable(), wanted);
     if (found) return found;
     if (this.#reads === reads) {
-      // What was under way began before the token came, and may have missed its key.
+      // The read under way began before the token came, and may have missed its key.
       await this.#readForLookUp(this.options.clock.now());
       const late = match(this.#usable(), wanted);
       if (late) return late;
     }
-    // While the issuer does not answer, the key may well exist.
+    // While the issuer is down, the key may exist.
     const wasAsked = this.#reads > reads && this.#failures === 0 && this.#held !== undefined;
-    return wasAsked ? { kind: 'unknown' } : this.#barred(this.options.clock.now());
+    return wasAsked ? { kind: 'unknown' } : this.#deferred(this.options.clock.now());
   }
 
-  #barred(now: Instant): KeyLookup {
+  #deferred(now: Instant): KeyLookup {
     const retryAfterSeconds = Math.max(Math.ceil(this.#lookUpDelayMs(now) / 1000), 1);
-    const { issuer, tell } = this.options;
-    if (this.#failures === 0 && !this.#isBarTold && !this.#isClosed) {
-      this.#isBarTold = true;
-      tell({ type: 'key_set.look_up_deferred', issuer, retryAfterSeconds });
+    const { issuer, emit } = this.options;
+    if (this.#failures === 0 && !this.#isDeferralReported && !this.#isClosed) {
+      this.#isDeferralReported = true;
+      emit({ type: 'key_set.look_up_deferred', issuer, retryAfterSeconds });
     }
     return { kind: 'unavailable', retryAfterSeconds };
   }
@@ -148,7 +148,7 @@ export class RefreshedKeySet implements KeySet {
     return keySetStage(ageMs, held, this.options.schedule) === 'dead' ? undefined : held.keys;
   }
 
-  #readBehind(now: Instant): void {
+  #readInBackground(now: Instant): void {
     if (this.#reading || (this.#failures > 0 && this.#retryDelayMs(now) > 0)) return;
     void this.#read(now);
   }
@@ -160,7 +160,7 @@ export class RefreshedKeySet implements KeySet {
     await this.#read(now);
   }
 
-  /** How long the issuer can't be asked for a key that is not held. */
+  /** Returns how long the next read for an unknown key has to wait. */
   #lookUpDelayMs(now: Instant): number {
     if (this.#failures > 0) return this.#retryDelayMs(now);
     if (!this.#held) return 0;
@@ -178,7 +178,7 @@ export class RefreshedKeySet implements KeySet {
     this.#reads++;
     this.#lastRead = now;
     this.#isUsed = false;
-    this.#isBarTold = false;
+    this.#isDeferralReported = false;
     this.#reading = this.#readOnce(now).finally(() => (this.#reading = undefined));
     return this.#reading;
   }
@@ -195,7 +195,7 @@ export class RefreshedKeySet implements KeySet {
       this.#failures++;
       this.#retryAfterMs = retryDelayMs(this.#failures, random(), schedule);
       this.#problem = error;
-      this.#tellFailure(error);
+      this.#reportFailure(error);
     } finally {
       cancelTimeout();
     }
@@ -203,12 +203,12 @@ export class RefreshedKeySet implements KeySet {
   }
 
   #take({ document, lifetimeMs }: KeyDocument, readAt: Instant): void {
-    const { issuer, tell, random } = this.options;
+    const { issuer, emit, random } = this.options;
     const before = this.#held?.keys;
     const content = readKeySet(document, before?.list);
     if (!content) throw new KeySetError(`the key set of ${issuer} has no list of keys`);
-    this.#tellUnusable(content.unusable);
-    // An issuer that signs tokens has a key: a set without one is a bad answer like any other, and empties nothing.
+    this.#reportUnusable(content.unusable);
+    // An issuer that signs tokens has a key: a set without one is an invalid response, and the held keys stay.
     if (content.keys.length === 0) throw new KeySetError(`the key set of ${issuer} holds no key that can be used`);
     const isSame =
       before?.list.length === content.keys.length && content.keys.every((key, index) => key === before.list[index]);
@@ -217,34 +217,34 @@ export class RefreshedKeySet implements KeySet {
       before && unused.size === before.unused.size && [...unused].every((kid) => before.unused.has(kid));
     const keys = isSame && hasSameNames ? before : new VerificationKeys(content.keys, unused);
     this.#held = { keys, readAt, lifetimeMs, refreshAfterMs: refreshAfterMs(lifetimeMs, random()) };
-    if (!isSame) tell({ type: 'key_set.changed', issuer, keys: keys.list.length });
-    if (this.#failures > 0) tell({ type: 'key_set.recovered', issuer });
+    if (!isSame) emit({ type: 'key_set.changed', issuer, keys: keys.list.length });
+    if (this.#failures > 0) emit({ type: 'key_set.recovered', issuer });
     this.#failures = 0;
     this.#problem = undefined;
     this.#warming?.finish();
     this.#warming = undefined;
   }
 
-  #tellUnusable(keys: readonly UnusableKey[]): void {
-    const { issuer, tell } = this.options;
-    const told = this.#unusable;
+  #reportUnusable(keys: readonly UnusableKey[]): void {
+    const { issuer, emit } = this.options;
+    const reported = this.#unusable;
     this.#unusable = new Map(keys.map((key) => [JSON.stringify([key.kid, key.reason]), key]));
-    const untold = [...this.#unusable].flatMap(([identity, key]) => (told.has(identity) ? [] : [key]));
-    if (untold.length > MAX_KEYS_TOLD) return tell({ type: 'key_set.keys_ignored', issuer, keys: untold.length });
-    for (const { kid, reason } of untold) {
-      tell({ type: 'key_set.key_ignored', issuer, kid: kid && printableText(kid), reason });
+    const added = [...this.#unusable].flatMap(([identity, key]) => (reported.has(identity) ? [] : [key]));
+    if (added.length > MAX_KEYS_REPORTED) return emit({ type: 'key_set.keys_ignored', issuer, keys: added.length });
+    for (const { kid, reason } of added) {
+      emit({ type: 'key_set.key_ignored', issuer, kid: kid && printableText(kid), reason });
     }
   }
 
-  #tellFailure(error: unknown): void {
+  #reportFailure(error: unknown): void {
     if (this.#isClosed) return;
-    const { issuer, tell } = this.options;
+    const { issuer, emit } = this.options;
     const problem = problemText(error) ?? 'unknown';
-    tell({ type: 'key_set.refresh_failed', issuer, failures: this.#failures, problem });
+    emit({ type: 'key_set.refresh_failed', issuer, failures: this.#failures, problem });
   }
 
   #schedule(delayMs: number): void {
-    if (this.#isRetired) return;
+    if (this.#isStopped) return;
     this.#cancelTimer = this.options.clock.setTimer(delayMs, () => {
       if ((this.#isUsed || this.#warming) && !this.#reading) void this.#read(this.options.clock.now());
     });
@@ -255,45 +255,45 @@ function namesOf(keys: readonly UnusableKey[]): ReadonlySet<string> {
   return new Set(keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid])));
 }
 
-/** What a set has for a header; undefined where a newer set may have it. */
+/** Finds the keys for a header; undefined where a newer set may have them. */
 function match(set: VerificationKeys | undefined, { kid, algorithm, tried }: Wanted): KeyLookup | undefined {
   if (!set || set === tried) return undefined;
   const keys = set.candidates(kid, algorithm);
   const areNamed = set.has(kid);
   if (keys.length > 0) return { kind: 'found', keys, set, areNamed };
-  // The issuer has said what that key is: none for this.
+  // The issuer publishes a key with this identifier, and it does not fit.
   return areNamed ? { kind: 'unknown' } : undefined;
 }
 
-/** When keys are read again, and how long they may be used. All in milliseconds. */
+/** When keys are read again, and how long they may be used. All times are in milliseconds. */
 export interface KeySetSchedule {
-  /** Reads that tokens can cause by naming keys that are not held. */
+  /** Budget of reads that tokens with unknown keys cause. */
   readonly lookUps: LookUpBudget;
-  /** Delay after a read that failed. Doubles up to the last one. */
+  /** Delay after a failed read. Doubles with each further failure, up to `lastRetryMs`. */
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
-  /** How long keys are used on beyond their lifetime while they can't be read. */
+  /** How long keys are used beyond their lifetime while they can't be read. */
   readonly maxStaleMs: number;
-  /** How long one read may take. */
+  /** Timeout of one read. */
   readonly readTimeoutMs: number;
 }
 
-/** How often an issuer is asked for keys that tokens name: anyone can make up such names. */
+/** Limits reads for unknown keys: a stranger can make up key identifiers. */
 export interface LookUpBudget {
-  /** Most reads within the window. */
+  /** Maximum number of reads in the window. */
   readonly most: number;
   readonly windowMs: number;
-  /** Least time between the first read of a window and the second. */
+  /** Shortest time between the first and the second read of a window. */
   readonly firstGapMs: number;
-  /** Least time between all further ones. */
+  /** Shortest time between further reads. */
   readonly gapMs: number;
 }
 
 /**
  * Returns how long the next look-up has to wait, in milliseconds.
  *
- * The first gap is short, so that a single stray name delays nobody for long; the others spread the rest of the budget
- * over the window, so that under a flood a key that is new is never far from the next read: 25 s at most, then 15 s.
+ * The first gap is short, so that a single stray identifier causes a short delay. The other gaps spread the rest of the
+ * budget over the window, so that during a flood a new key waits for the next read 25 s at most, then 15 s.
  *
  * @param agesMs Time since each of the last look-ups, the latest first.
  */
@@ -314,22 +314,22 @@ export const REMOTE_KEY_SET_SCHEDULE: KeySetSchedule = {
   readTimeoutMs: 5000,
 };
 
-/** A file costs little to read, and nobody else is asked. */
+/** A file is cheap to read, and no issuer is asked. */
 export const KEY_FILE_SCHEDULE: KeySetSchedule = {
   ...REMOTE_KEY_SET_SCHEDULE,
   lookUps: { most: 60, windowMs: 60_000, firstGapMs: 1000, gapMs: 1000 },
   lastRetryMs: 10_000,
 };
 
-/** How far keys have got through their lifetime. */
+/** The stage of keys in their lifetime. */
 export type KeySetStage =
-  /** As good as just read. */
+  /** Recently read. */
   | 'fresh'
-  /** Due to be read again, while they are used. */
+  /** To be read again, while they are used. */
   | 'due'
-  /** Beyond their lifetime: only the second best, where they can't be read. */
+  /** Beyond their lifetime: used only while they can't be read. */
   | 'stale'
-  /** Not to be used. */
+  /** Not used any more. */
   | 'dead';
 
 export function keySetStage(
@@ -343,8 +343,8 @@ export function keySetStage(
 }
 
 /**
- * When to read keys again: at 80 % of their lifetime, or up to a tenth earlier, so that the processes of a fleet do not
- * come all at once.
+ * Returns when to read keys again: at 80 % of their lifetime, or up to a tenth earlier, so that the processes of a fleet
+ * spread their reads.
  *
  * @param random From 0 to 1.
  */
@@ -352,7 +352,7 @@ export function refreshAfterMs(lifetimeMs: number, random: number): number {
   return Math.floor(lifetimeMs * 0.8 * (1 - 0.1 * random));
 }
 
-/** How long to wait after failures in a row: doubling, the latter half of each delay by chance. */
+/** Returns the wait after failures in a row: it doubles, and half of it is random. */
 export function retryDelayMs(failures: number, random: number, { firstRetryMs, lastRetryMs }: KeySetSchedule): number {
   return Math.ceil(doublingDelayMs(firstRetryMs, lastRetryMs, failures - 1) * (1 - 0.5 * random));
 }

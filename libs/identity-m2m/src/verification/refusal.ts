@@ -2,17 +2,16 @@ import type { Claims } from '../identity-providers/identity-provider.js';
 import type { MachineCaller } from './machine-caller.js';
 
 /**
- * Every reason for which a caller is refused; no other exists. `docs/refusals.md` has the meaning, the usual cause and the
- * remedy of each.
+ * Every reason for a refusal. `docs/refusals.md` has the meaning, the usual cause and the remedy of each.
  *
- * For logs, events and metrics. The caller itself is told less: see the guard's challenges.
+ * For logs, events and metrics. The caller gets less detail: see the guard's challenges.
  */
 export const REFUSAL_REASONS = [
-  // The request carries no credential that can be read.
+  // The request has no readable credential.
   'credential_missing',
   'credential_repeated',
   'credential_malformed',
-  // It is not an access token of a trusted issuer.
+  // The credential is no access token of a trusted issuer.
   'token_too_long',
   'token_malformed',
   'token_header_refused',
@@ -21,7 +20,7 @@ export const REFUSAL_REASONS = [
   'issuer_unknown',
   'key_unknown',
   'signature_invalid',
-  // It is not valid now, or not for this API.
+  // The token is not valid now, or not for this API.
   'token_expired',
   'token_not_yet_valid',
   'token_lifetime_excessive',
@@ -31,13 +30,13 @@ export const REFUSAL_REASONS = [
   'foreign_token',
   'scope_malformed',
   'confirmation_unsupported',
-  // It was revoked, or its issuer calls it inactive.
+  // The token was revoked, or is inactive for its issuer.
   'token_inactive',
   'token_revoked',
-  // Its claims do not name exactly one client.
+  // The claims do not name exactly one client.
   'client_unknown',
   'client_ambiguous',
-  // It is valid, and does not allow this call.
+  // The token is valid, and does not allow this call.
   'delegated_token',
   'not_a_machine',
   'client_not_allowed',
@@ -60,46 +59,45 @@ export interface Refusal extends RefusalDetail {
   readonly reason: RefusalReason;
   /** When to try again, in seconds, where the guard could not decide. */
   readonly retryAfterSeconds?: number;
-  /** The caller, where its token is valid and only its rights are missing. */
+  /** The caller, where its token is valid and only rights are missing. */
   readonly caller?: MachineCaller;
 }
 
-/** @param detail Built by the functions of `refusal-detail.ts`, which keep it printable, short and free of secrets. */
+/** @param detail Made by the functions below, which keep it printable, short and free of secrets. */
 export function refuse(reason: RefusalReason, detail?: RefusalDetail): Refusal {
   return { ok: false, reason, ...detail };
 }
 
 /**
- * What a refusal is about, for the operator: never part of an answer to the caller.
+ * The detail of a refusal, for the operator: never part of an answer to the caller.
  *
- * The texts are short printable ASCII. Strings of a token are quoted as in JSON, with every other character as an escape
- * sequence, so that `"1"` is not 1 and a homoglyph can be seen. Values of claims that may be personal or secret are not
- * shown.
+ * Its strings are short printable ASCII. Strings of a token are quoted as in JSON, with escape sequences for other
+ * characters, so that `"1"` is not 1 and homoglyphs are visible. Values that may be personal or secret are not shown.
  */
 export interface RefusalDetail {
   /** Name of the claim or header parameter: `aud`, `typ`. `client id` where several claims may name the client. */
   readonly claim?: string;
-  /** What the token has; left out where it has no such claim. `[not shown]` for claims whose values are not for logs. */
+  /** Its value in the token; absent where the token has no such claim. `[not shown]` where it must not be logged. */
   readonly found?: string;
-  /** What the guard's options ask for. */
+  /** The value that the guard's options require. */
   readonly expected?: string;
 }
 
-/** Longest string shown, in characters, before escape sequences. */
+/** Longest string shown, in characters, before escaping. */
 const MAX_STRING = 80;
 
-/** Most members of a list shown. */
+/** Maximum number of list members shown. */
 const MAX_MEMBERS = 5;
 
-/** Longest text of a detail, in characters. */
+/** Longest string of a detail, in characters. */
 const MAX_TEXT = 200;
 
 export const NOT_SHOWN = '[not shown]';
 
 /**
- * A value of a token, fit for a log. Takes time for what it shows alone, however large the value is.
+ * Formats a value of a token for a log. Its cost depends on the part that is shown, not on the size of the value.
  *
- * What looks like a signed token is not shown: a confused client may have put one into any claim.
+ * A string that looks like a signed token is not shown: a client may have put one into any claim.
  */
 export function shown(value: unknown): string {
   if (!Array.isArray(value)) return bounded(shownMember(value));
@@ -114,7 +112,7 @@ function shownMember(value: unknown): string {
   return typeof value === 'object' && value !== null ? '{…}' : String(value);
 }
 
-/** Values of the options, one of which is asked for. */
+/** Joins the values of the options that are accepted. */
 export function oneOf(values: readonly (string | undefined)[], join: 'or' | 'and' = 'or'): string {
   const members = values.slice(0, MAX_MEMBERS).map((value) => (value === undefined ? 'none' : quoted(value)));
   if (values.length > MAX_MEMBERS) members.push(`${values.length - MAX_MEMBERS} more`);
@@ -134,13 +132,13 @@ function bounded(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }
 
-/** A time of a token or of the options, in seconds since the epoch. */
+/** Formats a time of a token or of the options, in seconds since the epoch. */
 export function shownTime(seconds: unknown): string {
   const time = typeof seconds === 'number' ? new Date(seconds * 1000) : undefined;
   return time && !Number.isNaN(time.getTime()) ? time.toISOString() : shown(seconds);
 }
 
-/** Claims whose values are no secret and no personal data, besides those that name the client and its scopes. */
+/** Claims whose values are neither secret nor personal, besides those of the client and its scopes. */
 const SHOWN_CLAIMS: ReadonlySet<string> = new Set(
   ['iss', 'aud', 'typ', 'alg', 'kid', 'azp', 'client_id', 'clientId', 'cid', 'appid', 'scope', 'scp'].concat([
     'exp',
@@ -149,7 +147,7 @@ const SHOWN_CLAIMS: ReadonlySet<string> = new Set(
   ]),
 );
 
-/** A claim and what the token has under its name. */
+/** Returns a claim and its value in the token. */
 export function shownClaim(claims: Claims, name: string, alsoShown: readonly string[] = []): RefusalDetail {
   const claim = printableName(name);
   if (!Object.hasOwn(claims, name)) return { claim };
@@ -157,7 +155,7 @@ export function shownClaim(claims: Claims, name: string, alsoShown: readonly str
   return { claim, found: isShown ? shown(claims[name]) : NOT_SHOWN };
 }
 
-/** A name that comes from the options or a profile, as it is where that can be printed. */
+/** Formats a name from the options or a profile: unchanged where it is printable, and quoted otherwise. */
 function printableName(name: string): string {
   return /^[\x21-\x7e]{1,80}$/.test(name) ? name : quoted(name);
 }

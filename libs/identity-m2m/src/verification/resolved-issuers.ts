@@ -7,52 +7,52 @@ import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationEvent } from './verification-events.js';
 
 export interface ResolvedIssuersOptions {
-  /** The application's own function: it may throw, never settle, and return anything. */
+  /** The application's function: it may throw, never settle, and return anything. */
   readonly resolve: (issuer: string, signal: AbortSignal) => unknown;
   /**
    * Makes an issuer of an answer.
    *
-   * @param before What the answer before it made: its keys go on where they are read at the same place.
-   * @throws `IdentityM2MError` where the answer is none.
+   * @param before The issuer of the answer before: its keys are kept where their source is the same.
+   * @throws `IdentityM2MError` where the answer is invalid.
    */
   readonly trust: (issuer: string, answer: unknown, before: TrustedIssuer | undefined) => TrustedIssuer;
-  /** Most issuers kept of those that a token was verified for. */
+  /** Maximum number of issuers kept of those that a token was verified for. */
   readonly maxIssuers: number;
   /** How long an acceptance holds, in milliseconds. */
   readonly holdMs: number;
   readonly clock: Clock;
-  readonly tell: (event: VerificationEvent) => void;
+  readonly emit: (event: VerificationEvent) => void;
 }
 
-/** What is known of an issuer. */
+/** Whether an issuer is accepted. */
 export type IssuerResolution =
   | { readonly kind: 'accepted'; readonly issuer: TrustedIssuer }
   | { readonly kind: 'denied' }
-  /** It can't be said at the moment. */
+  /** Unknown at the moment. */
   | { readonly kind: 'unavailable'; readonly retryAfterSeconds: number };
 
 interface Acceptance {
   readonly issuer: TrustedIssuer;
   readonly acceptedAt: Instant;
-  /** When it got its place, which a renewal does not change. */
+  /** When it was accepted first; a renewal does not change it. */
   readonly since: Instant;
 }
 
-/** Why the resolver is not asked about an issuer for a while. */
+/** A denial or a failure: the resolver is not asked about the issuer for a while. */
 interface Setback {
   readonly at: Instant;
   readonly holdMs: number;
-  /** Failures in a row; 0 where the resolver has denied the issuer. */
+  /** Failures in a row; 0 where the resolver denied the issuer. */
   readonly failures: number;
 }
 
-/** Most calls of the resolver at once, besides those that renew an acceptance. */
+/** Maximum number of concurrent calls of the resolver, besides renewals. */
 export const MAX_RESOLVER_CALLS = 16;
 
-/** How long one call may take, in milliseconds. */
+/** Timeout of one call, in milliseconds. */
 const TIMEOUT_MS = 5000;
 
-/** Part of its time after which the next token renews an acceptance, without waiting for it. */
+/** Share of `holdMs` after which the next token renews an acceptance in the background. */
 const RENEWAL_DUE = 0.8;
 
 /** How long a denial holds, in milliseconds: a tenant may exist a moment after the first token that names it. */
@@ -61,42 +61,42 @@ const DENIAL_MS = 30_000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 30_000;
 
-/** Denials and failures remembered. They have a place of their own, so that none costs an accepted issuer its place. */
+/** Limits of cached denials and failures. Their cache is separate, so that none evicts an accepted issuer. */
 const SETBACKS = { maxEntries: 1000, maxBytes: 262_144 };
 
 /**
- * Most accepted issuers that no token was verified for yet, and how long each keeps its place, in milliseconds. Anyone
- * can name issuers that the resolver accepts: so this bounds how often strangers can have keys fetched (six times a
- * second), and none of it costs an issuer with verified tokens its place.
+ * Maximum number of accepted issuers without a verified token, and how long each one stays, in milliseconds. A stranger can
+ * name issuers that the resolver accepts. This limits how often strangers can cause key requests (six times a second), and
+ * protects issuers with verified tokens from eviction.
  */
 export const MAX_UNPROVEN = 32;
 const UNPROVEN_STAY_MS = 5000;
 
-/** Least time between two events that say that there were too many calls, in milliseconds. */
-const OVERLOAD_TOLD_MS = 10_000;
+/** Shortest time between two events about too many calls, in milliseconds. */
+const OVERLOAD_REPORT_MS = 10_000;
 
-/** The resolver brought no answer. Callers see it as a refusal, operators in the event. */
+/** The resolver returned no valid answer. Callers get a refusal; operators see an event. */
 class IssuerResolutionError extends IdentityM2MError {
   readonly code = 'M2M_ISSUER_RESOLUTION_FAILED';
 }
 
 /**
- * Issuers that come at run time: those that the application's resolver accepts.
+ * Issuers that the application's resolver accepts at run time.
  *
- * The resolver is asked about an issuer once at a time, about so many at once, and for so long. What it accepts holds for
- * a while, what it denies for a shorter one; while it fails nothing is decided. Where keys are comes from its answer, and
- * never from a token.
+ * There is one call per issuer at a time, and calls are limited in number and time. An acceptance is cached for a while, a
+ * denial for a shorter one; while the resolver fails, tokens stay undecided. The address of keys comes from its answer,
+ * and never from a token.
  */
 export class ResolvedIssuers {
   readonly #proven: BoundedMap<Acceptance>;
-  /** The one that has its place for longest first. */
+  /** The oldest first. */
   readonly #unproven = new Map<string, Acceptance>();
   readonly #setbacks = new BoundedMap<Setback>(SETBACKS);
   readonly #calls = new Map<string, Promise<IssuerResolution>>();
   readonly #aborts = new Set<AbortController>();
   /** Calls for issuers that are not accepted. */
   #newCalls = 0;
-  #overloadToldAt: Instant | undefined;
+  #overloadReportedAt: Instant | undefined;
   #isClosed = false;
 
   constructor(private readonly options: ResolvedIssuersOptions) {
@@ -104,7 +104,7 @@ export class ResolvedIssuers {
     this.#proven = new BoundedMap(limits, (acceptance) => this.#evicted(acceptance));
   }
 
-  /** @param issuer Of a token whose form has been checked. */
+  /** @param issuer The issuer of a token whose form was checked. */
   find(issuer: string): IssuerResolution | Promise<IssuerResolution> {
     if (this.#isClosed) return unavailable(1000);
     const now = this.options.clock.now();
@@ -117,13 +117,13 @@ export class ResolvedIssuers {
     return this.#resolve(issuer, acceptance);
   }
 
-  /** Whether an issuer that was accepted is so still. */
+  /** Whether an accepted issuer is still accepted. */
   holds(issuer: TrustedIssuer): boolean {
     const acceptance = this.#acceptance(issuer.issuer);
     return acceptance?.issuer === issuer && this.#isLive(acceptance, this.options.clock.now());
   }
 
-  /** Keeps an issuer in a place that strangers can't take: a token was verified with its keys. */
+  /** Protects an issuer from eviction by strangers: a token was verified with its keys. */
   prove(issuer: TrustedIssuer): void {
     const acceptance = this.#unproven.get(issuer.issuer);
     if (acceptance?.issuer !== issuer) return;
@@ -145,11 +145,11 @@ export class ResolvedIssuers {
     const { holdMs } = this.options;
     const ageMs = elapsedMs(acceptedAt, now);
     if (ageMs >= holdMs) return false;
-    if (ageMs >= holdMs * RENEWAL_DUE) this.#renewBehind(issuer.issuer, now);
+    if (ageMs >= holdMs * RENEWAL_DUE) this.#renewInBackground(issuer.issuer, now);
     return true;
   }
 
-  #renewBehind(issuer: string, now: Instant): void {
+  #renewInBackground(issuer: string, now: Instant): void {
     const setback = this.#setbacks.get(issuer);
     const isWaiting = setback !== undefined && elapsedMs(setback.at, now) < setback.holdMs;
     if (!isWaiting && !this.#calls.has(issuer)) void this.#resolve(issuer, this.#acceptance(issuer));
@@ -196,31 +196,31 @@ export class ResolvedIssuers {
     const { issuer } = acceptance;
     const name = issuer.issuer;
     this.#setbacks.delete(name);
-    if (before && before.keys !== issuer.keys) before.keys.retire();
+    if (before && before.keys !== issuer.keys) before.keys.stopRefreshing();
     if (this.#proven.get(name)) this.#proven.set(name, acceptance, 0);
     else if (this.#unproven.has(name) || this.#hasRoom(this.options.clock.now())) this.#unproven.set(name, acceptance);
     else {
       issuer.keys.close();
       return this.#overloaded(this.options.clock.now());
     }
-    if (!before) this.options.tell({ type: 'issuer.accepted', issuer: printableText(name) });
+    if (!before) this.options.emit({ type: 'issuer.accepted', issuer: printableText(name) });
     return { kind: 'accepted', issuer };
   }
 
-  /** Whether one more issuer can be accepted: the oldest one without verified tokens makes room once it has had its time. */
+  /** Whether one more issuer fits: the oldest one without verified tokens is evicted after its stay. */
   #hasRoom(now: Instant): boolean {
     if (this.#unproven.size < MAX_UNPROVEN) return true;
     const [name, oldest] = this.#unproven.entries().next().value!;
     if (elapsedMs(oldest.since, now) < UNPROVEN_STAY_MS) return false;
     this.#unproven.delete(name);
-    oldest.issuer.keys.retire();
+    oldest.issuer.keys.stopRefreshing();
     return true;
   }
 
   #denied(issuer: string): IssuerResolution {
     this.#forget(issuer);
     this.#setBack(issuer, DENIAL_MS, 0);
-    this.options.tell({ type: 'issuer.denied', issuer: printableText(issuer) });
+    this.options.emit({ type: 'issuer.denied', issuer: printableText(issuer) });
     return { kind: 'denied' };
   }
 
@@ -229,10 +229,9 @@ export class ResolvedIssuers {
     const failures = (this.#setbacks.get(issuer)?.failures ?? 0) + 1;
     const holdMs = doublingDelayMs(FIRST_RETRY_MS, LAST_RETRY_MS, failures - 1);
     this.#setBack(issuer, holdMs, failures);
-    // The message of an error of the application's own may hold anything.
+    // The message of an application's error may hold anything.
     const problem = error instanceof IdentityM2MError ? error.message : `the resolver threw ${nameOf(error)}`;
-    const { tell } = this.options;
-    tell({
+    this.options.emit({
       type: 'issuer.resolution_failed',
       issuer: printableText(issuer),
       failures,
@@ -246,21 +245,21 @@ export class ResolvedIssuers {
   }
 
   #forget(issuer: string): void {
-    this.#acceptance(issuer)?.issuer.keys.retire();
+    this.#acceptance(issuer)?.issuer.keys.stopRefreshing();
     this.#proven.delete(issuer);
     this.#unproven.delete(issuer);
   }
 
   #evicted({ issuer }: Acceptance): void {
-    issuer.keys.retire();
-    this.options.tell({ type: 'issuer.evicted', issuer: printableText(issuer.issuer) });
+    issuer.keys.stopRefreshing();
+    this.options.emit({ type: 'issuer.evicted', issuer: printableText(issuer.issuer) });
   }
 
   #overloaded(now: Instant): IssuerResolution {
-    const toldAt = this.#overloadToldAt;
-    if (!toldAt || elapsedMs(toldAt, now) >= OVERLOAD_TOLD_MS) {
-      this.#overloadToldAt = now;
-      this.options.tell({ type: 'issuer.resolver_overloaded' });
+    const reportedAt = this.#overloadReportedAt;
+    if (!reportedAt || elapsedMs(reportedAt, now) >= OVERLOAD_REPORT_MS) {
+      this.#overloadReportedAt = now;
+      this.options.emit({ type: 'issuer.resolver_overloaded' });
     }
     return unavailable(1000);
   }

@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { type Refusal, refuse } from './refusal.js';
 
-/** What a revocation can be about: facts of a token that its issuer vouches for, never its text. */
+/** The facts of a token that a revocation can name. Its issuer vouches for them. Never the token itself. */
 export interface RevocableToken {
   readonly issuer: string;
   readonly clientId: string;
@@ -10,25 +10,25 @@ export interface RevocableToken {
   readonly tokenId: string | undefined;
   /** `sub`. */
   readonly subject: string | undefined;
-  /** `kid` of the key that has signed it. */
+  /** `kid` of the key that signed it. */
   readonly keyId: string | undefined;
   /** `iat`, in milliseconds since the epoch. */
   readonly issuedAtMs: number | undefined;
 }
 
 /**
- * What has been taken back. Asked for each request, also when the token's signature was verified before; a store that is
- * not in this process should keep what it knows near.
+ * Knows which tokens are revoked. Asked for each request, also when the token's signature was verified before. A store
+ * outside of this process should cache its answers.
  */
 export interface RevocationStore {
-  /** Answers without a promise where it can. Where it throws, rejects or is silent for 2 s, nobody is let in. */
+  /** Whether a token is revoked. Return without a promise where you can. Where it throws, rejects or takes longer than 2 s, the guard refuses the call. */
   isRevoked(token: RevocableToken): boolean | Promise<boolean>;
 }
 
-/** How long a store may take, in milliseconds. */
+/** Timeout of a store, in milliseconds. */
 const TIMEOUT_MS = 2000;
 
-/** What stands against a token in a store; undefined where nothing does. */
+/** Returns why a store refuses a token; undefined where it does not. */
 export function revocationRefusal(
   store: RevocationStore,
   token: RevocableToken,
@@ -59,25 +59,23 @@ function inTime<T>(answer: Promise<T>, clock: Clock): Promise<T> {
   });
 }
 
-/** What to take back: exactly one kind of thing, at one issuer. */
+/** What to revoke: tokens of one issuer, by exactly one criterion. */
 export type Revocation = {
   readonly issuer: string;
-  /**
-   * When the revocation may be forgotten, because nothing that it is about can be good any more: the token's own end,
-   * say. Default: never.
-   */
+  /** When the revocation ends, because its tokens have expired by then. Default: never. */
   readonly until?: Date;
 } & (
   | { /** One token, by its `jti`. */ readonly tokenId: string }
   | { /** All tokens of a client. */ readonly clientId: string; readonly issuedBefore?: Date }
   | { /** All tokens about a subject. */ readonly subject: string; readonly issuedBefore?: Date }
-  | { /** All tokens that a key has signed, by its `kid`. */ readonly keyId: string }
+  | { /** All tokens that a key signed, by its `kid`. */ readonly keyId: string }
   | {
-      /** All tokens of the issuer from before this moment; those that do not say when they were made count as such. */ readonly issuedBefore: Date;
+      /** All tokens of the issuer from before this moment, including tokens without `iat`. */
+      readonly issuedBefore: Date;
     }
 );
 
-/** There is no room for another revocation. None that is in force was given up for it. */
+/** The store is full. No revocation in force was evicted. */
 export class RevocationsFullError extends IdentityM2MError {
   readonly code = 'M2M_REVOCATIONS_FULL';
 }
@@ -93,21 +91,25 @@ function includes(one: Entry, other: Entry): boolean {
   return one.beforeMs >= other.beforeMs && one.untilMs >= other.untilMs;
 }
 
-/** Revocations of this process, in force from the moment in which `revoke` returns. */
+/** Revocations in the memory of this process. Each is in force when `revoke` returns. */
 export class InMemoryRevocations implements RevocationStore {
-  /** By what they are about; of several about the same, none includes another. */
+  /** By their criterion; none of several entries includes another. */
   readonly #entries = new Map<string, readonly Entry[]>();
   #size = 0;
   readonly #maxEntries: number;
   readonly #clock: Clock;
 
-  /** @param options.maxEntries Most revocations that are held at once. Default: 100,000. */
+  /** @param options.maxEntries Maximum number of revocations. Default: 100,000. */
   constructor({ maxEntries = 100_000, clock = systemClock }: { maxEntries?: number; clock?: Clock } = {}) {
     this.#maxEntries = maxEntries;
     this.#clock = clock;
   }
 
-  /** @throws {@link RevocationsFullError} where it can't be taken on; nothing is revoked then. */
+  /**
+   * Revokes tokens.
+   *
+   * @throws {@link RevocationsFullError} where the store is full; nothing is revoked then.
+   */
   revoke(revocation: Revocation): void {
     const key = keyOf(revocation);
     const entry = {
@@ -157,14 +159,14 @@ export class InMemoryRevocations implements RevocationStore {
     }
     if (this.#size < this.#maxEntries) return;
     throw new RevocationsFullError(
-      `there are ${this.#maxEntries} revocations in force; give each an end (until), or take a whole client, key or time back`,
+      `there are ${this.#maxEntries} revocations in force; give each an end (until), or revoke a whole client, key or time`,
     );
   }
 }
 
 const NAMED = { tokenId: 'token', clientId: 'client', subject: 'subject', keyId: 'key' } as const;
 
-/** As a list in JSON, so that no two things share a key. */
+/** Returns a list in JSON, so that no two criteria share a key. */
 function keyOf(revocation: Revocation): string {
   const { issuer } = revocation;
   const [named, ...others] = Object.entries(NAMED).flatMap(([member, kind]) =>

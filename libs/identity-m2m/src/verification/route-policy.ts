@@ -2,17 +2,17 @@ import type { Claims } from '../identity-providers/identity-provider.js';
 import type { MachineCaller } from './machine-caller.js';
 import { oneOf, type Refusal, refuse, shown, shownClaim } from './refusal.js';
 
-/** What a route asks for besides a good token. */
+/** What a route requires besides a valid token. */
 export interface RoutePolicy {
-  /** Scopes that the token must have; undefined: none. */
+  /** Scopes that the token must have. Default: none. */
   readonly scopes?: readonly string[] | undefined;
   /** Whether it must have all of them or any one. Default: all. */
   readonly scopesMode?: 'all' | 'any' | undefined;
-  /** Clients, one of which the caller must be; undefined: whomever the guard lets in. */
+  /** Clients that may call. Default: every client that the guard accepts. */
   readonly clients?: readonly string[] | undefined;
-  /** What the token's claims must be. */
+  /** Rules for the token's claims. */
   readonly claims?: ClaimRules | undefined;
-  /** Whether the issuer must be asked about the token even where its signature is good. Default: false. */
+  /** Whether the token must be checked with its issuer, even where its signature is valid. Default: false. */
   readonly sensitive?: boolean | undefined;
 }
 
@@ -52,7 +52,7 @@ export function rightsRefusal(
   { hasSeveralIssuers }: RightsContext,
 ): Refusal | undefined {
   const { clients, scopes = [], scopesMode, claims } = policy;
-  // A client that the guard's options name was named together with its issuer.
+  // The guard's options name a client together with its issuer.
   const isUnmistakable = caller.isNamed || !hasSeveralIssuers;
   if (clients && !(isUnmistakable && clients.includes(caller.clientId))) {
     const expected = isUnmistakable
@@ -75,26 +75,26 @@ function hasScopes(caller: MachineCaller, scopes: readonly string[], mode: Route
   return mode === 'any' ? scopes.some(has) : scopes.every(has);
 }
 
-/** A rule is the application's own, and stands in its source. */
+/** Shows a rule: it stands in the application's source and holds no secret. */
 function shownRule(rule: ClaimRule): string {
   return typeof rule === 'object' && !Array.isArray(rule) ? 'an object with the members of the rule' : shown(rule);
 }
 
 export type ClaimValue = string | number | boolean;
 
-/** What a claim has to be: a value, one of several values, or an object whose members have to be something each. */
+/** The rule for a claim: a value, several accepted values, or rules for the members of an object. */
 export type ClaimRule = ClaimValue | readonly ClaimValue[] | ClaimRules;
 
-/** What claims have to be, by their names to the letter: a dot in a name is a dot. */
+/** Rules by the exact names of claims: a dot in a name is a dot. */
 export interface ClaimRules {
   readonly [name: string]: ClaimRule;
 }
 
 /**
- * The name of the first claim that does not meet its rule; undefined where all do.
+ * Returns the name of the first claim that does not meet its rule; undefined where all do.
  *
- * Values must be equal and of the same type. A claim that is a list passes where it has such a value among its members; a
- * string is not a list, so that `admin` is not found in `administrator`. Only a claim's own members count.
+ * Values must be equal and of the same type. A list passes where it has such a member; a string is no list, so that `admin`
+ * is not found in `administrator`. Only a claim's own members count.
  */
 export function unmetRule(claims: Claims, rules: ClaimRules): string | undefined {
   return Object.keys(rules).find((name) => !Object.hasOwn(claims, name) || !meets(claims[name], rules[name]!));
@@ -113,7 +113,7 @@ function isRules(rule: ClaimRule): rule is ClaimRules {
   return typeof rule === 'object' && !Array.isArray(rule);
 }
 
-/** Whether a value is a rule that can ever refuse somebody and let in somebody. */
+/** Whether a value is an object of rules that can both refuse and allow a caller. */
 export function isClaimRules(value: unknown): value is ClaimRules {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const rules = Object.values(value);

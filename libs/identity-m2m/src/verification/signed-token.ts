@@ -13,7 +13,7 @@ import type { TrustedIssuer } from './trusted-issuer.js';
 import type { TrustedIssuers } from './trusted-issuers.js';
 import { MAX_KID_LENGTH } from './verification-key.js';
 
-/** A token that could be one of an issuer's, by its form and header. Its claims are still a stranger's words. */
+/** A token whose form and header fit its issuer. Its signature is not verified yet. */
 export interface SignedToken {
   readonly ok: true;
   readonly token: string;
@@ -23,8 +23,8 @@ export interface SignedToken {
 }
 
 /**
- * Reads the form and the header of a token, and finds its issuer. Answers without a promise unless the resolver has to be
- * asked, which it is only about a token whose form and header could be right.
+ * Reads the form and the header of a token, and finds its issuer. Returns without a promise unless the resolver has to be
+ * asked, which it is only about a token of valid form and header.
  *
  * @param maxLength Longest token read, in characters.
  */
@@ -74,7 +74,7 @@ export function issuerUnknown(claims: Claims, trusted: readonly string[]): Refus
   return refuse('issuer_unknown', { ...shownClaim(claims, 'iss'), expected: oneOf(trusted) });
 }
 
-/** What a token's header says, as far as it has a say: where keys come from is never for the token to decide. */
+/** The header parameters that are used. The source of keys is not among them: a token never decides it. */
 export interface TokenHeader {
   readonly ok: true;
   readonly algorithm: string;
@@ -82,16 +82,16 @@ export interface TokenHeader {
 }
 
 /**
- * Members that ask for something that is not done here: keys or addresses of keys that the token itself brings (RFC 8725
- * §3.10), extensions that must be understood (RFC 7515 §4.1.11), and payloads in another encoding (RFC 7797).
+ * Parameters of unsupported features: keys or addresses of keys in the token itself (RFC 8725 §3.10), critical extensions
+ * (RFC 7515 §4.1.11), and payloads in another encoding (RFC 7797).
  */
 const REFUSED_MEMBERS = ['crit', 'b64', 'jwk', 'jku', 'x5u'];
 
 /**
- * Reads the header of a token by the rules of its issuer (RFC 8725 §3.1, §3.11). Certificates in it (`x5c`, `x5t`), which
- * some issuers send along, are not read at all.
+ * Reads the header of a token by the rules of its issuer (RFC 8725 §3.1, §3.11). Ignores certificates (`x5c`, `x5t`), which
+ * some issuers send.
  *
- * @param profile undefined: by what holds for every issuer.
+ * @param profile Default: the rules for every issuer.
  */
 export function readTokenHeader(
   header: Readonly<Record<string, unknown>>,
@@ -124,7 +124,7 @@ function found(value: unknown): { readonly found?: string } {
   return value === undefined ? {} : { found: shown(value) };
 }
 
-const NO_TYPE = 'not a text';
+const NO_TYPE = 'not a string';
 
 /** RFC 7515 §4.1.9: compared without regard to case, and `application/` may be left out. */
 function mediaType(typ: unknown): string | undefined {

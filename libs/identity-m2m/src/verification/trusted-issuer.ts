@@ -3,26 +3,23 @@ import type { Introspection } from './introspection.js';
 import type { KeySet } from './key-set.js';
 import type { ClientRegistry } from './client-registry.js';
 
-/** An issuer whose tokens are accepted, and how they are verified. */
+/** An issuer whose tokens are accepted, and the rules for them. */
 export interface TrustedIssuer {
   readonly issuer: string;
-  /** What the claims of its tokens are measured against. */
+  /** Rules for the claims of its tokens. */
   readonly policy: ClaimsPolicy;
   readonly keys: KeySet;
-  /** Clients that may call; undefined: every machine that the issuer vouches for. */
+  /** Clients that may call; undefined: every machine of the issuer. */
   readonly clients: ClientRegistry | undefined;
-  /**
-   * Whether the keys are fetched at boot. Not where tokens of the issuer may all be opaque and its keys would have to be
-   * found first: it may have none.
-   */
+  /** Whether the keys are fetched at boot. Not for an issuer with opaque tokens and no known key address: it may have none. */
   readonly hasKeysEarly: boolean;
-  /** Whether the resolver accepted it at run time: then only for a while. */
+  /** Whether the resolver accepted it at run time, for a limited time. */
   readonly isResolved: boolean;
-  /** Where it is asked about tokens that can't be read; undefined: nowhere. */
+  /** Introspection of opaque tokens; undefined: they are refused. */
   readonly opaqueTokens?: Introspection | undefined;
   /**
-   * Where it is asked about tokens whose signature is good; undefined: nowhere. Apart from the others, because anybody can
-   * make up a token that can't be read: such questions take no place of these, and what comes of them stops none of these.
+   * Introspection of signed tokens; undefined: sensitive routes are refused. Separate, because a stranger can make up opaque
+   * tokens: their requests take no place of these.
    */
   readonly signedTokens?: Introspection | undefined;
 }

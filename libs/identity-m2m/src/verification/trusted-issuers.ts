@@ -13,16 +13,16 @@ import type { VerificationEvent } from './verification-events.js';
 export interface TrustedIssuersOptions {
   /** The issuers that the options name. */
   readonly named: readonly TrustedIssuer[];
-  /** Those that the resolver accepts; undefined: no others. */
+  /** Issuers that the resolver accepts; undefined: none. */
   readonly resolved: ResolvedIssuers | undefined;
   readonly start: StartMode;
-  /** How long the start waits with `require`, in milliseconds. */
+  /** Timeout of the start with `require`, in milliseconds. */
   readonly startTimeoutMs: number;
   readonly events: EventStream<VerificationEvent>;
   readonly clock: Clock;
 }
 
-/** The issuers whose tokens are accepted, by their identifiers, which are compared to the letter. */
+/** The issuers whose tokens are accepted, by their identifiers, which are compared exactly. */
 export class TrustedIssuers {
   readonly #named: ReadonlyMap<string, TrustedIssuer>;
   readonly #closing = new AbortController();
@@ -41,17 +41,17 @@ export class TrustedIssuers {
     return this.options.resolved;
   }
 
-  /** One that the options name. */
+  /** Finds an issuer that the options name. */
   find(issuer: string): TrustedIssuer | undefined {
     return this.#named.get(issuer);
   }
 
-  /** Whether an issuer of a token that was verified is trusted still. */
+  /** Whether the issuer of a verified token is still trusted. */
   holds(issuer: TrustedIssuer): boolean {
     return !issuer.isResolved || this.options.resolved!.holds(issuer);
   }
 
-  /** A token was verified with the keys of an issuer. */
+  /** Records that a token was verified with the keys of an issuer. */
   prove(issuer: TrustedIssuer): void {
     if (issuer.isResolved) this.options.resolved!.prove(issuer);
   }
@@ -59,8 +59,8 @@ export class TrustedIssuers {
   /**
    * Fetches the keys before a token needs them.
    *
-   * @throws {@link KeySetError} with `require`: at once where a certificate is rejected, which waiting does not mend;
-   * otherwise after `startTimeoutMs`.
+   * @throws {@link KeySetError} with `require`: at once where a certificate is rejected, which no wait changes; otherwise
+   * after `startTimeoutMs`.
    */
   start(): Promise<void> {
     return (this.#started ??= this.#start());
@@ -95,7 +95,7 @@ export class TrustedIssuers {
     throw startError(missing, `within ${startTimeoutMs} ms`);
   }
 
-  /** Rejects as soon as a server's certificate is rejected: waiting does not mend that. */
+  /** Rejects as soon as a server's certificate is rejected: no wait changes that. */
   #certificateFault(issuers: ReadonlySet<TrustedIssuer>) {
     let forget = () => {};
     const found = new Promise<never>((_resolve, reject) => {

@@ -1,13 +1,13 @@
 import type { UnusableKeyReason } from './verification-key.js';
 
-/** What goes on behind the guard's decisions. Holds no token and no key. */
+/** What happens behind the guard's decisions: key sets, issuers, introspection. Holds no token and no key. */
 export type VerificationEvent =
-  /** The issuer's keys are not those that they were. */
+  /** The issuer's keys have changed. */
   | { readonly type: 'key_set.changed'; readonly issuer: string; readonly keys: number }
-  /** They can be read again. */
+  /** The keys can be read again. */
   | { readonly type: 'key_set.recovered'; readonly issuer: string }
   | {
-      /** They could not be read. Those that are held are used on for a while. */
+      /** The keys could not be read. Held keys are used for a while. */
       readonly type: 'key_set.refresh_failed';
       readonly issuer: string;
       /** In a row. */
@@ -16,45 +16,45 @@ export type VerificationEvent =
     }
   | {
       /**
-       * A token names a key that is not held, and the issuer was asked for such keys too recently: the answer is 503.
-       * Told once until the issuer is asked again.
+       * A token names an unknown key, and the key set was read for such a key too recently: the caller gets 503. Emitted
+       * once until the next read.
        */
       readonly type: 'key_set.look_up_deferred';
       readonly issuer: string;
-      /** When the issuer can be asked, in seconds. */
+      /** When the key set can be read, in seconds. */
       readonly retryAfterSeconds: number;
     }
   | {
-      /** A key of the set is not used, and the others are. */
+      /** One key of the set is not used. */
       readonly type: 'key_set.key_ignored';
       readonly issuer: string;
       readonly kid: string | undefined;
       readonly reason: UnusableKeyReason;
     }
   | {
-      /** So many keys of the set are not used that they are not told of one by one. */
+      /** Many keys of the set are not used; they are not reported one by one. */
       readonly type: 'key_set.keys_ignored';
       readonly issuer: string;
       readonly keys: number;
     }
-  /** The resolver has accepted an issuer that was not accepted before. */
+  /** The resolver accepted an issuer that was not accepted before. */
   | { readonly type: 'issuer.accepted'; readonly issuer: string }
-  /** The resolver has denied an issuer. Strangers can have it asked about any name. */
+  /** The resolver denied an issuer. A stranger can name any issuer. */
   | { readonly type: 'issuer.denied'; readonly issuer: string }
   | {
-      /** The resolver failed, or its answer is none: tokens of that issuer get 503. */
+      /** The resolver failed, or its answer is invalid: callers with tokens of that issuer get 503. */
       readonly type: 'issuer.resolution_failed';
       readonly issuer: string;
       /** In a row. */
       readonly failures: number;
       readonly problem: string;
     }
-  /** The resolver was not asked, because it is asked about too many issuers already. Told at most once in 10 s. */
+  /** The resolver was not asked, because too many calls of it are under way. Emitted at most once in 10 s. */
   | { readonly type: 'issuer.resolver_overloaded' }
-  /** An accepted issuer made room for another one. Its next token has the resolver asked, and its keys fetched, again. */
+  /** An accepted issuer was evicted. Its next token has the resolver asked and the keys fetched again. */
   | { readonly type: 'issuer.evicted'; readonly issuer: string }
   | {
-      /** The issuer failed to answer a question about a token. Others are asked about as before. */
+      /** Introspection of one token failed. Other tokens are not affected. */
       readonly type: 'introspection.failed';
       readonly issuer: string;
       /** The kind of token: opaque, or signed and sent to a handler marked `@Sensitive()`. */
@@ -64,23 +64,23 @@ export type VerificationEvent =
       readonly problem: string;
     }
   | {
-      /** The issuer failed to answer a question about a token that does not exist, too: it is down, and not asked. */
+      /** Introspection of a token that does not exist failed, too: the issuer is down, and requests pause. */
       readonly type: 'introspection.paused';
       readonly issuer: string;
       /** In a row. */
       readonly pauses: number;
-      /** How long it is not asked, in milliseconds. */
+      /** Length of the pause, in milliseconds. */
       readonly pauseMs: number;
       readonly problem: string;
     }
-  /** It answers again. */
+  /** Introspection works again. */
   | { readonly type: 'introspection.recovered'; readonly issuer: string }
   | {
-      /** The issuer would not be asked about one token. Others are asked about as before. */
+      /** The issuer rejected the introspection of one token. Other tokens are not affected. */
       readonly type: 'introspection.rejected';
       readonly issuer: string;
       readonly tokens: 'opaque' | 'signed';
-      /** Whether it ever was: otherwise its address, or something else about the question, may be wrong. */
+      /** Whether it ever answered: otherwise the address or another option may be wrong. */
       readonly hasAnswered: boolean;
       readonly problem: string;
     };

@@ -4,10 +4,10 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 /** A public key of an issuer that can verify signatures. */
 export interface VerificationKey {
   readonly kid: string | undefined;
-  /** Algorithms that the key can be used with. */
+  /** Algorithms for the key. */
   readonly algorithms: readonly string[];
   readonly key: KeyObject;
-  /** Everything above as a text: equal for equal keys. */
+  /** All of the above as a string: equal for equal keys. */
   readonly identity: string;
 }
 
@@ -26,25 +26,25 @@ export interface KeySetContent {
 }
 
 /**
- * Most keys of a set that are used: about as many as fit into the longest key set that is read. Keys on the longer curves
- * count as several, because OpenSSL takes so much longer to read one. Reading a set then takes some 100 ms at worst, once.
+ * Maximum number of keys that are used of a set: about as many as fit into the longest key set. Keys on longer curves count
+ * as several, because OpenSSL reads them more slowly. So reading a set takes about 100 ms at worst, once.
  */
 export const MAX_KEYS = 1000;
 
-/** Most entries of a set that are looked at: more do not fit into one, unless they are too short to be keys. */
+/** Maximum number of entries that are read of a set: more do not fit, unless they are too short to be keys. */
 const MAX_ENTRIES = 2000;
 
-/** By the names that OpenSSL has for P-384 and P-521. */
+/** By OpenSSL's names of P-384 and P-521. */
 const READING_COST: Readonly<Record<string, number>> = { secp384r1: 5, secp521r1: 9 };
 
-/** Longest `kid` that is looked for. */
+/** Longest accepted `kid`, in characters. */
 export const MAX_KID_LENGTH = 256;
 
 /**
- * The keys of a key set (RFC 7517 §5), one by one: a key that can't verify signatures, or that should not, is left out,
- * and the others count. Issuers publish keys for other uses in the same set.
+ * Reads the keys of a key set (RFC 7517 §5). Skips a key that can't or should not verify signatures: issuers publish keys
+ * for other uses in the same set.
  *
- * @param held Keys that were read before; one that is still there stays the same object.
+ * @param held Keys that were read before; a key that is still there stays the same object.
  * @returns undefined where the document is no key set.
  */
 export function readKeySet(
@@ -83,7 +83,7 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
   if (misuse) return { kid, reason: misuse };
   const algorithms = usableAlgorithms(jwk);
   if (algorithms.length === 0) return { kid, reason: 'unsupported' };
-  // Public members alone, so that nothing else in the entry has a say.
+  // Public members alone, so that no other member of the entry matters.
   const { kty, n, e, crv, x, y } = jwk;
   if (kty === 'RSA' && (isLonger(n, MAX_MODULUS_LENGTH) || isLonger(e, MAX_EXPONENT_LENGTH))) {
     return { kid, reason: 'weak' };
@@ -99,8 +99,8 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
 }
 
 /**
- * Treats members that say nothing as absent. Some issuers serialise every member that their class of keys has, whether
- * this key has it or not: `"alg": null`, `"key_ops": []`, `"d": ""`. A member that the key needs is missed all the same.
+ * Removes empty members. Some issuers write every member of their class of keys, also those without a value: `"alg": null`,
+ * `"key_ops": []`, `"d": ""`. A required member is then missing.
  */
 function withoutEmptyMembers(entry: object): object {
   return Object.fromEntries(Object.entries(entry).filter(([, value]) => !isEmpty(value)));
@@ -114,7 +114,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
 function misuseOf(jwk: JWK): UnusableKeyReason | undefined {
   if (jwk.kty === 'oct' || Object.hasOwn(jwk, 'k')) return 'symmetric';
-  // A private key in a public document is a key that everybody has.
+  // A private key in a public document is known to the public.
   if (PRIVATE_MEMBERS.some((name) => Object.hasOwn(jwk, name))) return 'private';
   const isForSignatures =
     (jwk.use === undefined || jwk.use === 'sig') &&
@@ -122,7 +122,7 @@ function misuseOf(jwk: JWK): UnusableKeyReason | undefined {
   return isForSignatures ? undefined : 'not_for_signatures';
 }
 
-/** @returns undefined where the numbers make no key: a point that is not on its curve, say. */
+/** @returns undefined where the numbers make no key, such as a point that is not on its curve. */
 function publicKey(jwk: JWK): KeyObject | undefined {
   try {
     return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
@@ -134,8 +134,8 @@ function publicKey(jwk: JWK): KeyObject | undefined {
 const COORDINATE_BYTES: Readonly<Record<string, number>> = { 'P-256': 32, 'P-384': 48, 'P-521': 66 };
 
 /**
- * A coordinate at its full length (RFC 7518 §6.2.1.2), which OpenSSL insists on. Some issuers write it as a number: the
- * zeros in front are missing, or there is one more.
+ * Returns a coordinate at its full length (RFC 7518 §6.2.1.2), which OpenSSL requires. Some issuers write it as a number,
+ * without its leading zeros or with one more.
  */
 function coordinate(text: unknown, curve: unknown): string | undefined {
   if (typeof text !== 'string') return undefined;
@@ -144,12 +144,12 @@ function coordinate(text: unknown, curve: unknown): string | undefined {
   return Buffer.from(digits.padStart(bytes * 2, '0'), 'hex').toString('base64url');
 }
 
-/** Above this, one signature costs too much to check. */
+/** Longer keys take too long to check a signature with. */
 const MAX_RSA_BITS = 8192;
 
 /**
- * Longest texts of an RSA key's numbers, in characters, with room for zeros in front, padding and line breaks. Node.js
- * takes time in the square of an exponent's length to tell what it is: 20 s where it fills a key set.
+ * Longest strings of an RSA key's numbers, in characters, with room for leading zeros, padding and line breaks. Node.js
+ * takes time in the square of an exponent's length to read it: 20 s where it fills a key set.
  */
 const MAX_MODULUS_LENGTH = 2048;
 const MAX_EXPONENT_LENGTH = 64;
@@ -159,10 +159,10 @@ function isLonger(text: unknown, length: number): boolean {
 }
 
 /**
- * RSA: 2048 bits or more (RFC 7518 §3.3). An exponent of 1 accepts anything; an even or a huge one is no exponent. A
- * modulus with a small factor (NIST SP 800-89 §5.3.3) is factored by anyone.
+ * RSA: 2048 bits or more (RFC 7518 §3.3). An exponent of 1 accepts every signature; an even or a huge one is invalid. A
+ * modulus with a small factor (NIST SP 800-89 §5.3.3) is easy to factor.
  *
- * Ed25519: a point of small order accepts signatures that anyone can make.
+ * Ed25519: a point of small order accepts signatures that a stranger can make.
  */
 function isWeak(key: KeyObject): boolean {
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
@@ -182,7 +182,7 @@ function pointOf(key: KeyObject): Buffer {
 function usableAlgorithms(jwk: JWK): readonly string[] {
   const possible = possibleAlgorithms(jwk);
   if (jwk.alg === undefined) return possible;
-  // RFC 9864 names the algorithm by its curve; the older name means the same with this curve.
+  // RFC 9864 names the algorithm by its curve; with this curve the older name means the same.
   if (possible === ED25519 && possible.includes(jwk.alg)) return ED25519;
   return possible.includes(jwk.alg) ? [jwk.alg] : [];
 }
@@ -219,12 +219,12 @@ function powersOf65537(prime: number): ReadonlySet<number> {
   return powers;
 }
 
-/** @returns Whether a small prime divides an RSA modulus, so that anyone can factor it. */
+/** Whether a small prime divides an RSA modulus, so that a stranger can factor it. */
 export function hasSmallFactor(modulus: bigint): boolean {
   return SMALL_PRIMES.some((prime) => modulus % prime === 0n);
 }
 
-/** Primes below 752: what NIST SP 800-89 §5.3.3 has a modulus tried with. */
+/** Primes below 752, the trial divisors of NIST SP 800-89 §5.3.3. */
 const SMALL_PRIMES: readonly bigint[] = Array.from({ length: 750 }, (_, index) => index + 2)
   .filter(isPrime)
   .map(BigInt);
@@ -250,7 +250,7 @@ const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([1n, P - 1n, 0n, Y_OF_ORDER_8
  * Whether an Ed25519 public key is a point of small order, in any of its encodings.
  *
  * With such a key the equation of RFC 8032 §5.1.7 holds for one message in at most eight whatever the signature, so that
- * anyone can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts encodings
+ * a stranger can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts encodings
  * that RFC 8032 §5.1.3 does not.
  *
  * Points of mixed order (an honest key plus a point of small order) are not refused: forging for one needs its private

@@ -11,8 +11,8 @@ import { verifyJws } from './jws-signature.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
 /**
- * A token whose signature was found good, with the key that it was good with. Nothing else about it has been decided:
- * whether it is good now, here and for this route is asked anew each time.
+ * A token with a verified signature, and the key that signed it. Nothing else about it is decided: whether it is valid now,
+ * here and for a route is checked on each call.
  */
 export class VerifiedToken implements SignedToken {
   readonly ok = true;
@@ -22,7 +22,7 @@ export class VerifiedToken implements SignedToken {
   readonly claims: Claims;
   /** The caller that the claims name, once they were read. */
   identity: CallerIdentity | Refusal | undefined;
-  /** The set in which the key was seen last. */
+  /** The key set that held the key last. */
   #set: VerificationKeys;
 
   constructor(
@@ -37,7 +37,7 @@ export class VerifiedToken implements SignedToken {
     this.#set = set;
   }
 
-  /** Whether the issuer still has the key. Undefined where that can't be said without waiting. */
+  /** Whether the issuer still publishes the key; undefined where the keys have to be read first. */
   hasKeyStill(now: Instant): boolean | undefined {
     const set = this.issuer.keys.current(now);
     if (set === this.#set) return true;
@@ -48,19 +48,19 @@ export class VerifiedToken implements SignedToken {
   }
 }
 
-/** Characters of a token that it is found by: the end of its signature, which differs as a whole hash does. */
+/** Length of a token's key in the cache: the end of its signature, which is as distinctive as a hash. */
 const TAIL_LENGTH = 64;
 
-/** What an entry takes besides the token and its claims, in bytes. */
+/** Size of an entry besides the token and its claims, in bytes. */
 const ENTRY_BYTES = 1024;
 
 export const VERIFIED_TOKENS_LIMITS: Required<BoundedMapLimits> = { maxEntries: 10_000, maxBytes: 67_108_864 };
 
 /**
- * Tokens whose signature was verified, so that it need not be again.
+ * Caches tokens whose signature was verified.
  *
- * Hashing a whole token costs several times what the rest of a warm check does; the end of its signature tells tokens
- * apart as well. It is no proof of anything, though: a token counts as known only where all of it is the same.
+ * Hashing a whole token costs several times as much as the rest of a warm check, so the end of its signature is the key. It
+ * proves nothing: a token counts as known only where all of it is equal.
  */
 export class VerifiedTokens {
   readonly #tokens: BoundedMap<VerifiedToken>;
@@ -75,7 +75,7 @@ export class VerifiedTokens {
   }
 
   add(token: VerifiedToken): void {
-    // The text, its claims, which are about as long, and what is made of them.
+    // The token, its claims, which are about as long, and the identity made of them.
     this.#tokens.set(token.token.slice(-TAIL_LENGTH), token, token.token.length * 4 + ENTRY_BYTES);
   }
 
@@ -88,7 +88,7 @@ export class VerifiedTokens {
   }
 }
 
-/** Verifies a token's signature with its issuer's keys: only these, and only by the algorithm that each is for. */
+/** Verifies a token's signature with its issuer's keys alone, and by the algorithm of each key alone. */
 export async function verifySignature(signed: SignedToken): Promise<VerifiedToken | Refusal> {
   const { token, header, issuer } = signed;
   const verified = await verifyJws(token, header, issuer.keys);
