@@ -14,11 +14,10 @@ import { keyFileSource, MAX_KEY_SET_BYTES, remoteKeySource } from './verificatio
 import { type KeySet, VerificationKeys, StaticKeySet } from './verification/key-set.js';
 import { KEY_FILE_SCHEDULE, REMOTE_KEY_SET_SCHEDULE, RefreshedKeySet } from './verification/refreshed-key-set.js';
 import { ResolvedIssuers } from './verification/resolved-issuers.js';
-import type { TrustedIssuer } from './verification/trusted-issuer.js';
+import { ClientRegistry, type TrustedIssuer } from './verification/trusted-issuer.js';
 import { TrustedIssuers } from './verification/trusted-issuers.js';
 import type { VerificationEvent } from './verification/verification-events.js';
 import { readKeySet } from './verification/verification-key.js';
-import { ClientRegistry } from './verification/client-registry.js';
 
 /** Dependencies of the verifier. */
 export interface VerifierDependencies {

@@ -3,7 +3,7 @@ import { aFunction, type OptionFault, optionFaults, quantity } from '../foundati
 import { printableText } from '../foundation/text.js';
 import type { PlainHttp } from '../foundation/url.js';
 import type { IdentityProvider, KnownIssuer } from '../identity-providers/identity-provider.js';
-import type { RegisteredClient } from '../verification/client-registry.js';
+import type { RegisteredClient } from '../verification/trusted-issuer.js';
 import { IdentityM2MConfigurationError } from './configuration-error.js';
 import { isIdentityProvider, trustedIssuerFaults, unnamedClientsFaults } from './identity-provider-faults.js';
 import { type NamedClient, namedClientFaults, namedClients, registeredClients } from './named-client.js';

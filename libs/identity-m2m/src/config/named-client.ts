@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { areCleanTexts, cleanText, field, type OptionFault } from '../foundation/option-check.js';
 import { isScopeName } from '../foundation/text.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
-import type { RegisteredClient } from '../verification/client-registry.js';
+import type { RegisteredClient } from '../verification/trusted-issuer.js';
 import { issuerNameFaults } from './identity-provider-faults.js';
 
 /** A client that the guard allows. */

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { BoundedMap } from '../foundation/bounded-map.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import { printableText } from '../foundation/text.js';
 import type { InboundEvent } from '../guard/inbound-events.js';
@@ -111,11 +112,11 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
     warned.add(kind);
     return logger.warn(text);
   };
-  const runTimeIssuers = new Set<string>();
+  const runTimeIssuers = new BoundedMap<true>({ maxEntries: MAX_RUN_TIME_ISSUERS });
   const runTimeLines = new Set<string>();
   /** Writes a line about an issuer; about one that was accepted at run time, the same line once. */
   const write = (level: 'log' | 'warn', issuer: string, text: string) => {
-    if (!runTimeIssuers.has(issuer)) return logger[level](text);
+    if (!runTimeIssuers.get(issuer)) return logger[level](text);
     if (runTimeLines.has(text) || runTimeLines.size >= MAX_RUN_TIME_LINES) return logger.debug(text);
     runTimeLines.add(text);
     return logger[level](text);
@@ -144,8 +145,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
       case 'key_set.keys_ignored':
         return write('warn', event.issuer, `guard: ${event.keys} keys of ${event.issuer} are not used`);
       case 'issuer.accepted':
-        if (runTimeIssuers.size >= MAX_RUN_TIME_ISSUERS) runTimeIssuers.delete(runTimeIssuers.values().next().value!);
-        runTimeIssuers.add(event.issuer);
+        runTimeIssuers.set(event.issuer, true);
         return write('log', event.issuer, `guard: the resolver accepted the issuer ${event.issuer}`);
       case 'issuer.denied':
         return logger.debug(`guard: the resolver denied the issuer ${event.issuer}`);

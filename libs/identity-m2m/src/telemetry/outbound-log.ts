@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { BoundedMap } from '../foundation/bounded-map.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { RequestedAccess, OutboundEvent } from '../token/outbound-events.js';
 import { SHORTEST_TIMED_LIFETIME_MS } from '../token/refresh-policy.js';
@@ -16,7 +17,7 @@ const MAX_FAILING = 1000;
 export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
   /** Tokens that can't be acquired, by the requested access. */
-  const failing = new Set<string>();
+  const failing = new BoundedMap<true>({ maxEntries: MAX_FAILING });
   /** Origins whose clock is behind. */
   const behind = new Set<string>();
   let isLifetimeExplained = false;
@@ -27,7 +28,8 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       case 'token.refreshed': {
         const verb = event.type === 'token.acquired' ? 'acquired' : 'refreshed';
         const line = `${client}: access token ${event.fingerprint} ${verb}, expires at ${event.expiresAt.toISOString()}`;
-        const wasFailing = failing.delete(nameOf(event));
+        const wasFailing = failing.get(nameOf(event));
+        failing.delete(nameOf(event));
         if (wasFailing) logger.log(`${line}; the outage is over`);
         else if (event.type === 'token.acquired') logger.log(line);
         else logger.debug(line);
@@ -41,10 +43,9 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       case 'token.refresh_failed': {
         const next = event.retryAt ? `Next attempt at ${event.retryAt.toISOString()}.` : 'No further attempt.';
         const line = `${event.error.code}: ${event.error.message} ${next}`;
-        if (failing.has(nameOf(event))) logger.debug(line);
+        if (failing.get(nameOf(event))) logger.debug(line);
         else logger.warn(line);
-        failing.add(nameOf(event));
-        if (failing.size > MAX_FAILING) failing.delete(failing.values().next().value!);
+        failing.set(nameOf(event), true);
         return;
       }
       case 'credential.quarantined':

@@ -4,8 +4,7 @@ import type { AccessTokenProfile, Claims } from '../identity-providers/identity-
 import { profileFault, unwanted } from './claims-policy.js';
 import type { MachineCaller } from './machine-caller.js';
 import { oneOf, type Refusal, type RefusalDetail, refuse, shown, shownClaim } from './refusal.js';
-import type { TrustedIssuer } from './trusted-issuer.js';
-import type { RegisteredClient } from './client-registry.js';
+import type { RegisteredClient, TrustedIssuer } from './trusted-issuer.js';
 
 /** The caller of a good token: a machine that the guard's options allow, unless its entry has ended. */
 export interface CallerIdentity {

@@ -1,5 +1,7 @@
+import { compactVerify } from 'jose';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
-import { type Refusal, refuse } from './refusal.js';
+import type { KeySet, VerificationKeys } from './key-set.js';
+import { type Refusal, type RefusalDetail, refuse, shown } from './refusal.js';
 
 /** Default limit for the length of an access token, in characters. */
 export const DEFAULT_MAX_TOKEN_LENGTH = 16_384;
@@ -79,4 +81,43 @@ function isCanonicalBase64Url(text: string): boolean {
   if (!/^[A-Za-z0-9_-]+$/.test(text)) return false;
   const beyondBits = [0, 6, 4, 2][text.length % 4]!;
   return beyondBits < 6 && ALPHABET.indexOf(text.at(-1)!) % 2 ** beyondBits === 0;
+}
+
+/** Verifies a JWS in compact serialisation. Returns the key that signed it and the key set that holds the key. */
+export async function verifyJws(
+  jws: string,
+  { kid, algorithm }: { readonly kid: string | undefined; readonly algorithm: string },
+  keys: KeySet,
+) {
+  let tried: VerificationKeys | undefined;
+  for (;;) {
+    const lookup = await keys.find(kid, algorithm, tried);
+    if (lookup.kind === 'unknown') return tried && kid === undefined ? invalid(kid) : unknown(kid, algorithm);
+    if (lookup.kind === 'unavailable') {
+      return { ...refuse('issuer_unavailable'), retryAfterSeconds: lookup.retryAfterSeconds };
+    }
+    for (const key of lookup.keys) {
+      try {
+        await compactVerify(jws, key.key, { algorithms: [algorithm] });
+        return { key, set: lookup.set };
+      } catch {
+        // Not this key; perhaps the next one with the same identifier.
+      }
+    }
+    if (lookup.areNamed || tried) return invalid(kid);
+    // Perhaps a key that the issuer has published since: its key set is read, as for an unknown kid.
+    tried = lookup.set;
+  }
+}
+
+function invalid(kid: string | undefined): Refusal {
+  return refuse('signature_invalid', { ...aboutKey(kid), expected: 'a signature by a key of the issuer' });
+}
+
+function unknown(kid: string | undefined, algorithm: string): Refusal {
+  return refuse('key_unknown', { ...aboutKey(kid), expected: `a key of the issuer for ${algorithm}` });
+}
+
+function aboutKey(kid: string | undefined): RefusalDetail {
+  return { claim: 'kid', ...(kid !== undefined && { found: shown(kid) }) };
 }

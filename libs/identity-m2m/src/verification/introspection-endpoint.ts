@@ -5,12 +5,11 @@ import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import type { PlainHttp } from '../foundation/url.js';
 import type { Claims } from '../identity-providers/identity-provider.js';
-import { parseCompactJws } from './compact-jws.js';
+import { parseCompactJws, verifyJws } from './compact-jws.js';
 import type { IntrospectionAuthentication } from './introspection-authentication.js';
 import type { KeySet } from './key-set.js';
 import { addressOfIssuer } from './key-source.js';
 import { statedClaims } from './claims-policy.js';
-import { verifyJws } from './jws-signature.js';
 
 export interface IntrospectionEndpointOptions {
   readonly issuer: string;

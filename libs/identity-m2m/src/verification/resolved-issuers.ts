@@ -100,8 +100,7 @@ export class ResolvedIssuers {
   #isClosed = false;
 
   constructor(private readonly options: ResolvedIssuersOptions) {
-    const limits = { maxEntries: options.maxIssuers, maxBytes: Infinity };
-    this.#proven = new BoundedMap(limits, (acceptance) => this.#evicted(acceptance));
+    this.#proven = new BoundedMap({ maxEntries: options.maxIssuers }, (acceptance) => this.#evicted(acceptance));
   }
 
   /** @param issuer The issuer of a token whose form was checked. */
@@ -128,7 +127,7 @@ export class ResolvedIssuers {
     const acceptance = this.#unproven.get(issuer.issuer);
     if (acceptance?.issuer !== issuer) return;
     this.#unproven.delete(issuer.issuer);
-    this.#proven.set(issuer.issuer, acceptance, 0);
+    this.#proven.set(issuer.issuer, acceptance);
   }
 
   close(): void {
@@ -197,7 +196,7 @@ export class ResolvedIssuers {
     const name = issuer.issuer;
     this.#setbacks.delete(name);
     if (before && before.keys !== issuer.keys) before.keys.stopRefreshing();
-    if (this.#proven.get(name)) this.#proven.set(name, acceptance, 0);
+    if (this.#proven.get(name)) this.#proven.set(name, acceptance);
     else if (this.#unproven.has(name) || this.#hasRoom(this.options.clock.now())) this.#unproven.set(name, acceptance);
     else {
       issuer.keys.close();

@@ -1,7 +1,6 @@
 import type { ClaimsPolicy } from './claims-policy.js';
 import type { Introspection } from './introspection.js';
 import type { KeySet } from './key-set.js';
-import type { ClientRegistry } from './client-registry.js';
 
 /** An issuer whose tokens are accepted, and the rules for them. */
 export interface TrustedIssuer {
@@ -22,4 +21,35 @@ export interface TrustedIssuer {
    * tokens: their requests take no place of these.
    */
   readonly signedTokens?: Introspection | undefined;
+}
+
+/** A client that the options name. */
+export interface RegisteredClient {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Granted scopes that count; undefined: all of them. */
+  readonly scopes?: readonly string[] | undefined;
+  /** When its access ends, in milliseconds since the epoch; undefined: never. */
+  readonly endsAtMs?: number | undefined;
+}
+
+/** The clients that the options name, each with its issuer. */
+export class ClientRegistry {
+  readonly #clients = new Map<string, Map<string, RegisteredClient>>();
+
+  constructor(clients: Iterable<RegisteredClient>) {
+    for (const client of clients) {
+      const ofIssuer = this.#clients.get(client.issuer) ?? new Map<string, RegisteredClient>();
+      this.#clients.set(client.issuer, ofIssuer.set(client.clientId, client));
+    }
+  }
+
+  /** Returns the identifiers of an issuer's clients. */
+  clientIdsOf(issuer: string): readonly string[] {
+    return [...(this.#clients.get(issuer)?.keys() ?? [])];
+  }
+
+  find(issuer: string, clientId: string): RegisteredClient | undefined {
+    return this.#clients.get(issuer)?.get(clientId);
+  }
 }

@@ -7,7 +7,7 @@ import type { Refusal } from './refusal.js';
 import type { SignedToken, TokenHeader } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationKey } from './verification-key.js';
-import { verifyJws } from './jws-signature.js';
+import { verifyJws } from './compact-jws.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
 /**
