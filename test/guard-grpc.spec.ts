@@ -1,27 +1,19 @@
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   type ClientDuplexStream,
   type ClientReadableStream,
-  type ClientUnaryCall,
-  credentials,
-  loadPackageDefinition,
   Metadata,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { Controller, type INestApplication } from '@nestjs/common';
 import { GrpcMethod, GrpcStreamCall, GrpcStreamMethod, Payload, Transport } from '@nestjs/microservices';
 import { Caller, CurrentCaller, type MachineCaller, Public, RequireScopes } from 'nestjs-identity-m2m';
 import { map, type Observable, of } from 'rxjs';
 import { freePort, GuardedMessages } from './support/guarded-messages.js';
+import { MACHINES, machinesClient, type MachinesClient, type Text, type TextCallback } from './support/machines.js';
 import { HTTP2_DATA, rawHttp2Request } from './support/raw-http2.js';
-
-interface Text {
-  readonly text: string;
-}
 
 @Controller()
 class Machines {
@@ -78,21 +70,6 @@ class Machines {
   }
 }
 
-const protoPath = fileURLToPath(new URL('support/machines.proto', import.meta.url));
-
-type Callback = (error: ServiceError | null, answer?: Text) => void;
-interface MachinesClient {
-  close(): void;
-  unary(text: Text, metadata: Metadata, callback: Callback): ClientUnaryCall;
-  write(text: Text, metadata: Metadata, callback: Callback): ClientUnaryCall;
-  open(text: Text, metadata: Metadata, callback: Callback): ClientUnaryCall;
-  serverStream(text: Text, metadata: Metadata): ClientReadableStream<Text>;
-  streamMethod(metadata: Metadata): ClientDuplexStream<Text, Text>;
-  streamCall(metadata: Metadata): ClientDuplexStream<Text, Text>;
-  streamMethodToOne(metadata: Metadata, callback: Callback): ClientDuplexStream<Text, Text>;
-  streamCallToOne(metadata: Metadata, callback: Callback): ClientDuplexStream<Text, Text>;
-}
-
 describe('the guard on gRPC', () => {
   let messages: GuardedMessages;
   let app: INestApplication;
@@ -103,12 +80,9 @@ describe('the guard on gRPC', () => {
     messages = await GuardedMessages.start();
     port = await freePort();
     const url = `127.0.0.1:${port}`;
-    const server = { transport: Transport.GRPC, options: { url, package: 'machines', protoPath } } as const;
+    const server = { transport: Transport.GRPC, options: { url, ...MACHINES } } as const;
     app = await messages.hybrid([server], { controllers: [Machines] });
-    const definition = loadPackageDefinition(loadSync(protoPath)) as unknown as {
-      machines: { Machines: new (url: string, credentials: unknown) => MachinesClient };
-    };
-    client = new definition.machines.Machines(url, credentials.createInsecure());
+    client = machinesClient(url);
   });
   afterAll(async () => {
     client.close();
@@ -120,7 +94,7 @@ describe('the guard on gRPC', () => {
   });
 
   const text = { text: 'x' };
-  const one = (start: (callback: Callback) => unknown) =>
+  const one = (start: (callback: TextCallback) => unknown) =>
     new Promise<Text[]>((resolve, reject) => start((error, answer) => (error ? reject(error) : resolve([answer!]))));
   const many = (stream: ClientReadableStream<Text>) =>
     new Promise<Text[]>((resolve, reject) => {

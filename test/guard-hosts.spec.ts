@@ -36,6 +36,7 @@ import {
 import serverless from 'serverless-http';
 import request from 'supertest';
 import { GuardedMessages } from './support/guarded-messages.js';
+import { recordingLogger } from './support/recorded-log.js';
 
 let guarded: GuardedMessages;
 let bearer: string;
@@ -52,10 +53,7 @@ afterEach(async () => {
 
 /** What was written into the log, level by level. */
 let log: { level: string; line: string }[];
-const logger = new ConsoleLogger();
-for (const level of ['debug', 'log', 'warn', 'error'] as const) {
-  logger[level] = (line: string) => void log.push({ level, line });
-}
+const logger = recordingLogger((level, line) => log.push({ level, line }));
 beforeEach(() => {
   log = [];
 });

@@ -9,7 +9,6 @@ import {
   type ArgumentsHost,
   Body,
   Catch,
-  ConsoleLogger,
   Controller,
   type ExceptionFilter,
   Get,
@@ -41,6 +40,7 @@ import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { growth, TOO_STEEP } from './support/growth.js';
 import { GuardedMessages } from './support/guarded-messages.js';
 import { HTTP2_HEADERS, rawHttp2Request } from './support/raw-http2.js';
+import { recordingLogger } from './support/recorded-log.js';
 
 const nobody = 'nobody';
 
@@ -688,9 +688,7 @@ it('C10: writes lines of its own into the log and no others, whatever a client i
   closing.push(() => guarded.close());
   const app = (await guarded.module([Routes]).compile()).createNestApplication();
   const lines: string[] = [];
-  const logger = new ConsoleLogger();
-  for (const level of ['debug', 'log', 'warn'] as const) logger[level] = (line: string) => void lines.push(line);
-  app.useLogger(logger);
+  app.useLogger(recordingLogger((_level, line) => lines.push(line)));
   await app.listen(0, '127.0.0.1');
   closing.push(() => app.close());
   const names = [

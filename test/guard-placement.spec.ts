@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   type CanActivate,
-  ConsoleLogger,
   Controller,
   type DynamicModule,
   type ExecutionContext,
@@ -39,6 +38,7 @@ import {
   UnguardedMessageHandlersError,
 } from 'nestjs-identity-m2m';
 import { lastValueFrom } from 'rxjs';
+import { recordingLogger } from './support/recorded-log.js';
 
 /** A transport in this process. */
 class MemoryStrategy extends Server {
@@ -125,12 +125,11 @@ class RuledRoutes extends Base {
 const BY_HAND = { provide: APP_GUARD, useExisting: M2MAuthGuard };
 
 let warnings: string[];
-const logger = new ConsoleLogger({ logLevels: ['warn'] });
+const logger = recordingLogger((level, line) => level === 'warn' && warnings.push(line));
 const opened: { close(): Promise<unknown> }[] = [];
 
 beforeEach(() => {
   warnings = [];
-  logger.warn = (line: string) => void warnings.push(line);
 });
 afterEach(async () => {
   Logger.overrideLogger(false);

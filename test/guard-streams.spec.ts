@@ -1,16 +1,11 @@
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   type ClientDuplexStream,
-  type ClientUnaryCall,
-  credentials,
-  loadPackageDefinition,
   Metadata,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { Controller, type INestApplication } from '@nestjs/common';
 import { GrpcMethod, GrpcStreamCall, GrpcStreamMethod, Payload, ServerGrpc, Transport } from '@nestjs/microservices';
 import { Caller, genericOAuth2, type MachineCaller, Public } from 'nestjs-identity-m2m';
@@ -18,10 +13,7 @@ import { defer, map, type Observable, of, ReplaySubject, Subject, tap, toArray }
 import { ForgeableIssuer } from './support/forgeable-issuer.js';
 import { eventually, freePort, GuardedMessages } from './support/guarded-messages.js';
 import { json } from './support/http-server.js';
-
-interface Text {
-  readonly text: string;
-}
+import { MACHINES, machinesClient, type MachinesClient, type Text } from './support/machines.js';
 
 /** Messages that reached a handler. */
 const received: string[] = [];
@@ -101,19 +93,7 @@ Object.defineProperty(ForgetfulServer.prototype, 'bufferUntilDrained', {
   },
 });
 
-const protoPath = fileURLToPath(new URL('support/machines.proto', import.meta.url));
-
-type Callback = (error: ServiceError | null, answer?: Text) => void;
 type Mode = 'streamMethod' | 'streamCall' | 'streamMethodToOne' | 'streamCallToOne';
-interface MachinesClient {
-  close(): void;
-  open(text: Text, metadata: Metadata, callback: Callback): ClientUnaryCall;
-  streamMethod(metadata: Metadata): ClientDuplexStream<Text, Text>;
-  streamCall(metadata: Metadata): ClientDuplexStream<Text, Text>;
-  streamMethodToOne(metadata: Metadata, callback: Callback): ClientDuplexStream<Text, Text>;
-  streamCallToOne(metadata: Metadata, callback: Callback): ClientDuplexStream<Text, Text>;
-}
-
 const MODES: readonly Mode[] = ['streamMethod', 'streamMethodToOne', 'streamCall', 'streamCallToOne'];
 
 describe.each([
@@ -138,7 +118,7 @@ describe.each([
       json(200, active ? { active, ...claims } : { active })(...request);
     };
     const url = `127.0.0.1:${await freePort()}`;
-    const options = { url, package: 'machines', protoPath };
+    const options = { url, ...MACHINES };
     const server = serverClass === ServerGrpc ? { transport: Transport.GRPC as const, options } : undefined;
     app = await messages.hybrid([server ?? { strategy: new serverClass(options) }], {
       controllers: [Machines],
@@ -147,10 +127,7 @@ describe.each([
         introspection: [{ clientId: 'users-api', clientSecret: 'a secret of the guard' }],
       },
     });
-    const definition = loadPackageDefinition(loadSync(protoPath)) as unknown as {
-      machines: { Machines: new (url: string, credentials: unknown) => MachinesClient };
-    };
-    client = new definition.machines.Machines(url, credentials.createInsecure());
+    client = machinesClient(url);
   });
   afterAll(async () => {
     client.close();

@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import {
   type CanActivate,
-  ConsoleLogger,
   Controller,
   Get,
   Inject,
@@ -24,6 +23,7 @@ import {
   TokenProvider,
 } from 'nestjs-identity-m2m';
 import { FixedTokenProvider } from 'nestjs-identity-m2m/testing';
+import { recordingLogger } from './support/recorded-log.js';
 
 const client: ClientOptions = {
   identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
@@ -79,12 +79,11 @@ function feature(metadata: ModuleMetadata): Type<object> {
 }
 
 let warnings: string[];
-const logger = new ConsoleLogger({ logLevels: ['warn'] });
+const logger = recordingLogger((level, line) => level === 'warn' && warnings.push(line));
 const opened: { close(): Promise<unknown> }[] = [];
 
 beforeEach(() => {
   warnings = [];
-  logger.warn = (line: string) => void warnings.push(line);
 });
 afterEach(async () => {
   Logger.overrideLogger(false);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConsoleLogger, Controller, Get, type INestApplication, Logger, UseGuards } from '@nestjs/common';
+import { Controller, Get, type INestApplication, Logger, UseGuards } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import fc from 'fast-check';
@@ -26,6 +26,7 @@ import {
 import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';
+import { recordingLogger } from './support/recorded-log.js';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const key = forgingKey('ES256', 'k-1');
@@ -440,9 +441,7 @@ describe('the guard of an application', () => {
   const lines: string[] = [];
 
   beforeAll(async () => {
-    const logger = new ConsoleLogger();
-    logger.debug = (message: string) => void lines.push(message);
-    for (const level of ['log', 'warn', 'error'] as const) logger[level] = () => undefined;
+    const logger = recordingLogger((level, line) => level === 'debug' && lines.push(line));
     const module = await Test.createTestingModule({
       imports: [
         IdentityM2MModule.forRoot({ guard: { issuers: [genericOAuth2({ issuer: issuer.url })], audience: 'b' } }),

@@ -1,4 +1,14 @@
-import { ConsoleLogger, Logger, type LogLevel } from '@nestjs/common';
+import { ConsoleLogger, Logger } from '@nestjs/common';
+
+const LEVELS = ['debug', 'log', 'warn', 'error'] as const;
+type Level = (typeof LEVELS)[number];
+
+/** A logger for an application that passes its lines to the test, and prints none. */
+export function recordingLogger(record: (level: Level, line: string) => unknown): ConsoleLogger {
+  const logger = new ConsoleLogger();
+  for (const level of LEVELS) logger[level] = (line: string) => void record(level, line);
+  return logger;
+}
 
 /**
  * Records the lines of Nest's log, each with its level in front: `warn: guard: …`. Call `Logger.overrideLogger(false)` at
@@ -6,14 +16,8 @@ import { ConsoleLogger, Logger, type LogLevel } from '@nestjs/common';
  *
  * @param levels Default: all. Lines of other levels are dropped.
  */
-export function recordLog(levels: readonly LogLevel[] = ['debug', 'log', 'warn', 'error']): string[] {
+export function recordLog(levels: readonly Level[] = LEVELS): string[] {
   const lines: string[] = [];
-  const logger = new ConsoleLogger();
-  for (const level of ['debug', 'log', 'warn', 'error'] as const) {
-    logger[level] = (message: string) => {
-      if (levels.includes(level)) lines.push(`${level}: ${message}`);
-    };
-  }
-  Logger.overrideLogger(logger);
+  Logger.overrideLogger(recordingLogger((level, line) => levels.includes(level) && lines.push(`${level}: ${line}`)));
   return lines;
 }
