@@ -73,7 +73,7 @@ export function accessTokenVerifier(configuration: GuardConfiguration, clock: Cl
       policy: policyOf(issuer),
       keys,
       clients: registry,
-      hasKeysEarly: !issuer.introspection?.opaqueTokens || KEY_PLACES.some((place) => issuer[place] !== undefined),
+      fetchesKeysEarly: !issuer.introspection?.opaqueTokens || KEY_PLACES.some((place) => issuer[place] !== undefined),
       isResolved: false,
       ...introspections(issuer, keys, parts),
     };
@@ -123,7 +123,7 @@ function resolvedIssuers(
         policy: policyOf(provider),
         keys,
         clients: clients && new ClientRegistry(clients),
-        hasKeysEarly: false,
+        fetchesKeysEarly: false,
         isResolved: true,
       };
     },

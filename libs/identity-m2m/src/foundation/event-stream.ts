@@ -33,8 +33,8 @@ export class EventStream<Event> {
   }
 
   /**
-   * Calls the listeners. One that throws, or whose promise rejects, causes a process warning; the other listeners and the
-   * emitter are not affected.
+   * Calls the listeners. One that throws, or whose promise rejects, causes a process warning; the other listeners and
+   * the emitter are not affected.
    */
   emit(event: Event): void {
     for (const { listener, types } of this.#subscriptions) {

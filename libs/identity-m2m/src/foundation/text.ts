@@ -40,12 +40,15 @@ export function isScopeName(name: unknown): name is string {
 }
 
 /**
- * An opaque access token: the visible characters of RFC 6749 app. A.12 that a header field takes as they are. A comma may
- * come from two joined fields (RFC 9110 §5.3), so it is not among them.
+ * An opaque access token: the visible characters of RFC 6749 app. A.12 that a header field takes as they are. A comma
+ * may come from two joined fields (RFC 9110 §5.3), so it is not among them.
  */
 export const OPAQUE_TOKEN = /^[\x21-\x2b\x2d-\x7e]+$/;
 
-/** `b64token` of RFC 6750 §2.1. One search through the text: a pattern of the whole would remember a way back at each step. */
+/**
+ * `b64token` of RFC 6750 §2.1. One search through the text: a pattern of the whole would remember a way back at each
+ * step.
+ */
 export function isB64Token(text: string): boolean {
   if (text === '' || /[^A-Za-z0-9\-._~+/=]/.test(text)) return false;
   const padding = text.indexOf('=');

@@ -7,7 +7,9 @@ import type { AllowedCall, RoutePolicy, Verdict } from '../verification/route-po
 import type { Credential } from './credential.js';
 import type { InboundEvent } from './inbound-events.js';
 
-/** Verifies tokens. Returns a verdict without a promise where it can: a promise costs more than the rest of a decision. */
+/**
+ * Verifies tokens. Returns a verdict without a promise where it can: a promise costs more than the rest of a decision.
+ */
 export interface TokenVerifier {
   verify(token: string, policy: RoutePolicy): Verdict | Promise<Verdict>;
 }
@@ -96,8 +98,8 @@ export class AccessDecisions {
   }
 
   /**
-   * A token with characters that only opaque tokens have, which is not read as an opaque one, is no token in the sense of
-   * RFC 6750 §2.1: the request is malformed.
+   * A token with characters of opaque tokens alone, where no opaque tokens are accepted, is no token of RFC 6750 §2.1:
+   * the request is malformed.
    */
   #refusedToken(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
     const isMalformed = refusal.reason === 'token_malformed' && !isB64Token(token);
@@ -144,8 +146,8 @@ export interface TransportCount {
 }
 
 /**
- * Counts decisions. Callers cannot make it grow: transports are those of Nest and of the options, and reasons are a fixed
- * list.
+ * Counts decisions. Callers cannot make it grow: transports are those of Nest and of the options, and reasons are a
+ * fixed list.
  */
 class DecisionCounters {
   readonly #transports = new Map<string, { accepted: number; refused: Record<string, number> }>();
@@ -182,7 +184,8 @@ interface RoutedRequest {
 }
 
 /**
- * Names the route of a call for events and logs: `GET /users/:id` for a request, `UsersController.create` for a message.
+ * Names the route of a call for events and logs: `GET /users/:id` for a request, `UsersController.create` for a
+ * message.
  *
  * Returns the pattern and not the path of the request: a path may hold personal data, and a query even a token.
  */

@@ -59,8 +59,8 @@ const KEYS = {
 /**
  * Makes a decorator for classes and methods that states one access rule.
  *
- * The rule of a method is stored under the method's name and not on its function, unlike those of Nest: another decorator
- * may replace the function, and the rule must not be lost with it.
+ * The rule of a method is stored under the method's name and not on its function, unlike those of Nest: another
+ * decorator may replace the function, and the rule must not be lost with it.
  */
 function accessRule<Rule extends keyof AccessMetadata>(
   rule: Rule,
@@ -105,8 +105,8 @@ function unknownRules(target: object, method?: string | symbol): readonly string
  *
  * On a method it replaces the list of the class.
  *
- * @throws TypeError, while the class is being defined, where there is no client, or an identifier is empty or has blanks
- * at its ends or control characters, as in a list that was split at its commas.
+ * @throws TypeError, while the class is being defined, where there is no client or an invalid identifier: an empty one,
+ * or one with control characters or with blanks at its ends, as in a list that was split at its commas.
  */
 export function AllowClients(...clients: readonly [string, ...string[]]): ClassDecorator & MethodDecorator {
   if (clients.length === 0 || !clients.every(isClientId)) {
@@ -178,7 +178,9 @@ export function Public(): ClassDecorator & MethodDecorator {
 
 /** The access rules of a handler, and how Nest calls it. */
 export interface HandlerRules {
-  /** `unknown`: the handler can't be traced to a method of its class, or it has rules that this version does not know. */
+  /**
+   * `unknown`: the handler can't be traced to a method of its class, or it has rules that this version does not know.
+   */
   readonly access: RouteAccess | 'unknown';
   /** Metadata keys of rules by decorators of a newer version. */
   readonly unknownRules: readonly string[];

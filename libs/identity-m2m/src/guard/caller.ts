@@ -89,7 +89,7 @@ export function httpSlotOf(context: ExecutionContext, { isRoute }: HandlerRules)
  * Follows callers from now on: gives each HTTP request an empty slot at its start.
  *
  * Node runs the requests of one connection in one asynchronous context. A caller entered there during one request would
- * still be there during the next, and one entered after a promise settled would never reach the handler.
+ * still be there during the next. A caller entered after a promise settled would never reach the handler.
  *
  * @returns Ends the following.
  */
@@ -111,7 +111,9 @@ function openSlot(event: unknown): void {
 /** Parameter decorator: the caller, of type `MachineCaller`; undefined where the handler is public. */
 export const Caller = createParamDecorator((_data: unknown, context: ExecutionContext) => callerOf(context));
 
-/** Makes the caller of a message known to all code below its handler, also to code that runs when its answer is read. */
+/**
+ * Makes the caller of a message known to all code below its handler, also to code that runs when its answer is read.
+ */
 export class CallerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const caller = callerOf(context);

@@ -17,8 +17,8 @@ export function soleCredential(values: readonly unknown[], scheme?: string): Cre
 /**
  * Returns the one access token in fields with names, which are compared without regard to case.
  *
- * A repeated field may come as a list of its values. A list of one is no repetition: the sender sent a list, which is no
- * string.
+ * A repeated field may come as a list of its values. A list of one is no repetition: the sender sent a list, which is
+ * no string.
  */
 export function credentialIn(fields: Iterable<readonly [string, unknown]>): Credential {
   const values: unknown[] = [];

@@ -39,8 +39,8 @@ export interface GuardPlacement {
 }
 
 /**
- * Finds handlers that seem to be guarded and are not, and guarded handlers that no caller can reach. Call it while modules
- * are initialised: global guards are known then, and no call has come yet.
+ * Finds handlers that seem to be guarded and are not, and guarded handlers that no caller can reach. Call it while
+ * modules are initialised: global guards are known then, and no call has come yet.
  *
  * @param application.servesHttp Whether the application serves HTTP: connected microservices have no guards then.
  * @param application.hasMessageGuard Whether `globalGuard` is on.
@@ -158,8 +158,8 @@ const interceptor = new CallerInterceptor();
  * Prepares the handlers of an application that has a guard. Call it while providers are made, before handlers are
  * registered with routers and servers.
  *
- * Each handler records its place, so that a replacing function leads back to it. Message handlers also get the filter for
- * refused messages, and the interceptor that provides the caller.
+ * Each handler records its place, so that a replacing function leads back to it. Message handlers also get the filter
+ * for refused messages, and the interceptor that provides the caller.
  */
 export function prepareHandlers(modules: ModulesContainer): void {
   for (const { isHandler, kind, key, prototype, method } of applicationHandlers(modules)) {

@@ -36,8 +36,8 @@ export type InboundEvent =
     }
   | {
       /**
-       * The guard refuses every call of a handler, because its access rules are unknown. Either the function that Nest
-       * calls is no method of its class and carries no copy of a method's metadata, or a decorator of a newer version of
+       * The guard refuses every call of a handler, because its access rules are unknown. The function that Nest calls
+       * may be no method of its class and carry no copy of a method's metadata. Or a decorator of a newer version of
        * this package states a rule. Emitted once for each handler.
        */
       readonly type: 'handler.unknown';

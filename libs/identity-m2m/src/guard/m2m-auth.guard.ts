@@ -14,21 +14,21 @@ const NO_POLICY: RoutePolicy = {};
 const allowed = new WeakSet<ExecutionContext>();
 
 /**
- * Allows machines alone: callers with a valid access token of a trusted issuer, for this API, that meet the access rules
- * of the handler. Refuses every other call, and every call that it can't read or can't decide.
+ * Allows machines alone: callers with a valid access token of a trusted issuer, for this API, that meet the access
+ * rules of the handler. Refuses every other call, and every call that it can't read or can't decide.
  *
- * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the module's
- * options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects. With them, an
- * application that serves HTTP and has unguarded message handlers does not start.
+ * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the
+ * module's options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects. With
+ * them, an application that serves HTTP and has unguarded message handlers does not start.
  *
  * Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`.
  *
- * A refused message of RabbitMQ with manual acknowledgement is rejected and not queued again, also where the guard can't
- * decide because an issuer is down. It may be good: give its queue a dead letter exchange, from which it can be sent
- * again. Without one, RabbitMQ drops it.
+ * A refused message of RabbitMQ with manual acknowledgement is rejected and not queued again, also where the guard
+ * can't decide because an issuer is down. It may be good: give its queue a dead letter exchange, from which it can be
+ * sent again. Without one, RabbitMQ drops it.
  *
- * The guard sets header fields on the response of a refused HTTP request. A guard of your own that catches the refusal and
- * allows the call has to remove them: `www-authenticate`, `retry-after` and `cache-control`.
+ * The guard sets header fields on the response of a refused HTTP request. A guard of your own that catches the refusal
+ * and allows the call has to remove them: `www-authenticate`, `retry-after` and `cache-control`.
  */
 @Injectable()
 export class M2MAuthGuard implements CanActivate {

@@ -19,7 +19,8 @@ export interface MicroservicesPackage {
 }
 
 /**
- * Loads the application's `@nestjs/microservices`. Returns undefined where it is not installed: no message can come then.
+ * Loads the application's `@nestjs/microservices`. Returns undefined where it is not installed: no message can come
+ * then.
  *
  * @throws The error of a package that fails to load: a half-loaded package would leave messages unguarded.
  */

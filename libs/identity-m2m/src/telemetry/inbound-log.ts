@@ -91,8 +91,8 @@ function whyUnknown(unknownRules: readonly string[]): string {
 const MAX_WARNINGS = 20;
 
 /**
- * Maximum number of lines about issuers that were accepted at run time, and of their names that are kept. A stranger can
- * name any issuer that the resolver accepts, so that it is accepted, and its keys are fetched, again and again.
+ * Maximum number of lines about issuers that were accepted at run time, and of their names that are kept. A stranger
+ * can name any issuer that the resolver accepts, so that it is accepted, and its keys are fetched, again and again.
  */
 const MAX_RUN_TIME_LINES = 200;
 const MAX_RUN_TIME_ISSUERS = 1000;

@@ -48,7 +48,8 @@ export type AttackTarget = string | { getUrl(): Promise<string> };
  * Attacks an application with tokens and requests that no guard may accept, and reports the vulnerabilities.
  *
  * @example
- * const report = await attackSuite(app, { issuer, accepted: { clientId: 'billing', audience: 'my-api' }, path: '/users' });
+ * const accepted = { clientId: 'billing', audience: 'my-api' };
+ * const report = await attackSuite(app, { issuer, accepted, path: '/users' });
  * expect(report.accepted).toEqual([]);
  *
  * @throws Error where a valid token is refused: every attack would be refused for that reason alone.

@@ -3,7 +3,9 @@ import { clientNames, type ForgedToken, type Forgery, type ForgeryMaterial, name
 import { signatureOf } from './signing-key.js';
 import type { TestTokenOptions } from './test-issuer.js';
 
-/** Forges tokens with valid signatures that are not for this API, not for this time, or no access tokens of machines. */
+/**
+ * Forges tokens with valid signatures that are not for this API, not for this time, or no access tokens of machines.
+ */
 export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
   const { issuer, claims, accepted, header, attacker } = material;
   const now = Number(claims.iat);

@@ -5,8 +5,8 @@ import { type ForgedToken, type ForgeryMaterial, forgeryMaterial } from './forge
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /**
- * Forges about two hundred tokens that look like an accepted one of the issuer and must all be refused, each with the
- * description of its attack.
+ * Forges about two hundred tokens that look like an accepted one of the issuer. A guard must refuse all of them. Each
+ * comes with a description of its attack.
  *
  * @param accepted A token that the guard accepts, of a client that it knows.
  */

@@ -14,8 +14,8 @@ export class ManualClock implements Clock {
 
   /**
    * @param start Start of the wall clock. Default: 2030-01-01, 00:00 UTC.
-   * @param settle Waits for the work that a timer started. Default: one turn of the event loop, which is enough for work
-   * without sockets.
+   * @param settle Waits for the work that a timer started. Default: one turn of the event loop, which is enough for
+   * work without sockets.
    */
   constructor(
     start = new Date('2030-01-01T00:00:00Z'),

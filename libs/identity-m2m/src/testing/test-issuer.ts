@@ -21,8 +21,8 @@ export interface TestTokenOptions {
 }
 
 /**
- * An authorization server for tests, with real keys and a real socket: it publishes its metadata and its key set, answers
- * introspection requests (RFC 7662), and signs any token.
+ * An authorization server for tests, with real keys and a real socket. It publishes its metadata and its key set,
+ * answers introspection requests (RFC 7662), and signs any token.
  *
  * @example
  * const issuer = await TestIssuer.start();

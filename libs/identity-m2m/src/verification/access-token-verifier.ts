@@ -78,8 +78,8 @@ export class AccessTokenVerifier {
   }
 
   /**
-   * Fetches the issuers' keys before the first token comes, by the option `start`. `createAccessTokenVerifier` has started
-   * it; call this to wait, where the option is `require`.
+   * Fetches the issuers' keys before the first token comes, by the option `start`. `createAccessTokenVerifier` has
+   * started it; call this to wait, where the option is `require`.
    *
    * @throws `KeySetError` with `require`, where the keys are not available in time. Names the issuers and what failed.
    */
@@ -87,7 +87,9 @@ export class AccessTokenVerifier {
     return this.options.issuers.start();
   }
 
-  /** Ends background work and requests under way. From now on, a token whose key would have to be fetched is refused. */
+  /**
+   * Ends background work and requests under way. From now on, a token whose key would have to be fetched is refused.
+   */
   close(): void {
     this.#verified.clear();
     this.options.issuers.close();
@@ -104,9 +106,9 @@ export class AccessTokenVerifier {
       if (known && refusal.reason === 'token_expired') this.#verified.delete(known);
       return refusal;
     }
-    const hasKeyStill = known?.hasKeyStill(now);
-    if (known && hasKeyStill) return this.#judgeVerified(known, route, now.wallMs);
-    if (known && hasKeyStill === false) this.#verified.delete(known);
+    const hasCurrentKey = known?.hasCurrentKey(now);
+    if (known && hasCurrentKey) return this.#judgeVerified(known, route, now.wallMs);
+    if (known && hasCurrentKey === false) this.#verified.delete(known);
     return this.#verifyAndJudge(signed, route);
   }
 
@@ -227,9 +229,9 @@ function isOpaque(token: string): boolean {
 const NO_BASE64 = /[^\w+/=-]/;
 
 /**
- * Checks the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional, so claims that a profile requires
- * of tokens may be missing. `exp` and `aud` are required all the same, because no other source has them; `aud` not with a
- * profile whose tokens have none.
+ * Checks the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional, so claims that a profile
+ * requires of tokens may be missing. `exp` and `aud` are required all the same, because no other source has them; `aud`
+ * not with a profile whose tokens have none.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
   const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };

@@ -115,7 +115,9 @@ const NAMED_CLIENT: RefusalDetail = {
   expected: 'a client that the guard names, because its token does not show a machine',
 };
 
-/** Returns what shows that a caller is no machine; `unnamed` where its token does not tell and the options do not name it. */
+/**
+ * Returns what shows that a caller is no machine; `unnamed` where its token is not conclusive and no option names it.
+ */
 function machineFault(
   caller: MachineCaller,
   source: Source,
@@ -125,7 +127,7 @@ function machineFault(
   const byName = caller.isNamed ? undefined : 'unnamed';
   if (!isMachine) return byName;
   if (source === 'signed') return profileFault(isMachine, caller.claims, profile);
-  // An introspection answer may have no subject (RFC 7662 §2.2): then it is about the client, or does not tell.
+  // An introspection answer may have no subject (RFC 7662 §2.2): then it is about the client, or not conclusive.
   if (!Object.hasOwn(caller.claims, 'sub') && !Object.hasOwn(caller.claims, 'username')) return byName;
   // Introspection has its own name for the client, which the profile need not know.
   const named = Object.fromEntries(clientIdClaims.map((name) => [name, caller.clientId]));
@@ -162,8 +164,8 @@ export function resolveClientId(
 const USUAL_CLAIMS: readonly string[] = ['scope', 'scp'];
 
 /**
- * Reads the scopes of a token: a string of names separated by blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of names,
- * as some servers write it. Several blanks in a row, which some issuers write, count as one.
+ * Reads the scopes of a token: a string of names separated by blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of
+ * names, as some servers write it. Several blanks in a row, which some issuers write, count as one.
  *
  * @param names Claims that may hold scopes.
  * @returns A refusal where a claim has another form, or two claims differ: half-understood rights are worse than none.

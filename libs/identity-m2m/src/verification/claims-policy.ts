@@ -22,8 +22,8 @@ export interface ClaimsPolicy {
 }
 
 /**
- * Returns why a token's claims are refused at a moment; undefined where they are not. Depends on its arguments alone, so
- * that claims can be judged again at any time.
+ * Returns why a token's claims are refused at a moment; undefined where they are not. Depends on its arguments alone,
+ * so that claims can be judged again at any time.
  *
  * @param nowSeconds Seconds since the epoch.
  */
@@ -36,8 +36,8 @@ export function claimsRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: 
 }
 
 /**
- * RFC 7519 §4.1.4 to §4.1.6; times may have fractions of a second (§2, NumericDate). `exp` is required: a token that never
- * expires can't be revoked.
+ * RFC 7519 §4.1.4 to §4.1.6; times may have fractions of a second (§2, NumericDate). `exp` is required: a token that
+ * never expires can't be revoked.
  */
 function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: number): Refusal | undefined {
   if (!isTime(exp)) return malformed('exp', exp);
@@ -88,7 +88,10 @@ function audienceRefusal(aud: unknown, { audiences, profile }: ClaimsPolicy): Re
   return refuse('audience_mismatch', { claim: 'aud', ...found, expected: oneOf(audiences) });
 }
 
-/** Claims of ID tokens (OpenID Connect Core §2, §3.3.2.11), of security events and logout tokens (RFC 8417), of RFC 9701. */
+/**
+ * Claims of ID tokens (OpenID Connect Core §2, §3.3.2.11), of security events and logout tokens (RFC 8417), of RFC
+ * 9701.
+ */
 const FOREIGN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events', 'token_introspection'];
 
 function kindRefusal(claims: Claims, profile: AccessTokenProfile): Refusal | undefined {
@@ -114,8 +117,8 @@ export function unwanted(reason: RefusalReason, claims: Claims, name: string): R
 }
 
 /**
- * Returns why a profile's test rejects the claims; undefined where it accepts them. The test may be the application's own:
- * unless it returns true, it has rejected them, also where it throws.
+ * Returns why a profile's test rejects the claims; undefined where it accepts them. The test may be the application's
+ * own: unless it returns true, it has rejected them, also where it throws.
  */
 export function profileFault(
   test: ClaimsTest,
@@ -137,14 +140,14 @@ function accepts(test: (claims: Claims) => unknown, claims: Claims): boolean {
 }
 
 /**
- * Claims that count by their presence, also with the value null: a token that is bound to a key, or that one party uses for
- * another, must never pass as a plain token.
+ * Claims that count by their presence, also with the value null: a token that is bound to a key, or that one party uses
+ * for another, must never pass as a plain token.
  */
 const COUNT_BY_PRESENCE = ['cnf', 'act'];
 
 /**
- * Returns the claims without those that are null: several issuers write null for a claim without a value, which RFC 7519
- * does not define. Such a claim counts as absent.
+ * Returns the claims without those that are null: several issuers write null for a claim without a value, which RFC
+ * 7519 does not define. Such a claim counts as absent.
  */
 export function statedClaims(claims: Claims): Claims {
   const isUnstated = (name: string) => claims[name] === null && !COUNT_BY_PRESENCE.includes(name);

@@ -19,9 +19,9 @@ export interface CompactJws {
 /**
  * Parses a token by the strict grammar of a signed JWT in compact serialisation (RFC 7515 §7.1, RFC 7519 §7.2).
  *
- * It has three non-empty parts of canonical base64url without padding; header and claims are JSON objects in UTF-8 without
- * repeated members and lone surrogates. So a token has exactly one spelling and one reading. Runs before any cryptography,
- * in time linear in the token's length.
+ * It has three non-empty parts of canonical base64url without padding; header and claims are JSON objects in UTF-8
+ * without repeated members and lone surrogates. So a token has exactly one spelling and one reading. Runs before any
+ * cryptography, in time linear in the token's length.
  */
 export function parseCompactJws(token: string, maxLength: number): CompactJws | Refusal {
   if (token.length > maxLength) return tooLong(token.length, maxLength);

@@ -2,7 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
 import { printableText } from '../foundation/text.js';
 import { untilAborted } from '../foundation/promises.js';
-import { type IntrospectionEndpoint, IntrospectionError, QuestionRejectedError } from './introspection-endpoint.js';
+import {
+  type IntrospectionEndpoint,
+  IntrospectionError,
+  IntrospectionRejectedError,
+} from './introspection-endpoint.js';
 import type { VerificationEvent } from './verification-events.js';
 
 export interface IntrospectionAvailabilityOptions {
@@ -16,7 +20,7 @@ export interface IntrospectionAvailabilityOptions {
 export type ProbeOutcome = 'answered' | 'rejected' | 'failed';
 
 /** A request that was sent. */
-export interface Question {
+export interface SentRequest {
   /** The kind of the token, for events. */
   readonly tokens: 'opaque' | 'signed';
   /** Whether it was sent although the issuer is down. */
@@ -109,10 +113,10 @@ export class IntrospectionAvailability {
    * @param signal Ends the wait for a probe, not the probe.
    * @returns How the issuer reacts to other requests, as far as is known.
    */
-  async unanswered(error: unknown, { tokens, isLead }: Question, signal: AbortSignal): Promise<ProbeOutcome> {
+  async unanswered(error: unknown, { tokens, isLead }: SentRequest, signal: AbortSignal): Promise<ProbeOutcome> {
     const { issuer } = this.options;
     if (isLead) this.#hasLead = false;
-    if (error instanceof QuestionRejectedError) {
+    if (error instanceof IntrospectionRejectedError) {
       // An issuer that rejects a request is up again.
       if (this.#last === 'failed') this.#up('rejected');
       await this.#probeIfDue(signal);
@@ -157,7 +161,7 @@ export class IntrospectionAvailability {
       await untilAborted(endpoint.ask(randomBytes(24).toString('base64url'), abort.signal), abort.signal);
       this.answered(askedAt);
     } catch (error) {
-      if (error instanceof QuestionRejectedError) this.#up('rejected');
+      if (error instanceof IntrospectionRejectedError) this.#up('rejected');
       else this.#pause(error, wantedPauseMs(error));
     } finally {
       cancelTimeout();

@@ -43,7 +43,7 @@ export class IntrospectionError extends IdentityM2MError {
  * An issuer, or a proxy before it, rejected a request because of its token. Other tokens are not affected: a stranger can
  * make up a token that a firewall or a limit rejects.
  */
-export class QuestionRejectedError extends IntrospectionError {}
+export class IntrospectionRejectedError extends IntrospectionError {}
 
 /** Checks tokens with an issuer, one at a time (RFC 7662). */
 export class IntrospectionEndpoint {
@@ -56,7 +56,7 @@ export class IntrospectionEndpoint {
     const { authenticate, fetch, signedFor } = this.options;
     const endpoint = this.options.endpoint ?? (this.#discovered ??= await this.#discover(signal));
     const { headers, body } = await authenticate({ endpoint });
-    const question = {
+    const request = {
       method: 'POST',
       headers: {
         ...headers,
@@ -66,9 +66,9 @@ export class IntrospectionEndpoint {
       body: new URLSearchParams({ ...body, token, token_type_hint: 'access_token' }),
       signal,
     };
-    const response = await fetch(endpoint, question).catch((error: unknown) => {
+    const response = await fetch(endpoint, request).catch((error: unknown) => {
       // Introspection changes nothing, so it may be repeated.
-      if (isStaleConnection(error)) return fetch(endpoint, question);
+      if (isStaleConnection(error)) return fetch(endpoint, request);
       throw error;
     });
     if (!response.ok) throw await problemOf(response, endpoint);
@@ -127,7 +127,7 @@ async function problemOf(response: Response, endpoint: string): Promise<Introspe
   }
   const problem = `introspection at ${endpoint} was answered with HTTP ${status}`;
   return isClientError && !NOT_ABOUT_THE_TOKEN.includes(status)
-    ? new QuestionRejectedError(problem)
+    ? new IntrospectionRejectedError(problem)
     : new IntrospectionError(problem, retryAfterSeconds(headers));
 }
 

@@ -6,14 +6,14 @@ import {
   type IntrospectionAnswer,
   type IntrospectionEndpoint,
   IntrospectionError,
-  QuestionRejectedError,
+  IntrospectionRejectedError,
 } from './introspection-endpoint.js';
 import {
   INTROSPECTION_TIMEOUT_MS,
   type IntrospectionAvailability,
   PROBE_INTERVAL_MS,
   type ProbeOutcome,
-  type Question,
+  type SentRequest,
   wantedPauseMs,
 } from './introspection-availability.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
@@ -24,7 +24,7 @@ export type IntrospectionResult =
 
 export interface IntrospectionOptions {
   /** The kind of the tokens, for events. */
-  readonly tokens: Question['tokens'];
+  readonly tokens: SentRequest['tokens'];
   readonly endpoint: IntrospectionEndpoint;
   readonly availability: IntrospectionAvailability;
   readonly clock: Clock;
@@ -41,9 +41,9 @@ const ACTIVE_HOLDS_MS = 60_000;
 const INACTIVE_HOLDS_MS = 10_000;
 const HELD_ANSWERS = { maxEntries: 10_000, maxBytes: 33_554_432 };
 /** Maximum number of open requests: a stranger can make up tokens, and each would cause one. */
-const MAX_OPEN_QUESTIONS = 100;
+const MAX_OPEN_REQUESTS = 100;
 
-interface OpenQuestion {
+interface OpenRequest {
   readonly result: Promise<IntrospectionResult>;
   readonly askedAt: Instant;
   readonly abort: AbortController;
@@ -58,7 +58,7 @@ interface OpenQuestion {
 export class Introspection {
   readonly #held = new BoundedMap<HeldAnswer>(HELD_ANSWERS);
   /** The longest first. */
-  readonly #open = new Map<string, OpenQuestion>();
+  readonly #open = new Map<string, OpenRequest>();
   #isClosed = false;
 
   constructor(private readonly options: IntrospectionOptions) {}
@@ -73,17 +73,17 @@ export class Introspection {
     if (held && elapsedMs(held.answeredAt, now) < held.holdsMs) return held.answer;
     const open = this.#open.get(key);
     if (open) return open.result;
-    if (this.#open.size >= MAX_OPEN_QUESTIONS && !this.#makeRoom(now)) return unknown(1000);
+    if (this.#open.size >= MAX_OPEN_REQUESTS && !this.#makeRoom(now)) return unknown(1000);
     const leave = availability.enter(now);
     if ('waitMs' in leave) return unknown(leave.waitMs);
     const abort = new AbortController();
-    const question: OpenQuestion = {
-      result: this.#ask(key, token, now, leave.isLead, abort).finally(() => this.#closeQuestion(key, question)),
+    const request: OpenRequest = {
+      result: this.#ask(key, token, now, leave.isLead, abort).finally(() => this.#closeRequest(key, request)),
       askedAt: now,
       abort,
     };
-    this.#open.set(key, question);
-    return question.result;
+    this.#open.set(key, request);
+    return request.result;
   }
 
   close(): void {
@@ -100,13 +100,13 @@ export class Introspection {
   #makeRoom(now: Instant): boolean {
     const [key, longest] = this.#open.entries().next().value!;
     if (!this.options.availability.isOverdue(longest.askedAt, now)) return false;
-    this.#closeQuestion(key, longest);
+    this.#closeRequest(key, longest);
     longest.abort.abort(new IntrospectionError('no answer while others were answered'));
     return true;
   }
 
-  #closeQuestion(key: string, question: OpenQuestion): void {
-    if (this.#open.get(key) === question) this.#open.delete(key);
+  #closeRequest(key: string, request: OpenRequest): void {
+    if (this.#open.get(key) === request) this.#open.delete(key);
   }
 
   async #ask(
@@ -135,7 +135,7 @@ export class Introspection {
 
   /** @param others How the issuer reacts to requests about other tokens. */
   #withoutAnswer(key: string, error: unknown, others: ProbeOutcome, askedAt: Instant): IntrospectionResult {
-    if (error instanceof QuestionRejectedError) {
+    if (error instanceof IntrospectionRejectedError) {
       // An issuer that rejects every request may have another address, or want another authentication: undecided.
       if (others !== 'answered') return unknown(PROBE_INTERVAL_MS);
       const inactive = { active: false } as const;

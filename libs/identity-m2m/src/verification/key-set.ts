@@ -70,8 +70,8 @@ export class VerificationKeys {
   }
 
   /**
-   * Returns the keys that fit a header: the keys with its `kid`, or else those without one; all keys where the header has
-   * no `kid`. Keys for its algorithm alone come first, because the number of tries is limited.
+   * Returns the keys that fit a header: the keys with its `kid`, or else those without one; all keys where the header
+   * has no `kid`. Keys for its algorithm alone come first, because the number of tries is limited.
    */
   candidates(kid: string | undefined, algorithm: string): readonly VerificationKey[] {
     const named = kid === undefined ? this.list : (this.#byKid.get(this.has(kid) ? kid : undefined) ?? []);

@@ -19,7 +19,10 @@ export interface KeySource {
   read(signal: AbortSignal): Promise<KeyDocument>;
 }
 
-/** The keys of an issuer can't be read. Callers get a refusal; operators see an event, and with `start: 'require'` a failed boot. */
+/**
+ * The keys of an issuer can't be read. Callers get a refusal; operators see an event, and with `start: 'require'` a
+ * failed boot.
+ */
 export class KeySetError extends IdentityM2MError {
   readonly code = 'M2M_KEY_SET_UNAVAILABLE';
 }
@@ -79,8 +82,8 @@ async function discoverAddress(
 }
 
 /**
- * Reads an address from an issuer's metadata. It must be on the issuer's own origin: manipulated metadata could otherwise
- * lead the guard to any server.
+ * Reads an address from an issuer's metadata. It must be on the issuer's own origin: manipulated metadata could
+ * otherwise lead the guard to any server.
  *
  * @throws {@link KeySetError} where it is not.
  */
@@ -104,8 +107,8 @@ const LIFETIME_MS = 10_000;
 export const MAX_KEY_SET_BYTES = 262_144;
 
 /**
- * Reads a key set from a file, such as a mounted ConfigMap or Secret. These are replaced behind a link, so that the content
- * and not the file system shows a change.
+ * Reads a key set from a file, such as a mounted ConfigMap or Secret. These are replaced behind a link, so that the
+ * content and not the file system shows a change.
  */
 export function keyFileSource(path: string): KeySource {
   return {
@@ -128,8 +131,8 @@ export function keyFileSource(path: string): KeySource {
 /**
  * Parses a key set (RFC 7517 §5).
  *
- * A key with invalid JSON, such as a repeated member, is replaced by null: its meaning is ambiguous, and the other keys are
- * not affected. Any other invalid JSON invalidates the whole key set.
+ * A key with invalid JSON, such as a repeated member, is replaced by null: its meaning is ambiguous, and the other keys
+ * are not affected. Any other invalid JSON invalidates the whole key set.
  */
 export function parseKeySetDocument(text: string): StrictJsonResult {
   const document = parseStrictJsonObject(text);
@@ -171,7 +174,9 @@ const SHORTEST_LIFETIME_MS = 60_000;
 
 const LONGEST_LIFETIME_MS = 86_400_000;
 
-/** Returns how long a response with keys may be used, by its `Cache-Control` and `Age` (RFC 9111 §4.2), within limits. */
+/**
+ * Returns how long a response with keys may be used, by its `Cache-Control` and `Age` (RFC 9111 §4.2), within limits.
+ */
 export function lifetimeMs(cacheControl: string | null, age: string | null): number {
   if (cacheControl === null) return DEFAULT_LIFETIME_MS;
   const directives = cacheControl

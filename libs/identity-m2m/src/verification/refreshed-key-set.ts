@@ -37,9 +37,9 @@ interface Wanted {
  * Keys that are read from a source, cached, and read again before they expire, as long as they are in use.
  *
  * There is at most one read at a time, which all callers share. Reads caused by tokens with unknown keys have a budget;
- * scheduled reads are not affected by it, and a caller whose key is known never waits for a read. A key counts as unknown
- * only after a read that began after its token came: a client that gets 401 discards a good token, one that gets 503 sends
- * it again.
+ * scheduled reads are not affected by it, and a caller whose key is known never waits for a read. A key counts as
+ * unknown only after a read that began after its token came: a client that gets 401 discards a good token, one that
+ * gets 503 sends it again.
  */
 export class RefreshedKeySet implements KeySet {
   #held: HeldKeys | undefined;
@@ -293,7 +293,7 @@ export interface LookUpBudget {
  * Returns how long the next look-up has to wait, in milliseconds.
  *
  * The first gap is short, so that a single stray identifier causes a short delay. The other gaps spread the rest of the
- * budget over the window, so that during a flood a new key waits for the next read 25 s at most, then 15 s.
+ * budget over the window. So during a flood, a new key waits for the next read 25 s at most, then 15 s.
  *
  * @param agesMs Time since each of the last look-ups, the latest first.
  */
@@ -343,8 +343,8 @@ export function keySetStage(
 }
 
 /**
- * Returns when to read keys again: at 80 % of their lifetime, or up to a tenth earlier, so that the processes of a fleet
- * spread their reads.
+ * Returns when to read keys again: at 80 % of their lifetime, or up to a tenth earlier, so that the processes of a
+ * fleet spread their reads.
  *
  * @param random From 0 to 1.
  */

@@ -65,9 +65,9 @@ const LAST_RETRY_MS = 30_000;
 const SETBACKS = { maxEntries: 1000, maxBytes: 262_144 };
 
 /**
- * Maximum number of accepted issuers without a verified token, and how long each one stays, in milliseconds. A stranger can
- * name issuers that the resolver accepts. This limits how often strangers can cause key requests (six times a second), and
- * protects issuers with verified tokens from eviction.
+ * Maximum number of accepted issuers without a verified token, and how long each one stays, in milliseconds. A stranger
+ * can name issuers that the resolver accepts. This limits how often strangers can cause key requests (six times a
+ * second), and protects issuers with verified tokens from eviction.
  */
 export const MAX_UNPROVEN = 32;
 const UNPROVEN_STAY_MS = 5000;
@@ -83,9 +83,9 @@ class IssuerResolutionError extends IdentityM2MError {
 /**
  * Issuers that the application's resolver accepts at run time.
  *
- * There is one call per issuer at a time, and calls are limited in number and time. An acceptance is cached for a while, a
- * denial for a shorter one; while the resolver fails, tokens stay undecided. The address of keys comes from its answer,
- * and never from a token.
+ * There is one call per issuer at a time, and calls are limited in number and time. An acceptance is cached for a
+ * while, a denial for a shorter one; while the resolver fails, tokens stay undecided. The address of keys comes from
+ * its answer, and never from a token.
  */
 export class ResolvedIssuers {
   readonly #proven: BoundedMap<Acceptance>;

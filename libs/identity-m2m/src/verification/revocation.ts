@@ -21,7 +21,10 @@ export interface RevocableToken {
  * outside of this process should cache its answers.
  */
 export interface RevocationStore {
-  /** Whether a token is revoked. Return without a promise where you can. Where it throws, rejects or takes longer than 2 s, the guard refuses the call. */
+  /**
+   * Whether a token is revoked. Return without a promise where you can. Where it throws, rejects or takes longer than 2
+   * s, the guard refuses the call.
+   */
   isRevoked(token: RevocableToken): boolean | Promise<boolean>;
 }
 

@@ -24,7 +24,9 @@ export interface RightsContext {
 
 declare const rightsWereChecked: unique symbol;
 
-/** A caller that a route allows. {@link routeVerdict} alone makes one, so that no caller passes with unchecked rights. */
+/**
+ * A caller that a route allows. {@link routeVerdict} alone makes one, so that no caller passes with unchecked rights.
+ */
 export interface AllowedCall {
   readonly ok: true;
   readonly caller: MachineCaller;
@@ -93,8 +95,8 @@ export interface ClaimRules {
 /**
  * Returns the name of the first claim that does not meet its rule; undefined where all do.
  *
- * Values must be equal and of the same type. A list passes where it has such a member; a string is no list, so that `admin`
- * is not found in `administrator`. Only a claim's own members count.
+ * Values must be equal and of the same type. A list passes where it has such a member; a string is no list, so that
+ * `admin` is not found in `administrator`. Only a claim's own members count.
  */
 export function unmetRule(claims: Claims, rules: ClaimRules): string | undefined {
   return Object.keys(rules).find((name) => !Object.hasOwn(claims, name) || !meets(claims[name], rules[name]!));

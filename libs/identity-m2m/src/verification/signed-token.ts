@@ -23,8 +23,8 @@ export interface SignedToken {
 }
 
 /**
- * Reads the form and the header of a token, and finds its issuer. Returns without a promise unless the resolver has to be
- * asked, which it is only about a token of valid form and header.
+ * Reads the form and the header of a token, and finds its issuer. Returns without a promise unless the resolver has to
+ * be asked, which it is only about a token of valid form and header.
  *
  * @param maxLength Longest token read, in characters.
  */
@@ -82,14 +82,14 @@ export interface TokenHeader {
 }
 
 /**
- * Parameters of unsupported features: keys or addresses of keys in the token itself (RFC 8725 §3.10), critical extensions
- * (RFC 7515 §4.1.11), and payloads in another encoding (RFC 7797).
+ * Parameters of unsupported features: keys or addresses of keys in the token itself (RFC 8725 §3.10), critical
+ * extensions (RFC 7515 §4.1.11), and payloads in another encoding (RFC 7797).
  */
 const REFUSED_MEMBERS = ['crit', 'b64', 'jwk', 'jku', 'x5u'];
 
 /**
- * Reads the header of a token by the rules of its issuer (RFC 8725 §3.1, §3.11). Ignores certificates (`x5c`, `x5t`), which
- * some issuers send.
+ * Reads the header of a token by the rules of its issuer (RFC 8725 §3.1, §3.11). Ignores certificates (`x5c`, `x5t`),
+ * which some issuers send.
  *
  * @param profile Default: the rules for every issuer.
  */

@@ -10,15 +10,18 @@ export interface TrustedIssuer {
   readonly keys: KeySet;
   /** Clients that may call; undefined: every machine of the issuer. */
   readonly clients: ClientRegistry | undefined;
-  /** Whether the keys are fetched at boot. Not for an issuer with opaque tokens and no known key address: it may have none. */
-  readonly hasKeysEarly: boolean;
+  /**
+   * Whether the keys are fetched at boot. Not for an issuer with opaque tokens and no known key address: it may have
+   * none.
+   */
+  readonly fetchesKeysEarly: boolean;
   /** Whether the resolver accepted it at run time, for a limited time. */
   readonly isResolved: boolean;
   /** Introspection of opaque tokens; undefined: they are refused. */
   readonly opaqueTokens?: Introspection | undefined;
   /**
-   * Introspection of signed tokens; undefined: sensitive routes are refused. Separate, because a stranger can make up opaque
-   * tokens: their requests take no place of these.
+   * Introspection of signed tokens; undefined: sensitive routes are refused. Separate, because a stranger can make up
+   * opaque tokens: their requests take no place of these.
    */
   readonly signedTokens?: Introspection | undefined;
 }

@@ -59,8 +59,8 @@ export class TrustedIssuers {
   /**
    * Fetches the keys before a token needs them.
    *
-   * @throws {@link KeySetError} with `require`: at once where a certificate is rejected, which no wait changes; otherwise
-   * after `startTimeoutMs`.
+   * @throws {@link KeySetError} with `require`: at once where a certificate is rejected, which no wait changes;
+   * otherwise after `startTimeoutMs`.
    */
   start(): Promise<void> {
     return (this.#started ??= this.#start());
@@ -79,7 +79,7 @@ export class TrustedIssuers {
   async #start(): Promise<void> {
     const { start, startTimeoutMs, clock } = this.options;
     if (start === 'lazy') return;
-    const missing = new Set([...this.#named.values()].filter(({ hasKeysEarly }) => hasKeysEarly));
+    const missing = new Set([...this.#named.values()].filter(({ fetchesKeysEarly }) => fetchesKeysEarly));
     const ready = [...missing].map(async (issuer) => {
       await issuer.keys.warmUp();
       missing.delete(issuer);

@@ -16,8 +16,8 @@ export type VerificationEvent =
     }
   | {
       /**
-       * A token names an unknown key, and the key set was read for such a key too recently: the caller gets 503. Emitted
-       * once until the next read.
+       * A token names an unknown key, and the key set was read for such a key too recently: the caller gets 503.
+       * Emitted once until the next read.
        */
       readonly type: 'key_set.look_up_deferred';
       readonly issuer: string;

@@ -26,8 +26,8 @@ export interface KeySetContent {
 }
 
 /**
- * Maximum number of keys that are used of a set: about as many as fit into the longest key set. Keys on longer curves count
- * as several, because OpenSSL reads them more slowly. So reading a set takes about 100 ms at worst, once.
+ * Maximum number of keys that are used of a set: about as many as fit into the longest key set. Keys on longer curves
+ * count as several, because OpenSSL reads them more slowly. So reading a set takes about 100 ms at worst, once.
  */
 export const MAX_KEYS = 1000;
 
@@ -41,8 +41,8 @@ const READING_COST: Readonly<Record<string, number>> = { secp384r1: 5, secp521r1
 export const MAX_KID_LENGTH = 256;
 
 /**
- * Reads the keys of a key set (RFC 7517 §5). Skips a key that can't or should not verify signatures: issuers publish keys
- * for other uses in the same set.
+ * Reads the keys of a key set (RFC 7517 §5). Skips a key that can't or should not verify signatures: issuers publish
+ * keys for other uses in the same set.
  *
  * @param held Keys that were read before; a key that is still there stays the same object.
  * @returns undefined where the document is no key set.
@@ -99,8 +99,8 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
 }
 
 /**
- * Removes empty members. Some issuers write every member of their class of keys, also those without a value: `"alg": null`,
- * `"key_ops": []`, `"d": ""`. A required member is then missing.
+ * Removes empty members. Some issuers write every member of their class of keys, also those without a value: `"alg":
+ * null`, `"key_ops": []`, `"d": ""`. A required member is then missing.
  */
 function withoutEmptyMembers(entry: object): object {
   return Object.fromEntries(Object.entries(entry).filter(([, value]) => !isEmpty(value)));
@@ -134,8 +134,8 @@ function publicKey(jwk: JWK): KeyObject | undefined {
 const COORDINATE_BYTES: Readonly<Record<string, number>> = { 'P-256': 32, 'P-384': 48, 'P-521': 66 };
 
 /**
- * Returns a coordinate at its full length (RFC 7518 §6.2.1.2), which OpenSSL requires. Some issuers write it as a number,
- * without its leading zeros or with one more.
+ * Returns a coordinate at its full length (RFC 7518 §6.2.1.2), which OpenSSL requires. Some issuers write it as a
+ * number, without its leading zeros or with one more.
  */
 function coordinate(text: unknown, curve: unknown): string | undefined {
   if (typeof text !== 'string') return undefined;
@@ -249,9 +249,9 @@ const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([1n, P - 1n, 0n, Y_OF_ORDER_8
 /**
  * Whether an Ed25519 public key is a point of small order, in any of its encodings.
  *
- * With such a key the equation of RFC 8032 §5.1.7 holds for one message in at most eight whatever the signature, so that
- * a stranger can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts encodings
- * that RFC 8032 §5.1.3 does not.
+ * With such a key the equation of RFC 8032 §5.1.7 holds for one message in at most eight whatever the signature, so
+ * that a stranger can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts
+ * encodings that RFC 8032 §5.1.3 does not.
  *
  * Points of mixed order (an honest key plus a point of small order) are not refused: forging for one needs its private
  * key as for any other, and telling them apart takes a multiplication by the order of the group.

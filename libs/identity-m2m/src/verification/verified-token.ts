@@ -11,8 +11,8 @@ import { verifyJws } from './compact-jws.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
 /**
- * A token with a verified signature, and the key that signed it. Nothing else about it is decided: whether it is valid now,
- * here and for a route is checked on each call.
+ * A token with a verified signature, and the key that signed it. Nothing else about it is decided: whether it is valid
+ * now, here and for a route is checked on each call.
  */
 export class VerifiedToken implements SignedToken {
   readonly ok = true;
@@ -38,7 +38,7 @@ export class VerifiedToken implements SignedToken {
   }
 
   /** Whether the issuer still publishes the key; undefined where the keys have to be read first. */
-  hasKeyStill(now: Instant): boolean | undefined {
+  hasCurrentKey(now: Instant): boolean | undefined {
     const set = this.issuer.keys.current(now);
     if (set === this.#set) return true;
     if (!set) return undefined;
@@ -59,8 +59,8 @@ export const VERIFIED_TOKENS_LIMITS: Required<BoundedMapLimits> = { maxEntries: 
 /**
  * Caches tokens whose signature was verified.
  *
- * Hashing a whole token costs several times as much as the rest of a warm check, so the end of its signature is the key. It
- * proves nothing: a token counts as known only where all of it is equal.
+ * Hashing a whole token costs several times as much as the rest of a warm check, so the end of its signature is the
+ * key. It proves nothing: a token counts as known only where all of it is equal.
  */
 export class VerifiedTokens {
   readonly #tokens: BoundedMap<VerifiedToken>;

@@ -47,7 +47,9 @@ function isCall(value: unknown): value is GrpcCall {
   return typeof call === 'object' && typeof call?.getPeer === 'function' && typeof call.metadata?.get === 'function';
 }
 
-/** gRPC in its four modes: the metadata `authorization`, refused with a status and the challenge in trailing metadata. */
+/**
+ * gRPC in its four modes: the metadata `authorization`, refused with a status and the challenge in trailing metadata.
+ */
 export class GrpcTransport implements InboundTransport {
   readonly name = 'grpc';
 
@@ -67,8 +69,8 @@ export class GrpcTransport implements InboundTransport {
   /**
    * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it asks the guard.
    *
-   * Nest up to 12.0.3 loses them where the stream ends before the handler is called, and every version buffers as many as
-   * the caller sends. HTTP/2's flow control bounds a paused stream.
+   * Nest up to 12.0.3 loses them where the stream ends before the handler is called, and every version buffers as many
+   * as the caller sends. HTTP/2's flow control bounds a paused stream.
    */
   hold(context: ExecutionContext): () => void {
     const call = grpcCallOf(context)!;

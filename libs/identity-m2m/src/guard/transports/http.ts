@@ -74,8 +74,8 @@ export interface TokenHeader {
 export const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
 
 /**
- * Node's request, as far as it is there. Serverless adapters and tests make requests up, without the members that Node's
- * parser sets.
+ * Node's request, as far as it is there. Serverless adapters and tests make requests up, without the members that
+ * Node's parser sets.
  */
 export type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
 
@@ -93,8 +93,8 @@ export function messageOf(request: HttpRequest | undefined): HttpMessage {
 }
 
 /**
- * Reads the one access token of a request from its `Authorization` header, or from the configured header, and from
- * nowhere else (RFC 6750 §2.1, RFC 9700 §4.3.2). Refuses a second token in any place.
+ * Reads the one access token of a request from its `Authorization` header, or from the configured header alone (RFC
+ * 6750 §2.1, RFC 9700 §4.3.2). Refuses a second token in any place.
  */
 export function readHttpCredential(request: HttpRequest, { name, scheme }: TokenHeader = AUTHORIZATION): Credential {
   const message = messageOf(request);

@@ -56,8 +56,8 @@ export class InboundTransports {
   }
 
   /**
-   * Finds the transport of a call that Nest's router does not handle; undefined where no part of the call may be read. A
-   * message without a reader has a transport that refuses it.
+   * Finds the transport of a call that Nest's router does not handle; undefined where no part of the call may be read.
+   * A message without a reader has a transport that refuses it.
    */
   of(context: ExecutionContext): InboundTransport | undefined {
     const type: string = context.getType();
@@ -67,8 +67,8 @@ export class InboundTransports {
   }
 
   /**
-   * Returns why no message of a server can carry a credential, and what to do, for the log; undefined where it can, also
-   * through an extractor of the application.
+   * Returns why no message of a server can carry a credential, and what to do, for the log; undefined where it can,
+   * also through an extractor of the application.
    */
   mutenessOf(server: object): string | undefined {
     const { microservices, extractors } = this.options;

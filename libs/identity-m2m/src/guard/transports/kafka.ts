@@ -23,8 +23,8 @@ export function kafkaCredential(context: KafkaContext): Credential {
  * Kafka. An error that reaches the consumer has the message delivered again, and blocks the messages behind it in its
  * partition until then.
  *
- * So a refused message whose sender waits for no answer is skipped, as if it were handled. A message that the guard can't
- * decide on is delivered again: it may be good, and no other place would keep it.
+ * So a refused message whose sender waits for no answer is skipped, as if it were handled. A message that the guard
+ * can't decide on is delivered again: it may be good, and no other place would keep it.
  */
 export class KafkaTransport extends MessageTransport<KafkaContext> {
   constructor(

@@ -24,8 +24,8 @@ export function rabbitmqCredential(context: { getMessage(): WithHeaders }): Cred
 }
 
 /**
- * RabbitMQ. A message that waits for an acknowledgement would come back with each new connection, and block the consumer
- * until then.
+ * RabbitMQ. A message that waits for an acknowledgement would come back with each new connection, and block the
+ * consumer until then.
  *
  * So a refused message is rejected without being queued again: it goes to the dead letter exchange, where the queue has
  * one. That also applies to a message that the guard can't decide on. Queued again, it would come back at once, in an
@@ -121,8 +121,8 @@ export interface Delivered {
 /**
  * The settled messages of one channel.
  *
- * RabbitMQ closes a channel on which a message is settled twice, and delivers its open messages again. Neither the message
- * nor the channel of amqplib shows whether a message was settled.
+ * RabbitMQ closes a channel on which a message is settled twice, and delivers its open messages again. Neither the
+ * message nor the channel of amqplib shows whether a message was settled.
  */
 class Settlements {
   readonly #settled = new WeakSet<object>();

@@ -13,8 +13,8 @@ export type Settlement = (refusals: readonly Refusal[], areAll: boolean) => unkn
 /**
  * A message of several handlers, because they listen to the same event.
  *
- * The guard decides for each handler, but there is one message to settle. It is settled when all handlers have ended: an
- * allowed handler may be working on it, and may settle it.
+ * The guard decides for each handler, but there is one message to settle. It is settled when all handlers have ended:
+ * an allowed handler may be working on it, and may settle it.
  */
 export class SharedDelivery {
   /** By `performance.now()`. */
@@ -69,8 +69,8 @@ export function sharedDelivery(context: object): SharedDelivery | undefined {
 /**
  * Observes the messages that a server of Nest gives to several handlers, and when these have ended.
  *
- * A handler can't see whether there are others. So a step after a public method of the server observes it. Messages with
- * one handler are not affected.
+ * A handler can't see whether there are others. So a step after a public method of the server observes it. Messages
+ * with one handler are not affected.
  */
 export function observeSharedDeliveries(server: Type<object>): void {
   const prototype = server.prototype as MessageServer;
