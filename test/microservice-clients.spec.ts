@@ -464,7 +464,6 @@ describe('attaching a token', () => {
     const carrier = carrierOf(provider);
     const client = {
       carrier,
-      tokenClient: 'default',
       receiver: 'tcp://a',
       token: undefined,
       replay: true,

@@ -68,7 +68,6 @@ export function attachToken<Client extends MessageClient | ClientGrpc>(
   checkProtection(servers, options);
   const authorized: AuthorizedClient = {
     carrier: carrierOf(provider),
-    tokenClient: provider.clientName,
     receiver: servers[0]!.name,
     token: options.token,
     replay: options.replay ?? true,

@@ -8,8 +8,6 @@ import type { TokenCarrier } from '../token-carrier.js';
 /** The settings that all calls of one client proxy share. */
 export interface AuthorizedClient {
   readonly carrier: TokenCarrier;
-  /** Name of the client that owns the tokens. */
-  readonly tokenClient: string;
   /** Receiver as a URL: the carrier remembers under this name what it learns about the receiver. */
   readonly receiver: string;
   /** Requested token; undefined for the client's default one. */
@@ -56,7 +54,7 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
 
     const send = ({ token }: CallAuthorization) =>
       new Promise<FirstResponse>((resolve) => {
-        if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(client.tokenClient);
+        if (token.tokenType !== 'Bearer') throw new TokenNotBearerError(client.carrier.client);
         if (subscriber.closed) return resolve({});
         const responded = () => {
           if (hasResponse) return;
