@@ -11,7 +11,6 @@ import { carrierOf, type TokenCarrier } from '../carriers/token-carrier.js';
 import type { ClientConfiguration } from '../config/client-options.js';
 import type { CredentialQuarantine } from '../credentials/credential-quarantine.js';
 import { DpopProver } from '../credentials/dpop-prover.js';
-import { isTlsClientAuthentication } from '../credentials/tls-client-auth.js';
 import { type BoundedFetch, createBoundedFetch } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { EventStream } from '../foundation/event-stream.js';
@@ -70,8 +69,8 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     this.provider = this.#tokenProvider(events);
     this.carrier = this.#carrierOf(this.provider);
     this.baseUrl = configuration.baseUrl;
-    if (isTlsClientAuthentication(authentication)) {
-      const agent = new ClientCertificateAgent(() => authentication.readIdentity());
+    if (authentication.readIdentity) {
+      const agent = new ClientCertificateAgent(() => authentication.readIdentity!());
       this.provider.events.subscribe(({ type }) => type === 'credential.rotated' && agent.retireConnections());
       this.#certificateAgent = agent;
     }

@@ -2,42 +2,41 @@ import { type ClientAuth, None } from 'oauth4webapi';
 import type { SensitiveValue } from '../foundation/sensitive-value.js';
 import type { TlsIdentity } from '../foundation/tls.js';
 
-/** How a client proves to the token endpoint that it is itself (RFC 6749 §2.3). */
+/** How a client authenticates at the token endpoint (RFC 6749 §2.3). */
 export interface ClientAuthentication {
-  /** The method's name (IANA "OAuth Token Endpoint Authentication Methods"), as it appears in errors. */
+  /** Name of the method (IANA "OAuth Token Endpoint Authentication Methods"), for errors. */
   readonly method: string;
-  /** What is wrong with how it was configured, as far as can be told without waiting; undefined where nothing. */
+  /** Returns what is invalid in its options, as far as that shows without waiting; undefined where nothing is. */
   fault(): string | undefined;
-  /**
-   * What the client can prove itself with, the preferred first, at least one. Each is read when it is needed, and anew for
-   * each attempt.
-   */
+  /** Read the credentials that can be used, the preferred one first, at least one. Called for each attempt. */
   readonly credentials: readonly (() => Promise<ClientCredential>)[];
+  /** Reads the current certificate, for mutual TLS with the API as well. Absent for other methods. */
+  readIdentity?(): Promise<TlsIdentity>;
 }
 
-/** What a client proves itself with, as it was at one moment. */
+/** What a client authenticates with, read at one moment. */
 export interface ClientCredential {
-  /** Tells one credential from the next; not its text. */
+  /** Differs for each credential, and does not reveal it. */
   readonly fingerprint: string;
   /**
-   * Puts the proof into the body or the headers of a request.
+   * Adds the proof to the body or the headers of a request.
    *
-   * @param now The time as the server has it, as far as is known: for proofs that name it.
+   * @param now Time of the server's clock, as far as it is known, for proofs that contain the time.
    */
   readonly proof: (now: Date) => ClientAuth;
-  /** Whether the proof names the time, so that a server with another clock may refuse it. */
+  /** Whether the proof contains the time, so that a server with another clock may refuse it. */
   readonly isTimed: boolean;
-  /** When it ends, where that is known: from then on it is not shown. */
+  /** When it expires, where that is known. From then on it is not sent. */
   readonly expiresAt?: Date | undefined;
-  /** What is odd about it and may be why it is refused, as a sentence that does not tell it. */
+  /** Sentence about what may be wrong with it, without revealing it. For the error, if the server refuses it. */
   readonly remark?: string | undefined;
-  /** Texts that must not come back in an error, should the server repeat them. */
+  /** Values to remove from errors, in case the server repeats them. */
   readonly secrets: readonly SensitiveValue[];
-  /** The certificate to show while connecting, where that is the proof. */
+  /** Client certificate of the connection, where that is the proof. */
   readonly tls?: TlsIdentity | undefined;
 }
 
-/** A client that only says its name. Right where the grant itself is the proof, as with a JWT bearer grant (RFC 7523 §2.1). */
+/** Sends the client identifier only. For grants that are the proof themselves, such as `jwtBearer` (RFC 7523 §2.1). */
 export function noClientAuthentication(): ClientAuthentication {
   return {
     method: 'none',

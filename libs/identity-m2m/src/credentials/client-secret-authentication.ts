@@ -1,19 +1,20 @@
 import { SignJWT } from 'jose';
 import { type ClientAuth, ClientSecretPost } from 'oauth4webapi';
 import { basicAuthorization, type BasicEncoding } from '../foundation/basic-authorization.js';
+import { strayCharacters } from '../foundation/text.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { addClientAssertion, assertionClaims } from './client-assertion.js';
 import { type ClientSecret, readSecret, type SecretSource } from './secret-source.js';
-import { strayCharacters } from '../foundation/text.js';
+
 /**
- * How a client secret is used.
+ * Methods of client authentication that use a secret.
  *
- * - `client_secret_basic`: sent by HTTP Basic, both halves form-encoded first, as RFC 6749 §2.3.1 demands. Letters, digits
- *   and `- . _ ~ *` stay as they are, so that servers which decode nothing understand it as well.
- * - `client_secret_basic_raw`: the same without that encoding. Some servers, CyberArk Identity among them, take the
- *   halves as they are, and refuse a secret with other characters in the standard form.
- * - `client_secret_post`: sent in the request body.
- * - `client_secret_jwt`: not sent; an assertion is signed with it (RFC 7523 §2.2, HS256). Takes 32 bytes or more.
+ * - `client_secret_basic`: HTTP Basic with both halves form-encoded, as RFC 6749 §2.3.1 requires. Letters, digits and
+ *   `- . _ ~ *` stay unchanged, so that servers which decode nothing accept them too.
+ * - `client_secret_basic_raw`: HTTP Basic without that encoding. Some servers, such as CyberArk Identity, do not decode the
+ *   halves, and refuse an encoded secret with other characters.
+ * - `client_secret_post`: in the request body.
+ * - `client_secret_jwt`: signs an assertion (RFC 7523 §2.2, HS256) instead of being sent. Requires at least 32 bytes.
  */
 export const CLIENT_SECRET_METHODS = [
   'client_secret_basic',
@@ -24,7 +25,7 @@ export const CLIENT_SECRET_METHODS = [
 
 export type ClientSecretMethod = (typeof CLIENT_SECRET_METHODS)[number];
 
-/** RFC 7518 §3.2: a shorter secret could be guessed from one assertion, by somebody who asks nobody. */
+/** RFC 7518 §3.2: an attacker with one assertion could guess a shorter secret offline. */
 export const HMAC_SECRET_BYTES = 32;
 
 export function isHmacSecret(secret: string): boolean {
@@ -32,9 +33,9 @@ export function isHmacSecret(secret: string): boolean {
 }
 
 /**
- * Proves the client by a secret.
+ * Authenticates the client by a secret.
  *
- * @param next A secret that will take the place of the first one: tried when that is refused. It need not be there yet.
+ * @param next Secret that replaces the first one during a rotation: tried when the first is refused. It need not exist yet.
  */
 export function clientSecretAuthentication(
   method: ClientSecretMethod,
@@ -63,7 +64,7 @@ function credential(method: ClientSecretMethod, secret: ClientSecret): ClientCre
   };
 }
 
-/** Such a secret may be right, so it is sent; once it is refused, this is the first thing to look at. */
+/** Describes what looks odd about a secret. It may be right all the same, so this is for the error of a refusal. */
 function remarkOn(secret: string): string | undefined {
   const isQuoted = /^(["'`]).*\1$/s.test(secret);
   const found = isQuoted ? 'is in quotation marks, which were sent with it' : strayCharacters(secret);

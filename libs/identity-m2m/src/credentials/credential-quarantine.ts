@@ -1,47 +1,48 @@
 import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
+import { BoundedMap } from '../foundation/bounded-map.js';
 import { waitAtMost } from '../foundation/promises.js';
 
 export interface QuarantinePolicy {
   /**
-   * Refusals in a row after which attempts are halted. Well below the failure budgets that identity providers are known
-   * to lock clients out by.
+   * Number of refusals in a row after which attempts stop. Well below the number of failures after which identity
+   * providers are known to lock clients out.
    */
   readonly maxRefusals: number;
   /** Time between single attempts after that, in milliseconds; Infinity for none. */
   readonly probeIntervalMs: number;
 }
 
-/** Most credentials of which something is remembered. */
+/** Maximum number of credentials with a record. */
 const MAX_CREDENTIALS = 1000;
 
-/** For how long one acceptance speaks for other requests with the same credential, in milliseconds. */
+/** How long after an acceptance other requests with the same credential need no turn, in milliseconds. */
 const TRUST_MS = 5000;
 
-/** How long requests wait for the one that goes ahead with a credential which was good before, in milliseconds. */
+/** How long requests wait for the first one with a credential that was accepted before, in milliseconds. */
 const LEAD_MS = 2000;
 
 export interface Quarantine {
-  /** How long from now until the credential may be shown again, in milliseconds; Infinity for never. */
+  /** Time until the credential may be sent again, in milliseconds; Infinity for never. */
   readonly delayMs: number;
-  /** Whether only an occasional probe is left. */
+  /** Whether only occasional probes are sent. */
   readonly halted: boolean;
-  /** Whether the credential is taken for what was refused. If not, the answer may have come from a gateway. */
+  /** Whether the server refused the credential. If not, the response may be that of a gateway. */
   readonly isConfirmed: boolean;
 }
 
-export interface ShownCredential {
-  /** When the request was sent. Of several that were under way at the same time, one counts. */
-  readonly shownAt: Instant;
-  /** As how many refusals it counts: two where a second attempt shows it as well. */
+export interface SentCredential {
+  /** When the request was sent. Of several concurrent requests one counts. */
+  readonly sentAt: Instant;
+  /** Number of refusals that it counts as: two if a second attempt sends it as well. */
   readonly requests: number;
-  /** Whether the answer says that the client was refused (an OAuth error), and not only a status of 401 or 403. */
+  /** Whether the response has an OAuth error that refuses the client, and not only a status of 401 or 403. */
   readonly isConfirmed: boolean;
-  /** Shortest time until the next request that the server asked for, in milliseconds. */
+  /** Minimum delay before the next request, as the server asked for, in milliseconds. */
   readonly minDelayMs: number;
 }
 
 interface CredentialRecord {
-  /** Refusals in a row, and requests whose answer was not waited for. */
+  /** Number of refusals in a row, and of requests that were aborted before their response. */
   readonly count: number;
   readonly refusal: { readonly since: Instant; readonly quarantine: Quarantine } | undefined;
   /** Whether a request with it was aborted in favour of another. */
@@ -49,18 +50,17 @@ interface CredentialRecord {
 }
 
 /**
- * Keeps refused credentials away from the identity provider, which may lock the client out.
+ * Keeps refused credentials from the identity provider, which may lock the client out.
  *
- * One entry stands for one credential of one client at one token endpoint, and so covers every scope and audience. A
- * new credential has a new fingerprint and is free at once. Many scopes that are asked for at once would cost as many
- * failed logins: so until a credential has been accepted one request at a time may show it, and later on one goes ahead
- * of the others.
+ * One record is for one credential of one client at one token endpoint, and covers every scope and audience. A new
+ * credential has a new fingerprint and can be sent at once. Concurrent requests for many scopes would cost as many failed
+ * logins: so requests take turns until the credential is accepted, and later on one goes first.
  */
 export class CredentialQuarantine {
-  readonly #records = new Map<string, CredentialRecord>();
-  /** When credentials were accepted last that were not refused since. */
-  readonly #acceptedAt = new Map<string, Instant>();
-  /** The one request that finds out whether a credential is good, by its key. Resolves when that is done. */
+  readonly #records = new BoundedMap<CredentialRecord>({ maxEntries: MAX_CREDENTIALS });
+  /** Last acceptance of each credential that was not refused since. */
+  readonly #acceptedAt = new BoundedMap<Instant>({ maxEntries: MAX_CREDENTIALS });
+  /** The request whose turn it is, by the credential's key. Resolves when the turn ends. */
   readonly #turns = new Map<string, Promise<true>>();
 
   constructor(
@@ -69,14 +69,14 @@ export class CredentialQuarantine {
   ) {}
 
   /**
-   * Waits until this credential may be shown by one more request: at once where it was accepted just now, and for no
-   * longer than a moment where it ever was.
+   * Waits until one more request may send this credential: not at all if it was accepted just now, and for at most 2 s if
+   * it was accepted before.
    *
-   * @param signal Ends the wait, and the turn as well.
-   * @param isSecond Whether the same token request is under way already, and silent: it is not waited for.
+   * @param signal Ends the wait, and the turn.
+   * @param isSecond Whether the same token request is already under way without a response. It is not waited for.
    * @returns Ends the turn.
    */
-  async turn(key: string, signal: AbortSignal, isSecond: boolean): Promise<() => void> {
+  async waitForTurn(key: string, signal: AbortSignal, isSecond: boolean): Promise<() => void> {
     const begin = this.clock.now();
     for (;;) {
       const others = this.#turns.get(key);
@@ -85,7 +85,7 @@ export class CredentialQuarantine {
       if (!others) return this.#beginTurn(key, signal);
       if (!acceptedAt) await others;
       else {
-        // A server that does not answer refuses nothing, and must not hold up what else is asked for.
+        // A server that does not respond refuses nothing, and must not delay other requests.
         const patienceMs = Math.max(LEAD_MS - elapsedMs(begin, this.clock.now()), 0);
         if (!(await waitAtMost(others, patienceMs, this.clock, signal))) return () => {};
       }
@@ -93,7 +93,7 @@ export class CredentialQuarantine {
     }
   }
 
-  /** What still stands against using this credential now; undefined when nothing does. */
+  /** Returns what is left of the credential's quarantine; undefined if it may be sent. */
   remaining(key: string): Quarantine | undefined {
     const refusal = this.#records.get(key)?.refusal;
     if (!refusal) return undefined;
@@ -101,30 +101,30 @@ export class CredentialQuarantine {
     return delayMs > 0 ? { ...refusal.quarantine, delayMs } : undefined;
   }
 
-  /** Records that the identity provider refused the credential. */
-  refused(key: string, policy: QuarantinePolicy, shown: ShownCredential): Quarantine {
-    const { shownAt, requests, isConfirmed, minDelayMs } = shown;
+  /** Records a refusal, and returns the quarantine that follows. */
+  recordRefusal(key: string, policy: QuarantinePolicy, sent: SentCredential): Quarantine {
+    const { sentAt, requests, isConfirmed, minDelayMs } = sent;
     this.#acceptedAt.delete(key);
     const before = this.#records.get(key);
-    if (before?.refusal && before.refusal.since.monotonicMs >= shownAt.monotonicMs) {
+    if (before?.refusal && before.refusal.since.monotonicMs >= sentAt.monotonicMs) {
       return this.remaining(key) ?? before.refusal.quarantine;
     }
     const count = (before?.count ?? 0) + requests;
     const decided = quarantineAfter(count, policy, isConfirmed, this.random);
     const quarantine = { ...decided, delayMs: Math.max(decided.delayMs, minDelayMs) };
     const refusal = { since: this.clock.now(), quarantine };
-    this.#record(key, { count, refusal, isSuperseded: before?.isSuperseded ?? false });
+    this.#records.set(key, { count, refusal, isSuperseded: before?.isSuperseded ?? false });
     return quarantine;
   }
 
   /** Whether the credential was accepted, and was not refused since. */
   wasAccepted(key: string): boolean {
-    return this.#acceptedAt.has(key);
+    return this.#acceptedAt.get(key) !== undefined;
   }
 
   /**
-   * How a second request may join one with this credential that is silent: beside it where the credential was accepted
-   * before; otherwise in its place, once, if the budget of refusals has room for both; or not at all.
+   * Returns how a second request may follow one without a response: beside it if the credential was accepted before;
+   * otherwise in its place, once, if both may be refused without reaching `maxRefusals`; or not at all.
    */
   secondRequest(key: string, policy: QuarantinePolicy): 'beside' | 'instead' | undefined {
     if (this.wasAccepted(key)) return 'beside';
@@ -132,30 +132,21 @@ export class CredentialQuarantine {
     return isSuperseded || count + 2 > policy.maxRefusals ? undefined : 'instead';
   }
 
-  /** Counts a request whose answer is not known, because it was aborted for a second one, or is that second one. */
-  unanswered(key: string): void {
+  /** Records a request without a response: one that was aborted for a second one, or that second one. */
+  recordUnanswered(key: string): void {
     const before = this.#records.get(key);
-    this.#record(key, { count: (before?.count ?? 0) + 1, refusal: before?.refusal, isSuperseded: true });
+    this.#records.set(key, { count: (before?.count ?? 0) + 1, refusal: before?.refusal, isSuperseded: true });
   }
 
-  /** Forgets what stood against the credential, because it was accepted. */
-  release(key: string): void {
+  /** Records an acceptance, and forgets earlier refusals. */
+  recordAcceptance(key: string): void {
     this.#records.delete(key);
-    this.#acceptedAt.delete(key);
     this.#acceptedAt.set(key, this.clock.now());
-    if (this.#acceptedAt.size > MAX_CREDENTIALS) this.#acceptedAt.delete(this.#acceptedAt.keys().next().value!);
   }
 
-  /** Forgets what stood against all credentials whose keys begin like this: somebody has mended what was wrong. */
-  releaseAll(keyPrefix: string): void {
+  /** Forgets the refusals of all credentials whose keys have this prefix. */
+  forgetRefusals(keyPrefix: string): void {
     for (const key of this.#records.keys()) if (key.startsWith(keyPrefix)) this.#records.delete(key);
-  }
-
-  #record(key: string, record: CredentialRecord): void {
-    // Set anew, so that the map stays ordered by the last change and the oldest entry can be dropped.
-    this.#records.delete(key);
-    this.#records.set(key, record);
-    if (this.#records.size > MAX_CREDENTIALS) this.#records.delete(this.#records.keys().next().value!);
   }
 
   #beginTurn(key: string, signal: AbortSignal): () => void {
@@ -167,21 +158,21 @@ export class CredentialQuarantine {
       if (this.#turns.get(key) === turn) this.#turns.delete(key);
       resolve(true);
     };
-    // A signer that never comes to an end must not keep the others waiting.
+    // A signer that never settles must not block the other requests.
     signal.addEventListener('abort', end, { once: true });
     return end;
   }
 }
 
-/** Answers of 401 or 403 without an OAuth error that are retried within seconds. */
+/** Number of responses of 401 or 403 without an OAuth error that are retried within seconds. */
 const UNCONFIRMED_RETRIES = 3;
 
 /**
- * The quarantine after a number of refusals in a row: 30 s, doubling to 15 min, then halted.
+ * Returns the quarantine after a number of refusals in a row: 30 s, doubling to 15 min, then halted.
  *
- * @param isConfirmed Whether the last answer was an OAuth error. Without one it may have come from a gateway, which will
- * be gone when the server has restarted: so the first three are retried within seconds. They count all the same, so that
- * a wrong credential is not shown more often than with an OAuth error.
+ * @param isConfirmed Whether the last response was an OAuth error. Any other may come from a gateway while the server
+ * restarts, so the first three are retried within seconds. They count all the same: a wrong credential is sent no more
+ * often than after OAuth errors.
  */
 export function quarantineAfter(
   refusals: number,
@@ -198,8 +189,8 @@ export function quarantineAfter(
 }
 
 /**
- * The first retry follows as after any outage. The others are so far apart that the last one comes 10 s after the first
- * refusal, and none later than 5 s after the one before: a gateway that refused for up to 10 s costs no more than that.
+ * The first retry follows as after any outage. The others are at most 5 s apart, and the last one comes 10 s after the first
+ * refusal: a gateway that refuses for up to 10 s causes no longer outage.
  */
 function unconfirmedDelayMs(refusals: number, random: () => number): number {
   return refusals === 1 ? 500 + 500 * random() : 4750 + 250 * random();

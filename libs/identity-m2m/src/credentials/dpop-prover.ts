@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
+import { BoundedMap } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
 
 /** Algorithms for proofs of possession (RFC 9449 §4.2: asymmetric ones only). */
@@ -7,7 +8,7 @@ export const DPOP_ALGORITHMS = ['ES256', 'ES384', 'ES512', 'EdDSA', 'RS256', 'PS
 
 export type DpopAlgorithm = (typeof DPOP_ALGORITHMS)[number];
 
-/** Most servers whose nonces are remembered. */
+/** Maximum number of servers whose nonce is kept. */
 const MAX_NONCES = 100;
 
 interface ProofKey {
@@ -15,7 +16,7 @@ interface ProofKey {
   readonly publicJwk: JWK;
 }
 
-/** A call that a proof is made for. */
+/** A call that needs a proof. */
 export interface ProvenCall {
   /** HTTP method, as it is sent. */
   readonly method: string;
@@ -25,23 +26,23 @@ export interface ProvenCall {
 }
 
 /**
- * Proves, call by call, that the client holds the key that its tokens are bound to (RFC 9449): a stolen token is of no use
- * without it.
+ * Proves for each call that the client holds the key which its tokens are bound to (RFC 9449). A stolen token is useless
+ * without that key.
  *
- * The key is made for this process when it is first needed, and never leaves it. Nonces are kept for each origin, from
- * whichever answer brings one.
+ * The prover creates the key when it is first needed; it never leaves this process. Nonces are kept per origin, from any
+ * response that has one.
  */
 export class DpopProver {
   #key: Promise<ProofKey> | undefined;
-  /** By origin; in the order of their arrival. */
-  readonly #nonces = new Map<string, string>();
+  /** By origin. */
+  readonly #nonces = new BoundedMap<string>({ maxEntries: MAX_NONCES });
 
   constructor(
     private readonly algorithm: DpopAlgorithm,
     private readonly clock: Clock,
   ) {}
 
-  /** The value for the `DPoP` header of a call. New for each sending: servers refuse one that they have seen. */
+  /** Returns the `DPoP` header of a call. Use it for one sending: servers refuse a proof that they have seen. */
   async proof({ method, url, accessToken }: ProvenCall): Promise<string> {
     const { privateKey, publicJwk } = await this.#proofKey();
     const { origin, pathname } = new URL(url);
@@ -58,19 +59,13 @@ export class DpopProver {
       .sign(privateKey);
   }
 
-  /**
-   * Remembers the nonce of an answer (RFC 9449 §8, §9).
-   *
-   * @returns Whether it is another one than before.
-   */
+  /** Keeps the nonce of a response (RFC 9449 §8, §9). Returns whether it is a new one. */
   learnNonce(url: string, nonce: string | null | undefined): boolean {
-    // RFC 9449 §8.1 allows any printable text; a length keeps it out of the way of other headers.
+    // RFC 9449 §8.1 sets no limit; this one leaves room for the other headers.
     if (!nonce || nonce.length > 1024) return false;
     const { origin } = new URL(url);
     const isNew = this.#nonces.get(origin) !== nonce;
-    this.#nonces.delete(origin);
     this.#nonces.set(origin, nonce);
-    if (this.#nonces.size > MAX_NONCES) this.#nonces.delete(this.#nonces.keys().next().value!);
     return isNew;
   }
 

@@ -6,31 +6,31 @@ import { addClientAssertion, assertionClaims } from './client-assertion.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 
-/** A signing operation that happens elsewhere: in a key management service or a hardware module. */
+/** Signs outside this process: in a key management service or a hardware module. */
 export interface RemoteSigner {
   /** Algorithm of the signature (RFC 7518 §3.1). */
   readonly algorithm: string;
-  /** Names the key to the identity provider, and one version of it from the next. */
+  /** Identifier of the key at the identity provider (`kid`), different for each version. */
   readonly keyId: string;
-  /** The signature of the data, in the form of JWS (RFC 7518 §3.4: an ECDSA signature is r and s, not DER). */
+  /** Returns the signature of the data, in the format of JWS (RFC 7518 §3.4: an ECDSA signature is r and s, not DER). */
   sign(data: Uint8Array): Promise<Uint8Array> | Uint8Array;
 }
 
 export interface PrivateKeyJwtOptions {
   /**
-   * The client's private key: PEM or the JSON of a JWK, as a text, a function or a source such as `fromFile('key.pem')`,
+   * The client's private key: PEM or the JSON of a JWK, as a string, a function or a source such as `fromFile('key.pem')`,
    * read for each token request; a JWK; a `KeyObject`; or a {@link RemoteSigner}.
    */
   readonly key: SecretInput | JWK | KeyObject | RemoteSigner;
-  /** Names the key to the identity provider (`kid`). Default: that of the JWK or signer, otherwise none. */
+  /** Identifier of the key at the identity provider (`kid`). Default: that of the JWK or signer, otherwise none. */
   readonly keyId?: string;
-  /** Default: that of the JWK or signer, otherwise what suits the key: RS256, ES256, ES384, ES512 or EdDSA. */
+  /** Algorithm of the signature. Default: that of the JWK or signer, otherwise by the key: RS256, ES256, ES384, ES512 or EdDSA. */
   readonly algorithm?: string;
 }
 
 /**
- * Proves the client by an assertion that it signs with its private key (RFC 7523 §2.2, OpenID Connect Core 1.0 §9): there
- * is no secret that the identity provider could lose.
+ * Authenticates the client by an assertion that it signs with its private key (RFC 7523 §2.2, OpenID Connect Core 1.0 §9).
+ * The identity provider has no secret to lose.
  */
 export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
   return {
@@ -94,12 +94,12 @@ function fault({ key, algorithm }: PrivateKeyJwtOptions): string | undefined {
     const chosen = algorithm ?? read.algorithm ?? suitable;
     return fits(suitable, chosen) ? undefined : 'a key that cannot sign by the algorithm that was chosen';
   } catch {
-    // What was thrown may quote the key.
+    // The error may quote the key.
     return 'a key that cannot sign: no private key, or of a kind that is not supported';
   }
 }
 
-/** One RSA key can sign in several ways; any other key in one, which for Ed25519 has two names (RFC 9864 §2.2). */
+/** An RSA key fits several algorithms, any other key one. Ed25519 has two names (RFC 9864 §2.2). */
 function fits(suitable: string, chosen: string): boolean {
   if (suitable === 'RS256') return /^[RP]S(?:256|384|512)$/.test(chosen);
   return chosen === suitable || (suitable === 'EdDSA' && chosen === 'Ed25519');
@@ -128,7 +128,7 @@ function keyOf(key: JWK | KeyObject): ReadKey {
   return { privateKey: createPrivateKey({ format: 'jwk', key: key as never }), keyId: key.kid, algorithm: key.alg };
 }
 
-/** @throws Error that says no more than that: what a parser throws may quote the key. */
+/** @throws TypeError without the parser's own error, which may quote the key. */
 function parseKey(text: string): ReadKey {
   try {
     return text.trimStart().startsWith('{') ? keyOf(JSON.parse(text) as JWK) : { privateKey: createPrivateKey(text) };
@@ -155,7 +155,7 @@ function algorithmOf(key: KeyObject): string {
   }
 }
 
-/** A key service did not sign. What it says is the cause: its text may hold an address with a token in it. */
+/** A remote signer failed. Its own error is the cause, and not part of the message: it may contain a URL with a token. */
 export class SignerError extends IdentityM2MError {
   readonly code = 'M2M_SIGNER_FAILED';
 

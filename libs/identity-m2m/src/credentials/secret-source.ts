@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { secretFingerprint, SensitiveValue } from '../foundation/sensitive-value.js';
 import { withoutStrayCharacters } from '../foundation/text.js';
 
-/** A client secret (RFC 6749 §2.3.1) as it was at one moment. Its fingerprint tells one version from the next. */
+/** A client secret (RFC 6749 §2.3.1), read at one moment. Its fingerprint differs for each version. */
 export class ClientSecret extends SensitiveValue {
   constructor(text: string) {
     super(text, secretFingerprint(text));
@@ -10,26 +10,23 @@ export class ClientSecret extends SensitiveValue {
 }
 
 /**
- * Where a secret comes from. Asked again for each token request, so that a rotated secret is found.
+ * Reads a secret. The client reads it for each token request, so that it finds a rotated one.
  *
- * A byte order mark at the beginning of what it returns and line breaks at the end are not part of the secret.
+ * The client removes a byte order mark at the beginning, and line breaks at the end.
  */
 export interface SecretSource {
-  /** Names the place, never the secret: for error messages. */
+  /** Name of the place, for errors; never the secret. */
   readonly description: string;
-  /** The secret as it is now. A rejection fails the token request as an outage would. */
+  /** Reads the current secret. A rejection fails the token request like an outage. */
   read(): Promise<ClientSecret>;
-  /** What is wrong with this source, as far as can be told at boot without waiting. */
+  /** Returns what is invalid in this source, as far as that shows at boot without waiting; undefined if nothing is. */
   fault(): string | undefined;
 }
 
-/**
- * How users give a secret: its text, a function that fetches it (from a vault, say), or a source such as {@link fromEnv}
- * or {@link fromFile}.
- */
+/** A secret: a string, a function that fetches it (from a vault, say), or a source such as {@link fromEnv} or {@link fromFile}. */
 export type SecretInput = string | (() => string | Promise<string>) | SecretSource;
 
-/** Reads the secret from an environment variable; the boot fails where it is not set, or has nothing but line breaks. */
+/** Reads the secret from an environment variable. The boot fails if it is not set, or consists of line breaks alone. */
 export function fromEnv(variable: string): SecretSource {
   const value = () => withoutStrayCharacters(process.env[variable] ?? '');
   return {
@@ -42,14 +39,14 @@ export function fromEnv(variable: string): SecretSource {
   };
 }
 
-/** Longest secret that is read from a file, in bytes. Room for a chain of certificates. */
+/** Maximum length of a file with a secret, in bytes: enough for a chain of certificates. */
 const MAX_FILE_BYTES = 65_536;
 
 /**
- * Reads the secret from a file, anew each time: a secret of Docker or Kubernetes, a projected service account token, a
- * key or a certificate. Line breaks at its end do not belong to it, nor does a byte order mark.
+ * Reads the secret from a file, each time that it is needed: a secret of Docker or Kubernetes, a projected service account
+ * token, a key or a certificate. A byte order mark and line breaks at the end are removed.
  *
- * A file that is not there, or not yet, fails token requests and not the boot.
+ * A missing file fails token requests, but not the boot.
  */
 export function fromFile(path: string): SecretSource {
   return {
@@ -67,7 +64,7 @@ async function readAtMost(path: string, maxBytes: number): Promise<Buffer> {
   try {
     const chunks: Buffer[] = [];
     let size = 0;
-    // The last byte is one too many: whoever fills the buffer is too long.
+    // Reads one byte more than is allowed, to detect a longer file.
     for await (const chunk of file.createReadStream({ end: maxBytes }) as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       size += chunk.length;
@@ -79,14 +76,13 @@ async function readAtMost(path: string, maxBytes: number): Promise<Buffer> {
   }
 }
 
-/** Makes a source of whatever the user gave. */
+/** Returns the source of a secret in any of its forms. */
 export function toSecretSource(input: SecretInput): SecretSource {
   if (typeof input === 'string') {
-    const secret = new ClientSecret(input);
     return {
       description: 'a fixed value',
-      read: async () => secret,
-      fault: () => (input === '' ? 'an empty text' : undefined),
+      read: async () => new ClientSecret(input),
+      fault: () => (input === '' ? 'an empty string' : undefined),
     };
   }
   if (typeof input === 'function') {
@@ -94,8 +90,8 @@ export function toSecretSource(input: SecretInput): SecretSource {
       description: 'a function',
       read: async () => {
         const secret: unknown = await input();
-        // Said here, because elsewhere what was found might be shown.
-        if (typeof secret !== 'string') throw new TypeError('the function that fetches the secret returned no text');
+        // Checked here, because an error elsewhere might show the value.
+        if (typeof secret !== 'string') throw new TypeError('the function that fetches the secret returned no string');
         return new ClientSecret(secret);
       },
       fault: () => undefined,
@@ -104,14 +100,14 @@ export function toSecretSource(input: SecretInput): SecretSource {
   return input;
 }
 
-/** Whether a value is a {@link SecretInput}, as far as can be told without asking it. */
+/** Whether a value is a {@link SecretInput}, as far as that shows without reading it. */
 export function isSecretInput(value: unknown): value is SecretInput {
   if (typeof value === 'string') return value !== '' && value.isWellFormed();
   if (typeof value === 'function') return true;
   return typeof value === 'object' && value !== null && 'read' in value && 'fault' in value;
 }
 
-/** The secret as it is now; an empty one is none. */
+/** Reads the current secret, without what copying adds. @throws Error for an empty one. */
 export async function readSecret(source: SecretSource): Promise<ClientSecret> {
   const text = withoutStrayCharacters((await source.read()).reveal());
   if (text === '') throw new Error(`the secret from ${source.description} is empty`);

@@ -5,34 +5,29 @@ import type { ClientAuthentication, ClientCredential } from './client-authentica
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 
 export interface TlsClientAuthOptions {
-  /** The client's certificate in PEM, with any intermediate ones behind it. Read anew for each connection. */
+  /** The client's certificate in PEM, followed by any intermediate ones. Read for each connection. */
   readonly certificate: SecretInput;
   /** Its private key in PEM. */
   readonly key: SecretInput;
   /** Passphrase of the key, where it is encrypted. */
   readonly passphrase?: SecretInput;
-  /** Certificate authorities to believe, in place of those of the system; in PEM. */
+  /** Certificate authorities to trust, in PEM. Default: those of Node.js. */
   readonly ca?: SecretInput;
 }
 
-/** Mutual TLS as the proof of a client: also used for calls to resource servers, which ask for the certificate again. */
+/** Mutual TLS. Calls of the API use the certificate as well, because a bound token is valid with it only. */
 export interface TlsClientAuthentication extends ClientAuthentication {
-  /** The certificate as it is now. */
   readIdentity(): Promise<TlsIdentity>;
 }
 
-/** Proves the client by a certificate of an authority that the identity provider trusts (RFC 8705 §2.1). */
+/** Authenticates the client by a certificate of an authority that the identity provider trusts (RFC 8705 §2.1). */
 export function tlsClientAuth(options: TlsClientAuthOptions): TlsClientAuthentication {
   return mutualTls('tls_client_auth', options);
 }
 
-/** Proves the client by a certificate of its own making, which the identity provider was told of (RFC 8705 §2.2). */
+/** Authenticates the client by a self-signed certificate that is registered at the identity provider (RFC 8705 §2.2). */
 export function selfSignedTlsClientAuth(options: TlsClientAuthOptions): TlsClientAuthentication {
   return mutualTls('self_signed_tls_client_auth', options);
-}
-
-export function isTlsClientAuthentication(value: ClientAuthentication): value is TlsClientAuthentication {
-  return 'readIdentity' in value;
 }
 
 function mutualTls(method: string, options: TlsClientAuthOptions): TlsClientAuthentication {

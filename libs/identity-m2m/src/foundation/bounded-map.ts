@@ -52,6 +52,10 @@ export class BoundedMap<Value> {
     this.#bytes += bytes;
   }
 
+  keys(): Iterable<string> {
+    return this.#slots.keys();
+  }
+
   *values(): Iterable<Value> {
     for (const { value } of this.#slots.values()) yield value;
   }

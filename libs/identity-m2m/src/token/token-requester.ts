@@ -81,7 +81,7 @@ export class TokenRequester {
 
   /** Forgets what stood against this client's credentials. */
   resetQuarantine(): void {
-    this.options.quarantine.releaseAll(this.#quarantineKey(''));
+    this.options.quarantine.forgetRefusals(this.#quarantineKey(''));
   }
 
   /** Shows one credential after the other, until one is not refused. */
@@ -121,7 +121,7 @@ export class TokenRequester {
     // Whoever is ahead has to be answered first.
     progress.silentSince = undefined;
     if (progress.isSecond) this.#supersedeFirst(key, progress);
-    const endTurn = await this.options.quarantine.turn(key, signal, progress.isSecond);
+    const endTurn = await this.options.quarantine.waitForTurn(key, signal, progress.isSecond);
     progress.turn = key;
     try {
       return await this.#presentInTurn(key, material, attempt);
@@ -149,18 +149,18 @@ export class TokenRequester {
     const request = { grantType: grant.grantType, credential, parameters: body, serverAheadMs: this.#serverAheadMs };
     const outcome = await this.#send(key, request, attempt);
     if (outcome.ok) {
-      quarantine.release(key);
+      quarantine.recordAcceptance(key);
       return { ...outcome, credential: credential.fingerprint, rotation: this.#noteAccepted(credential) };
     }
     const { failure } = outcome;
     if (failure.kind !== 'credential' && failure.kind !== 'blocked') {
       // The second of two requests with a credential that was never accepted counts, whatever became of it.
-      if (progress.isSecond && progress.second !== 'beside') quarantine.unanswered(key);
+      if (progress.isSecond && progress.second !== 'beside') quarantine.recordUnanswered(key);
       return { ok: false, failure };
     }
     const clockSkewMs = credential.isTimed ? this.#noteClockSkew(failure, outcome.receivedAt) : undefined;
-    const refused = quarantine.refused(key, quarantinePolicy, {
-      shownAt: outcome.requestedAt,
+    const refused = quarantine.recordRefusal(key, quarantinePolicy, {
+      sentAt: outcome.requestedAt,
       // Once this one is refused, the other one is not waited for.
       requests: progress.other?.turn === key && progress.other.isShown ? 2 : 1,
       isConfirmed: failure.kind === 'credential',
@@ -184,7 +184,7 @@ export class TokenRequester {
     };
     // What the server made of it will never be known.
     const onAbort = () => {
-      if (progress.isShown && progress.isSuperseded) quarantine.unanswered(key);
+      if (progress.isShown && progress.isSuperseded) quarantine.recordUnanswered(key);
     };
     progress.silentSince = clock.now();
     progress.second = quarantine.secondRequest(key, quarantinePolicy);
