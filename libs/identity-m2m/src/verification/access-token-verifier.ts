@@ -9,7 +9,7 @@ import type { IntrospectionResult } from './introspection.js';
 import type { MachineCaller } from './machine-caller.js';
 import { type Refusal, refuse, type RefusalDetail, shown, shownClaim } from './refusal.js';
 import { type RevocableToken, revocationRefusal, type RevocationStore } from './revocation.js';
-import { type RightsContext, type RoutePolicy, rightsRefusal, routeVerdict, type Verdict } from './route-policy.js';
+import { type RightsContext, type RoutePolicy, routeVerdict, type Verdict } from './route-policy.js';
 import { type CallerIdentity, callerIdentity, clientExpired, confirmedCaller, readScopes } from './caller-identity.js';
 import { issuerUnknown, readSignedToken, type SignedToken } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
@@ -184,11 +184,9 @@ export class AccessTokenVerifier {
     route: RoutePolicy,
     token: string,
   ): Verdict | Promise<Verdict> {
-    if (!route.sensitive || caller.isIntrospected) return routeVerdict(caller, route, this.#rights);
-    // The issuer is not asked about a caller that has no right to the route.
-    const refusal = rightsRefusal(caller, route, this.#rights);
-    if (refusal) return refusal;
-    if (!issuer.signedTokens) return refuse('introspection_unavailable', NO_INTROSPECTION);
+    const verdict = routeVerdict(caller, route, this.#rights);
+    const mustAskIssuer = !verdict.ok && verdict.reason === 'introspection_unavailable';
+    if (!mustAskIssuer || !issuer.signedTokens) return verdict;
     const result = issuer.signedTokens.ask(token);
     return result instanceof Promise
       ? result.then((late) => this.#confirm(caller, issuer, route, late))
@@ -280,8 +278,6 @@ function differenceFrom(answer: Claims, { claims, clientId }: MachineCaller): Re
   const own = claims.client_id ?? clientId;
   return differs('client_id', own) ? { ...shownClaim(answer, 'client_id'), expected: shown(own) } : undefined;
 }
-
-const NO_INTROSPECTION: RefusalDetail = { expected: 'introspection of its issuer, for a route that is @Sensitive()' };
 
 function revocable({ issuer, clientId, subject, claims }: MachineCaller, keyId: string | undefined): RevocableToken {
   return {

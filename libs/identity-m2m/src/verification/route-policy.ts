@@ -1,6 +1,6 @@
 import type { Claims } from '../identity-providers/identity-provider.js';
 import type { MachineCaller } from './machine-caller.js';
-import { oneOf, type Refusal, refuse, shown, shownClaim } from './refusal.js';
+import { oneOf, type Refusal, type RefusalDetail, refuse, shown, shownClaim } from './refusal.js';
 
 /** What a route requires besides a valid token. */
 export interface RoutePolicy {
@@ -43,12 +43,14 @@ export type Verdict = AllowedCall | Refusal;
 export function routeVerdict(caller: MachineCaller, policy: RoutePolicy, context: RightsContext): Verdict {
   const refusal = rightsRefusal(caller, policy, context);
   if (refusal) return refusal;
-  if (policy.sensitive && !caller.isIntrospected) return { ...refuse('introspection_unavailable'), caller };
+  if (policy.sensitive && !caller.isIntrospected) return refuse('introspection_unavailable', NOT_INTROSPECTED);
   return { ok: true, caller } as AllowedCall;
 }
 
+const NOT_INTROSPECTED: RefusalDetail = { expected: 'introspection of its issuer, for a route that is @Sensitive()' };
+
 /** Returns why a caller's client, scopes or claims do not meet a policy; undefined where they do. */
-export function rightsRefusal(
+function rightsRefusal(
   caller: MachineCaller,
   policy: RoutePolicy,
   { hasSeveralIssuers }: RightsContext,
