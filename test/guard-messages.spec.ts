@@ -33,7 +33,6 @@ import {
   RmqContext,
   RmqRecordBuilder,
   RpcException,
-  Server,
   ServerKafka,
   ServerRMQ,
   TcpContext,
@@ -55,27 +54,16 @@ import {
 } from 'nestjs-identity-m2m';
 import { lastValueFrom, of, tap, throwError } from 'rxjs';
 import { guardMessageHandlers } from '../libs/identity-m2m/src/guard/guard-placement.js';
-import { eventually, GuardedMessages, Messages, noted, topic } from './support/guarded-messages.js';
+import {
+  eventually,
+  GuardedMessages,
+  MemoryStrategy,
+  Messages,
+  noted,
+  tcpContext,
+  topic,
+} from './support/guarded-messages.js';
 import { describeWithServer } from './support/servers.js';
-
-/** A transport in this process: delivers what it is given, with a context of any kind. */
-class MemoryStrategy extends Server {
-  listen(started: () => void): void {
-    started();
-  }
-  close(): void {}
-  on(): void {}
-  unwrap(): never {
-    throw new Error('there is nothing below');
-  }
-  async deliver(pattern: string, ...args: unknown[]): Promise<unknown> {
-    const handler = this.getHandlerByPattern(topic(pattern)) as unknown as (...args: unknown[]) => unknown;
-    return lastValueFrom(this.transformToObservable(await handler(...args)) as never, { defaultValue: 'nothing' });
-  }
-}
-
-const tcpContext = (authorization?: string) =>
-  new TcpContext([{} as never, 'pattern', authorization === undefined ? undefined : { authorization }] as never);
 
 const unauthenticated = { code: 'UNAUTHENTICATED', error: 'unauthorized', message: 'An access token is required.' };
 

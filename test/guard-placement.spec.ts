@@ -18,14 +18,7 @@ import {
 import { APP_GUARD, type NestContainer, NestFactory } from '@nestjs/core';
 import { GuardsContextCreator } from '@nestjs/core/guards/guards-context-creator.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import {
-  MessagePattern,
-  type MicroserviceOptions,
-  RedisContext,
-  Server,
-  TcpContext,
-  Transport,
-} from '@nestjs/microservices';
+import { MessagePattern, type MicroserviceOptions, RedisContext, TcpContext, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import {
   AllowClients,
@@ -37,28 +30,12 @@ import {
   RequireScopes,
   UnguardedMessageHandlersError,
 } from 'nestjs-identity-m2m';
-import { lastValueFrom } from 'rxjs';
+import { MemoryStrategy, topic } from './support/guarded-messages.js';
 import { recordingLogger } from './support/recorded-log.js';
-
-/** A transport in this process. */
-class MemoryStrategy extends Server {
-  listen(started: () => void): void {
-    started();
-  }
-  close(): void {}
-  on(): void {}
-  unwrap(): never {
-    throw new Error('there is nothing below');
-  }
-  async deliver(pattern: string): Promise<unknown> {
-    const handler = this.getHandlerByPattern(pattern) as unknown as (...args: unknown[]) => unknown;
-    return lastValueFrom(this.transformToObservable(await handler({}, {})) as never);
-  }
-}
 
 @Controller()
 class Messages {
-  @MessagePattern('secret')
+  @MessagePattern(topic('secret'))
   secret() {
     return 'secret';
   }
@@ -179,7 +156,7 @@ describe('a guard that is made global by hand', () => {
     const app = await NestFactory.createMicroservice(root([Messages], [BY_HAND]), { strategy, logger: false });
     opened.push(app);
     await app.listen();
-    await expect(strategy.deliver('secret')).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    await expect(strategy.deliver('secret', {}, {})).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
   });
 });
 

@@ -4,12 +4,11 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, type DynamicModule, Get, type INestApplication, Injectable, UseGuards } from '@nestjs/common';
-import { MessagePattern, TcpContext, type MicroserviceOptions, Server } from '@nestjs/microservices';
+import { MessagePattern, type MicroserviceOptions } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import * as first from 'nestjs-identity-m2m';
-import { lastValueFrom } from 'rxjs';
 import request from 'supertest';
-import { GuardedMessages, topic } from './support/guarded-messages.js';
+import { GuardedMessages, topic, MemoryStrategy, tcpContext } from './support/guarded-messages.js';
 
 type Library = typeof first;
 
@@ -48,23 +47,6 @@ afterEach(async () => {
   await app?.close();
   app = undefined;
 });
-
-/** In-process: delivers what it is given. */
-class MemoryStrategy extends Server {
-  listen(started: () => void): void {
-    started();
-  }
-  close(): void {}
-  on(): void {}
-  unwrap(): never {
-    throw new Error('there is nothing below');
-  }
-  async deliver(pattern: string, authorization?: string): Promise<unknown> {
-    const handler = this.getHandlerByPattern(topic(pattern))!;
-    const context = new TcpContext([{}, pattern, authorization === undefined ? undefined : { authorization }] as never);
-    return lastValueFrom(this.transformToObservable((await handler({}, context)) as never));
-  }
-}
 
 const log: string[] = [];
 async function start(
@@ -156,8 +138,8 @@ describe('a second copy of the package', () => {
     expect(await get('/claim', bearer)).toEqual([403, undefined]);
     // There is no introspection.
     expect(await get('/sensitive', bearer)).toEqual([503, undefined]);
-    expect(await strategy.deliver('copy', bearer)).toBe('provisioning');
-    await expect(strategy.deliver('copy')).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(await strategy.deliver('copy', {}, tcpContext(bearer))).toBe('provisioning');
+    await expect(strategy.deliver('copy', {}, tcpContext())).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
   it('in-F21: gives no caller that its payload names', async () => {
@@ -171,7 +153,7 @@ describe('a second copy of the package', () => {
     }
     const strategy = new MemoryStrategy();
     await start([Messages], { strategy });
-    expect(await strategy.deliver('open', bearer)).toBeNull();
+    expect(await strategy.deliver('open', {}, tcpContext(bearer))).toBeNull();
   });
 
   it('in-F21: cannot be started by its guard alone, nor by its CurrentCaller', async () => {

@@ -2,7 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { Controller, type DynamicModule, type INestApplication } from '@nestjs/common';
-import { EventPattern, MessagePattern, type MicroserviceOptions, Payload } from '@nestjs/microservices';
+import {
+  EventPattern,
+  MessagePattern,
+  type MicroserviceOptions,
+  Payload,
+  Server,
+  TcpContext,
+} from '@nestjs/microservices';
 import { Test, type TestingModuleBuilder } from '@nestjs/testing';
 import {
   Caller,
@@ -16,12 +23,32 @@ import {
   Public,
   RequireScopes,
 } from 'nestjs-identity-m2m';
-import { defer } from 'rxjs';
+import { defer, lastValueFrom } from 'rxjs';
 import { TestIssuer } from '../../libs/identity-m2m/src/testing/test-issuer.js';
 
 /** No two runs of these tests meet on a broker. */
 const run = randomBytes(4).toString('hex');
 export const topic = (name: string) => `guard-${run}.${name}`;
+
+/** A transport in this process. */
+export class MemoryStrategy extends Server {
+  listen(started: () => void): void {
+    started();
+  }
+  close(): void {}
+  on(): void {}
+  unwrap(): never {
+    throw new Error('there is nothing below');
+  }
+  async deliver(pattern: string, ...args: unknown[]): Promise<unknown> {
+    const handler = this.getHandlerByPattern(topic(pattern)) as unknown as (...args: unknown[]) => unknown;
+    return lastValueFrom(this.transformToObservable(await handler(...args)) as never, { defaultValue: 'nothing' });
+  }
+}
+
+/** The context of a message by TCP, with a credential in its metadata or none. */
+export const tcpContext = (authorization?: string) =>
+  new TcpContext([{} as never, 'pattern', authorization === undefined ? undefined : { authorization }] as never);
 
 /** A text, for Nest; said to be one, its type would allow handlers no parameters of other types. */
 const NOTED: unknown = topic('noted');
