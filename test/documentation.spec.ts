@@ -9,6 +9,16 @@ import { REFUSAL_REASONS } from '../libs/identity-m2m/src/verification/refusal.j
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (...path: string[]) => readFileSync(join(root, ...path), 'utf8');
 
+/** A page whose references, `[text]` and `[text][name]`, are links: `[text](target)`. */
+function readPage(...path: string[]): string {
+  const text = read(...path);
+  const targets = new Map([...text.matchAll(/^\[([^\]]+)\]: (\S+)$/gm)].map(([, name, target]) => [name!, target!]));
+  return text.replaceAll(/\[([^\]]+)\](?:\[([^\]]+)\])?(?![(:\]])/g, (reference, label: string, name?: string) => {
+    const target = targets.get(name ?? label);
+    return target === undefined ? reference : `[${label}](${target})`;
+  });
+}
+
 const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', ...pagesIn('docs'), ...pagesIn('apps')];
 
 function pagesIn(folder: string): string[] {
@@ -19,8 +29,11 @@ function pagesIn(folder: string): string[] {
 
 describe('a page of the documentation', () => {
   test.each(pages)('leads to files that are there: %s', (page) => {
-    const links = [...read(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link]) => link!);
+    const text = readPage(page);
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link]) => link!);
     expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
+    const prose = text.replaceAll(/^```[^]*?^```/gm, '').replaceAll(/`[^`]*`/g, '');
+    expect(prose.match(/\[[^\]]+\](?!\(|: )/g) ?? []).toEqual([]);
   });
 });
 
@@ -95,7 +108,10 @@ it('gives the Jest configuration that a project of Nest 11 runs its tests with',
 });
 
 it('names tests that exist, where it says which test keeps the library from a fault', () => {
-  const named = [...read('docs', 'pitfalls.md').matchAll(/“([^”]+)” \(\[[^\]]+\]\(\.\.\/([^)]+)\)\)/g)];
+  const page = readPage('docs', 'pitfalls.md').replaceAll(/\s+/g, ' ');
+  const named = [...page.matchAll(/“([^”]+)” \(\[[^\]]+\]\(\.\.\/([^)]+)\)\)/g)];
+  // A test without a file would not be looked for.
+  expect(named).toHaveLength([...page.matchAll(/“/g)].length);
   expect(named.length).toBeGreaterThan(50);
   const missing = named
     .filter(([, title, file]) => !read(file!).includes(title!))
@@ -116,38 +132,38 @@ describe('the page of refusals', () => {
   );
 });
 
-/** The rows of a page whose first cell is an id, each with the test files that it leads to. */
-function rowsOf(page: string, id: RegExp): { readonly id: string; readonly files: readonly string[] }[] {
-  return [...read('docs', page).matchAll(/^\| (\S+) .*$/gm)]
+/** The items of a page that begin with an id, each with the test files that it leads to. */
+function itemsOf(page: string, id: RegExp): { readonly id: string; readonly files: readonly string[] }[] {
+  return [...readPage('docs', page).matchAll(/^- \*\*(\S+)\*\* (?:.|\n(?!- |\n))*/gm)]
     .filter(([, first]) => id.test(first!))
-    .map(([row, first]) => ({
+    .map(([item, first]) => ({
       id: first!,
-      files: [...row.matchAll(/\]\(\.\.\/([^)]+\.spec\.ts)\)/g)].map(([, file]) => file!),
+      files: [...item.matchAll(/\]\(\.\.\/([^)]+\.spec\.ts)\)/g)].map(([, file]) => file!),
     }));
 }
 
-/** What is named in a row without being there: files that have no test, nor a row of one, whose name begins with its id. */
-function untested(rows: ReturnType<typeof rowsOf>): string[] {
+/** What is named in an item without being there: files that have no test, nor a row of one, whose name begins with its id. */
+function untested(items: ReturnType<typeof itemsOf>): string[] {
   const isNamed = (id: string, file: string) => new RegExp(`['\`]${id}[ :,'\`]`).test(read(file));
-  return rows.flatMap(({ id, files }) => files.filter((file) => !isNamed(id, file)).map((file) => `${id}: ${file}`));
+  return items.flatMap(({ id, files }) => files.filter((file) => !isNamed(id, file)).map((file) => `${id}: ${file}`));
 }
 
 describe('the page of field cases', () => {
   const CASE = /^(?:srv|out|call|in|host|app)-(?:[A-Z]?\d+|[a-z]+-\d+)$/;
-  const rows = rowsOf('field-cases.md', CASE);
+  const items = itemsOf('field-cases.md', CASE);
 
   it('names each case once, with tests', () => {
-    expect(rows.length).toBeGreaterThan(110);
-    expect(new Set(rows.map(({ id }) => id)).size).toBe(rows.length);
-    expect(rows.filter(({ files }) => files.length === 0)).toEqual([]);
+    expect(items.length).toBeGreaterThan(110);
+    expect(new Set(items.map(({ id }) => id)).size).toBe(items.length);
+    expect(items.filter(({ files }) => files.length === 0)).toEqual([]);
   });
 
-  it('names for each case files that have tests with its id', () => expect(untested(rows)).toEqual([]));
+  it('names for each case files that have tests with its id', () => expect(untested(items)).toEqual([]));
 });
 
 describe('the page of attacks', () => {
-  const rows = rowsOf('attacks.md', /^[A-Z]\d+b?$/);
-  const tested = rows.filter(({ files }) => files.length > 0);
+  const items = itemsOf('attacks.md', /^[A-Z]\d+b?$/);
+  const tested = items.filter(({ files }) => files.length > 0);
 
   it('names each attack once', () => {
     expect(tested.length).toBeGreaterThan(80);
