@@ -154,14 +154,14 @@ export class IdentityM2MCoreModule
         `guard does not check calls of ${listed(skipped)} on Nest 11, which calls no global guards for gateways: every client may call them. Nest 12 does, and the guard refuses every call. Set globalGuard: true to have them refused by both, or mark them @Public() and authenticate their callers with a guard of your own`,
       );
     }
-    this.#warnOfMuteServers(guardedBy);
+    this.#warnOfServersWithoutCredentials(guardedBy);
   }
 
   /** Warns of each server whose calls carry no credentials. Servers may be connected at any time. */
-  #warnOfMuteServers(guardedBy: (server: object) => readonly string[]): void {
+  #warnOfServersWithoutCredentials(guardedBy: (server: object) => readonly string[]): void {
     const warned = new Set<string>();
     const subscription = this.#modules.getRpcTargetRegistry<object>().subscribe((server) => {
-      const why = this.#transports.mutenessOf(server);
+      const why = this.#transports.noCredentialReason(server);
       const handlers = guardedBy(server);
       if (why === undefined || handlers.length === 0 || warned.has(why)) return;
       warned.add(why);

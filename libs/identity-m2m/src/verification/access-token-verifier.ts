@@ -67,7 +67,7 @@ export class AccessTokenVerifier {
     if (typeof token !== 'string') return refuse('token_malformed');
     const { issuers } = this.options;
     const known = this.#verified.get(token);
-    if (known && (!known.issuer.isResolved || issuers.holds(known.issuer)))
+    if (known && (!known.issuer.isResolved || issuers.resolved?.accepts(known.issuer)))
       return this.#judgeSigned(known, route, known);
     const { maxTokenLength, opaqueTokensOf } = this.options;
     if (token.length > maxTokenLength) return tooLong(token.length, maxTokenLength);
@@ -130,7 +130,7 @@ export class AccessTokenVerifier {
       .then((verified) => {
         if (verified.ok) {
           this.#verified.add(verified);
-          this.options.issuers.prove(verified.issuer);
+          if (verified.issuer.isResolved) this.options.issuers.resolved?.markProven(verified.issuer);
         }
         return verified;
       })

@@ -117,13 +117,13 @@ export class ResolvedIssuers {
   }
 
   /** Whether an accepted issuer is still accepted. */
-  holds(issuer: TrustedIssuer): boolean {
+  accepts(issuer: TrustedIssuer): boolean {
     const acceptance = this.#acceptance(issuer.issuer);
     return acceptance?.issuer === issuer && this.#isLive(acceptance, this.options.clock.now());
   }
 
   /** Protects an issuer from eviction by strangers: a token was verified with its keys. */
-  prove(issuer: TrustedIssuer): void {
+  markProven(issuer: TrustedIssuer): void {
     const acceptance = this.#unproven.get(issuer.issuer);
     if (acceptance?.issuer !== issuer) return;
     this.#unproven.delete(issuer.issuer);

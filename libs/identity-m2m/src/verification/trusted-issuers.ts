@@ -46,16 +46,6 @@ export class TrustedIssuers {
     return this.#named.get(issuer);
   }
 
-  /** Whether the issuer of a verified token is still trusted. */
-  holds(issuer: TrustedIssuer): boolean {
-    return !issuer.isResolved || this.options.resolved!.holds(issuer);
-  }
-
-  /** Records that a token was verified with the keys of an issuer. */
-  prove(issuer: TrustedIssuer): void {
-    if (issuer.isResolved) this.options.resolved!.prove(issuer);
-  }
-
   /**
    * Fetches the keys before a token needs them.
    *

@@ -70,9 +70,9 @@ export class InboundTransports {
    * Returns why no message of a server can carry a credential, and what to do, for the log; undefined where it can,
    * also through an extractor of the application.
    */
-  mutenessOf(server: object): string | undefined {
+  noCredentialReason(server: object): string | undefined {
     const { microservices, extractors } = this.options;
-    const [reason, context] = microservices ? muteness(server, microservices) : [undefined];
+    const [reason, context] = microservices ? noCredentialCase(server, microservices) : [undefined];
     const isRead = extractors.some((one) => one.context === context || context?.prototype instanceof one.context);
     return isRead ? undefined : reason;
   }
@@ -125,20 +125,20 @@ function nestTransports(nest: MicroservicesPackage, decisions: AccessDecisions):
   ];
 }
 
-/** Servers whose messages may carry no credential: packets before Nest 12.1, and MQTT before version 5. */
-function muteness(server: object, nest: MicroservicesPackage): [string | undefined, Type<object>?] {
-  if (server instanceof nest.ServerTCP) return [packetMuteness('TCP', nest.TcpContext), nest.TcpContext];
-  if (server instanceof nest.ServerRedis) return [packetMuteness('Redis', nest.RedisContext), nest.RedisContext];
-  if (server instanceof nest.ServerMqtt) return [mqttMuteness(server), nest.MqttContext];
+/** Messages without room for a credential: packets before Nest 12.1, and MQTT before version 5. */
+function noCredentialCase(server: object, nest: MicroservicesPackage): [string | undefined, Type<object>?] {
+  if (server instanceof nest.ServerTCP) return [packetReason('TCP', nest.TcpContext), nest.TcpContext];
+  if (server instanceof nest.ServerRedis) return [packetReason('Redis', nest.RedisContext), nest.RedisContext];
+  if (server instanceof nest.ServerMqtt) return [mqttReason(server), nest.MqttContext];
   return [undefined];
 }
 
-function packetMuteness(transport: string, context: Type<PacketContext>): string | undefined {
+function packetReason(transport: string, context: Type<PacketContext>): string | undefined {
   if (typeof (context.prototype as PacketContext).getMetadata === 'function') return undefined;
   return `by ${transport}: this version of @nestjs/microservices drops the metadata of packets, where the token is. Use version 12.1 or later on both sides, or another transport`;
 }
 
-function mqttMuteness({ options }: { readonly options?: { readonly protocolVersion?: unknown } }): string | undefined {
+function mqttReason({ options }: { readonly options?: { readonly protocolVersion?: unknown } }): string | undefined {
   if (options?.protocolVersion === 5) return undefined;
   return 'by MQTT: only messages of MQTT 5 have user properties, where the token is. Set protocolVersion: 5 on both sides';
 }
