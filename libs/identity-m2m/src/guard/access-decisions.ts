@@ -189,7 +189,7 @@ interface RoutedRequest {
  *
  * Returns the pattern and not the path of the request: a path may hold personal data, and a query even a token.
  */
-export function calledRoute(context: ExecutionContext): string {
+function calledRoute(context: ExecutionContext): string {
   const type: string = context.getType();
   const request = type === 'http' ? context.getArgByIndex<RoutedRequest | undefined>(0) : undefined;
   const path = request?.routeOptions?.url ?? request?.route?.path;
@@ -201,7 +201,7 @@ export function calledRoute(context: ExecutionContext): string {
 }
 
 /** Names the class and the function of a handler, as far as a made-up context has them. */
-export function handlerName(context: Pick<ExecutionContext, 'getClass' | 'getHandler'>): string {
+function handlerName(context: Pick<ExecutionContext, 'getClass' | 'getHandler'>): string {
   const [ofClass, handler] = [context.getClass(), context.getHandler()] as readonly ({
     readonly name: string;
   } | null)[];

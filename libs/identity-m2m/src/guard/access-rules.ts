@@ -224,7 +224,7 @@ const PLACES = 'nestjs-identity-m2m:places';
 const PATH = 'path';
 
 /** Where a method is defined. */
-export interface MethodPlace {
+interface MethodPlace {
   readonly prototype: object;
   readonly name: string | symbol;
 }

@@ -37,7 +37,7 @@ const slots = new AsyncLocalStorage<CallerSlot>();
 let followers = 0;
 
 /** Returns the caller of the call that is being handled, while callers are followed. */
-export function currentCaller(): MachineCaller | undefined {
+function currentCaller(): MachineCaller | undefined {
   return slots.getStore()?.caller;
 }
 
@@ -58,7 +58,7 @@ export function rememberCaller(carrier: object, caller: MachineCaller): void {
 }
 
 /** Runs the handling of one message, with its caller known. */
-export function runWithCaller<Result>(caller: MachineCaller | undefined, run: () => Result): Result {
+function runWithCaller<Result>(caller: MachineCaller | undefined, run: () => Result): Result {
   return followers === 0 ? run() : slots.run({ request: undefined, caller }, run);
 }
 
@@ -66,7 +66,7 @@ export function runWithCaller<Result>(caller: MachineCaller | undefined, run: ()
  * Makes the caller known to the listeners of a stream. Its messages come from a socket, in whose context no caller is
  * known.
  */
-export function listenWithCaller(caller: MachineCaller | undefined, emitter: EventEmitter): void {
+function listenWithCaller(caller: MachineCaller | undefined, emitter: EventEmitter): void {
   if (followers === 0) return;
   const slot = { request: undefined, caller };
   const emit = emitter.emit.bind(emitter);
@@ -93,7 +93,7 @@ export function httpSlotOf(context: ExecutionContext, { isRoute }: HandlerRules)
  *
  * @returns Ends the following.
  */
-export function followCallers(): () => void {
+function followCallers(): () => void {
   if (followers++ === 0) subscribe(REQUEST_START, openSlot);
   let isFollowing = true;
   return () => {

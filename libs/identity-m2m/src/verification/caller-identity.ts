@@ -15,7 +15,7 @@ export interface CallerIdentity {
 }
 
 /** A token whose claims come from its issuer. */
-export interface AuthenticToken {
+interface AuthenticToken {
   readonly token: string;
   readonly issuer: TrustedIssuer;
   readonly claims: Claims;
@@ -139,7 +139,7 @@ function machineFault(
  *
  * Strings are compared exactly and never normalised. Two claims that name different clients are refused.
  */
-export function resolveClientId(
+function resolveClientId(
   claims: Claims,
   names: readonly string[],
 ): { readonly ok: true; readonly clientId: string } | Refusal {

@@ -152,12 +152,12 @@ export type IntrospectionAnswer = { readonly active: true; readonly claims: Clai
  * @param timesAsText Whether times may be strings of digits, as some servers write them.
  * @returns undefined where the response is invalid.
  */
-export function readIntrospectionAnswer(json: string, timesAsText: boolean): IntrospectionAnswer | undefined {
+function readIntrospectionAnswer(json: string, timesAsText: boolean): IntrospectionAnswer | undefined {
   const document = parseStrictJsonObject(json);
   return document.ok ? introspectionAnswer(document.value, timesAsText) : undefined;
 }
 
-export function introspectionAnswer(
+function introspectionAnswer(
   { active, ...claims }: Readonly<Record<string, unknown>>,
   timesAsText: boolean,
 ): IntrospectionAnswer | undefined {
@@ -179,7 +179,7 @@ function withTimes(claims: Claims): Claims {
   return { ...claims, ...Object.fromEntries(times) };
 }
 
-export interface SignedAnswerExpectation {
+interface SignedAnswerExpectation {
   readonly issuer: string;
   /** The guard's own client identifier, which the response must be addressed to. */
   readonly clientId: string;
@@ -200,7 +200,7 @@ const MAX_DEVIATION_SECONDS = 120;
  *
  * @returns undefined where it is not a current response of this issuer to this guard.
  */
-export async function verifySignedAnswer(
+async function verifySignedAnswer(
   text: string,
   { issuer, clientId, keys, algorithms, timesAsText, nowSeconds }: SignedAnswerExpectation,
 ): Promise<IntrospectionAnswer | undefined> {

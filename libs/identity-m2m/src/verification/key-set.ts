@@ -46,7 +46,7 @@ export interface KeySet {
 }
 
 /** Maximum number of keys that a signature is tried with, where several fit the header. Each costs about 0.15 ms. */
-export const MAX_CANDIDATES = 16;
+const MAX_CANDIDATES = 16;
 
 /** The keys of a set at one moment. */
 export class VerificationKeys {

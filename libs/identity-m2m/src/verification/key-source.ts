@@ -134,7 +134,7 @@ export function keyFileSource(path: string): KeySource {
  * A key with invalid JSON, such as a repeated member, is replaced by null: its meaning is ambiguous, and the other keys
  * are not affected. Any other invalid JSON invalidates the whole key set.
  */
-export function parseKeySetDocument(text: string): StrictJsonResult {
+function parseKeySetDocument(text: string): StrictJsonResult {
   const document = parseStrictJsonObject(text);
   return document.ok || document.fault === 'not_json' ? document : parseStrictJsonObject(withoutFaultyEntries(text));
 }
@@ -177,7 +177,7 @@ const LONGEST_LIFETIME_MS = 86_400_000;
 /**
  * Returns how long a response with keys may be used, by its `Cache-Control` and `Age` (RFC 9111 §4.2), within limits.
  */
-export function lifetimeMs(cacheControl: string | null, age: string | null): number {
+function lifetimeMs(cacheControl: string | null, age: string | null): number {
   if (cacheControl === null) return DEFAULT_LIFETIME_MS;
   const directives = cacheControl
     .toLowerCase()

@@ -322,7 +322,7 @@ export const KEY_FILE_SCHEDULE: KeySetSchedule = {
 };
 
 /** The stage of keys in their lifetime. */
-export type KeySetStage =
+type KeySetStage =
   /** Recently read. */
   | 'fresh'
   /** To be read again, while they are used. */
@@ -332,7 +332,7 @@ export type KeySetStage =
   /** Not used any more. */
   | 'dead';
 
-export function keySetStage(
+function keySetStage(
   ageMs: number,
   { lifetimeMs, refreshAfterMs }: { readonly lifetimeMs: number; readonly refreshAfterMs: number },
   { maxStaleMs }: KeySetSchedule,
@@ -348,11 +348,11 @@ export function keySetStage(
  *
  * @param random From 0 to 1.
  */
-export function refreshAfterMs(lifetimeMs: number, random: number): number {
+function refreshAfterMs(lifetimeMs: number, random: number): number {
   return Math.floor(lifetimeMs * 0.8 * (1 - 0.1 * random));
 }
 
 /** Returns the wait after failures in a row: it doubles, and half of it is random. */
-export function retryDelayMs(failures: number, random: number, { firstRetryMs, lastRetryMs }: KeySetSchedule): number {
+function retryDelayMs(failures: number, random: number, { firstRetryMs, lastRetryMs }: KeySetSchedule): number {
   return Math.ceil(doublingDelayMs(firstRetryMs, lastRetryMs, failures - 1) * (1 - 0.5 * random));
 }

@@ -47,7 +47,7 @@ interface Setback {
 }
 
 /** Maximum number of concurrent calls of the resolver, besides renewals. */
-export const MAX_RESOLVER_CALLS = 16;
+const MAX_RESOLVER_CALLS = 16;
 
 /** Timeout of one call, in milliseconds. */
 const TIMEOUT_MS = 5000;
@@ -69,7 +69,7 @@ const SETBACKS = { maxEntries: 1000, maxBytes: 262_144 };
  * can name issuers that the resolver accepts. This limits how often strangers can cause key requests (six times a
  * second), and protects issuers with verified tokens from eviction.
  */
-export const MAX_UNPROVEN = 32;
+const MAX_UNPROVEN = 32;
 const UNPROVEN_STAY_MS = 5000;
 
 /** Shortest time between two events about too many calls, in milliseconds. */

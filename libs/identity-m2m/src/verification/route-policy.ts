@@ -100,7 +100,7 @@ export interface ClaimRules {
  * Values must be equal and of the same type. A list passes where it has such a member; a string is no list, so that
  * `admin` is not found in `administrator`. Only a claim's own members count.
  */
-export function unmetRule(claims: Claims, rules: ClaimRules): string | undefined {
+function unmetRule(claims: Claims, rules: ClaimRules): string | undefined {
   return Object.keys(rules).find((name) => !Object.hasOwn(claims, name) || !meets(claims[name], rules[name]!));
 }
 

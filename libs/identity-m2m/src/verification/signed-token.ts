@@ -93,7 +93,7 @@ const REFUSED_MEMBERS = ['crit', 'b64', 'jwk', 'jku', 'x5u'];
  *
  * @param profile Default: the rules for every issuer.
  */
-export function readTokenHeader(
+function readTokenHeader(
   header: Readonly<Record<string, unknown>>,
   { algorithms, tokenTypes }: Partial<AccessTokenProfile> = {},
 ): TokenHeader | Refusal {

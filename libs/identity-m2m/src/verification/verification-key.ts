@@ -29,7 +29,7 @@ export interface KeySetContent {
  * Maximum number of keys that are used of a set: about as many as fit into the longest key set. Keys on longer curves
  * count as several, because OpenSSL reads them more slowly. So reading a set takes about 100 ms at worst, once.
  */
-export const MAX_KEYS = 1000;
+const MAX_KEYS = 1000;
 
 /** Maximum number of entries that are read of a set: more do not fit, unless they are too short to be keys. */
 const MAX_ENTRIES = 2000;
@@ -203,7 +203,7 @@ function possibleAlgorithms({ kty, crv }: JWK): readonly string[] {
  * Primes of that generator are powers of 65537 modulo each of the small primes, and so is their product. A modulus from
  * elsewhere passes for one with a probability of about 2⁻²⁷.
  */
-export function isRocaModulus(modulus: bigint): boolean {
+function isRocaModulus(modulus: bigint): boolean {
   return SUBGROUPS.every(({ prime, powers }) => powers.has(Number(modulus % BigInt(prime))));
 }
 
@@ -220,7 +220,7 @@ function powersOf65537(prime: number): ReadonlySet<number> {
 }
 
 /** Whether a small prime divides an RSA modulus, so that a stranger can factor it. */
-export function hasSmallFactor(modulus: bigint): boolean {
+function hasSmallFactor(modulus: bigint): boolean {
   return SMALL_PRIMES.some((prime) => modulus % prime === 0n);
 }
 
@@ -258,7 +258,7 @@ const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([1n, P - 1n, 0n, Y_OF_ORDER_8
  *
  * @param encoded The 32 bytes of the key, little-endian, the sign of x in the highest bit.
  */
-export function isSmallOrderPoint(encoded: Uint8Array): boolean {
+function isSmallOrderPoint(encoded: Uint8Array): boolean {
   const bytes = Uint8Array.from(encoded).toReversed();
   const y = BigInt(`0x${Buffer.from(bytes).toString('hex')}`) & (2n ** 255n - 1n);
   return SMALL_ORDER_Y.has(y % P);

@@ -77,7 +77,7 @@ export const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bear
  * Node's request, as far as it is there. Serverless adapters and tests make requests up, without the members that
  * Node's parser sets.
  */
-export type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
+type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
 
 /** A request of Express (the message itself) or Fastify (with the message inside). */
 export type HttpRequest = HttpMessage & { readonly raw?: HttpMessage; readonly body?: unknown };

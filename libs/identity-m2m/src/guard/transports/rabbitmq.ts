@@ -105,7 +105,7 @@ export function observeAcknowledgementModes(server: Type<object>): Acknowledgeme
 }
 
 /** The methods of an amqplib channel that settle messages. */
-export interface SettlingChannel {
+interface SettlingChannel {
   ack: (message: Delivered, allUpTo?: boolean) => void;
   nack: (message: Delivered, allUpTo?: boolean, requeue?: boolean) => void;
   reject: (message: Delivered, requeue?: boolean) => void;
@@ -155,7 +155,7 @@ class Settlements {
 const ofChannels = new WeakMap<object, Settlements>();
 
 /** Records what the application settles on a channel, and keeps it from settling a message that the guard rejected. */
-export function watchSettlements(channel: SettlingChannel): void {
+function watchSettlements(channel: SettlingChannel): void {
   if (ofChannels.has(channel)) return;
   const settlements = new Settlements();
   ofChannels.set(channel, settlements);
@@ -184,7 +184,7 @@ export function watchSettlements(channel: SettlingChannel): void {
  *
  * @param since When it was delivered, by `performance.now()`.
  */
-export function rejectUnsettled(channel: SettlingChannel, message: Delivered, since: number): boolean {
+function rejectUnsettled(channel: SettlingChannel, message: Delivered, since: number): boolean {
   const settlements = ofChannels.get(channel);
   if (settlements?.isSettled(message, since)) return false;
   channel.nack(message, false, false);

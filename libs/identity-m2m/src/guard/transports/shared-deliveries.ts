@@ -16,7 +16,7 @@ export type Settlement = (refusals: readonly Refusal[], areAll: boolean) => unkn
  * The guard decides for each handler, but there is one message to settle. It is settled when all handlers have ended:
  * an allowed handler may be working on it, and may settle it.
  */
-export class SharedDelivery {
+class SharedDelivery {
   /** By `performance.now()`. */
   readonly startedAt = performance.now();
   readonly #refusals: Refusal[] = [];
