@@ -105,7 +105,7 @@ describe('HttpModule in the way of the HttpService with tokens', () => {
   it('out-N1: is named at the start where both are imported', async () => {
     await boot({ imports: [HttpModule, root()], providers: [Reports] });
     expect(named()).toEqual(['Reports (AppModule)']);
-    expect(warnings[0]).toContain('Take HttpModule out of the imports of their modules');
+    expect(warnings[0]).toContain('Remove HttpModule from the imports of their modules');
   });
 
   it('host-9: is named at the start where a feature module imports it beside a global root', async () => {

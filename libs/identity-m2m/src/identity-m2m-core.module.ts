@@ -141,7 +141,7 @@ export class IdentityM2MCoreModule
     const logger = new Logger('IdentityM2M');
     if (unchecked.length > 0) {
       logger.warn(
-        `guard does not check the access rules on ${listed(unchecked)}, because no M2MAuthGuard stands before them: anybody may call them. Set globalGuard: true, or put @UseGuards(M2MAuthGuard) on them`,
+        `guard does not check the access rules on ${listed(unchecked)}, because no M2MAuthGuard stands before them: any caller may call them. Set globalGuard: true, or put @UseGuards(M2MAuthGuard) on them`,
       );
     }
     if (unreadable.length > 0) {
@@ -174,7 +174,7 @@ export class IdentityM2MCoreModule
     const users = stockHttpServices(this.#modules, (url) => this.outbound.explain(url));
     if (users.length === 0) return;
     new Logger('IdentityM2M').warn(
-      `calls by the HttpService of ${listed(users)} go out without a token: it is that of HttpModule, which hides the one of IdentityM2MModule. Take HttpModule out of the imports of their modules, or inject one by @InjectM2MHttp(client); for calls that need no token, give HttpModule.register() a baseURL`,
+      `calls by the HttpService of ${listed(users)} go out without a token: it is that of HttpModule, which hides the one of IdentityM2MModule. Remove HttpModule from the imports of their modules, or inject a client's by @InjectM2MHttp(client); for calls that need no token, give HttpModule.register() a baseURL`,
     );
   }
 

@@ -433,7 +433,7 @@ describe('options that are wrong', () => {
       },
     ],
     [
-      'introspection that nothing proves, of nobody, and of two issuers at once',
+      'introspection without credentials, of an unknown issuer, and of two issuers at once',
       {
         guard: {
           ...guard,

@@ -84,7 +84,7 @@ async function signRemotely(signer: RemoteSigner, data: Uint8Array): Promise<Uin
   }
 }
 
-/** What can be told of the key without asking anybody for it. */
+/** Returns what is invalid in the key, as far as that shows without reading it from elsewhere. */
 function fault({ key, algorithm }: PrivateKeyJwtOptions): string | undefined {
   if (isRemoteSigner(key)) return undefined;
   if (!isKeyMaterial(key) && typeof key !== 'string') return toSecretSource(key).fault();

@@ -9,12 +9,12 @@ export interface Auth0Options {
 
 const schema = z.strictObject({ domain: hostName('a domain, such as acme.eu.auth0.com') });
 
-/** An Auth0 tenant. A client names the API it wants a token for by `audience`. */
+/** An Auth0 tenant. A client names the API of its token by `audience`. */
 export function auth0(options: Auth0Options): KnownIssuer {
   const origin = `https://${hostOf(options.domain)}`;
   return {
     name: 'Auth0',
-    // With the slash at its end: the tenant's tokens have it, and issuers are compared to the letter.
+    // The tenant's tokens have the slash at the end, and issuers are compared to the letter.
     issuer: `${origin}/`,
     tokenEndpoint: `${origin}/oauth/token`,
     revocationEndpoint: `${origin}/oauth/revoke`,
@@ -28,14 +28,14 @@ export function auth0(options: Auth0Options): KnownIssuer {
 const ACCESS_TOKEN: AccessTokenProfile = {
   algorithms: ['RS256', 'PS256'],
   tokenTypes: ['jwt', 'at+jwt'],
-  // The dialect of the API decides which of them there is.
+  // The token dialect of the API decides which of the two a token has.
   clientIdClaims: ['azp', 'client_id'],
   requiredClaims: ['sub', 'iat'],
   foreignClaims: [],
   isMachine: allOf(
     {
       claim: 'sub',
-      // A client's subject ends so; a person's begins with the name of a connection and a bar.
+      // A person's subject begins with the name of a connection and a bar.
       expected: '<client id>@clients',
       holds: ({ sub, azp, client_id: clientId }) => {
         const client = azp ?? clientId;

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { field } from '../foundation/option-check.js';
-import { type AccessTokenProfile, allOf, no, type KnownIssuer } from './identity-provider.js';
+import { type AccessTokenProfile, allOf, absent, type KnownIssuer } from './identity-provider.js';
 import { hostName, hostOf, presetFaults } from './preset-options.js';
 
 export interface CognitoOptions {
   /** Identifier of the user pool, which names its region: `eu-west-1_AbCdEf123`. */
   readonly userPoolId: string;
-  /** Domain of the user pool, where tokens are asked for; where absent, it is found through the pool's metadata. */
+  /** Domain of the user pool's token endpoint. Default: that of the pool's metadata. */
   readonly domain?: string;
 }
 
@@ -21,9 +21,9 @@ const schema = z.strictObject({
 /**
  * A user pool of Amazon Cognito.
  *
- * Its access tokens name no audience: a token for one API is a token for all of them. Clients must be named in the
- * guard's options, and scopes (`resource server/scope`) are what tells one API from another. The guard's `audience` does
- * not count for them; it is the name of the API all the same.
+ * Its access tokens have no audience, so a token for one API is valid for all of them. The guard's options must name the
+ * clients; scopes (`resource server/scope`) tell one API from another. The guard does not compare its `audience` with these
+ * tokens.
  */
 export function cognito(options: CognitoOptions): KnownIssuer {
   const { userPoolId, domain } = options;
@@ -49,7 +49,7 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   requiredClaims: ['token_use', 'client_id', 'iat'],
   foreignClaims: [],
   isAccessToken: allOf({ claim: 'token_use', expected: 'access', holds: ({ token_use: use }) => use === 'access' }),
-  isMachine: allOf(no('username'), {
+  isMachine: allOf(absent('username'), {
     claim: 'sub',
     expected: 'equal to client_id',
     holds: (claims) => claims.sub === claims.client_id,

@@ -2,55 +2,56 @@ import { z } from 'zod';
 import { type OptionFault, optionFaults, flag, shownField } from '../foundation/option-check.js';
 import { type PlainHttp, parseUrl } from '../foundation/url.js';
 import type { AccessTokenProfile, KnownIssuer } from './identity-provider.js';
-import { addressFault, describeAddress, inPath } from './preset-options.js';
-/** A CyberArk Identity tenant, seen through one of its applications. */
+import { addressFault, describeAddress, encodedSegment } from './preset-options.js';
+
+/** Options of a CyberArk Identity tenant and one of its applications. */
 export type CyberArkIdentityOptions = {
   /** Address of the tenant: `https://<tenant id>.id.cyberark.cloud`, or a vanity host. */
   readonly tenantUrl: string;
   /**
-   * Whether tokens, and answers of introspection, may come without `aud`: the guard then takes them for this API. An `aud`
-   * that is there must match all the same. Default: false.
+   * Whether tokens, and responses of introspection, may have no `aud`: the guard then accepts them for this API. If there is
+   * an `aud`, it must match. Default: false.
    */
   readonly hasNoAudience?: boolean;
 } & (
   | {
-      /** Application ID of the OAuth2 application, as the admin portal shows it. It is not the client id. */
+      /** Application ID of the OAuth2 application, as the admin portal shows it. Not the client identifier. */
       readonly applicationId: string;
       readonly platformToken?: false;
     }
   | {
-      /** Uses the tenant's platform token endpoint, which belongs to no application of one's own. */
+      /** Uses the tenant's platform token endpoint, which needs no application. */
       readonly platformToken: true;
       readonly applicationId?: undefined;
     }
 );
 
-/** The application behind platform tokens, which every tenant has. */
+/** Application of platform tokens, which every tenant has. */
 const PLATFORM_APPLICATION_ID = '__idaptive_cybr_user_oidc';
 
-/** Tells the tenant that this is no browser, which it would lead to its login page in place of answering 401. */
+/** Marks the caller as no browser: the tenant redirects browsers to its login page instead of answering 401. */
 const NATIVE_CLIENT = { 'x-idap-native-client': 'true' };
 
 /**
  * CyberArk Identity.
  *
- * Outbound: a token of an application of type *OAuth2 Client* calls the tenant's own REST API, which it is bound to.
- * Inbound: tokens of an application of type *OAuth2 Server* are what an API of your own is called with.
+ * Outbound: tokens of an application of type *OAuth2 Client* call the tenant's own REST API, which is an allowed origin.
+ * Inbound: tokens of an application of type *OAuth2 Server* call your own API.
  */
 export function cyberArkIdentity(options: CyberArkIdentityOptions): KnownIssuer {
   const tenantUrl = withoutTrailingSlash(options.tenantUrl);
   const applicationId = options.platformToken ? PLATFORM_APPLICATION_ID : options.applicationId;
-  const application = inPath(applicationId);
+  const application = encodedSegment(applicationId);
   return {
     name: 'CyberArk Identity',
-    // With the slash at its end: the tenant's tokens have it, and issuers are compared to the letter.
+    // The tenant's tokens have the slash at the end, and issuers are compared to the letter.
     issuer: `${tenantUrl}/${application}/`,
     tokenEndpoint: options.platformToken
       ? `${tenantUrl}/oauth2/platformtoken`
       : `${tenantUrl}/oauth2/token/${application}`,
     revocationEndpoint: `${tenantUrl}/OAuth2/Revoke/${application}`,
     introspectionEndpoint: `${tenantUrl}/OAuth2/Introspect/${application}`,
-    // The tenant takes both halves of Basic as they are; form-encoded ones fail as a wrong secret does.
+    // The tenant does not decode the halves of Basic; form-encoded ones fail like a wrong secret.
     clientSecretMethod: 'client_secret_basic_raw',
     tokenRequestHeaders: NATIVE_CLIENT,
     credentialErrors: ['access_denied'],
@@ -66,17 +67,17 @@ export function cyberArkIdentity(options: CyberArkIdentityOptions): KnownIssuer 
 const ACCESS_TOKEN: AccessTokenProfile = {
   algorithms: ['RS256'],
   tokenTypes: ['jwt', 'at+jwt', undefined],
-  // There is no client_id claim: the login name of the service user is what names the client.
+  // There is no client_id claim: the login name of the service user names the client.
   clientIdClaims: ['unique_name'],
   // ID tokens have the same issuer, audience and keys, but no scope.
   requiredClaims: ['scope'],
   foreignClaims: [],
-  // Its documents show `exp` and `iat` of an introspection as texts.
+  // Its documentation shows `exp` and `iat` of introspection as strings.
   introspectsTimesAsText: true,
-  // No isMachine: a machine is a service user, and its token looks like anybody's.
+  // No isMachine: a machine is a service user, and its token looks like that of a person.
 };
 
-/** The tenant's texts for refusals that are mended in three different places of the admin portal. */
+/** Returns where in the admin portal to correct what the tenant refuses. */
 function hint(detail: string): string | undefined {
   const text = detail.toLowerCase();
   if (text.includes('not allowed access to app')) {
@@ -97,7 +98,7 @@ function hint(detail: string): string | undefined {
 
 const schema = z.strictObject({
   tenantUrl: z.unknown(),
-  // The admin portal allows no blanks in it.
+  // The admin portal allows no blanks.
   applicationId: shownField<string>(
     'an Application ID, without blanks and slashes',
     (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),
@@ -120,12 +121,12 @@ function faults(options: CyberArkIdentityOptions, plainHttp: PlainHttp): OptionF
   return found;
 }
 
-/** A tenant is at the root of its host; behind the gateway of the platform it has this path. */
+/** A tenant is at the root of its host, or at this path behind the platform's gateway. */
 const TENANT_PATHS = ['/', '/api/idadmin', '/api/idadmin/'];
 
 /**
- * The address as tokens name it: host in lower case, no slash at the end. What is no address, perhaps because an
- * environment variable is not set, is left for the check of the options to report.
+ * Returns the address as tokens write it: host in lower case, no slash at the end. An invalid one is left for the check of
+ * the options.
  */
 function withoutTrailingSlash(tenantUrl: unknown): string {
   const text = String(tenantUrl);

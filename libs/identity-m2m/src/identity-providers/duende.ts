@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import { flag } from '../foundation/option-check.js';
-import { type AccessTokenProfile, allOf, no, SIGNATURE_ALGORITHMS, type KnownIssuer } from './identity-provider.js';
+import { type AccessTokenProfile, allOf, absent, SIGNATURE_ALGORITHMS, type KnownIssuer } from './identity-provider.js';
 import { presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface DuendeOptions {
-  /** Issuer, to the letter: usually the address of the server, without a slash at its end. */
+  /** Issuer, to the letter: usually the address of the server, without a slash at the end. */
   readonly issuer: string;
   /**
-   * Whether tokens, and answers of introspection, may come without `aud`: the guard then takes them for this API. An `aud`
-   * that is there must match all the same. Default: false.
+   * Whether tokens, and responses of introspection, may have no `aud`: the guard then accepts them for this API. If there is
+   * an `aud`, it must match. Default: false.
    *
-   * A token has no `aud` where its scopes belong to no API resource. The better remedy is an `ApiResource` with the scopes
-   * of this API; `EmitStaticAudienceClaim` writes one audience, `<issuer>/resources`, into every token.
+   * A token has no `aud` if its scopes belong to no API resource. Prefer an `ApiResource` with the scopes of this API.
+   * `EmitStaticAudienceClaim` writes one audience, `<issuer>/resources`, into every token.
    */
   readonly hasNoAudience?: boolean;
   /**
@@ -50,6 +50,6 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   clientIdClaims: ['client_id', 'azp'],
   requiredClaims: ['client_id', 'iat'],
   foreignClaims: [],
-  // Only a person makes a subject.
-  isMachine: allOf(no('sub')),
+  // Only tokens of persons have a subject.
+  isMachine: allOf(absent('sub')),
 };

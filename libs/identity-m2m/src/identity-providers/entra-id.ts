@@ -7,12 +7,12 @@ import {
   type Claims,
   type KnownIssuer,
 } from './identity-provider.js';
-import { hostName, hostOf, inLowerCase, inPath, presetFaults } from './preset-options.js';
+import { hostName, hostOf, inLowerCase, encodedSegment, presetFaults } from './preset-options.js';
 
 export interface EntraIdOptions {
-  /** Directory (tenant) ID. Not `common` or `organizations`: these stand for everybody's tenant. */
+  /** Directory (tenant) ID. Not `common` or `organizations`, which stand for all tenants. */
   readonly tenantId: string;
-  /** What the API's registration says under `requestedAccessTokenVersion`. Default: `v2`. */
+  /** `requestedAccessTokenVersion` of the API's registration. Default: `v2`. */
   readonly tokenVersion?: 'v1' | 'v2';
   /** Host of the sign-in service in a national cloud. Default: `login.microsoftonline.com`. */
   readonly host?: string;
@@ -30,17 +30,17 @@ const schema = z.strictObject({
 /**
  * A tenant of Microsoft Entra ID.
  *
- * A client asks for a token with the scope `<API>/.default`. What it may do are app roles, which the guard takes for
- * scopes. Clients must be named in the guard's options: any application of the tenant can get a token for any API.
+ * A client requests a token with the scope `<API>/.default`. The guard reads app roles as scopes. The guard's options must
+ * name the clients: any application of the tenant can get a token for any API.
  */
 export function entraId(options: EntraIdOptions): KnownIssuer {
   const { tokenVersion = 'v2', host = 'login.microsoftonline.com' } = options;
   const tenantId = inLowerCase(options.tenantId);
-  const tenant = `https://${hostOf(host)}/${inPath(tenantId)}`;
+  const tenant = `https://${hostOf(host)}/${encodedSegment(tenantId)}`;
   const isV1 = tokenVersion === 'v1';
   return {
     name: 'Microsoft Entra ID',
-    issuer: isV1 ? `https://${v1IssuerHost(host)}/${inPath(tenantId)}/` : `${tenant}/v2.0`,
+    issuer: isV1 ? `https://${v1IssuerHost(host)}/${encodedSegment(tenantId)}/` : `${tenant}/v2.0`,
     tokenEndpoint: `${tenant}/oauth2/v2.0/token`,
     clientSecretMethod: 'client_secret_post',
     assertionAudience: 'endpoint',
@@ -50,7 +50,7 @@ export function entraId(options: EntraIdOptions): KnownIssuer {
   };
 }
 
-/** The cloud of China has an issuer of its own; the others share one. */
+/** The cloud of China has its own issuer; the others share one. */
 function v1IssuerHost(host: string): string {
   return hostOf(host).endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
 }
@@ -74,8 +74,8 @@ function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
 }
 
 /**
- * The optional claim `idtyp` says it outright. Without it: a client that has proved itself (1: secret, 2: certificate),
- * for itself (one object), with no scopes lent by a person.
+ * The optional claim `idtyp` marks tokens of applications. Without it: a client that authenticated (1: secret, 2:
+ * certificate), for itself (`sub` is `oid`), and without scopes of a person.
  */
 function isApplication(method: 'appidacr' | 'azpacr'): ClaimCondition[] {
   const isSilent = ({ idtyp }: Claims) => idtyp === undefined;

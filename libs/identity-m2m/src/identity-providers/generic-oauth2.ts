@@ -29,49 +29,48 @@ import { addressFault, issuerFault } from './preset-options.js';
 
 export interface GenericOAuth2Options {
   /**
-   * Issuer identifier, to the letter. What is not given below is found through its metadata (RFC 8414, OpenID Connect),
-   * and then it has to be an https URL. Otherwise it may be any name (RFC 7519 §4.1.1): `urn:sso.acme.example`,
+   * Issuer identifier, to the letter. Addresses that are not given below are found in its metadata (RFC 8414, OpenID
+   * Connect); then it must be an https URL. Otherwise it may be any name (RFC 7519 §4.1.1): `urn:sso.acme.example`,
    * `http://adfs.acme.example/adfs/services/trust`, `sso`.
    */
   readonly issuer?: string;
-  /** Token endpoint. Needed for a client where there is no `issuer`. */
+  /** Token endpoint. Required for a client without `issuer`. */
   readonly tokenEndpoint?: string;
-  /** Where tokens are revoked (RFC 7009), for a client with `revokeOnShutdown`. */
+  /** Revocation endpoint (RFC 7009), for a client with `revokeOnShutdown`. */
   readonly revocationEndpoint?: string;
-  /** Address of the key set (RFC 7517 §5). Needed where it is not on the issuer's own origin. */
+  /** Address of the key set (RFC 7517 §5). Required if it is not on the issuer's own origin. */
   readonly jwksUri?: string;
   /**
    * Address of the key set inside your own network, where the guard can't reach the issuer. It may be plain http.
    * Default: `jwksUri`.
    */
   readonly internalJwksUri?: string;
-  /** The key set itself, where it is not to be fetched. */
+  /** The key set itself, instead of an address. */
   readonly jwks?: JsonWebKeySet;
-  /** Path of a file with the key set. It is read again while it is in use, so that it can be replaced. */
+  /** Path of a file with the key set. The guard reads it again while it is in use, so you can replace it. */
   readonly jwksFile?: string;
-  /** Introspection endpoint (RFC 7662). Needed where it is not on the issuer's own origin. */
+  /** Introspection endpoint (RFC 7662). Required if it is not on the issuer's own origin. */
   readonly introspectionEndpoint?: string;
-  /** Its name, for messages. Default: `OAuth 2.0 server`. */
+  /** Name of the server, for messages. Default: `OAuth 2.0 server`. */
   readonly name?: string;
   /** How a client secret is sent. Default: `client_secret_basic`. */
   readonly clientSecretMethod?: ClientSecretMethod;
   /**
-   * Whom the assertions of `privateKeyJwt` and `client_secret_jwt` are addressed to: the `issuer` (of a server that is known
-   * by its `tokenEndpoint` alone: that), or the `endpoint` that the request goes to, for servers that accept nothing else.
-   * Default: `issuer`.
+   * `aud` of the assertions of `privateKeyJwt` and `client_secret_jwt`: the `issuer` (the `tokenEndpoint` if there is none),
+   * or the `endpoint` of the request, for servers that accept nothing else. Default: `issuer`.
    */
   readonly assertionAudience?: AssertionAudience;
   /**
-   * Whether tokens, and answers of introspection (RFC 7662 §2.2), may come without `aud`: the guard then takes them for
-   * this API, because every API that trusts this issuer would. So the guard's options must name the clients. An `aud` that
-   * is there must match all the same. Default: false.
+   * Whether tokens, and responses of introspection (RFC 7662 §2.2), may have no `aud`. Such a token is valid for every API
+   * that trusts this issuer, so the guard's options must name the clients. If there is an `aud`, it must match. Default:
+   * false.
    */
   readonly hasNoAudience?: boolean;
-  /** What is peculiar to its access tokens; the rest is as RFC 9068 has it. */
+  /** Where its access tokens differ from RFC 9068. */
   readonly accessToken?: Partial<Omit<AccessTokenProfile, 'hasNoAudience'>>;
 }
 
-/** Any OAuth 2.0 authorization server that keeps to the standards. */
+/** Any OAuth 2.0 authorization server that follows the standards. */
 export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
   return {
     name: options.name ?? 'OAuth 2.0 server',
@@ -87,7 +86,7 @@ export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
     introspectionEndpoint: options.introspectionEndpoint,
     accessToken: {
       ...profileOf(options.accessToken?.clientIdClaims),
-      ...definedOnly(options.accessToken),
+      ...(options.accessToken && definedOnly(options.accessToken)),
       hasNoAudience: options.hasNoAudience,
     },
     faults: (http) => faults(options, http),
@@ -159,14 +158,14 @@ function faults(options: GenericOAuth2Options, plainHttp: PlainHttp): OptionFaul
     found.push(...addressFault(path, options[path], plainHttp, { mayHaveQuery: true }));
   }
   const places = KEY_PLACES.filter((path) => options[path] !== undefined);
-  // Whether something has to be found by it depends on what the provider is used for.
+  // Whether anything is found by the issuer depends on the client or guard that uses the provider.
   const isName = places.length > 0 || options.tokenEndpoint !== undefined;
   if (options.issuer !== undefined && isName) found.push(...issuerFault('issuer', options.issuer));
   if (places.length > 1) {
     found.push({ path: places[1]!, expected: `nothing, because ${places[0]} is given`, found: 'both' });
   }
   if (options.issuer === undefined && options.tokenEndpoint === undefined) {
-    found.push({ path: 'issuer', expected: 'an issuer, or a tokenEndpoint in its place', found: 'neither' });
+    found.push({ path: 'issuer', expected: 'an issuer, or a tokenEndpoint instead', found: 'neither' });
   }
   return found;
 }

@@ -4,76 +4,77 @@ import type { OptionFault } from '../foundation/option-check.js';
 import type { PlainHttp } from '../foundation/url.js';
 import type { TokenResponseReader } from '../token/token-response-reader.js';
 
-/** A key set as RFC 7517 §5 writes it. */
+/** A key set (RFC 7517 §5). */
 export interface JsonWebKeySet {
   readonly keys: readonly Readonly<Record<string, unknown>>[];
 }
 
 /**
- * What the library knows about an identity provider: where it is, and what is peculiar to it.
+ * An identity provider: its endpoints, and where it differs from the standards.
  *
- * Made by a preset such as `cyberArkIdentity()` or `genericOAuth2()`.
+ * Created by a preset such as `cyberArkIdentity()` or `genericOAuth2()`.
  */
 export interface IdentityProvider {
-  /** Its product name, for messages. */
+  /** Product name, for messages. */
   readonly name: string;
   /** Issuer identifier, to the letter (RFC 8414 §2). */
   readonly issuer?: string | undefined;
-  /** Token endpoint; where absent, it is found through the issuer's metadata. */
+  /** Token endpoint. Default: that of the issuer's metadata. */
   readonly tokenEndpoint?: string | undefined;
-  /** Revocation endpoint (RFC 7009), where it is known without metadata. */
+  /** Revocation endpoint (RFC 7009). Default: that of the issuer's metadata, where there is no `tokenEndpoint`. */
   readonly revocationEndpoint?: string | undefined;
-  /** How a client secret is sent where the client's options do not say. */
+  /** Method that sends the client secret, unless the client's options name one. */
   readonly clientSecretMethod: ClientSecretMethod;
   /**
-   * Whom assertions that the client signs are addressed to, as their only `aud` (RFC 7523 §3): the issuer, or the endpoint
-   * that the request goes to, for servers that accept nothing else. Default: `issuer`.
+   * The only `aud` of assertions that the client signs (RFC 7523 §3): the issuer, or the endpoint of the request, for
+   * servers that accept nothing else. Default: `issuer`.
    */
   readonly assertionAudience?: AssertionAudience | undefined;
-  /** Headers that every token request should carry. */
+  /** Headers of every token request. Default: none. */
   readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
-  /** Values of `error` by which its token endpoint refuses the client's credential, besides the standard ones. */
+  /** Values of `error` by which its token endpoint refuses the client's credential, besides those of the standards. */
   readonly credentialErrors?: readonly string[];
-  /** Reads the answers of its token endpoint, where they have a form of their own. */
+  /** Reads the responses of a token endpoint with a format of its own. */
   readonly readTokenResponse?: TokenResponseReader | undefined;
-  /** The provider's own API, which its tokens are bound to and relative URLs lead to. */
+  /** Base URL of the provider's own API: an allowed origin of its tokens, and the base of relative URLs. */
   readonly apiBaseUrl?: string | undefined;
-  /** Headers that calls of that API should carry. */
+  /** Headers of calls of that API. */
   readonly apiHeaders?: Readonly<Record<string, string>>;
-  /** Address of the key set; where absent, it is found through the issuer's metadata. */
+  /** Address of the key set. Default: that of the issuer's metadata. */
   readonly jwksUri?: string | undefined;
-  /** Address of the key set where the issuer has no metadata. */
+  /** Address of the key set for an issuer without metadata. */
   readonly fallbackJwksUri?: string | undefined;
   /**
-   * Address of the key set inside the own network, where the issuer's own can't be reached; takes the place of
-   * `jwksUri`. Plain http is allowed for it, in production too: whoever can answer in its place can sign tokens.
+   * Address of the key set inside your own network, where the issuer can't be reached; replaces `jwksUri`. Plain http is
+   * allowed for it, in production too: an attacker who can respond in its place can sign tokens.
    */
   readonly internalJwksUri?: string | undefined;
-  /** The key set itself, in place of an address. */
+  /** The key set itself, instead of an address. */
   readonly jwks?: JsonWebKeySet | undefined;
-  /** Path of a file with the key set, in place of an address. */
+  /** Path of a file with the key set, instead of an address. */
   readonly jwksFile?: string | undefined;
-  /** Introspection endpoint (RFC 7662); where absent, it is found through the issuer's metadata. */
+  /** Introspection endpoint (RFC 7662). Default: that of the issuer's metadata. */
   readonly introspectionEndpoint?: string | undefined;
+  /** How its access tokens look. */
   readonly accessToken: AccessTokenProfile;
-  /** What a refusal of the token endpoint means in this product, and where to mend it. */
+  /** Returns what a refusal of the token endpoint means in this product, and what to do. */
   readonly hint?: (detail: string) => string | undefined;
-  /** What is wrong with the preset's own options; paths are relative to them. */
+  /** Returns what is invalid in the preset's own options, with paths relative to them. */
   readonly faults: (plainHttp: PlainHttp) => readonly OptionFault[];
 }
 
-/** An identity provider whose issuer is known: `clients` can be named with it. */
+/** An identity provider with a known issuer, which `clients` of the guard can name. */
 export interface KnownIssuer extends IdentityProvider {
   readonly issuer: string;
 }
 
-/** Where keys come from, if they are not found through the issuer's metadata. */
+/** Options that say where the keys are; without them, the issuer's metadata does. */
 export const KEY_PLACES = ['jwks', 'jwksFile', 'jwksUri', 'internalJwksUri'] as const;
 
 /** Claims of a token whose signature has been verified. */
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** Signature algorithms that can be accepted (RFC 7518 §3.1, RFC 9864): none with a shared secret, and not `none`. */
+/** Signature algorithms that the guard can accept (RFC 7518 §3.1, RFC 9864): none with a shared secret, and not `none`. */
 export const SIGNATURE_ALGORITHMS = [
   'RS256',
   'RS384',
@@ -90,10 +91,10 @@ export const SIGNATURE_ALGORITHMS = [
 
 export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
 
-/** A test of a token's claims. Only `true` accepts them; where it throws, they are refused. */
+/** A test of a token's claims. Only `true` accepts them; if it throws, the guard refuses the token. */
 export interface ClaimsTest {
   (claims: Claims): boolean;
-  /** What the test consists of, so that a refusal can name the claim that was wrong. */
+  /** The conditions of the test, so that a refusal can name the claim. */
   readonly conditions?: readonly ClaimCondition[] | undefined;
 }
 
@@ -101,70 +102,69 @@ export interface ClaimsTest {
 export interface ClaimCondition {
   /** Name of the claim: `sub`. */
   readonly claim: string;
-  /** What it should be, for events and logs: `equal to client_id`. */
+  /** Expected value, for events and logs: `equal to client_id`. */
   readonly expected: string;
   readonly holds: (claims: Claims) => boolean;
 }
 
-/** The test that several conditions make together. */
+/** Returns a test that requires all conditions. */
 export function allOf(...conditions: readonly ClaimCondition[]): ClaimsTest {
   const test = (claims: Claims) => conditions.every(({ holds }) => holds(claims));
   return Object.assign(test, { conditions });
 }
 
-/** The condition that a claim is absent. */
-export function no(claim: string): ClaimCondition {
+/** Returns the condition that a claim is absent. */
+export function absent(claim: string): ClaimCondition {
   return { claim, expected: 'none', holds: (claims) => !Object.hasOwn(claims, claim) };
 }
 
 /**
- * How one kind of identity provider writes its access tokens: what the guard must know to tell an access token of a
- * machine from everything else that the same keys sign.
+ * How the access tokens of an identity provider look. The guard needs it to tell an access token of a machine from other
+ * tokens that the same keys sign.
  *
- * Its functions judge a token by its claims and by nothing else; where one throws, it has not said yes.
+ * Its functions judge a token by its claims alone. If one throws, the guard refuses the token.
  */
 export interface AccessTokenProfile {
   /** Signature algorithms accepted. */
   readonly algorithms: readonly SignatureAlgorithm[];
   /**
-   * Values of the `typ` header accepted: lower case, without `application/`; undefined stands for its absence.
-   * RFC 9068 §4 wants `at+jwt`; many servers send `JWT` or nothing. Types that are known to be something else, such as
-   * `logout+jwt`, are refused whatever stands here.
+   * Accepted values of the `typ` header, in lower case, without `application/`; undefined accepts tokens without it.
+   * RFC 9068 §4 requires `at+jwt`; many servers send `JWT` or nothing. Types of other tokens, such as `logout+jwt`, are
+   * always refused.
    */
   readonly tokenTypes: readonly (string | undefined)[];
-  /** Claims that name the client, any of them. Where several are present they must agree. */
+  /** Claims that name the client. One is enough; if several are present, they must agree. */
   readonly clientIdClaims: readonly string[];
-  /** Claims that list what the client may do, any of them. Where several are present they must agree. Default: `scope`, `scp`. */
+  /** Claims that list the scopes. One is enough; if several are present, they must agree. Default: `scope`, `scp`. */
   readonly scopeClaims?: readonly string[] | undefined;
-  /** Claims that an access token of this provider always has. */
+  /** Claims that every access token of this provider has. */
   readonly requiredClaims: readonly string[];
-  /** Claims that show some other kind of token, besides those that do so everywhere (`nonce`, `at_hash`, `events` …). */
+  /** Claims that only other kinds of tokens have, besides the usual ones (`nonce`, `at_hash`, `events` …). */
   readonly foreignClaims: readonly string[];
   /**
-   * Whether this is an access token, where the values of its claims tell: `token_use`, say. Default: no further
-   * condition.
+   * Whether a token is an access token, by the values of its claims, such as `token_use`. Default: no further condition.
    */
   readonly isAccessToken?: ClaimsTest | undefined;
   /**
-   * Whether a token belongs to a machine and not to a person. Left out where tokens of this provider do not tell: then the
-   * guard accepts only clients that its options name.
+   * Whether a token belongs to a machine and not to a person. Default: the tokens do not show it, and the guard accepts only
+   * clients that its options name.
    */
   readonly isMachine?: ClaimsTest | undefined;
   /**
-   * Whether clients have to be named even so, because with this provider any client can get a token for any API.
+   * Whether the guard's options must name the clients all the same, because any client can get a token for any API.
    * Default: false.
    */
   readonly requiresNamedClients?: boolean | undefined;
   /**
-   * Whether a token may come without `aud`, or with an empty list of audiences, because this provider writes none. Clients
-   * have to be named then. Default: false.
+   * Whether tokens may have no `aud`, or an empty list of audiences, because this provider writes none. The guard's options
+   * must name the clients then. Default: false.
    */
   readonly hasNoAudience?: boolean | undefined;
-  /** Whether introspection writes times as texts of digits. Default: false. */
+  /** Whether introspection returns times as strings of digits. Default: false. */
   readonly introspectsTimesAsText?: boolean | undefined;
 }
 
-/** RFC 9068 §2.2: where no resource owner is involved, the subject is the client itself. */
+/** The profile of RFC 9068. Without a resource owner, the subject is the client itself (§2.2). */
 export const RFC_9068: AccessTokenProfile = {
   algorithms: SIGNATURE_ALGORITHMS,
   tokenTypes: ['at+jwt'],
@@ -174,7 +174,7 @@ export const RFC_9068: AccessTokenProfile = {
   isMachine: isSubject('client_id'),
 };
 
-/** The same where other claims name the client. */
+/** Returns the same profile with other claims that name the client. */
 export function rfc9068WithClientIn(clientIdClaims: readonly string[]): AccessTokenProfile {
   return { ...RFC_9068, clientIdClaims, requiredClaims: ['sub', 'iat'], isMachine: isSubject(...clientIdClaims) };
 }
@@ -188,9 +188,9 @@ function isSubject(...names: readonly string[]): ClaimsTest {
 }
 
 /**
- * Media types of tokens that are something other than access tokens, and that the same keys may have signed (RFC 8725
- * §3.11): logout tokens, security events (RFC 8417), DPoP proofs (RFC 9449), introspection answers (RFC 9701), request
- * objects (RFC 9101), client assertions, refresh tokens, statements and credentials.
+ * Media types of other tokens that the same keys may sign (RFC 8725 §3.11): logout tokens, security events (RFC 8417), DPoP
+ * proofs (RFC 9449), introspection responses (RFC 9701), request objects (RFC 9101), client assertions, refresh tokens,
+ * statements and credentials.
  */
 const FOREIGN_TOKEN_TYPES: ReadonlySet<string> = new Set([
   'client-authentication+jwt',
@@ -212,7 +212,7 @@ const FOREIGN_TOKEN_TYPES: ReadonlySet<string> = new Set([
   'vc+sd-jwt',
 ]);
 
-/** @param type In lower case, without `application/`. */
+/** Whether a media type is one of other tokens. @param type In lower case, without `application/`. */
 export function isForeignTokenType(type: string): boolean {
   return FOREIGN_TOKEN_TYPES.has(type);
 }

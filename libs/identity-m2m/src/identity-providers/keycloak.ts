@@ -5,14 +5,14 @@ import {
   allOf,
   type ClaimCondition,
   type Claims,
-  no,
+  absent,
   SIGNATURE_ALGORITHMS,
   type KnownIssuer,
 } from './identity-provider.js';
-import { inPath, pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
+import { encodedSegment, pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface KeycloakOptions {
-  /** Address of the server as its tokens name it, with its relative path where it has one: `https://id.example/auth`. */
+  /** Address of the server as its tokens write it, with its relative path if it has one: `https://id.example/auth`. */
   readonly url: string;
   /** Name of the realm, as the admin console shows it: blanks and umlauts are percent-encoded. */
   readonly realm: string;
@@ -21,19 +21,19 @@ export interface KeycloakOptions {
    * tokens for client credentials grant*. Default: false; a token with a session is refused as `not_a_machine`, because it
    * is a person's, or a client has exchanged a person's for it.
    *
-   * With true, a token with a session must name its client three times over: `azp`, `client_id` and the user name
-   * `service-account-<azp>`. Switching the setting off at the client is the better remedy.
+   * With true, a token with a session must name its client three times: `azp`, `client_id` and the user name
+   * `service-account-<azp>`. Prefer to switch the setting off at the client.
    */
   readonly serviceAccountSessions?: boolean;
   /**
-   * Whether tokens, and answers of introspection, may come without `aud`: the guard then takes them for this API. An `aud`
-   * that is there must match all the same. Default: false; an audience mapper is the better remedy.
+   * Whether tokens, and responses of introspection, may have no `aud`: the guard then accepts them for this API. If there is
+   * an `aud`, it must match. Default: false. Prefer an audience mapper.
    */
   readonly hasNoAudience?: boolean;
   /**
    * Address of the key set inside your own network, such as
    * `http://keycloak:8080/realms/acme/protocol/openid-connect/certs`, where the guard can't reach `url`. It may be plain
-   * http. The issuer stays what the tokens name. Default: the key set at `url`.
+   * http. The issuer stays that of the tokens. Default: the key set at `url`.
    */
   readonly internalJwksUri?: string;
 }
@@ -49,13 +49,13 @@ const schema = z.strictObject({
 /**
  * A realm of Keycloak.
  *
- * Tokens are for the audience `account` until the client has an audience mapper for your API. Clients must be named in
- * the guard's options: anybody who may register users could make one that is called like a service account. Their tokens
- * need the claims of the client scope `service_account` (before version 24: of the client's own mappers) or those of
- * `profile`: without, a machine can't be told from a person.
+ * Tokens have the audience `account` until the client has an audience mapper for your API. The guard's options must name
+ * the clients: a user who may register users could register one that is named like a service account. Tokens need the
+ * claims of the client scope `service_account` (before version 24: of the client's own mappers) or of `profile`; without
+ * them the guard can't tell a machine from a person.
  */
 export function keycloak(options: KeycloakOptions): KnownIssuer {
-  const issuer = `${withoutTrailingSlash(options.url)}/realms/${inPath(options.realm)}`;
+  const issuer = `${withoutTrailingSlash(options.url)}/realms/${encodedSegment(options.realm)}`;
   const endpoints = `${issuer}/protocol/openid-connect`;
   return {
     name: 'Keycloak',
@@ -82,7 +82,7 @@ function accessToken({ serviceAccountSessions, hasNoAudience }: KeycloakOptions)
     // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
     isAccessToken: allOf({ claim: 'typ', expected: 'Bearer', holds: ({ typ }) => typ === 'Bearer' }),
     isMachine: allOf(
-      ...SESSION_CLAIMS.map(serviceAccountSessions ? onlyOfServiceAccount : no),
+      ...SESSION_CLAIMS.map(serviceAccountSessions ? onlyOfServiceAccount : absent),
       { claim: 'azp', expected: 'a client id', holds: ({ azp }) => typeof azp === 'string' },
       {
         claim: 'preferred_username',
@@ -97,7 +97,7 @@ function accessToken({ serviceAccountSessions, hasNoAudience }: KeycloakOptions)
 
 const SESSION_CLAIMS = ['sid', 'session_state'];
 
-/** A token that a client has exchanged has another user name, or does not repeat the client beside `azp`. */
+/** An exchanged token has another user name, or no client beside `azp`. */
 function onlyOfServiceAccount(claim: string): ClaimCondition {
   return {
     claim,
@@ -111,9 +111,9 @@ function onlyOfServiceAccount(claim: string): ClaimCondition {
 }
 
 /**
- * A person has a session, but not in a token that a client has exchanged: so it has to be shown that there is none. The
- * user behind a client has a name that is made of the client's, in lower case; and only a token of its own repeats the
- * client beside `azp`. Introspection repeats it for every token, but always has a user name.
+ * A token of a person has a session, but not if a client has exchanged it: so the absence of a session proves nothing. The
+ * user of a service account has a name made of the client's, in lower case; and only its own tokens repeat the client beside
+ * `azp`. Introspection repeats it for every token, but always has a user name.
  */
 function isServiceAccount(claims: Claims): boolean {
   const { azp, client_id: client = claims.clientId } = claims;
@@ -122,7 +122,7 @@ function isServiceAccount(claims: Claims): boolean {
   return names.every((name) => name === `service-account-${String(azp).toLowerCase()}`);
 }
 
-/** As tokens and as introspection have them. */
+/** Returns the user names, as tokens and as introspection name them. */
 function userNames({ preferred_username: inTokens, username }: Claims): unknown[] {
   return [inTokens, username].filter((name) => name !== undefined);
 }

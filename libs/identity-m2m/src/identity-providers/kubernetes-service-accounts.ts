@@ -7,11 +7,11 @@ import { addressFault, issuerFault, presetFaults } from './preset-options.js';
 export interface KubernetesServiceAccountsOptions {
   /** The cluster's service account issuer, to the letter (`kubectl get --raw /.well-known/openid-configuration`). */
   readonly issuer: string;
-  /** Address of the key set, where it is not on the issuer's own origin. */
+  /** Address of the key set. Required if it is not on the issuer's own origin. */
   readonly jwksUri?: string;
-  /** The same inside the cluster, where it may be plain http. */
+  /** Address of the key set inside the cluster. It may be plain http. */
   readonly internalJwksUri?: string;
-  /** Path of a file with the key set, where the issuer can't be reached or asks for a certificate of the cluster's own. */
+  /** Path of a file with the key set, if the issuer can't be reached or requires a certificate of the cluster. */
   readonly jwksFile?: string;
 }
 
@@ -23,10 +23,10 @@ const schema = z.strictObject({
 });
 
 /**
- * The service accounts of a Kubernetes cluster, by their projected tokens. A client is called
+ * The service accounts of a Kubernetes cluster, by their projected tokens. The client identifier is
  * `system:serviceaccount:<namespace>:<name>`.
  *
- * Clients must be named in the guard's options: every pod can get a token for any audience.
+ * The guard's options must name the clients: every pod can get a token for any audience.
  */
 export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOptions): KnownIssuer {
   return {
@@ -41,7 +41,7 @@ export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOpti
   };
 }
 
-/** A cluster may have any name for an issuer, such as `kubernetes/serviceaccount`, where its keys are elsewhere. */
+/** The issuer may be any name, such as `kubernetes/serviceaccount`, if the keys have their own address. */
 function faults(options: KubernetesServiceAccountsOptions, plainHttp: PlainHttp): OptionFault[] {
   const { issuer, jwksUri, internalJwksUri, jwksFile } = options;
   const hasKeys = [jwksUri, internalJwksUri, jwksFile].some((place) => place !== undefined);

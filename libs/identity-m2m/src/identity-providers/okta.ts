@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { type AccessTokenProfile, allOf, no, type KnownIssuer } from './identity-provider.js';
-import { hostName, hostOf, inPath, pathSegment, presetFaults } from './preset-options.js';
+import { type AccessTokenProfile, allOf, absent, type KnownIssuer } from './identity-provider.js';
+import { hostName, hostOf, encodedSegment, pathSegment, presetFaults } from './preset-options.js';
 
 export interface OktaOptions {
   /** Domain of the organisation: `acme.okta.com`, or a custom domain. */
@@ -14,12 +14,9 @@ const schema = z.strictObject({
   authorizationServerId: pathSegment('the identifier of an authorization server').optional(),
 });
 
-/**
- * A custom authorization server of Okta. Tokens of the organisation's own server are for Okta alone, and can't be
- * verified by others.
- */
+/** A custom authorization server of Okta. APIs other than Okta's can't verify tokens of the organisation's own server. */
 export function okta(options: OktaOptions): KnownIssuer {
-  const server = inPath(options.authorizationServerId ?? 'default');
+  const server = encodedSegment(options.authorizationServerId ?? 'default');
   const issuer = `https://${hostOf(options.domain)}/oauth2/${server}`;
   return {
     name: 'Okta',
@@ -42,5 +39,5 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   scopeClaims: ['scp'],
   requiredClaims: ['sub', 'iat', 'cid'],
   foreignClaims: [],
-  isMachine: allOf(no('uid'), { claim: 'sub', expected: 'equal to cid', holds: ({ sub, cid }) => sub === cid }),
+  isMachine: allOf(absent('uid'), { claim: 'sub', expected: 'equal to cid', holds: ({ sub, cid }) => sub === cid }),
 };

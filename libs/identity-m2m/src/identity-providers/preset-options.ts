@@ -4,8 +4,8 @@ import { printableText, strayCharacters } from '../foundation/text.js';
 import { type PlainHttp, parseUrl, urlFault } from '../foundation/url.js';
 
 /**
- * A name that becomes a part of a path, by {@link inPath}: as the product's console shows it, with its blanks and
- * umlauts. A slash is no part of a name but of a path that was given in its place.
+ * A name that becomes a segment of a path, by {@link encodedSegment}: as the product's console shows it, with blanks and
+ * umlauts. A slash shows that a path was given instead of a name.
  */
 export const pathSegment = (expected: string) =>
   field<string>(
@@ -13,38 +13,38 @@ export const pathSegment = (expected: string) =>
     (value) => isIssuerName(value) && !/[/\\]/.test(value) && value !== '.' && value !== '..',
   );
 
-/** A name as addresses have it (RFC 3986 §2.1). What is none, perhaps because it was left out, is for the check to report. */
-export function inPath(name: unknown): string {
+/** Returns a name percent-encoded (RFC 3986 §2.1). An invalid name is left for the check of the options. */
+export function encodedSegment(name: unknown): string {
   const text = String(name);
   return text.isWellFormed() ? encodeURIComponent(text) : text;
 }
 
-/** An identifier whose case does not count, as tokens write it. What is none is left for the check to report. */
+/** Returns a case-insensitive identifier as tokens write it. An invalid one is left for the check of the options. */
 export function inLowerCase(identifier: unknown): string {
   return String(identifier).toLowerCase();
 }
 
-/** A host name, with a port where it has one. */
+/** A host name, with or without a port. */
 export const hostName = (expected: string) =>
   field<string>(
     expected,
     (value) => typeof value === 'string' && !/[\s/\\?#@]/.test(value) && parseUrl(`https://${value}`) !== undefined,
   );
 
-/** A host name as tokens write it: in lower case, other letters than ASCII in Punycode. What is none is left as it is. */
+/** Returns a host name as tokens write it: in lower case and Punycode. An invalid one is returned unchanged. */
 export function hostOf(name: unknown): string {
   return parseUrl(`https://${String(name)}`)?.host ?? String(name);
 }
 
-/** An address without the slashes at its end, for adding a path to. What is no address is left for the check to report. */
+/** Returns an address without slashes at its end. An invalid one is left for the check of the options. */
 export function withoutTrailingSlash(address: unknown): string {
   return String(address).replace(/\/+$/, '');
 }
 
 /**
- * What is wrong with the options of a preset: by their schema, and those of them that are addresses. An address that was
- * left out is none. Where the keys have an address of their own, the others may be names alone, which nothing is fetched
- * by: whether that is so is judged where the provider is used.
+ * Returns what is invalid in the options of a preset, by their schema, and in the addresses among them. With
+ * `internalJwksUri` the addresses may be names alone, so plain http is valid here. The client or guard that uses the
+ * provider checks what is fetched.
  */
 export function presetFaults<Options extends object>(
   options: Options,
@@ -67,8 +67,8 @@ const EXPECTED = {
 } as const;
 
 /**
- * Checks an option that is the address of an identity provider, or of one of its endpoints. These may have a query (RFC
- * 6749 §3.1, §3.2), an issuer or a tenant may not (RFC 8414 §2).
+ * Checks the address of an identity provider or of an endpoint. An endpoint may have a query (RFC 6749 §3.1, §3.2), an issuer
+ * or a tenant may not (RFC 8414 §2).
  */
 export function addressFault(
   path: string,
@@ -77,7 +77,7 @@ export function addressFault(
   { mayHaveQuery = false } = {},
 ): OptionFault[] {
   if (typeof value !== 'string') return [{ path, expected: EXPECTED.not_a_url, found: describeAddress(value) }];
-  // The parser passes over what an issuer, compared to the letter, must not have.
+  // The URL parser ignores characters that an issuer, compared to the letter, must not have.
   const stray = mayHaveQuery ? undefined : strayCharacters(value);
   if (stray !== undefined) return [{ path, expected: EXPECTED.not_a_url, found: `an address that ${stray}` }];
   const fault = urlFault(value, plainHttp);
@@ -88,18 +88,18 @@ export function addressFault(
   return [{ path, expected: 'a URL without query', found: describeAddress(value) }];
 }
 
-/** Shows an address as it was found, without what may be a password in it. */
+/** Describes an address for errors, without a password that it may contain. */
 export function describeAddress(value: unknown): string {
   if (typeof value !== 'string') return value === null ? 'null' : typeof value;
   return value.includes('@') ? 'an address with user name or password' : JSON.stringify(printableText(value, 80));
 }
 
-/** Longest issuer identifier, in characters. */
+/** Maximum length of an issuer identifier, in characters. */
 const MAX_LENGTH = 1024;
 
 /**
- * Whether a text can be an issuer identifier: any StringOrURI (RFC 7519 §4.1.1). It is compared to the letter and never
- * resolved. Control characters and blanks at the ends are in no token: they come from copying.
+ * Whether a value can be an issuer identifier: any StringOrURI (RFC 7519 §4.1.1). It is compared to the letter and never
+ * resolved. Control characters and blanks at the ends come from copying; no token has them.
  */
 export function isIssuerName(name: unknown): name is string {
   return (
@@ -111,7 +111,7 @@ export function isIssuerName(name: unknown): name is string {
   );
 }
 
-/** Checks an option that names an issuer, where nothing is fetched by that name. */
+/** Checks the name of an issuer that nothing is fetched by. */
 export function issuerFault(path: string, value: unknown): OptionFault[] {
   if (isIssuerName(value)) return [];
   const expected = 'an issuer identifier, to the letter as in its tokens, without blanks at its ends';
