@@ -77,7 +77,7 @@ export type {
 } from './token/token-response-reader.js';
 
 export type { AssertionAudience } from './credentials/client-assertion.js';
-export { federatedAssertion, SignedAssertion } from './credentials/signed-assertion.js';
+export { federatedAssertion, type SignedAssertion } from './credentials/signed-assertion.js';
 export { jwtBearer, type TokenGrant } from './credentials/token-grant.js';
 export type { ClientAuthentication, ClientCredential } from './credentials/client-authentication.js';
 export type { ClientSecretMethod } from './credentials/client-secret-authentication.js';

@@ -1,4 +1,3 @@
-export type { Clock, Instant } from './foundation/clock.js';
 export {
   attackSuite,
   type AttackOutcome,

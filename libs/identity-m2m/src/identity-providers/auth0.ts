@@ -31,7 +31,6 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   // The token dialect of the API decides which of the two a token has.
   clientIdClaims: ['azp', 'client_id'],
   requiredClaims: ['sub', 'iat'],
-  foreignClaims: [],
   isMachine: allOf(
     {
       claim: 'sub',

@@ -47,7 +47,6 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   tokenTypes: [undefined, 'jwt'],
   clientIdClaims: ['client_id'],
   requiredClaims: ['token_use', 'client_id', 'iat'],
-  foreignClaims: [],
   isAccessToken: allOf({ claim: 'token_use', expected: 'access', holds: ({ token_use: use }) => use === 'access' }),
   isMachine: allOf(absent('username'), {
     claim: 'sub',

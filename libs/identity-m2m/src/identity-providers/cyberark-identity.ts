@@ -71,7 +71,6 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   clientIdClaims: ['unique_name'],
   // ID tokens have the same issuer, audience and keys, but no scope.
   requiredClaims: ['scope'],
-  foreignClaims: [],
   // Its documentation shows `exp` and `iat` of introspection as strings.
   introspectsTimesAsText: true,
   // No isMachine: a machine is a service user, and its token looks like that of a person.

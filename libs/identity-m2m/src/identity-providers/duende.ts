@@ -49,7 +49,6 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   tokenTypes: ['at+jwt'],
   clientIdClaims: ['client_id', 'azp'],
   requiredClaims: ['client_id', 'iat'],
-  foreignClaims: [],
   // Only tokens of persons have a subject.
   isMachine: allOf(absent('sub')),
 };

@@ -63,7 +63,6 @@ function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
     clientIdClaims: [isV1 ? 'appid' : 'azp'],
     scopeClaims: ['roles'],
     requiredClaims: ['tid', 'ver', 'iat'],
-    foreignClaims: [],
     isAccessToken: allOf(
       { claim: 'tid', expected: tenantId, holds: ({ tid }) => tid === tenantId },
       { claim: 'ver', expected: `${version} (see tokenVersion)`, holds: ({ ver }) => ver === version },

@@ -139,8 +139,8 @@ export interface AccessTokenProfile {
   readonly scopeClaims?: readonly string[] | undefined;
   /** Claims that every access token of this provider has. */
   readonly requiredClaims: readonly string[];
-  /** Claims that only other kinds of tokens have, besides the usual ones (`nonce`, `at_hash`, `events` …). */
-  readonly foreignClaims: readonly string[];
+  /** Claims that only other kinds of tokens have, besides the usual ones (`nonce`, `at_hash`, `events` …). Default: none. */
+  readonly foreignClaims?: readonly string[] | undefined;
   /**
    * Whether a token is an access token, by the values of its claims, such as `token_use`. Default: no further condition.
    */
@@ -170,7 +170,6 @@ export const RFC_9068: AccessTokenProfile = {
   tokenTypes: ['at+jwt'],
   clientIdClaims: ['client_id', 'azp'],
   requiredClaims: ['sub', 'iat', 'client_id'],
-  foreignClaims: [],
   isMachine: isSubject('client_id'),
 };
 

@@ -78,7 +78,6 @@ function accessToken({ serviceAccountSessions, hasNoAudience }: KeycloakOptions)
     // `clientId` is how versions before 24 wrote it.
     clientIdClaims: ['azp', 'client_id', 'clientId'],
     requiredClaims: ['azp', 'iat'],
-    foreignClaims: [],
     // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
     isAccessToken: allOf({ claim: 'typ', expected: 'Bearer', holds: ({ typ }) => typ === 'Bearer' }),
     isMachine: allOf(

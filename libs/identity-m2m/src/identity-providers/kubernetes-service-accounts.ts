@@ -56,7 +56,6 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   tokenTypes: [undefined, 'jwt'],
   clientIdClaims: ['sub'],
   requiredClaims: ['sub', 'iat', 'kubernetes.io'],
-  foreignClaims: [],
   isMachine: allOf({
     claim: 'sub',
     expected: 'system:serviceaccount:<namespace>:<name>',

@@ -38,6 +38,5 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   clientIdClaims: ['cid'],
   scopeClaims: ['scp'],
   requiredClaims: ['sub', 'iat', 'cid'],
-  foreignClaims: [],
   isMachine: allOf(absent('uid'), { claim: 'sub', expected: 'equal to cid', holds: ({ sub, cid }) => sub === cid }),
 };

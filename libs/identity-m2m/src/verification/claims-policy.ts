@@ -96,7 +96,7 @@ const FOREIGN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events', 'token
 
 function kindRefusal(claims: Claims, profile: AccessTokenProfile): Refusal | undefined {
   for (const name of FOREIGN_CLAIMS) if (Object.hasOwn(claims, name)) return unwanted('foreign_token', claims, name);
-  for (const name of profile.foreignClaims) {
+  for (const name of profile.foreignClaims ?? []) {
     if (Object.hasOwn(claims, name)) return unwanted('foreign_token', claims, name);
   }
   for (const name of profile.requiredClaims) {
