@@ -62,8 +62,8 @@ describe('the code on a page', () => {
   it('runs in a test, where it takes the place of a call of CyberArk’s SDKs', () => {
     const text = read('docs', 'cyberark-sdk.md');
     const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!);
-    const cells = [...text.matchAll(/^\|.*\|(.*)\|$/gm)].map(([, cell]) => cell!);
-    const code = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!));
+    const answers = [...text.matchAll(/^- [^→]*→((?:.|\n(?!- |\n))*)/gm)].map(([, answer]) => answer!);
+    const code = answers.flatMap((answer) => [...answer.matchAll(/`([^`]+)`/g)].map(([, code]) => code!));
     expect(code.length).toBeGreaterThan(20);
     const strange = [...blocks, ...code].flatMap((code) => partsNotIn(read('test', 'cyberark-sdk.spec.ts'), code));
     expect(strange).toEqual([]);
