@@ -293,7 +293,8 @@ export type ClientConfiguration = Readonly<ReturnType<typeof clientConfiguration
 
 /** @param options Free of faults. */
 export function clientConfiguration(name: string, options: ClientOptions, production: boolean) {
-  const { identityProvider, scope, audience, resource, parameters, refresh, quarantine, dpop, http = {} } = options;
+  const { identityProvider, scope, audience, resource, parameters, tokenHeader, refresh, quarantine, dpop } = options;
+  const { http = {} } = options;
   return {
     name,
     identityProvider,
@@ -302,7 +303,9 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     grant: options.grant ?? clientCredentials,
     dpop: typeof dpop === 'object' ? dpop.algorithm : dpop ? ('ES256' as const) : undefined,
     /** Where HTTP calls carry the token. */
-    tokenHeader: new TokenHeader(options.tokenHeader?.name ?? AUTHORIZATION_HEADER.name, options.tokenHeader?.scheme),
+    tokenHeader: tokenHeader
+      ? new TokenHeader(tokenHeader.name ?? AUTHORIZATION_HEADER.name, tokenHeader.scheme)
+      : AUTHORIZATION_HEADER,
     agent: options.agent,
     ca: options.ca,
     tokenRequestFormat: options.tokenRequestFormat ?? 'form',

@@ -55,7 +55,8 @@ export class ManagedTokenProvider extends TokenProvider {
   /** Of the client's own parameters, which nearly all calls want. */
   readonly #usual: RefreshedToken;
   readonly #usualKey: string;
-  readonly #others: TokenCache;
+  /** Tokens of other parameters; undefined until a call asks for one. */
+  #others: TokenCache | undefined;
   readonly #start = new AbortController();
   /** Ends the wait of a boot for the time of the next attempt. */
   #retry = new AbortController();
@@ -69,7 +70,6 @@ export class ManagedTokenProvider extends TokenProvider {
     this.#secondAttempts = new SecondAttempts(options.clock, options.acquireTimeoutMs / 3);
     this.#usual = this.#managerFor(options.parameters);
     this.#usualKey = tokenKey(options.parameters);
-    this.#others = new TokenCache(options.maxTokens - 1, this.#managerFor);
   }
 
   explain(url: string): OriginDecision {
@@ -82,7 +82,7 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   async getToken(options: GetTokenOptions = {}): Promise<AccessToken> {
-    const manager = this.#find(options) ?? this.#others.add(this.#merged(options), this.#overloadError);
+    const manager = this.#find(options) ?? this.#add(this.#merged(options));
     return manager.getToken(options.signal, this.#minTtlMs(options));
   }
 
@@ -102,7 +102,7 @@ export class ManagedTokenProvider extends TokenProvider {
   override retryNow(): void {
     this.options.requester().resetQuarantine();
     this.#usual.retryNow();
-    this.#others.retryNow();
+    this.#others?.retryNow();
     this.#retry.abort();
     this.#retry = new AbortController();
     this.events.emit({ type: 'client.retry_now', client: this.clientName });
@@ -163,7 +163,12 @@ export class ManagedTokenProvider extends TokenProvider {
   #find(options: GetTokenOptions): RefreshedToken | undefined {
     if (!hasParameters(options)) return this.#usual;
     const parameters = this.#merged(options);
-    return tokenKey(parameters) === this.#usualKey ? this.#usual : this.#others.find(parameters);
+    return tokenKey(parameters) === this.#usualKey ? this.#usual : this.#others?.find(parameters);
+  }
+
+  #add(parameters: TokenParameters): RefreshedToken {
+    this.#others ??= new TokenCache(this.options.maxTokens - 1, this.#managerFor);
+    return this.#others.add(parameters, this.#overloadError);
   }
 
   #merged(options: GetTokenOptions): TokenParameters {
@@ -187,7 +192,7 @@ export class ManagedTokenProvider extends TokenProvider {
 
   *#all(): Iterable<RefreshedToken> {
     yield this.#usual;
-    yield* this.#others.all();
+    if (this.#others) yield* this.#others.all();
   }
 
   readonly #overloadError = () =>
