@@ -1,10 +1,10 @@
-/** What happens at boot to what is fetched before a call can be made or judged: tokens, the keys of issuers. */
+/** What the boot does about tokens, and about the keys of issuers. */
 export const START_MODES = [
-  /** Nothing: the first call fetches it. */
+  /** Nothing: the first call fetches them. */
   'lazy',
-  /** It is fetched, and the boot does not wait for it. */
+  /** Fetches them in the background. */
   'warm',
-  /** The boot waits for it, and fails without it. */
+  /** Waits for them, and fails without them. */
   'require',
 ] as const;
 

@@ -1,7 +1,7 @@
 /**
  * Whether a host name means this machine: `localhost` and its subdomains (RFC 6761 §6.3), 127.0.0.0/8 and ::1.
  *
- * @param hostname As the WHATWG URL parser gives it: lower case, an IPv6 address in brackets.
+ * @param hostname As the WHATWG URL parser writes it: lower case, an IPv6 address in brackets.
  */
 export function isLoopbackHost(hostname: string): boolean {
   return (
@@ -12,17 +12,17 @@ export function isLoopbackHost(hostname: string): boolean {
   );
 }
 
-/** When plain http is acceptable. */
+/** Where plain http is allowed. */
 export type PlainHttp = 'never' | 'loopback' | 'anywhere';
 
-/** Why a credential must not travel to an address, or undefined where it may. */
+/** Why a credential must not be sent to an address. */
 export type UrlFault = 'not_a_url' | 'not_http' | 'plain_http' | 'has_userinfo';
 
 /**
- * Judges an address that a secret or a token is to be sent to, or keys are to be read from.
+ * Checks an address that a secret or a token is sent to, or keys are read from. Returns undefined if it is safe.
  *
- * TLS is what proves that the other side is the one that was named (RFC 6749 §3.2, RFC 6750 §5.2), so plain http is
- * a matter of allowance; any other scheme, and credentials inside the address, are never right.
+ * TLS proves the identity of the other side (RFC 6749 §3.2, RFC 6750 §5.2), so plain http has to be allowed. Other schemes,
+ * and credentials inside the address, are never safe.
  */
 export function urlFault(text: string, plainHttp: PlainHttp): UrlFault | undefined {
   const url = parseUrl(text);
@@ -35,10 +35,10 @@ export function urlFault(text: string, plainHttp: PlainHttp): UrlFault | undefin
 }
 
 /**
- * The URL that a text is; undefined where it is none.
+ * Parses a URL; returns undefined for an invalid one.
  *
- * `URL.canParse` is not asked: once it runs hot, that of Node.js 20 denies texts with letters beyond ASCII, which the
- * parser takes.
+ * Does not use `URL.canParse`: once optimised, that of Node.js 20 rejects strings with letters beyond ASCII, which the parser
+ * accepts.
  */
 export function parseUrl(text: string, base?: string | URL): URL | undefined {
   try {
