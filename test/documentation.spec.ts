@@ -37,6 +37,14 @@ describe('a page of the documentation', () => {
   });
 });
 
+test.each([...pages, ...pagesIn('test')].filter((page) => page !== 'CHANGELOG.md'))(
+  'no line of a page is longer than 120 characters, but for code: %s',
+  (page) => {
+    const prose = read(page).replaceAll(/^```[^]*?^```/gm, '');
+    expect(prose.split('\n').filter((line) => line.length > 120)).toEqual([]);
+  },
+);
+
 it('has every page in its index', () => {
   const index = read('docs', 'README.md');
   const isListed = (page: string) => page === 'docs/README.md' || index.includes(`](${relative('docs', page)})`);
