@@ -85,6 +85,40 @@ it('shows the extractor that a project with @golevelup/nestjs-rabbitmq runs', ()
   expect(partsNotIn(project, `${message}…${extractor!.replace(/\}\s*$/, '')}`)).toEqual([]);
 });
 
+describe('a page for those who change the library', () => {
+  const sources = sourcesIn('libs/identity-m2m/src', 'apps', 'test');
+  const names = new Set(sources.match(/[A-Za-z_]\w*/g));
+
+  test.each(['CONTRIBUTING.md', ...pagesIn('docs/decisions'), ...pagesIn('docs/extending')])(
+    'names nothing that the sources do not have: %s',
+    (page) => {
+      const code = [...read(page).matchAll(/`([^`\n]+)`/g)].flatMap(([, span]) => span!.match(/[A-Za-z_]\w*/g) ?? []);
+      expect(code.filter((name) => /[a-z][A-Z]/.test(name) && !names.has(name))).toEqual([]);
+    },
+  );
+});
+
+it('quotes messages that the library has, where a page explains them', () => {
+  const [, table] = /## When the message is not enough\n\n([^]*?)\n\n/.exec(read('docs', 'token-endpoints.md'))!;
+  const quoted = [...table!.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) =>
+    cell!.match(/(?<=`)[^`]+(?=`(?: |$))/g)!,
+  );
+  const parts = quoted.filter((text) => text.includes(' ')).flatMap((text) => text.split(/…|HTTP \d+/));
+  expect(parts.length).toBeGreaterThan(5);
+  const sources = sourcesIn('libs/identity-m2m/src');
+  expect(parts.filter((part) => !sources.includes(part.trim()))).toEqual([]);
+});
+
+/** The text of every source file in these folders. */
+function sourcesIn(...folders: string[]): string {
+  const files = folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts') && !/node_modules|\bdist\b|\bbuild\b/.test(name))
+      .map((name) => join(folder, name)),
+  );
+  return files.map((file) => read(file)).join('\n');
+}
+
 it('shows the revocation store that its tests run', () => {
   const [, store] = /```ts\n(class PolledRevocations [^]*?)```/.exec(read('docs', 'extending', 'revocation-store.md'))!;
   expect(partsNotIn(read('test', 'examples', 'polled-revocations.spec.ts'), store!)).toEqual([]);
