@@ -85,6 +85,26 @@ it('shows the extractor that a project with @golevelup/nestjs-rabbitmq runs', ()
   expect(partsNotIn(project, `${message}…${extractor!.replace(/\}\s*$/, '')}`)).toEqual([]);
 });
 
+describe('the map of rooms', () => {
+  const source = join('libs', 'identity-m2m', 'src');
+  const rooms = [...read('CONTRIBUTING.md').matchAll(/^\| `([a-z-]+)` +\| /gm)].map(([, room]) => room!);
+
+  it('has every room', () => {
+    const folders = readdirSync(join(root, source), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    expect(rooms.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
+  });
+
+  test.each(rooms)('is in the order in which they import each other: %s', (room) => {
+    const lower = rooms.slice(0, rooms.indexOf(room));
+    const files = readdirSync(join(root, source, room), { recursive: true, encoding: 'utf8' });
+    const imported = files
+      .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
+      .flatMap((name) => [...read(source, room, name).matchAll(/'(?:\.\.\/)+([a-z-]+)\//g)].map(([, from]) => from!))
+      .filter((from) => rooms.includes(from));
+    expect(imported.filter((from) => !lower.includes(from))).toEqual([]);
+  });
+});
+
 describe('a page for those who change the library', () => {
   const sources = sourcesIn('libs/identity-m2m/src', 'apps', 'test');
   const names = new Set(sources.match(/[A-Za-z_]\w*/g));
