@@ -20,7 +20,7 @@ import {
   bearerFetch,
   CallAddressError,
   IdentityM2MConfigurationError,
-  type ResourceServerAnswer,
+  type ResourceServerResponse,
 } from 'nestjs-identity-m2m';
 import { attachToken } from 'nestjs-identity-m2m/microservices';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
@@ -287,7 +287,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
   });
 
   it('out-F8: is known by a predicate on the answer', async () => {
-    const seen: ResourceServerAnswer[] = [];
+    const seen: ResourceServerResponse[] = [];
     const system = await outboundApplication({
       isTokenRejected: (answer) => {
         seen.push(answer);
@@ -647,7 +647,7 @@ describe('a token that a receiver of messages refuses', () => {
   });
 
   it('out-F8: is known by a predicate on the error', async () => {
-    const seen: ResourceServerAnswer[] = [];
+    const seen: ResourceServerResponse[] = [];
     const { send, tokens } = await connect({
       isTokenRejected: (answer) => seen.push(answer) > 0 && answer.body.includes('InvalidSessionId'),
     });

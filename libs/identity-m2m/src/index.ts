@@ -66,9 +66,9 @@ export {
 } from './token/token-errors.js';
 export type { TokenParameters } from './token/token-parameters.js';
 export { type GetTokenOptions, TokenProvider } from './token/token-provider.js';
-export type { ResourceServerAnswer, TokenRejectedPredicate, TokenRejection } from './token/token-rejection.js';
+export type { ResourceServerResponse, TokenRejectedPredicate, TokenRejection } from './token/token-rejection.js';
 export type {
-  TokenEndpointAnswer,
+  TokenEndpointResponse,
   TokenResponse,
   TokenResponseError,
   TokenResponseGrant,

@@ -140,7 +140,7 @@ export const MEMBERS: readonly HostileAnswer[] = [
   {
     name: 'a plain token, though one was asked for that is bound to a key',
     answer: http(grant()),
-    becomes: failed('configuration', { says: 'plain bearer token' }),
+    becomes: failed('configuration', { says: 'the server granted a bearer token' }),
     client: { dpop: true },
   },
 

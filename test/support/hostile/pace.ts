@@ -162,7 +162,7 @@ export const PACE: readonly HostileAnswer[] = [
   {
     name: 'a token one character longer than one may be',
     answer: http(grant({ access_token: TOKEN.padEnd(32_769, 'x') })),
-    becomes: failed('malformed', { says: 'length that no token may have' }),
+    becomes: failed('malformed', { says: 'access_token has invalid characters or an invalid length' }),
   },
   {
     name: 'a number of 60,000 digits',

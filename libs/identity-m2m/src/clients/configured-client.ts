@@ -83,7 +83,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     if (this.#configuration.allowedOrigins.length === 0) {
       const message =
         'its token has no allowed origins, so every call goes out without it; list the APIs in allowedOrigins';
-      this.#warnings.warn('no_allowed_origins', message);
+      this.#warnings.emitWarning('no_allowed_origins', message);
     }
     return this.provider.start();
   }
@@ -195,7 +195,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
       clientId,
       requestFormat: configuration.tokenRequestFormat,
       requestHeaders: () => configuration.tokenRequestHeaders,
-      dialect: { ...configuration.dialect, ...this.#warnings },
+      response: { ...configuration.tokenResponse, ...this.#warnings },
       dpop: this.#dpop,
       fetch,
       clock,

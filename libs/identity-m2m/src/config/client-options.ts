@@ -311,7 +311,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
     tokenRequestFormat: options.tokenRequestFormat ?? 'form',
     /** Headers of each token request, by their names in lower case. */
     tokenRequestHeaders: inLowerCase({ ...identityProvider.tokenRequestHeaders, ...options.tokenRequestHeaders }),
-    dialect: {
+    tokenResponse: {
       readers: [options.readTokenResponse, identityProvider.readTokenResponse].filter((reader) => reader !== undefined),
       credentialErrors: identityProvider.credentialErrors ?? [],
     },

@@ -111,19 +111,24 @@ export function createBoundedFetch(options: BoundedFetchOptions = {}): BoundedFe
     }
   };
   return async (url, init = {}) => {
-    try {
-      return await exchange(url, init);
-    } catch (error) {
-      const isSafe = init.method === undefined || init.method === 'GET';
-      if (isSafe && isStaleConnection(error)) return exchange(url, init);
-      throw error;
-    }
+    const isSafe = init.method === undefined || init.method === 'GET';
+    return isSafe ? repeatOnStaleConnection(() => exchange(url, init)) : exchange(url, init);
   };
 }
 
-/** Whether a request met a connection that the server had given up: it was not answered, and may be sent once more. */
-export function isStaleConnection(error: unknown): boolean {
-  return error instanceof HttpExchangeError && error.fault === 'stale_connection';
+/**
+ * Sends a request, and once more if it met a connection that the server had closed: the server did not read the first one.
+ *
+ * @param onRepeat Called before the request is repeated.
+ */
+export async function repeatOnStaleConnection<T>(send: () => Promise<T>, onRepeat?: () => void): Promise<T> {
+  try {
+    return await send();
+  } catch (error) {
+    if (!(error instanceof HttpExchangeError && error.fault === 'stale_connection')) throw error;
+    onRepeat?.();
+    return send();
+  }
 }
 
 interface Answer {

@@ -26,7 +26,7 @@ export interface HeldToken {
 export type AcquiredToken = { readonly granted: GrantedToken } & Acquisition;
 
 /** What follows from a grant. */
-export interface Succession {
+export interface TokenReplacement {
   readonly held: HeldToken;
   /** The token that was held until now, where it can still be used. */
   readonly replaced: HeldToken | undefined;
@@ -35,7 +35,7 @@ export interface Succession {
 }
 
 /** What a grant is judged by. */
-export interface SuccessionContext {
+export interface TokenReplacementContext {
   readonly policy: RefreshPolicy;
   readonly earliestRenewalMs: number | undefined;
   /** Uniform in [0, 1). */
@@ -48,11 +48,11 @@ export interface SuccessionContext {
  *
  * @param before The token that is held until now.
  */
-export function succeed(
+export function replaceHeldToken(
   before: HeldToken | undefined,
   { granted, requestedAt, receivedAt, credential }: AcquiredToken,
-  { policy, earliestRenewalMs, random }: SuccessionContext,
-): Succession {
+  { policy, earliestRenewalMs, random }: TokenReplacementContext,
+): TokenReplacement {
   const { accessToken: token, refreshInMs } = granted;
   const { lifetimeMs } = granted.lifetime;
   const ageMs = before ? elapsedMs(before.since, receivedAt) : Infinity;

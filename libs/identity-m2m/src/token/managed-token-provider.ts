@@ -53,10 +53,10 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly events: EventStream<OutboundEvent>;
   readonly #allowedOrigins: AllowedOrigins;
   /** Of the client's own parameters, which nearly all calls want. */
-  readonly #usual: RefreshedToken;
-  readonly #usualKey: string;
+  readonly #default: RefreshedToken;
+  readonly #defaultKey: string;
   /** Tokens of other parameters; undefined until a call asks for one. */
-  #others: TokenCache | undefined;
+  #cache: TokenCache | undefined;
   readonly #start = new AbortController();
   /** Ends the wait of a boot for the time of the next attempt. */
   #retry = new AbortController();
@@ -68,8 +68,8 @@ export class ManagedTokenProvider extends TokenProvider {
     this.events = options.events;
     this.#allowedOrigins = new AllowedOrigins(options.allowedOrigins);
     this.#secondAttempts = new SecondAttempts(options.clock, options.acquireTimeoutMs / 3);
-    this.#usual = this.#managerFor(options.parameters);
-    this.#usualKey = tokenKey(options.parameters);
+    this.#default = this.#create(options.parameters);
+    this.#defaultKey = tokenKey(options.parameters);
   }
 
   explain(url: string): OriginDecision {
@@ -77,13 +77,13 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   peek(options?: GetTokenOptions): AccessToken | undefined {
-    if (!options) return this.#usual.peek();
+    if (!options) return this.#default.peek();
     return this.#find(options)?.peek(this.#minTtlMs(options));
   }
 
   async getToken(options: GetTokenOptions = {}): Promise<AccessToken> {
-    const manager = this.#find(options) ?? this.#add(this.#merged(options));
-    return manager.getToken(options.signal, this.#minTtlMs(options));
+    const token = this.#find(options) ?? this.#add(this.#merged(options));
+    return token.getToken(options.signal, this.#minTtlMs(options));
   }
 
   async renewToken(rejected: AccessToken, options: GetTokenOptions = {}): Promise<AccessToken | undefined> {
@@ -101,8 +101,8 @@ export class ManagedTokenProvider extends TokenProvider {
 
   override retryNow(): void {
     this.options.requester().resetQuarantine();
-    this.#usual.retryNow();
-    this.#others?.retryNow();
+    this.#default.retryNow();
+    this.#cache?.retryNow();
     this.#retry.abort();
     this.#retry = new AbortController();
     this.events.emit({ type: 'client.retry_now', client: this.clientName });
@@ -127,9 +127,9 @@ export class ManagedTokenProvider extends TokenProvider {
     if (this.options.start === 'lazy') return;
     const delayMs = this.options.random() * this.options.startSpreadMs;
     if (this.options.start === 'require') await this.#requireToken(delayMs);
-    else if (delayMs === 0) this.#usual.warmUp();
+    else if (delayMs === 0) this.#default.warmUp();
     else {
-      const cancelTimer = this.options.clock.setTimer(delayMs, () => this.#usual.warmUp());
+      const cancelTimer = this.options.clock.setTimer(delayMs, () => this.#default.warmUp());
       this.#start.signal.addEventListener('abort', cancelTimer, { once: true });
     }
   }
@@ -137,21 +137,21 @@ export class ManagedTokenProvider extends TokenProvider {
   /** Ends all that is done without being asked for. Callers are served as before. */
   stopRefreshing(): void {
     this.#start.abort();
-    for (const manager of this.#all()) manager.stopRefreshing();
+    for (const token of this.#all()) token.stopRefreshing();
   }
 
   /** Ends token requests under way as well. A live token can be had until its end. */
   close(): void {
     this.#start.abort();
-    for (const manager of this.#all()) manager.close();
+    for (const token of this.#all()) token.close();
   }
 
   /** Tokens that are held now: for revoking them. */
   heldTokens(): AccessToken[] {
-    return [...this.#all()].flatMap((manager) => manager.heldToken() ?? []);
+    return [...this.#all()].flatMap((token) => token.heldToken() ?? []);
   }
 
-  readonly #managerFor = (parameters: TokenParameters, backoff?: RetryBackoff): RefreshedToken => {
+  readonly #create = (parameters: TokenParameters, backoff?: RetryBackoff): RefreshedToken => {
     const body = bodyParameters(parameters);
     const { requester, ...options } = this.options;
     const attempt: RefreshedTokenOptions['attempt'] = (...args) => requester().attempt(body, ...args);
@@ -159,27 +159,27 @@ export class ManagedTokenProvider extends TokenProvider {
     return new RefreshedToken({ ...options, ...own }, backoff);
   };
 
-  /** The manager for what a caller wants, if there is one. */
+  /** The token for what a caller wants, if there is one. */
   #find(options: GetTokenOptions): RefreshedToken | undefined {
-    if (!hasParameters(options)) return this.#usual;
+    if (!hasParameters(options)) return this.#default;
     const parameters = this.#merged(options);
-    return tokenKey(parameters) === this.#usualKey ? this.#usual : this.#others?.find(parameters);
+    return tokenKey(parameters) === this.#defaultKey ? this.#default : this.#cache?.find(parameters);
   }
 
   #add(parameters: TokenParameters): RefreshedToken {
-    this.#others ??= new TokenCache(this.options.maxTokens - 1, this.#managerFor);
-    return this.#others.add(parameters, this.#overloadError);
+    this.#cache ??= new TokenCache(this.options.maxTokens - 1, this.#create);
+    return this.#cache.add(parameters, this.#overloadError);
   }
 
   #merged(options: GetTokenOptions): TokenParameters {
     const fault = parametersFault(options);
     if (fault) throw new TokenParametersError(`A token for client "${this.clientName}" cannot be asked for: ${fault}.`);
-    const usual = this.options.parameters;
+    const defaults = this.options.parameters;
     return {
-      scope: options.scope ?? usual.scope,
-      audience: options.audience ?? usual.audience,
-      resource: options.resource ?? usual.resource,
-      parameters: { ...usual.parameters, ...options.parameters },
+      scope: options.scope ?? defaults.scope,
+      audience: options.audience ?? defaults.audience,
+      resource: options.resource ?? defaults.resource,
+      parameters: { ...defaults.parameters, ...options.parameters },
     };
   }
 
@@ -191,8 +191,8 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   *#all(): Iterable<RefreshedToken> {
-    yield this.#usual;
-    if (this.#others) yield* this.#others.all();
+    yield this.#default;
+    if (this.#cache) yield* this.#cache.all();
   }
 
   readonly #overloadError = () =>

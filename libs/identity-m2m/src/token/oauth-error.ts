@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
-import type { TokenEndpointAnswer } from './token-response-reader.js';
+import type { TokenEndpointResponse } from './token-response-reader.js';
 
 /** A refusal that a server put into the body of its answer. */
 export interface OAuthError {
@@ -23,7 +23,7 @@ type Members = Readonly<Record<string, unknown>>;
  * @param isKnown Whether a code, as {@link normalizedCode} has it, is one that OAuth knows.
  */
 export function oauthErrorIn(
-  { status, body }: Pick<TokenEndpointAnswer, 'status' | 'body'>,
+  { status, body }: Pick<TokenEndpointResponse, 'status' | 'body'>,
   isKnown: (code: string) => boolean,
 ): OAuthError | undefined {
   const json = parseStrictJsonObject(body);

@@ -121,26 +121,26 @@ export type OutboundEvent =
       readonly problem: string;
     });
 
-/** @param message Whole, but for the client's name. Holds no token and no secret. */
-export type WarnOfClient = (warning: ClientWarning, message: string) => void;
+/** @param message The sentence after the client's name. Holds no token and no secret. */
+export type EmitClientWarning = (warning: ClientWarning, message: string) => void;
 
-/** Events of a client that come once, and not with each token request. */
+/** Emits events of a client once each, not with each token request. */
 export interface ClientWarnings {
-  readonly warn: WarnOfClient;
-  /** For `readTokenResponse`: what it did in place of its task. */
-  readonly tellReaderFailure: (problem: string) => void;
+  readonly emitWarning: EmitClientWarning;
+  /** Emits that `readTokenResponse` threw, or returned a value that it may not return. */
+  readonly emitReaderFailure: (problem: string) => void;
 }
 
 export function clientWarnings(client: string, events: EventStream<OutboundEvent>): ClientWarnings {
-  const known = new Set<string>();
+  const emitted = new Set<string>();
   const once = (event: OutboundEvent, key: string) => {
-    if (known.has(key)) return;
-    known.add(key);
+    if (emitted.has(key)) return;
+    emitted.add(key);
     events.emit(event);
   };
   return {
-    warn: (warning, message) => once({ type: 'client.warning', client, warning, message }, warning),
-    tellReaderFailure: (problem) => {
+    emitWarning: (warning, message) => once({ type: 'client.warning', client, warning, message }, warning),
+    emitReaderFailure: (problem) => {
       const option = 'readTokenResponse';
       once({ type: 'option.failed', client, option, problem }, option);
     },

@@ -1,7 +1,7 @@
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
 import type { AccessToken } from './access-token.js';
-import { type AcquiredToken, type HeldToken, isAlive, succeed } from './held-token.js';
+import { type AcquiredToken, type HeldToken, isAlive, replaceHeldToken } from './held-token.js';
 import type { OutboundEvent, RequestedAccess } from './outbound-events.js';
 import {
   backgroundAttemptTimeoutMs,
@@ -88,7 +88,7 @@ export class RefreshedToken {
       finish: (result) => this.#finishAttempt(result),
     });
     this.#silence = options.secondAttempts.watch({
-      isNeeded: () => this.#attempt.isAwaited && (this.#isHeldRejected || !this.#canServeLate(clock.now())),
+      isNeeded: () => this.#attempt.isAwaited && (this.#isHeldRejected || !this.#canServeStale(clock.now())),
       start: (place) => this.#startSecondTry(place),
     });
     this.#timer = new RefreshTimer({
@@ -149,11 +149,11 @@ export class RefreshedToken {
       const now = this.options.clock.now();
       this.#noteUse(now);
       this.#attemptIfDue(now);
-      const patienceMs = this.#patienceMs(begin, now);
+      const maxWaitMs = this.#maxWaitMs(begin, now);
       if (!this.#attempt.isRunning) {
-        if (this.#phase === 'closed' || !this.backoff.isWorthWaiting(now, patienceMs)) return undefined;
+        if (this.#phase === 'closed' || !this.backoff.isWorthWaiting(now, maxWaitMs)) return undefined;
       }
-      const end = await this.#waitForAttempt(patienceMs, signal);
+      const end = await this.#waitForAttempt(maxWaitMs, signal);
       if (end?.error) continue;
       const renewed = this.#held?.token;
       return end && renewed && !renewed.equals(rejected) ? renewed : undefined;
@@ -269,7 +269,7 @@ export class RefreshedToken {
     this.#timer.refreshed();
     const { policy, random } = this.options;
     const context = { policy, random, earliestRenewalMs: this.#earliestRenewalMs };
-    const { held, replaced, earliestRenewalMs } = succeed(this.#held, acquired, context);
+    const { held, replaced, earliestRenewalMs } = replaceHeldToken(this.#held, acquired, context);
     this.#earliestRenewalMs = earliestRenewalMs;
     if (held.token !== replaced?.token) {
       const isBySchedule = replaced && !held.isReissued && !this.#isHeldRejected && replaced.credential === credential;
@@ -296,30 +296,30 @@ export class RefreshedToken {
       const now = clock.now();
       this.#noteUse(now);
       this.#attemptIfDue(now);
-      const patienceMs = this.#patienceMs(begin, now);
+      const maxWaitMs = this.#maxWaitMs(begin, now);
       if (!this.#attempt.isRunning) {
-        const late = this.#serveLate(now);
+        const late = this.#serveStale(now);
         if (late) return late;
         if (this.#phase === 'closed') throw this.#report.closedError();
-        if (this.backoff.lastError && !this.backoff.isWorthWaiting(now, patienceMs)) throw this.backoff.lastError;
+        if (this.backoff.lastError && !this.backoff.isWorthWaiting(now, maxWaitMs)) throw this.backoff.lastError;
       }
-      const end = await this.#waitForAttempt(patienceMs, signal);
+      const end = await this.#waitForAttempt(maxWaitMs, signal);
       const after = clock.now();
       this.#noteUse(after);
-      const token = this.#serveLate(after, end && !end.error);
+      const token = this.#serveStale(after, end && !end.error);
       if (token) return token;
       if (!end?.error) throw this.#report.waitTimeoutError(acquireTimeoutMs, this.backoff.lastError);
     }
   }
 
   /** Returns the rest of a caller's time, in milliseconds. */
-  #patienceMs(begin: Instant, now: Instant): number {
+  #maxWaitMs(begin: Instant, now: Instant): number {
     return Math.max(this.options.acquireTimeoutMs - elapsedMs(begin, now), 0);
   }
 
   /** Returns the end of the attempt under way, or of the next one; undefined once this caller has waited long enough. */
-  async #waitForAttempt(patienceMs: number, signal: AbortSignal | undefined): Promise<AttemptEnd | undefined> {
-    const end = this.#attempt.wait(patienceMs, signal);
+  async #waitForAttempt(maxWaitMs: number, signal: AbortSignal | undefined): Promise<AttemptEnd | undefined> {
+    const end = this.#attempt.wait(maxWaitMs, signal);
     if (this.#attempt.isRunning) this.#silence.begin();
     else this.#timer.arm(this.options.clock.now());
     try {
@@ -331,9 +331,9 @@ export class RefreshedToken {
   }
 
   /** Returns the token that is held, however near its end, as long as it lives. */
-  #serveLate(now: Instant, isNew = false): AccessToken | undefined {
+  #serveStale(now: Instant, isNew = false): AccessToken | undefined {
     const held = this.#held;
-    if (!held || !this.#canServeLate(now)) return undefined;
+    if (!held || !this.#canServeStale(now)) return undefined;
     if (!isNew && !held.isServedStale) {
       this.#held = { ...held, isServedStale: true };
       this.#report.servedStale(held);
@@ -341,7 +341,7 @@ export class RefreshedToken {
     return held.token;
   }
 
-  #canServeLate(now: Instant): boolean {
+  #canServeStale(now: Instant): boolean {
     return this.#held !== undefined && isAlive(this.#held, now, -this.options.unsafeExpiredTokenGraceMs);
   }
 

@@ -53,11 +53,11 @@ export function retryDelayMs(input: RetryInput): number {
     input.curve === 'configuration'
       ? doublingDelayMs(60_000, 900_000, input.priorFailures) * (1 + 0.2 * random())
       : equalJitter(outageDelayMs(input), random);
-  return Math.max(delay, obeyedRetryAfterMs(retryAfterMs, random));
+  return Math.max(delay, boundedRetryAfterMs(retryAfterMs, random));
 }
 
 /** How long `Retry-After` is obeyed, in milliseconds. */
-export function obeyedRetryAfterMs(retryAfterMs: number | undefined, random: () => number): number {
+export function boundedRetryAfterMs(retryAfterMs: number | undefined, random: () => number): number {
   return retryAfterMs === undefined ? 0 : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) * (1 + 0.1 * random());
 }
 
@@ -109,8 +109,8 @@ export class RetryBackoff {
   }
 
   /** Whether a caller who can wait this long may get a token by waiting. */
-  isWorthWaiting(now: Instant, patienceMs: number): boolean {
-    return !this.#backoff || (isRetryable(this.#backoff.kind) && this.dueInMs(now) <= patienceMs);
+  isWorthWaiting(now: Instant, maxWaitMs: number): boolean {
+    return !this.#backoff || (isRetryable(this.#backoff.kind) && this.dueInMs(now) <= maxWaitMs);
   }
 
   /** Returns the time until an attempt may be made, in milliseconds. */

@@ -5,34 +5,60 @@ import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import type { TlsIdentity } from '../foundation/tls.js';
 import { type PlainHttp, urlFault } from '../foundation/url.js';
 
-/** Where a token endpoint is: named outright, or found through the issuer's metadata. */
-export interface TokenServerLocation {
+/** Where an authorization server's endpoints are: configured, or discovered through the issuer. */
+export interface ServerLocation {
   readonly issuer?: string | undefined;
   readonly tokenEndpoint?: string | undefined;
   readonly revocationEndpoint?: string | undefined;
   readonly assertionAudience?: AssertionAudience | undefined;
 }
 
-/** What a client needs to know about its authorization server. */
-export type TokenServerMetadata = AuthorizationServer & { readonly token_endpoint: string };
+/** Metadata of an authorization server that has a token endpoint (RFC 8414 §2). */
+export type EndpointMetadata = AuthorizationServer & { readonly token_endpoint: string };
 
-/** Finds the token endpoint, once, and again after {@link doubt}. */
+/** An endpoint that receives the client's credential. */
+export type CredentialEndpoint = 'token_endpoint' | 'revocation_endpoint';
+
+/** Finds the endpoints of a client's authorization server: once, and again after {@link invalidate}. */
 export class ServerMetadata {
-  #discovered: TokenServerMetadata | undefined;
-  #isDoubted = false;
+  #discovered: EndpointMetadata | undefined;
+  #isInvalid = false;
 
   constructor(
-    private readonly location: TokenServerLocation,
+    private readonly location: ServerLocation,
     private readonly plainHttp: PlainHttp,
     private readonly fetch: BoundedFetch,
   ) {}
 
   /**
-   * @param tls What the client shows of itself, and whom it believes, where it does so: the server may ask for it here
-   * as well, and may have its certificate from the same authority.
+   * Returns the metadata for a request to one endpoint. Its `issuer` is the audience that an assertion needs there. The
+   * revocation endpoint is undefined where the server has none.
+   *
+   * @param tls The client's certificate, if it has one. The server may require it for discovery as well, and may have
+   * another endpoint for clients with a certificate (RFC 8705 §5).
    * @throws {@link DiscoveryError}; the reason of the signal once that has aborted.
    */
-  async metadata(signal: AbortSignal, tls?: TlsIdentity): Promise<TokenServerMetadata> {
+  async forEndpoint(name: CredentialEndpoint, signal: AbortSignal, tls?: TlsIdentity): Promise<EndpointMetadata> {
+    const found = await this.#metadata(signal, tls);
+    const alias = tls && found.mtls_endpoint_aliases?.[name];
+    const metadata = alias === undefined ? found : { ...found, [name]: alias };
+    if (this.location.assertionAudience !== 'endpoint') return metadata;
+    return { ...metadata, issuer: metadata[name] ?? metadata.issuer };
+  }
+
+  /** Explains why a valid assertion may be refused; undefined where its audience is the endpoint already. */
+  get assertionRemark(): string | undefined {
+    const { issuer, assertionAudience } = this.location;
+    if (issuer === undefined || assertionAudience === 'endpoint') return undefined;
+    return "The audience of its assertion is the issuer; if the server expects the endpoint, set assertionAudience: 'endpoint' of the identity provider.";
+  }
+
+  /** Has the next request discover the endpoints again, because the known one failed: the server may have moved. */
+  invalidate(): void {
+    this.#isInvalid = true;
+  }
+
+  async #metadata(signal: AbortSignal, tls: TlsIdentity | undefined): Promise<EndpointMetadata> {
     const { issuer, tokenEndpoint, revocationEndpoint } = this.location;
     if (tokenEndpoint !== undefined) {
       return {
@@ -42,13 +68,13 @@ export class ServerMetadata {
       };
     }
     const known = this.#discovered;
-    if (known && !this.#isDoubted) return known;
+    if (known && !this.#isInvalid) return known;
     try {
       this.#discovered = await this.#discover(signal, tls);
-      this.#isDoubted = false;
+      this.#isInvalid = false;
       return this.#discovered;
     } catch (error) {
-      // What was found before may still be right.
+      // The endpoints that were found before may still be right.
       const isUnanswered =
         error instanceof DiscoveryError && ['outage', 'certificate', 'unexplained'].includes(error.fault);
       if (known && isUnanswered) return known;
@@ -56,39 +82,21 @@ export class ServerMetadata {
     }
   }
 
-  /** The metadata for a request to one of its endpoints: `issuer` is what assertions have as their audience there. */
-  addressed(metadata: TokenServerMetadata, endpoint: 'token_endpoint' | 'revocation_endpoint'): TokenServerMetadata {
-    if (this.location.assertionAudience !== 'endpoint') return metadata;
-    return { ...metadata, issuer: metadata[endpoint] ?? metadata.issuer };
-  }
-
-  /** Why an assertion may be refused that is right in all else; undefined where it was addressed to the endpoint. */
-  get assertionRemark(): string | undefined {
-    const { issuer, assertionAudience } = this.location;
-    if (issuer === undefined || assertionAudience === 'endpoint') return undefined;
-    return "Its assertion is addressed to the issuer; if the server wants the endpoint there, set assertionAudience: 'endpoint' of the identity provider.";
-  }
-
-  /** Discovers anew next time: the endpoint that was found does not answer, or not as one. It may have moved. */
-  doubt(): void {
-    this.#isDoubted = true;
-  }
-
-  async #discover(signal: AbortSignal, tls: TlsIdentity | undefined): Promise<TokenServerMetadata> {
+  async #discover(signal: AbortSignal, tls: TlsIdentity | undefined): Promise<EndpointMetadata> {
     const issuer = this.location.issuer ?? '';
     const fetch: BoundedFetch = (url, init) => this.fetch(url, { ...init, tls });
     const input = { issuer, member: 'token_endpoint', plainHttp: this.plainHttp, fetch, signal } as const;
     const metadata = await discoverAuthorizationServer(input);
     const endpoint = metadata.token_endpoint;
     if (endpoint === undefined) {
-      throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names no token_endpoint`);
+      throw new DiscoveryError('wrong_document', `the metadata of ${issuer} has no token_endpoint`);
     }
-    // Each of these will be sent the client's credentials.
+    // The client's credential is sent to each of these.
     const { token_endpoint, revocation_endpoint } = metadata.mtls_endpoint_aliases ?? {};
     for (const url of [endpoint, metadata.revocation_endpoint, token_endpoint, revocation_endpoint]) {
       const fault = url === undefined ? undefined : urlFault(url, this.plainHttp);
       if (fault) {
-        throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names an unfit endpoint (${fault})`);
+        throw new DiscoveryError('wrong_document', `the metadata of ${issuer} has an unsafe endpoint (${fault})`);
       }
     }
     return { ...metadata, token_endpoint: endpoint };

@@ -62,8 +62,8 @@ export class SingleFlight<Outcome, Result> {
     return () => this.#abort(one);
   }
 
-  /** Returns the result of the attempt under way, or of the next one; undefined after `patienceMs`. */
-  async wait(patienceMs: number, signal: AbortSignal | undefined): Promise<Result | undefined> {
+  /** Returns the result of the attempt under way, or of the next one; undefined after `maxWaitMs`. */
+  async wait(maxWaitMs: number, signal: AbortSignal | undefined): Promise<Result | undefined> {
     if (!this.#end) {
       let resolve!: (result: Result) => void;
       const promise = new Promise<Result>((settle) => (resolve = settle));
@@ -71,7 +71,7 @@ export class SingleFlight<Outcome, Result> {
     }
     this.#waiting++;
     try {
-      return await waitAtMost(this.#end.promise, patienceMs, this.clock, signal);
+      return await waitAtMost(this.#end.promise, maxWaitMs, this.clock, signal);
     } finally {
       this.#waiting--;
     }
@@ -239,9 +239,9 @@ export interface AttemptProgress {
   /** How a second try may join this one: beside it, or in its place. */
   second: 'beside' | 'instead' | undefined;
   /** Names the credential that it is about to send, or has sent. */
-  turn: string | undefined;
+  credentialKey: string | undefined;
   /** Whether the credential was sent, and the response is outstanding. */
-  isShown: boolean;
+  isSent: boolean;
   /** The other one of two tries. */
   other: AttemptProgress | undefined;
   /** Aborts this try alone, where there is another one. */
@@ -260,8 +260,8 @@ export function attemptBegins(now: Instant, first?: AttemptProgress): AttemptPro
     isSecond: first !== undefined,
     silentSince: now,
     second: 'beside',
-    turn: undefined,
-    isShown: false,
+    credentialKey: undefined,
+    isSent: false,
     other: first,
     abort: () => {},
     isSuperseded: false,

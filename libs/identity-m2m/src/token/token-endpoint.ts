@@ -6,34 +6,34 @@ import {
   type BoundedFetch,
   type BoundedFetchInit,
   HttpExchangeError,
-  isStaleConnection,
+  repeatOnStaleConnection,
 } from '../foundation/bounded-fetch.js';
 import type { Clock, Instant } from '../foundation/clock.js';
-import type { WarnOfClient } from './outbound-events.js';
+import type { EmitClientWarning } from './outbound-events.js';
 import { issuedTokens, sentCredentials, SHORTEST_REDACTED, redactCredentials } from './credential-redaction.js';
 import type { BodyParameters } from './token-parameters.js';
 import { unexpectedFailure } from './token-errors.js';
-import type { TokenEndpointAnswer } from './token-response-reader.js';
-import { readTokenResponse, type TokenResponseDialect } from './token-response.js';
-import type { ServerMetadata, TokenServerMetadata } from './server-metadata.js';
+import type { TokenEndpointResponse } from './token-response-reader.js';
+import { readTokenResponse, type TokenResponseOptions } from './token-response.js';
+import type { ServerMetadata, EndpointMetadata } from './server-metadata.js';
 import type { TokenFailure, TokenResult } from './token-result.js';
 
-/** How the parameters of a token request are written into its body. */
+/** Format of a token request's body. */
 export type TokenRequestFormat =
-  /** `application/x-www-form-urlencoded`, as RFC 6749 §4.4.2 demands. */
+  /** `application/x-www-form-urlencoded`, as RFC 6749 §4.4.2 requires. */
   | 'form'
-  /** A JSON object, for servers that want one. */
+  /** A JSON object, for servers that require one. */
   | 'json';
 
 export interface TokenEndpointOptions {
   readonly server: ServerMetadata;
   readonly clientId: string;
   readonly requestFormat: TokenRequestFormat;
-  /** Sent with each token request besides those that the protocol needs. A function, because there may be secrets in them. */
+  /** Returns additional headers of each token request. A function, because they may hold secrets. */
   readonly requestHeaders: () => Readonly<Record<string, string>>;
-  /** Binds tokens to a key (RFC 9449), where that is wanted. */
+  /** Binds tokens to a key (RFC 9449); undefined for bearer tokens. */
   readonly dpop: DpopProver | undefined;
-  readonly dialect: TokenResponseDialect & { readonly warn: WarnOfClient };
+  readonly response: TokenResponseOptions & { readonly emitWarning: EmitClientWarning };
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }
@@ -41,67 +41,60 @@ export interface TokenEndpointOptions {
 export interface TokenRequest {
   readonly grantType: string;
   readonly credential: ClientCredential;
-  /** Members of the body besides `grant_type` and what authenticates the client. */
+  /** Members of the body besides `grant_type` and the client's authentication. */
   readonly parameters: BodyParameters;
-  /** By how much the server's clock is known to be ahead of ours, in milliseconds. */
+  /** Time by which the server's clock is known to be ahead of this machine's, in milliseconds. */
   readonly serverAheadMs: number;
-  /** Called just before the credential is sent, each time. */
+  /** Called just before the credential is sent: once per HTTP request. */
   readonly onSend: () => void;
 }
 
-/** The result of one token request, with the moments that the token's age is measured from. */
+/** The result of one token request, with the times that the token's age is measured from. */
 export type TimedTokenResult = TokenResult & {
   /** Just before the request was sent. */
   readonly requestedAt: Instant;
-  /** When the answer was complete. */
+  /** When the response was complete. */
   readonly receivedAt: Instant;
 };
 
-/** What is known about the sending of one token request, which may take several HTTP requests. */
-interface Exchange {
-  /** Just before the last of them. */
+/** State of one token request, which may take several HTTP requests. */
+interface RequestState {
+  /** Just before the last HTTP request. */
   requestedAt: Instant;
-  /** Every spelling of what proved the client. */
+  /** The credentials that were sent, in every encoding. */
   readonly sent: string[];
-  /** Whether one met a stale connection, and was sent again. */
+  /** Whether an HTTP request was repeated after a stale connection. */
   isRepeated: boolean;
 }
 
-/** Sends token requests (RFC 6749 §3.2) to one token endpoint, over a transport of its own. */
+/** Sends token requests (RFC 6749 §3.2) to one token endpoint. */
 export class TokenEndpoint {
   constructor(private readonly options: TokenEndpointOptions) {}
 
-  /** Sends one token request. Whatever goes wrong is a result, not an exception. */
+  /** Sends one token request. Every error is a result, not an exception. */
   async request(request: TokenRequest, signal: AbortSignal): Promise<TimedTokenResult> {
     const { clock, server } = this.options;
-    const exchange: Exchange = { requestedAt: clock.now(), sent: [], isRepeated: false };
-    const timed = (outcome: TokenResult) => ({
-      ...outcome,
-      requestedAt: exchange.requestedAt,
-      receivedAt: clock.now(),
-    });
-    this.#warnOfShortSecret(request.credential);
+    const { credential } = request;
+    const state: RequestState = { requestedAt: clock.now(), sent: [], isRepeated: false };
+    const timed = (result: TokenResult) => ({ ...result, requestedAt: state.requestedAt, receivedAt: clock.now() });
+    this.#warnOfShortSecret(credential);
     try {
-      const found = await server.metadata(signal, request.credential.tls);
-      const metadata = server.addressed(atEndpointFor(found, request.credential), 'token_endpoint');
-      let answer = await this.#send(metadata, request, exchange, signal);
-      // RFC 9449 §8: the first answer may only have been to say which nonce to use.
-      if (isNonceWanted(answer) && this.#learnNonce(metadata, answer)) {
-        answer = await this.#send(metadata, request, exchange, signal);
+      const metadata = await server.forEndpoint('token_endpoint', signal, credential.tls);
+      let response = await this.#send(metadata, request, state, signal);
+      // RFC 9449 §8: the first response may only have named the nonce to use.
+      if (isNonceRequired(response) && this.#learnNonce(metadata, response)) {
+        response = await this.#send(metadata, request, state, signal);
       }
-      this.#learnNonce(metadata, answer);
-      const outcome = this.#judge(answer);
-      if (outcome.ok) return timed(outcome);
-      if (outcome.failure.kind === 'configuration' || outcome.failure.kind === 'unexplained') server.doubt();
-      const credentials = [...exchange.sent, ...issuedTokens(answer.body)];
-      const failure = withoutCredentials(outcome.failure, credentials);
-      const isRefused = failure.kind === 'credential' || failure.kind === 'blocked';
-      return timed({
-        ok: false,
-        failure: isRefused ? { ...failure, remark: this.#remark(request.credential) } : failure,
-      });
+      this.#learnNonce(metadata, response);
+      const result = this.#read(response);
+      if (result.ok) return timed(result);
+      const { kind } = result.failure;
+      if (kind === 'configuration' || kind === 'unexplained') server.invalidate();
+      const failure = withoutCredentials(result.failure, [...state.sent, ...issuedTokens(response.body)]);
+      const isRefused = kind === 'credential' || kind === 'blocked';
+      return timed({ ok: false, failure: isRefused ? { ...failure, remark: this.#remark(credential) } : failure });
     } catch (error) {
-      server.doubt();
+      server.invalidate();
       return timed({ ok: false, failure: exchangeFailure(error) });
     }
   }
@@ -112,35 +105,29 @@ export class TokenEndpoint {
 
   #warnOfShortSecret({ secrets }: ClientCredential): void {
     if (secrets.every((secret) => secret.reveal().length >= SHORTEST_REDACTED)) return;
-    const short = `its client secret has fewer than ${SHORTEST_REDACTED} characters`;
-    this.options.dialect.warn(
+    this.options.response.emitWarning(
       'secret_too_short',
-      `${short}: it can be guessed, and is not taken out of what the server writes`,
+      `its client secret has fewer than ${SHORTEST_REDACTED} characters: it can be guessed, and is not removed from the server's error texts`,
     );
   }
 
-  /** Once more, with a new proof, where the connection was one that the server had given up. */
-  async #send(
-    metadata: TokenServerMetadata,
+  /** Sends one HTTP request. Repeats it at most once per token request after a stale connection, with a new proof. */
+  #send(
+    metadata: EndpointMetadata,
     request: TokenRequest,
-    exchange: Exchange,
+    state: RequestState,
     signal: AbortSignal,
-  ): Promise<TokenEndpointAnswer> {
-    try {
-      return await this.#exchange(metadata, request, exchange, signal);
-    } catch (error) {
-      if (exchange.isRepeated || !isStaleConnection(error)) throw error;
-      exchange.isRepeated = true;
-      return this.#exchange(metadata, request, exchange, signal);
-    }
+  ): Promise<TokenEndpointResponse> {
+    const send = () => this.#exchange(metadata, request, state, signal);
+    return state.isRepeated ? send() : repeatOnStaleConnection(send, () => (state.isRepeated = true));
   }
 
   async #exchange(
-    metadata: TokenServerMetadata,
+    metadata: EndpointMetadata,
     { grantType, credential, parameters, serverAheadMs, onSend }: TokenRequest,
-    exchange: Exchange,
+    state: RequestState,
     signal: AbortSignal,
-  ): Promise<TokenEndpointAnswer> {
+  ): Promise<TokenEndpointResponse> {
     const { clientId, clock, dpop, fetch } = this.options;
     const response = await genericTokenEndpointRequest(
       metadata,
@@ -154,13 +141,13 @@ export class TokenEndpoint {
           ...(dpop && { dpop: await dpop.proof({ method: 'POST', url: metadata.token_endpoint }) }),
         },
         signal,
-        // Whether plain http is acceptable has been decided by then, when the address was configured or discovered.
+        // Plain http was checked when the endpoint was configured or discovered.
         [allowInsecureRequests]: true,
         [customFetch]: (url, init) => {
-          // The last word: oauth4webapi takes only some of them. None is of those that the protocol sets.
+          // Added here, because oauth4webapi drops some headers. None of them is a header that the protocol sets.
           const headers = { ...init.headers, ...this.options.requestHeaders() };
-          exchange.sent.push(...sentCredentials(credential.secrets, headers, init.body));
-          exchange.requestedAt = clock.now();
+          state.sent.push(...sentCredentials(credential.secrets, headers, init.body));
+          state.requestedAt = clock.now();
           onSend();
           return fetch(url, { ...this.#inFormat({ ...init, headers }), tls: credential.tls });
         },
@@ -169,25 +156,25 @@ export class TokenEndpoint {
     return { status: response.status, headers: response.headers, body: await response.text() };
   }
 
-  #judge(answer: TokenEndpointAnswer): TokenResult {
-    const outcome = readTokenResponse(answer, this.options.dialect);
-    if (!outcome.ok) return outcome;
-    const isBoundToKey = outcome.granted.accessToken.tokenType === 'DPoP';
-    if (isBoundToKey === (this.options.dpop !== undefined)) return outcome;
-    // RFC 6749 §7.1: a token of a type that the client does not know how to present is not used.
+  #read(response: TokenEndpointResponse): TokenResult {
+    const result = readTokenResponse(response, this.options.response);
+    if (!result.ok) return result;
+    const isBoundToKey = result.granted.accessToken.tokenType === 'DPoP';
+    if (isBoundToKey === (this.options.dpop !== undefined)) return result;
+    // RFC 6749 §7.1: a client does not use a token of a type that it cannot send.
     const [detail, advice] = isBoundToKey
       ? [
-          'a token that is bound to a key was granted (DPoP), and this client has none: see its option dpop',
+          'the server granted a token that is bound to a key (DPoP), and this client has none',
           'Set the option dpop, or have the server grant bearer tokens to this client.',
         ]
       : [
-          'a token that is bound to a key was asked for (DPoP), and a plain bearer token granted',
+          'the client requested a token that is bound to its key (DPoP), and the server granted a bearer token',
           'Have the server bind the tokens of this client to its key, or remove the option dpop.',
         ];
     return { ok: false, failure: { kind: 'configuration', detail, advice } };
   }
 
-  #learnNonce(metadata: TokenServerMetadata, { headers }: TokenEndpointAnswer): boolean {
+  #learnNonce(metadata: EndpointMetadata, { headers }: TokenEndpointResponse): boolean {
     return this.options.dpop?.learnNonce(metadata.token_endpoint, headers.get('dpop-nonce')) ?? false;
   }
 
@@ -201,13 +188,7 @@ export class TokenEndpoint {
   }
 }
 
-/** RFC 8705 §5: a server may have another address for clients that show a certificate. */
-function atEndpointFor(metadata: TokenServerMetadata, { tls }: ClientCredential): TokenServerMetadata {
-  const alias = tls && metadata.mtls_endpoint_aliases?.token_endpoint;
-  return alias === undefined ? metadata : { ...metadata, token_endpoint: alias };
-}
-
-/** A member that comes more than once becomes a list. */
+/** Returns a form's members as an object. A repeated member becomes a list. */
 function asObject(body: URLSearchParams): Record<string, string | string[]> {
   const names = [...new Set(body.keys())];
   return Object.fromEntries(
@@ -218,11 +199,11 @@ function asObject(body: URLSearchParams): Record<string, string | string[]> {
   );
 }
 
-function isNonceWanted({ status, body }: TokenEndpointAnswer): boolean {
+function isNonceRequired({ status, body }: TokenEndpointResponse): boolean {
   return (status === 400 || status === 401) && /"use_dpop_nonce"/.test(body);
 }
 
-/** In case that the server repeats what it was sent, or tells twice what it grants. */
+/** Removes credentials from the server's error texts: a server may repeat the request, or a token of its response. */
 function withoutCredentials(failure: TokenFailure, credentials: readonly string[]): TokenFailure {
   const { detail, oauthError } = failure;
   return {

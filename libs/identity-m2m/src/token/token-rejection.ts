@@ -1,5 +1,5 @@
 /** A resource server's answer to a call that carried the token, as {@link TokenRejectedPredicate} sees it. */
-export interface ResourceServerAnswer {
+export interface ResourceServerResponse {
   /**
    * HTTP status, 400 or above. Of message transports: 401 where the receiver answered `UNAUTHENTICATED`, 500 for any other
    * error.
@@ -17,7 +17,7 @@ export interface ResourceServerAnswer {
  * Only `true` counts; a predicate that throws or returns a promise counts as false. Must not have side effects: one call
  * may be judged twice.
  */
-export type TokenRejectedPredicate = (answer: ResourceServerAnswer) => boolean;
+export type TokenRejectedPredicate = (answer: ResourceServerResponse) => boolean;
 
 /** Statuses that mean a rejected token, or a predicate for APIs that say it in another way. */
 export type TokenRejection = readonly (401 | 403)[] | TokenRejectedPredicate;
@@ -57,7 +57,7 @@ export class TokenRejectionRule {
   }
 
   /** @param answer One that {@link mayReject}. */
-  isRejection(answer: ResourceServerAnswer): boolean {
+  isRejection(answer: ResourceServerResponse): boolean {
     if (!isAboutToken(answer.headers['www-authenticate'])) return false;
     if (typeof this.rejection !== 'function') return true;
     try {

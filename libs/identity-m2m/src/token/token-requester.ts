@@ -3,7 +3,7 @@ import type { CredentialQuarantine, Quarantine, QuarantinePolicy } from '../cred
 import type { SignedAssertion } from '../credentials/signed-assertion.js';
 import type { TokenGrant } from '../credentials/token-grant.js';
 import type { Clock, Instant } from '../foundation/clock.js';
-import { obeyedRetryAfterMs } from './retry-policy.js';
+import { boundedRetryAfterMs } from './retry-policy.js';
 import type { ServerMetadata } from './server-metadata.js';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.js';
 import type { BodyParameters } from './token-parameters.js';
@@ -11,7 +11,7 @@ import type { Acquisition, TokenFailure, TokenResult } from './token-result.js';
 import type { AttemptProgress } from './single-flight.js';
 
 /** What a client can prove itself with, and the time that its proof should name. */
-export interface ClientProof {
+export interface UsableCredential {
   readonly credential: ClientCredential;
   /** As the server has it, as far as is known. */
   readonly serverNow: Date;
@@ -55,11 +55,11 @@ export class TokenRequester {
     progress: AttemptProgress,
   ): Promise<TokenResult<Acquisition>> {
     const attempt = { parameters, signal, progress, tried: new Set<string>() };
-    const outcome = await this.#presentEach(attempt);
+    const outcome = await this.#requestWithEach(attempt);
     if (outcome.ok || outcome.failure.refusal?.isWithheld !== false) return outcome;
     // The credential may have been rotated just now: one more look, and one more attempt only with another one.
     const before = attempt.tried.size;
-    const later = await this.#presentEach(attempt);
+    const later = await this.#requestWithEach(attempt);
     return attempt.tried.size === before ? outcome : later;
   }
 
@@ -67,12 +67,12 @@ export class TokenRequester {
    * What the client proves itself with in requests other than those for tokens: the credential that was accepted last,
    * never one that was refused.
    */
-  async readProof(): Promise<ClientProof | undefined> {
+  async readUsableCredential(): Promise<UsableCredential | undefined> {
     const { quarantine } = this.options;
     for (const [, read] of this.#inOrder()) {
-      const material = await this.#readMaterial(read);
-      if ('failure' in material) continue;
-      const { credential } = material;
+      const credentials = await this.#readCredentials(read);
+      if ('failure' in credentials) continue;
+      const { credential } = credentials;
       if (quarantine.remaining(this.#quarantineKey(credential.fingerprint))) continue;
       return { credential, serverNow: this.#serverNow() };
     }
@@ -85,22 +85,22 @@ export class TokenRequester {
   }
 
   /** Shows one credential after the other, until one is not refused. */
-  async #presentEach(attempt: Attempt): Promise<TokenResult<Acquisition>> {
+  async #requestWithEach(attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, tried } = attempt;
     let refused: TokenResult<Acquisition> | undefined;
     let unreadable: TokenFailure | undefined;
     for (const [index, read] of this.#inOrder()) {
       progress.silentSince = this.options.clock.now();
       progress.second = 'beside';
-      const material = await this.#readMaterial(read);
-      if ('failure' in material) {
-        unreadable ??= material.failure;
+      const credentials = await this.#readCredentials(read);
+      if ('failure' in credentials) {
+        unreadable ??= credentials.failure;
         continue;
       }
-      const { fingerprint } = material.credential;
+      const { fingerprint } = credentials.credential;
       if (tried.has(fingerprint)) continue;
       tried.add(fingerprint);
-      const outcome = await this.#present(material, attempt);
+      const outcome = await this.#requestWith(credentials, attempt);
       if (outcome.ok) this.#preferred = index;
       if (outcome.ok || !outcome.failure.refusal) return outcome;
       // A refusal just now says more than an earlier one.
@@ -115,25 +115,25 @@ export class TokenRequester {
     return readers.toSorted(([a], [b]) => Number(b === this.#preferred) - Number(a === this.#preferred));
   }
 
-  async #present(material: AttemptMaterial, attempt: Attempt): Promise<TokenResult<Acquisition>> {
+  async #requestWith(credentials: RequestCredentials, attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, signal } = attempt;
-    const key = this.#quarantineKey(material.credential.fingerprint);
+    const key = this.#quarantineKey(credentials.credential.fingerprint);
     // Whoever is ahead has to be answered first.
     progress.silentSince = undefined;
     if (progress.isSecond) this.#supersedeFirst(key, progress);
     const endTurn = await this.options.quarantine.waitForTurn(key, signal, progress.isSecond);
-    progress.turn = key;
+    progress.credentialKey = key;
     try {
-      return await this.#presentInTurn(key, material, attempt);
+      return await this.#requestInTurn(key, credentials, attempt);
     } finally {
-      progress.turn = undefined;
+      progress.credentialKey = undefined;
       endTurn();
     }
   }
 
-  async #presentInTurn(
+  async #requestInTurn(
     key: string,
-    { credential, assertion }: AttemptMaterial,
+    { credential, assertion }: RequestCredentials,
     attempt: Attempt,
   ): Promise<TokenResult<Acquisition>> {
     const { quarantine, quarantinePolicy, grant } = this.options;
@@ -162,9 +162,9 @@ export class TokenRequester {
     const refused = quarantine.recordRefusal(key, quarantinePolicy, {
       sentAt: outcome.requestedAt,
       // Once this one is refused, the other one is not waited for.
-      requests: progress.other?.turn === key && progress.other.isShown ? 2 : 1,
+      requests: progress.other?.credentialKey === key && progress.other.isSent ? 2 : 1,
       isConfirmed: failure.kind === 'credential',
-      minDelayMs: obeyedRetryAfterMs(failure.retryAfterMs, this.options.random),
+      minDelayMs: boundedRetryAfterMs(failure.retryAfterMs, this.options.random),
     });
     return {
       ok: false,
@@ -179,12 +179,12 @@ export class TokenRequester {
   async #send(key: string, request: Omit<TokenRequest, 'onSend'>, { signal, progress }: Attempt) {
     const { clock, endpoint, quarantine, quarantinePolicy } = this.options;
     const onSend = () => {
-      progress.isShown = true;
+      progress.isSent = true;
       progress.silentSince = clock.now();
     };
     // What the server made of it will never be known.
     const onAbort = () => {
-      if (progress.isShown && progress.isSuperseded) quarantine.recordUnanswered(key);
+      if (progress.isSent && progress.isSuperseded) quarantine.recordUnanswered(key);
     };
     progress.silentSince = clock.now();
     progress.second = quarantine.secondRequest(key, quarantinePolicy);
@@ -193,13 +193,13 @@ export class TokenRequester {
       return await endpoint.request({ ...request, onSend }, signal);
     } finally {
       signal.removeEventListener('abort', onAbort);
-      progress.isShown = false;
+      progress.isSent = false;
     }
   }
 
   /** One request at a time shows a credential that was never accepted. The turn of the first one is free with this. */
   #supersedeFirst(key: string, { other }: AttemptProgress): void {
-    if (other?.turn !== key || this.options.quarantine.wasAccepted(key)) return;
+    if (other?.credentialKey !== key || this.options.quarantine.wasAccepted(key)) return;
     other.isSuperseded = true;
     other.abort();
   }
@@ -225,9 +225,9 @@ export class TokenRequester {
     return new Date(this.options.clock.now().wallMs + this.#serverAheadMs);
   }
 
-  async #readMaterial(
+  async #readCredentials(
     readCredential: () => Promise<ClientCredential>,
-  ): Promise<AttemptMaterial | { failure: TokenFailure }> {
+  ): Promise<RequestCredentials | { failure: TokenFailure }> {
     try {
       const [credential, assertion] = await Promise.all([readCredential(), this.options.grant.readAssertion()]);
       if (!assertion) return { credential };
@@ -268,7 +268,7 @@ interface Attempt {
   readonly tried: Set<string>;
 }
 
-interface AttemptMaterial {
+interface RequestCredentials {
   readonly credential: ClientCredential;
   readonly assertion?: SignedAssertion;
 }

@@ -4,95 +4,95 @@ import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import { isScopeName } from '../foundation/text.js';
 import { AccessToken, type AccessTokenType, isAccessTokenText } from './access-token.js';
 import { errorBesideGrant, normalizedCode, type OAuthError, oauthErrorIn } from './oauth-error.js';
-import type { WarnOfClient } from './outbound-events.js';
-import { askReader, type TokenEndpointAnswer, type TokenResponseReader } from './token-response-reader.js';
+import type { EmitClientWarning } from './outbound-events.js';
+import { callReader, type TokenEndpointResponse, type TokenResponseReader } from './token-response-reader.js';
 import { accessTokenLifetime, positiveSeconds } from './access-token-lifetime.js';
 import type { TokenFailureKind, TokenFailure, TokenResult } from './token-result.js';
 
-/** What is peculiar to the answers of one token endpoint. */
-export interface TokenResponseDialect {
-  /** Asked in this order; the first that has an opinion counts. */
+/** How to read the responses of one token endpoint. */
+export interface TokenResponseOptions {
+  /** Called in this order; the first result other than undefined counts. */
   readonly readers?: readonly TokenResponseReader[];
-  /** Values of `error` that mean the client's credential, besides those of RFC 6749 §5.2. */
+  /** Values of `error` that mean a refused credential, besides those of RFC 6749 §5.2. */
   readonly credentialErrors?: readonly string[];
-  /** Called with what is odd about an answer that is used all the same. */
-  readonly warn?: WarnOfClient;
-  /** Called with what a reader did in place of its task. */
-  readonly tellReaderFailure?: (problem: string) => void;
+  /** Warns of a response that is used although it is not as the standards require. */
+  readonly emitWarning?: EmitClientWarning;
+  /** Reports that a reader threw, or returned an invalid value. */
+  readonly emitReaderFailure?: (problem: string) => void;
 }
 
 /**
- * Decides what a token endpoint's answer means.
+ * Reads a token endpoint's response: a grant, or a failure and its kind.
  *
- * The body decides, and not its media type. Any 2xx with a JSON object that holds an `access_token` and no error is a
- * grant, provided that its members are unique and the token fits into a header as it stands. An OAuth error counts with
- * any status: some servers refuse a secret with 200 or 500.
+ * The body decides, not its media type. A 2xx response is a grant if its body is a JSON object with an `access_token` and
+ * no error; member names must be unique, and the token must fit into a header unchanged. An OAuth error counts with any
+ * status, because some servers refuse a secret with 200 or 500.
  */
-export function readTokenResponse(answer: TokenEndpointAnswer, dialect: TokenResponseDialect = {}): TokenResult {
-  const outcome = byReaders(answer, dialect) ?? byTheStandards(answer, dialect);
-  if (outcome.ok) return outcome;
-  return { ok: false, failure: { ...outcome.failure, serverTimeMs: serverTimeMs(answer.headers) } };
+export function readTokenResponse(response: TokenEndpointResponse, options: TokenResponseOptions = {}): TokenResult {
+  const result = byReaders(response, options) ?? byStandards(response, options);
+  if (result.ok) return result;
+  return { ok: false, failure: { ...result.failure, serverTimeMs: serverTimeMs(response.headers) } };
 }
 
-/** What the first reader says that has an opinion. */
-function byReaders(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenResult | undefined {
-  for (const reader of dialect.readers ?? []) {
-    const opinion = askReader(reader, answer);
-    switch (opinion.type) {
-      case 'kind':
-        return failureOfKind(opinion.kind, answer, dialect);
+/** Returns the first result of a reader; undefined where no reader has one. */
+function byReaders(response: TokenEndpointResponse, options: TokenResponseOptions): TokenResult | undefined {
+  for (const reader of options.readers ?? []) {
+    const reading = callReader(reader, response);
+    switch (reading.type) {
+      case 'failure':
+        return failureOfKind(reading.kind, response, options);
       case 'members':
-        return readMembers(opinion.members, answer, dialect);
-      case 'useless':
-        dialect.tellReaderFailure?.(opinion.problem);
+        return readMembers(reading.members, response, options);
+      case 'invalid':
+        options.emitReaderFailure?.(reading.problem);
     }
   }
   return undefined;
 }
 
-/** What the standards say, but for the kind. */
-function failureOfKind(kind: TokenFailureKind, answer: TokenEndpointAnswer, dialect: TokenResponseDialect) {
-  const outcome = byTheStandards(answer, { credentialErrors: dialect.credentialErrors ?? [] });
-  if (!outcome.ok) return { ok: false, failure: { ...outcome.failure, kind, advice: undefined } } as const;
-  const detail = `HTTP ${answer.status}, which readTokenResponse takes for a failure`;
+/** Returns the failure that the standards find, with the reader's kind. */
+function failureOfKind(kind: TokenFailureKind, response: TokenEndpointResponse, options: TokenResponseOptions) {
+  const result = byStandards(response, { credentialErrors: options.credentialErrors ?? [] });
+  if (!result.ok) return { ok: false, failure: { ...result.failure, kind, advice: undefined } } as const;
+  const detail = `readTokenResponse classified HTTP ${response.status} as a failure`;
   return { ok: false, failure: { kind, detail } } as const;
 }
 
-function byTheStandards(answer: TokenEndpointAnswer, dialect: TokenResponseDialect): TokenResult {
-  const { status, headers, body } = answer;
+function byStandards(response: TokenEndpointResponse, options: TokenResponseOptions): TokenResult {
+  const { status, headers, body } = response;
   if (!isSuccess(status)) {
-    const error = oauthErrorIn(answer, (code) => isKnown(code, dialect));
-    return { ok: false, failure: error ? oauthFailure(error, answer, dialect) : statusFailure(answer) };
+    const error = oauthErrorIn(response, (code) => isKnown(code, options));
+    return { ok: false, failure: error ? oauthFailure(error, response, options) : statusFailure(response) };
   }
   const json = parseStrictJsonObject(body);
-  if (json.ok && typeof json.value.access_token === 'string') return readMembers(json.value, answer, dialect);
-  const error = oauthErrorIn(answer, (code) => isKnown(code, dialect));
-  if (error) return { ok: false, failure: oauthFailure(error, answer, dialect) };
-  if (json.ok) return malformed('the answer has no access_token');
+  if (json.ok && typeof json.value.access_token === 'string') return readMembers(json.value, response, options);
+  const error = oauthErrorIn(response, (code) => isKnown(code, options));
+  if (error) return { ok: false, failure: oauthFailure(error, response, options) };
+  if (json.ok) return malformed('the response has no access_token');
   const found = `HTTP ${status}, content type ${contentType(headers)}`;
-  return malformed(`the answer is not an acceptable JSON object (${json.fault}; ${found})`);
+  return malformed(`the response is not a JSON object that can be accepted (${json.fault}; ${found})`);
 }
 
-/** Reads what has the members of RFC 6749 §5, whoever put them there. */
+/** Reads the members of RFC 6749 §5, from the body or from a reader. */
 function readMembers(
   members: Readonly<Record<string, unknown>>,
-  answer: TokenEndpointAnswer,
-  dialect: TokenResponseDialect,
+  response: TokenEndpointResponse,
+  options: TokenResponseOptions,
 ): TokenResult {
   const error = errorBesideGrant(members);
   return error
-    ? { ok: false, failure: oauthFailure(error, answer, dialect) }
-    : readGrant(members, answer.headers, dialect);
+    ? { ok: false, failure: oauthFailure(error, response, options) }
+    : readGrant(members, response.headers, options);
 }
 
 function readGrant(
   members: Readonly<Record<string, unknown>>,
   headers: Headers,
-  { warn }: TokenResponseDialect,
+  { emitWarning }: TokenResponseOptions,
 ): TokenResult {
   const text = members.access_token;
-  if (typeof text !== 'string') return malformed('the answer has no access_token');
-  if (!isAccessTokenText(text)) return malformed('access_token has characters or a length that no token may have');
+  if (typeof text !== 'string') return malformed('the response has no access_token');
+  if (!isAccessTokenText(text)) return malformed('access_token has invalid characters or an invalid length');
   const tokenType = readTokenType(members.token_type);
   if (!tokenType) return unknownTokenType(members.token_type);
   const lifetime = accessTokenLifetime({
@@ -102,7 +102,10 @@ function readGrant(
   });
   if (!lifetime) return malformed('expires_in is not a positive number of seconds');
   if (tokenType === 'missing') {
-    warn?.('token_type_missing', 'its grants have no token_type, which RFC 6749 §5.1 demands; they are used as Bearer');
+    emitWarning?.(
+      'token_type_missing',
+      'its grants have no token_type, which RFC 6749 §5.1 requires; they are used as Bearer',
+    );
   }
   const refreshIn = positiveSeconds(members.refresh_in);
   return {
@@ -115,7 +118,7 @@ function readGrant(
   };
 }
 
-/** RFC 6749 §5.1: the value is case insensitive. */
+/** Reads `token_type`, which is case-insensitive (RFC 6749 §5.1). */
 function readTokenType(value: unknown): AccessTokenType | 'missing' | undefined {
   if (value == null) return 'missing';
   switch (typeof value === 'string' ? value.trim().toLowerCase() : undefined) {
@@ -133,11 +136,11 @@ function readTokenType(value: unknown): AccessTokenType | 'missing' | undefined 
 function unknownTokenType(value: unknown): TokenResult {
   const found = typeof value === 'string' ? `"${value}"` : `of type ${Array.isArray(value) ? 'array' : typeof value}`;
   const detail = `token_type is neither Bearer nor DPoP (found ${found})`;
-  const advice = 'If it stands for Bearer at this server, say so by the option readTokenResponse.';
+  const advice = 'If this server means Bearer by it, return token_type "Bearer" from the option readTokenResponse.';
   return { ok: false, failure: { kind: 'configuration', detail, advice } };
 }
 
-/** RFC 6749 §3.3. What has other characters is not for the application, which may show it. */
+/** Returns the granted scope (RFC 6749 §3.3); undefined if it has other characters, because the application may print it. */
 function readScope(value: unknown): string | undefined {
   const names = (Array.isArray(value) ? (value as unknown[]) : [value]).flatMap((one) =>
     typeof one === 'string' ? one.split(' ').filter((name) => name !== '') : [undefined],
@@ -145,7 +148,7 @@ function readScope(value: unknown): string | undefined {
   return names.length > 0 && names.every(isScopeName) ? names.join(' ') : undefined;
 }
 
-/** Time claims of a token that happens to be a JWT. Not verified: they can only shorten what the server said itself. */
+/** Returns the time claims of a token that is a JWT. They need no verification: they can only shorten `expires_in`. */
 function readableClaims(token: string): { exp?: number; iat?: number } | undefined {
   try {
     const { exp, iat } = decodeJwt(token);
@@ -168,22 +171,22 @@ const CONFIGURATION_ERRORS = [
 const TRANSIENT_ERRORS = ['temporarily_unavailable', 'server_error', 'slow_down'];
 const KNOWN_ERRORS = new Set([...CREDENTIAL_ERRORS, ...CONFIGURATION_ERRORS, ...TRANSIENT_ERRORS]);
 
-/** Of vendors: `invalid_client_id`, `bad_client_secret`, `incorrect_client_credentials`. */
+/** Vendors' error codes, such as `invalid_client_id`, `bad_client_secret`, `incorrect_client_credentials`. */
 const CREDENTIAL_OF_CLIENT = /(?:^|_)client_?(?:id|secret|credentials?)(?:_|$)/;
 
-function isKnown(code: string, { credentialErrors = [] }: TokenResponseDialect): boolean {
+function isKnown(code: string, { credentialErrors = [] }: TokenResponseOptions): boolean {
   return KNOWN_ERRORS.has(code) || isAboutCredential(code) || credentialErrors.includes(code);
 }
 
-/** @param code As `normalizedCode` has it. */
+/** @param code Normalised by `normalizedCode`. */
 function isAboutCredential(code: string): boolean {
   return CREDENTIAL_ERRORS.includes(code) || CREDENTIAL_OF_CLIENT.test(code);
 }
 
 function oauthFailure(
   { code, description }: OAuthError,
-  { status, headers }: TokenEndpointAnswer,
-  { credentialErrors = [] }: TokenResponseDialect,
+  { status, headers }: TokenEndpointResponse,
+  { credentialErrors = [] }: TokenResponseOptions,
 ): TokenFailure {
   const kind = credentialErrors.includes(code) ? 'credential' : oauthFailureKind(status, normalizedCode(code));
   return {
@@ -200,7 +203,7 @@ function oauthFailureKind(status: number, code: string): TokenFailureKind {
   if (status === 401) return 'credential';
   if (CONFIGURATION_ERRORS.includes(code)) return 'configuration';
   if (isSuccess(status)) return 'malformed';
-  // RFC 6749 §5.2 has 400. What a gateway says of itself is in JSON as often as not.
+  // RFC 6749 §5.2 requires 400. Another status is often a gateway's, which may use JSON as well.
   return status > 400 ? 'unexplained' : 'configuration';
 }
 
@@ -208,14 +211,17 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-function statusFailure(answer: TokenEndpointAnswer): TokenFailure {
-  const { status } = answer;
+function statusFailure(response: TokenEndpointResponse): TokenFailure {
+  const { status } = response;
   const detail = `HTTP ${status} without an OAuth error`;
-  const waitMs = retryAfterMs(answer.headers);
+  const waitMs = retryAfterMs(response.headers);
   if (isTransientStatus(status)) return { kind: 'transient', detail, retryAfterMs: waitMs };
   if (status === 401 || status === 403) return { kind: 'blocked', detail, retryAfterMs: waitMs };
   if (status >= 300 && status < 400) {
-    return { kind: 'configuration', detail: `HTTP ${status}: a redirect, which is not followed with a secret in hand` };
+    return {
+      kind: 'configuration',
+      detail: `HTTP ${status}: a redirect, which a request with a credential does not follow`,
+    };
   }
   return { kind: 'unexplained', detail, retryAfterMs: waitMs };
 }

@@ -1,5 +1,5 @@
 import { discoverAuthorizationServer } from '../foundation/authorization-server-discovery.js';
-import { type BoundedFetch, isStaleConnection } from '../foundation/bounded-fetch.js';
+import { type BoundedFetch, repeatOnStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
@@ -66,11 +66,8 @@ export class IntrospectionEndpoint {
       body: new URLSearchParams({ ...body, token, token_type_hint: 'access_token' }),
       signal,
     };
-    const response = await fetch(endpoint, request).catch((error: unknown) => {
-      // Introspection changes nothing, so it may be repeated.
-      if (isStaleConnection(error)) return fetch(endpoint, request);
-      throw error;
-    });
+    // Introspection changes nothing, so it may be repeated.
+    const response = await repeatOnStaleConnection(() => fetch(endpoint, request));
     if (!response.ok) throw await problemOf(response, endpoint);
     const answer = await this.#read(response);
     if (!answer) throw new IntrospectionError(`introspection at ${endpoint} returned an invalid response`);
