@@ -25,6 +25,13 @@ export function installRivals() {
   installIn(folder, files, 'the rivals');
 }
 
+/** Installs what mutates the library, unless it is. */
+export function installMutation() {
+  const folder = join('test', 'mutation');
+  const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
+  installIn(folder, files, 'the mutation test');
+}
+
 /** Installs the authorization servers that the library is tried on, unless they are. */
 export function installInterop() {
   const folder = join('test', 'interop');

@@ -1,0 +1,173 @@
+// npm run mutation [-- <room> …] [--again]
+//
+// Measures how strong the tests are: changes the library in one place at a time, and counts the changes that no test
+// notices. Every mutant of the files that decide is run, and a sample of the other rooms' mutants. The seed of the sample is
+// the last commit. Runs in a checkout of that commit beside this one; rooms that have been measured are not run again.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { install, installMutation, root } from '../../scripts/prepare.mjs';
+
+const SRC = 'libs/identity-m2m/src';
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { again: { type: 'boolean', default: false } },
+});
+
+install();
+installMutation();
+const { mutantsOf, sampleOf, keyOf } = await import('./mutants.mjs');
+const { withHalvedNumbers } = await import('./numbers.mjs');
+const { DECIDING, MAX_EQUIVALENT, SAMPLE_SIZE, SAMPLED, TARGETS } = await import('./rooms.mjs');
+const { EQUIVALENT } = await import('./equivalent.mjs');
+
+const rooms = [...Object.keys(DECIDING), ...Object.keys(SAMPLED)];
+const unknown = positionals.filter((room) => !rooms.includes(room));
+if (unknown.length > 0) {
+  console.error(`Unknown room: ${unknown.join(', ')}. Rooms: ${rooms.join(', ')}.`);
+  process.exit(2);
+}
+
+const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
+const work = join(tmpdir(), `identity-m2m-mutation-${commit.slice(0, 12)}`);
+const checkout = join(work, 'checkout');
+makeCheckout();
+
+const samples = await sampled();
+console.log(`Commit and seed: ${commit}\n`);
+for (const room of positionals.length > 0 ? positionals : rooms) measure(room);
+report();
+
+function makeCheckout() {
+  if (existsSync(join(work, 'ready'))) return;
+  mkdirSync(work, { recursive: true });
+  execFileSync('git', ['clone', '--quiet', '--shared', root, checkout]);
+  execFileSync('git', ['checkout', '--quiet', commit], { cwd: checkout });
+  for (const folder of ['.', ...readdirSync(join(root, 'apps')).map((app) => join('apps', app))]) {
+    const modules = join(folder, 'node_modules');
+    // The links of the workspaces stay relative, so that they lead to the sources of the checkout.
+    const options = { recursive: true, verbatimSymlinks: true };
+    if (existsSync(join(root, modules))) cpSync(join(root, modules), join(checkout, modules), options);
+  }
+  for (const { files } of Object.values(DECIDING)) {
+    for (const file of files) {
+      const path = join(checkout, SRC, file);
+      writeFileSync(path, withHalvedNumbers(readFileSync(path, 'utf8'), path));
+    }
+  }
+  writeFileSync(join(work, 'ready'), '');
+}
+
+/** Returns the mutants that are run, by room. */
+async function sampled() {
+  const deciding = Object.entries(DECIDING).map(async ([room, { files }]) => [room, await mutantsIn(files)]);
+  const decidingFiles = Object.values(DECIDING).flatMap(({ files }) => files);
+  const others = Object.entries(SAMPLED).map(async ([room, { folder }]) => {
+    const files = readdirSync(join(checkout, SRC, folder), { recursive: true })
+      .map((file) => join(folder, file))
+      .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts') && !decidingFiles.includes(file));
+    return (await mutantsIn(files)).map((mutant) => ({ ...mutant, room }));
+  });
+  const sample = sampleOf((await Promise.all(others)).flat(), SAMPLE_SIZE, commit);
+  const ofRooms = Object.keys(SAMPLED).map((room) => [room, sample.filter((mutant) => mutant.room === room)]);
+  return Object.fromEntries([...(await Promise.all(deciding)), ...ofRooms]);
+}
+
+function mutantsIn(files) {
+  return mutantsOf(files.map((file) => join(checkout, SRC, file)).toSorted(), checkout);
+}
+
+/** Runs a room's mutants, unless they have been. */
+function measure(room) {
+  const resultFile = join(work, `${room}.json`);
+  if (existsSync(resultFile) && !options.again) return;
+  const start = performance.now();
+  const { tests, slowTests = [] } = DECIDING[room] ?? SAMPLED[room];
+  const first = run(room, samples[room], tests);
+  const survivors = samples[room].filter((mutant) => isSurvivor(first.get(keyOf(mutant))));
+  const later = survivors.length > 0 && slowTests.length > 0 ? run(room, survivors, slowTests) : new Map();
+  writeFileSync(resultFile, JSON.stringify(Object.fromEntries([...first, ...later])));
+  console.log(`${room}: ${samples[room].length} mutants in ${Math.round((performance.now() - start) / 1000)} s`);
+}
+
+/** Returns how each mutant ended. */
+function run(room, mutants, tests) {
+  const sampleFile = join(work, `${room}.sample.json`);
+  const endFile = join(work, `${room}.end.json`);
+  const files = [...new Set(mutants.map(({ fileName }) => fileName))].join(',');
+  writeFileSync(sampleFile, JSON.stringify(mutants.map(keyOf)));
+  const runner = join(import.meta.dirname, 'run-group.mjs');
+  const { status } = spawnSync(process.execPath, [runner, checkout, files, sampleFile, endFile, ...tests], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (status !== 0) throw new Error(`${room}: the run failed; the tests may fail without any mutant.`);
+  return new Map(JSON.parse(readFileSync(endFile, 'utf8')).map(({ key, status }) => [key, status]));
+}
+
+function isSurvivor(status) {
+  return status !== 'Killed' && status !== 'Timeout';
+}
+
+function isEquivalent(mutant) {
+  const source = readFileSync(join(checkout, mutant.fileName), 'utf8').split('\n');
+  const line = source[mutant.location.start.line].trim();
+  return EQUIVALENT.some(
+    (one) =>
+      mutant.fileName === join(SRC, one.file) &&
+      line === one.line &&
+      mutant.mutatorName === one.mutator &&
+      (one.replacement === undefined || mutant.replacement === one.replacement),
+  );
+}
+
+function report() {
+  const scores = { deciding: { noticed: 0, all: 0 }, sampled: { noticed: 0, all: 0 } };
+  let leftOut = 0;
+  console.log('\n| room | mutants | killed | timed out | equivalent | survived | score |');
+  console.log('| --- | --- | --- | --- | --- | --- | --- |');
+  for (const room of rooms) {
+    const resultFile = join(work, `${room}.json`);
+    if (!existsSync(resultFile)) continue;
+    const ended = JSON.parse(readFileSync(resultFile, 'utf8'));
+    const count = (status) => samples[room].filter((mutant) => ended[keyOf(mutant)] === status).length;
+    const unnoticed = samples[room].filter((mutant) => isSurvivor(ended[keyOf(mutant)]));
+    const survivors = unnoticed.filter((mutant) => !isEquivalent(mutant));
+    const equivalent = unnoticed.length - survivors.length;
+    const noticed = samples[room].length - unnoticed.length;
+    const all = samples[room].length - equivalent;
+    const kind = room in DECIDING ? 'deciding' : 'sampled';
+    scores[kind].noticed += noticed;
+    scores[kind].all += all;
+    leftOut += equivalent;
+    const cells = [room, samples[room].length, count('Killed'), count('Timeout'), equivalent, survivors.length];
+    console.log(`| ${[...cells, percent(noticed / all)].join(' | ')} |`);
+    writeFileSync(join(work, `${room}.survivors.txt`), survivors.map(describe).join('\n'));
+  }
+  console.log(`\nSurvivors, line by line: ${join(work, '<room>.survivors.txt')}`);
+  let isGood = true;
+  for (const [kind, { noticed, all }] of Object.entries(scores)) {
+    if (all === 0) continue;
+    isGood &&= noticed / all >= TARGETS[kind];
+    console.log(`${kind}: ${percent(noticed / all)} of ${all} (target ${percent(TARGETS[kind])})`);
+  }
+  const total = scores.deciding.all + scores.sampled.all + leftOut;
+  console.log(`left out as equivalent: ${percent(leftOut / total)} of ${total} (at most ${percent(MAX_EQUIVALENT)})`);
+  process.exitCode = isGood && leftOut / total <= MAX_EQUIVALENT ? 0 : 1;
+}
+
+function describe(mutant) {
+  const { start, end } = mutant.location;
+  const lines = readFileSync(join(checkout, mutant.fileName), 'utf8')
+    .split('\n')
+    .slice(start.line, end.line + 1);
+  const original = lines.length > 1 ? `${lines[0].trim()} …` : lines[0].slice(start.column, end.column);
+  return `${mutant.fileName}:${start.line + 1}:${start.column + 1} ${mutant.mutatorName}: ${original} → ${mutant.replacement}`;
+}
+
+function percent(share) {
+  return `${(share * 100).toFixed(1)} %`;
+}
