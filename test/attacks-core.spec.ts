@@ -13,10 +13,11 @@ import {
   type RoutePolicy,
 } from 'nestjs-identity-m2m';
 import { CompactEncrypt, importJWK } from 'jose';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+// From inside: reading scopes is a pure rule, tried by a table without tokens.
 import { readScopes } from '../libs/identity-m2m/src/verification/caller-identity.js';
 import { forge, ForgeableIssuer, forgeHmac, forgingKey, part, signature } from './support/forgeable-issuer.js';
 import { growth, TOO_STEEP } from './support/growth.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 

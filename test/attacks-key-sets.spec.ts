@@ -16,6 +16,7 @@ import {
   type RoutePolicy,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
+// From inside: the schedule of look-ups is a pure rule, tried by a table.
 import { lookUpDelayMs, REMOTE_KEY_SET_SCHEDULE } from '../libs/identity-m2m/src/verification/refreshed-key-set.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { type Answer, json } from './support/http-server.js';

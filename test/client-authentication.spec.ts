@@ -24,11 +24,11 @@ import {
   withToken,
 } from 'nestjs-identity-m2m';
 import { allowInsecureRequests, validateJwtAccessToken } from 'oauth4webapi';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { startApplication } from './support/application.js';
 import { AuthorizationServer, certificateThumbprint } from './support/authorization-server.js';
 import { CertificateAuthority, type IssuedCertificate, selfSignedCertificate } from './support/certificates.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 /** Who signs assertions that the authorization server trusts: a Kubernetes cluster, say. */
 const cluster = generateKeyPairSync('ec', { namedCurve: 'P-256' });

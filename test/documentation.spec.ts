@@ -3,6 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, test } from '@jest/globals';
 import type { RefusalReason } from 'nestjs-identity-m2m';
+// From inside: pages are compared with the rules that they describe.
 import { httpStatus, refusalAnswer } from '../libs/identity-m2m/src/guard/refusal-answer.js';
 import { REFUSAL_REASONS } from '../libs/identity-m2m/src/verification/refusal.js';
 
@@ -243,4 +244,13 @@ describe('the page of attacks', () => {
     const listed = tested.map(({ id }) => id);
     expect(forged.map(([, id]) => id!).filter((id) => !listed.includes(id))).toEqual([]);
   });
+});
+
+const specs = readdirSync(join(root, 'test')).filter((name) => name.endsWith('.spec.ts'));
+
+test.each(specs)('a test imports by public entries, or says why not: %s', (spec) => {
+  const lines = read('test', spec).split('\n');
+  const first = lines.findIndex((line) => line.includes("from '../libs/identity-m2m/src/"));
+  const start = lines.slice(0, first + 1).findLastIndex((line) => line.startsWith('import '));
+  expect(first < 0 || lines[start - 1]?.startsWith('// From inside: ')).toBe(true);
 });

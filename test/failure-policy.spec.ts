@@ -7,12 +7,13 @@ import {
   type TokenProvider,
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
+// From inside: processes of a fleet are clients without a Nest application.
 import { ConfiguredClients } from '../libs/identity-m2m/src/clients/configured-clients.js';
 import { startApplication } from './support/application.js';
 import { fleetFigures, loginsPerHour } from './support/fleet-model.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
 import { grant, oauthError, type SimulatedAnswer, SimulatedNetwork } from './support/simulated-network.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

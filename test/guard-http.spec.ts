@@ -35,12 +35,13 @@ import {
   RequireScopes,
 } from 'nestjs-identity-m2m';
 import { defer, map, of, Subject } from 'rxjs';
+// From inside: the grammar of a header is tried without requests.
 import { bearerCredential } from '../libs/identity-m2m/src/guard/credential.js';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { growth, TOO_STEEP } from './support/growth.js';
 import { GuardedMessages } from './support/guarded-messages.js';
 import { HTTP2_HEADERS, rawHttp2Request } from './support/raw-http2.js';
 import { recordingLogger } from './support/recorded-log.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const nobody = 'nobody';
 

@@ -8,11 +8,12 @@ import {
   type RefusalReason,
   type RoutePolicy,
 } from 'nestjs-identity-m2m';
+// From inside: the log lines of a guard are read without a Nest application.
 import { logInboundEvents, logVerificationEvents } from '../libs/identity-m2m/src/telemetry/inbound-log.js';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';
 import { recordLog } from './support/recorded-log.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const ANY_ROUTE: RoutePolicy = { scopes: [], clients: undefined };

@@ -53,6 +53,7 @@ import {
   UnguardedMessageHandlersError,
 } from 'nestjs-identity-m2m';
 import { lastValueFrom, of, tap, throwError } from 'rxjs';
+// From inside: a container that Nest does not fill as expected is made by hand.
 import { guardMessageHandlers } from '../libs/identity-m2m/src/guard/guard-placement.js';
 import {
   eventually,

@@ -12,9 +12,9 @@ import {
   RequireScopes,
   Sensitive,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 @Controller('any')
 @RequireScopes({ any: ['read', 'admin'] })

@@ -18,8 +18,7 @@ import {
   Public,
   RequireScopes,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
-import { TestIssuer } from '../libs/identity-m2m/src/testing/test-issuer.js';
+import { ManualClock, TestIssuer } from 'nestjs-identity-m2m/testing';
 
 @Controller()
 class Routes {

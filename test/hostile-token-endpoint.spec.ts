@@ -12,9 +12,9 @@ import {
   TokenRequestRejectedError,
   TokenUnavailableError,
 } from 'nestjs-identity-m2m';
+// From inside: thousands of answers are read by clients without a Nest application.
 import { ConfiguredClients } from '../libs/identity-m2m/src/clients/configured-clients.js';
 import { HttpExchangeError } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { redactCredentials } from '../libs/identity-m2m/src/token/credential-redaction.js';
 import { readTokenResponse } from '../libs/identity-m2m/src/token/token-response.js';
 import { HOSTILE_ANSWERS } from './support/hostile-answers.js';
@@ -25,6 +25,7 @@ import { reachablePaths } from './support/reachable-paths.js';
 import { basicCredentials, secretSpellings } from './support/secret-spellings.js';
 import { selfSignedCertificate } from './support/certificates.js';
 import { TOKEN_FAILURE_KINDS } from '../libs/identity-m2m/src/token/token-result.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const CLIENT_ID = 'hostile-client';
 const SECRET = 'Kq7/Pl@nted+m4rk&of"a=s3cr3t%2F-é-0123456789-its-very-end';

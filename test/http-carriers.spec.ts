@@ -18,12 +18,13 @@ import {
   type OutboundEvent,
   TokenProvider,
   TokenUnavailableError,
+  EventStream,
+  AccessToken,
 } from 'nestjs-identity-m2m';
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { Agent, type Dispatcher, fetch as undiciFetch, interceptors, request } from 'undici';
+// From inside: it stands in where a module has no client.
 import { UnconfiguredTokenProvider } from '../libs/identity-m2m/src/clients/unconfigured-client.js';
-import { EventStream } from '../libs/identity-m2m/src/foundation/event-stream.js';
-import { AccessToken } from '../libs/identity-m2m/src/token/access-token.js';
 import { selfSignedCertificate } from './support/certificates.js';
 import { type Answer, json, type TestServer } from './support/http-server.js';
 import {

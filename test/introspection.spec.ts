@@ -15,10 +15,10 @@ import {
   type RoutePolicy,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { AuthorizationServer } from './support/authorization-server.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { type Answer, json } from './support/http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const key = forgingKey('ES256', 'k');

@@ -25,15 +25,16 @@ import {
   okta,
   type Verdict,
 } from 'nestjs-identity-m2m';
+// From inside: the readers of all transports are tried by one table.
 import { redactToken } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
 import { bearerCredential, type Credential } from '../libs/identity-m2m/src/guard/credential.js';
 import { readHttpCredential } from '../libs/identity-m2m/src/guard/transports/http.js';
 import { kafkaCredential } from '../libs/identity-m2m/src/guard/transports/kafka.js';
 import { mqttCredential, natsCredential, packetCredential } from '../libs/identity-m2m/src/guard/transports/message.js';
 import { rabbitmqCredential } from '../libs/identity-m2m/src/guard/transports/rabbitmq.js';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const key = forgingKey('RS256', 'k');

@@ -15,10 +15,10 @@ import {
   type RoutePolicy,
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
-import type { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, forgeHmac, type ForgingKey, forgingKey, part } from './support/forgeable-issuer.js';
 import { json, TestServer } from './support/http-server.js';
 import { socketClock, until } from './support/socket-clock.js';
+import type { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const NOW = new Date('2030-01-01T00:00:00Z');
 const seconds = NOW.getTime() / 1000;

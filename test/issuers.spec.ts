@@ -24,12 +24,13 @@ import {
   type VerificationEvent,
 } from 'nestjs-identity-m2m';
 import { Test } from '@nestjs/testing';
+// From inside: many options are checked without booting an application for each.
 import { checkOptions } from '../libs/identity-m2m/src/config/module-options.js';
-import type { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { CertificateAuthority } from './support/certificates.js';
 import { forge, ForgeableIssuer, type ForgingKey, forgingKey, part } from './support/forgeable-issuer.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
 import { socketClock, until } from './support/socket-clock.js';
+import type { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const rsa = forgingKey('RS256', 'k1');
 const others = Array.from({ length: 4 }, (_, index) => forgingKey('RS256', `other${index}`));

@@ -23,6 +23,7 @@ import { Test } from '@nestjs/testing';
 import { authorizationFor, TokenNotBearerError, TokenUnavailableError } from 'nestjs-identity-m2m';
 import { attachToken, ClientProxyConfigurationError } from 'nestjs-identity-m2m/microservices';
 import { concat, delay, EMPTY, from, lastValueFrom, map, NEVER, Observable, of, Subject, toArray } from 'rxjs';
+// From inside: what a client proxy leads to is tried by a table.
 import { redactToken, authorizedCall } from '../libs/identity-m2m/src/carriers/microservices/authorized-call.js';
 import { tokenPlaceOf } from '../libs/identity-m2m/src/carriers/microservices/token-place.js';
 import { WebSocket, WebSocketServer } from 'ws';

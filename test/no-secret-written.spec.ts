@@ -8,6 +8,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, test } from '@jest/globals';
 import { isAxiosError } from 'axios';
 import { genericOAuth2 } from 'nestjs-identity-m2m';
+// From inside: what a client and its parts print is looked at one by one.
 import { ConfiguredClients } from '../libs/identity-m2m/src/clients/configured-clients.js';
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
 import { type Answer, json, TestServer } from './support/http-server.js';

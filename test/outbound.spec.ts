@@ -22,11 +22,12 @@ import {
   withToken,
 } from 'nestjs-identity-m2m';
 import { lastValueFrom, retry, Subscription } from 'rxjs';
+// From inside: the clock that an application has by default.
 import { systemClock } from '../libs/identity-m2m/src/foundation/clock.js';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { type Answer, json, TestServer } from './support/http-server.js';
 import { reachablePaths } from './support/reachable-paths.js';
 import { TestTokenServer } from './support/token-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

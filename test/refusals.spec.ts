@@ -23,10 +23,10 @@ import {
   RequireScopes,
   type RoutePolicy,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { forge, ForgeableIssuer, forgingKey } from './support/forgeable-issuer.js';
 import { json } from './support/http-server.js';
 import { recordingLogger } from './support/recorded-log.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const key = forgingKey('ES256', 'k-1');

@@ -27,7 +27,6 @@ import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import { concat, lastValueFrom, of, throwError, toArray } from 'rxjs';
 import { Agent, FormData as UndiciFormData, interceptors, request } from 'undici';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { json } from './support/http-server.js';
 import {
   type Call,
@@ -40,6 +39,7 @@ import {
   sentTo,
 } from './support/outbound-applications.js';
 import { RawServer } from './support/raw-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 afterEach(closeAll);
 

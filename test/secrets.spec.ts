@@ -15,9 +15,9 @@ import {
   type TokenProvider,
   TokenRequestRejectedError,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { startApplication, type TestApplication } from './support/application.js';
 import { json, type ReceivedRequest, TestServer } from './support/http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 let directory: string;
 beforeAll(async () => {

@@ -27,11 +27,11 @@ import {
 import { bearerInterceptor } from 'nestjs-identity-m2m/undici';
 import { lastValueFrom } from 'rxjs';
 import { Agent, request as undiciRequest } from 'undici';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { startApplication, type TestApplication } from './support/application.js';
 import type { FetchingApplicationOptions } from './support/child/fetching-application.js';
 import { CertificateAuthority } from './support/certificates.js';
 import { type Answer, json, type ReceivedRequest, TestServer } from './support/http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 const agent = new Agent();
 afterAll(() => agent.destroy());

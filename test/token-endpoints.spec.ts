@@ -34,13 +34,13 @@ import {
   type TokenResponseReader,
   type TokenProvider,
   TokenUnavailableError,
+  ClientSecret,
 } from 'nestjs-identity-m2m';
-import { FixedTokenProvider } from 'nestjs-identity-m2m/testing';
+import { FixedTokenProvider, ManualClock } from 'nestjs-identity-m2m/testing';
 import { Agent as UndiciAgent } from 'undici';
-import { ClientSecret } from '../libs/identity-m2m/src/credentials/secret-source.js';
+// From inside: the HTTP exchange is tried without a client.
 import { basicAuthorization } from '../libs/identity-m2m/src/foundation/basic-authorization.js';
 import { createBoundedFetch } from '../libs/identity-m2m/src/foundation/bounded-fetch.js';
-import { ManualClock } from '../libs/identity-m2m/src/testing/manual-clock.js';
 import { startApplication } from './support/application.js';
 import { CertificateAuthority, type IssuedCertificate, selfSignedCertificate } from './support/certificates.js';
 import { type Answer, json, TestServer } from './support/http-server.js';

@@ -24,7 +24,7 @@ import {
   RequireScopes,
 } from 'nestjs-identity-m2m';
 import { defer, lastValueFrom } from 'rxjs';
-import { TestIssuer } from '../../libs/identity-m2m/src/testing/test-issuer.js';
+import { TestIssuer } from 'nestjs-identity-m2m/testing';
 
 /** No two runs of these tests meet on a broker. */
 const run = randomBytes(4).toString('hex');

@@ -7,8 +7,8 @@ import {
   type OutboundEvent,
   TokenProvider,
 } from 'nestjs-identity-m2m';
-import { ManualClock } from '../../libs/identity-m2m/src/testing/manual-clock.js';
 import { TestTokenServer } from './token-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 export type MachineIdentity = Awaited<ReturnType<typeof machineIdentity>>;
 

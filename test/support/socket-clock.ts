@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { ManualClock } from '../../libs/identity-m2m/src/testing/manual-clock.js';
 import type { TestServer } from './http-server.js';
+import { ManualClock } from 'nestjs-identity-m2m/testing';
 
 /** A clock that moves on only when a server has not been asked anything for a while. */
 export function socketClock(server: () => TestServer, start: Date = new Date()): ManualClock {
