@@ -927,7 +927,9 @@ describe('a refusal by the body of the answer', () => {
     const { provider } = await startClient(`${server.url}/token`);
     const error = await firstFailure(provider);
     expect(error).toMatchObject({ reason: 'client_rejected', oauthError: 'unauthorized' });
-    expect(error.message).toContain('unauthorized: Bad client credentials. Check the client id, the client secret');
+    expect(error.message).toContain(
+      'unauthorized: Bad client credentials. Check the client id and the client secret, and that',
+    );
   });
 
   it('srv-6: the name of a status alone, or with another than 401, is still that of a gateway', async () => {
@@ -945,7 +947,7 @@ describe('a refusal by the body of the answer', () => {
   it('srv-6: 403 without a body names the secret first, and the network second', async () => {
     const server = await startServer(answered(403, '', ''));
     const { provider } = await startClient(`${server.url}/token`);
-    expect((await firstFailure(provider)).message).toMatch(/HTTP 403 .*client secret.*network rules/);
+    expect((await firstFailure(provider)).message).toMatch(/HTTP 403 .*client secret.*gateway or firewall/);
   });
 });
 

@@ -9,13 +9,13 @@ import {
 } from './refresh-policy.js';
 import type { Acquisition, GrantedToken } from './token-result.js';
 
-/** The token that a client uses now, with the plan for it. */
+/** The token that a client uses now, with its schedule. */
 export interface HeldToken {
   readonly token: AccessToken;
-  /** Just before it was requested: its age is measured from here. */
+  /** Just before it was requested. Its age is measured from here. */
   readonly since: Instant;
   readonly schedule: RefreshSchedule;
-  /** Whether the server has issued it more than once. */
+  /** Whether the server has returned it more than once. */
   readonly isReissued: boolean;
   readonly isServedStale: boolean;
   /** Fingerprint of the credential that it was granted for. */
@@ -25,16 +25,16 @@ export interface HeldToken {
 /** A token that the server has granted. */
 export type AcquiredToken = { readonly granted: GrantedToken } & Acquisition;
 
-/** What follows from a grant. */
+/** The held token after a grant. */
 export interface TokenReplacement {
   readonly held: HeldToken;
-  /** The token that was held until now, where it can still be used. */
+  /** The token held before, if it has not expired. */
   readonly replaced: HeldToken | undefined;
-  /** Age below which the server is known to issue the same token again. */
+  /** Age below which the server is known to return the same token again. */
   readonly earliestRenewalMs: number | undefined;
 }
 
-/** What a grant is judged by. */
+/** Input for the schedule of a granted token. */
 export interface TokenReplacementContext {
   readonly policy: RefreshPolicy;
   readonly earliestRenewalMs: number | undefined;
@@ -43,10 +43,10 @@ export interface TokenReplacementContext {
 }
 
 /**
- * Returns the plan for a granted token: a new schedule for a new one, an adjusted one where the server has issued the same
- * token again.
+ * Returns the granted token with its schedule: a new schedule for a new token, an adjusted one if the server returned the
+ * same token again.
  *
- * @param before The token that is held until now.
+ * @param before The token held before.
  */
 export function replaceHeldToken(
   before: HeldToken | undefined,
@@ -63,7 +63,7 @@ export function replaceHeldToken(
     const schedule = reissuedSchedule(replaced.schedule, ageMs, endsAtMs, policy);
     return { held: { ...replaced, schedule, isReissued: true }, replaced, earliestRenewalMs };
   }
-  // Only what a server does with a live token shows when it renews one.
+  // Learned only from a token that has not expired: any server replaces an expired one.
   const renewalMs = replaced?.isReissued ? ageMs : earliestRenewalMs;
   const schedule = refreshSchedule(
     {
@@ -80,20 +80,20 @@ export function replaceHeldToken(
 }
 
 /**
- * Whether the token has not expired.
+ * Returns whether the token has not expired.
  *
- * @param minTtlMs How long it must still live, in milliseconds; negative for how long it may have expired.
+ * @param minTtlMs Minimum remaining lifetime, in milliseconds. Negative: maximum time since it expired.
  */
 export function isAlive({ since, schedule }: HeldToken, now: Instant, minTtlMs = 0): boolean {
   return elapsedMs(since, now) + minTtlMs < schedule.expiresAtMs;
 }
 
-/** When the token expires, by the wall clock at its request. */
+/** Returns when the token expires, by the wall clock at its request. */
 export function expiresAt({ since, schedule }: HeldToken): Date {
   return new Date(since.wallMs + schedule.expiresAtMs);
 }
 
-/** When the token is refreshed in the background, by the wall clock at its request. */
+/** Returns when the token is refreshed in the background, by the wall clock at its request. */
 export function refreshAt({ since, schedule }: HeldToken): Date {
   return new Date(since.wallMs + schedule.refreshAtMs);
 }

@@ -1,16 +1,16 @@
-/** The two settings of the refresh policy. */
+/** The settings of the refresh policy. */
 export interface RefreshPolicy {
-  /** A token is not sent during the last part of its life if a better one can be had: this long, in milliseconds. */
+  /** Last part of a token's lifetime, in milliseconds: callers wait for a new token instead of using it. */
   readonly skewMs: number;
-  /** Outage of the token endpoint that a token of ordinary life should bridge, in milliseconds. */
+  /** Outage of the token endpoint that a token of usual lifetime should bridge, in milliseconds. */
   readonly outageBudgetMs: number;
 }
 
-/** A token that is rejected while it is younger than this may be ahead of the receiver's clock, in milliseconds. */
+/** Age below which a token may be rejected because the receiver's clock is behind, in milliseconds. */
 export const YOUNG_TOKEN_MS = 5000;
 
 /**
- * The plan for one token. Every figure is an age: milliseconds since just before the token was asked for.
+ * The schedule of one token. Each time is an age: milliseconds since just before the token request.
  *
  * Ages, not points in time, because only an age can be measured by two clocks at once.
  */
@@ -19,35 +19,36 @@ export interface RefreshSchedule {
   readonly refreshAtMs: number;
   /** From this age on, callers wait for the refresh. */
   readonly waitAtMs: number;
-  /** From this age on, the token is dead. */
+  /** From this age on, the token is expired. */
   readonly expiresAtMs: number;
-  /** Before this age a token is as new as can be, and is not renewed whatever is asked for. */
+  /** Before this age the token counts as new, and is not renewed for a longer remaining lifetime. */
   readonly renewableAtMs: number;
-  /** Whether a timer watches the token. A very short life is watched by its users alone. */
+  /** Whether a timer refreshes the token. Calls refresh one with a very short lifetime. */
   readonly timed: boolean;
 }
 
-/** Lives below this get no timer, in milliseconds. */
+/** Minimum lifetime for a timer, in milliseconds. */
 export const SHORTEST_TIMED_LIFETIME_MS = 10_000;
 
-/** What the plan for a token is made of. All figures in milliseconds. */
+/** Input for a token's schedule. Times in milliseconds. */
 export interface RefreshScheduleInput {
   readonly lifetimeMs: number;
-  /** Age of the token when it arrived: how long the token request took. */
+  /** Age of the token when it arrived: the duration of the token request. */
   readonly arrivalAgeMs: number;
-  /** Uniform in [0, 1), drawn once per token: at a draw per check, the earliest roll of a busy service would win. */
+  /** Uniform in [0, 1), drawn once per token: with one draw per check, a busy service would always get the earliest time. */
   readonly jitter: number;
-  /** How long after the answer the server wants to see a refresh (`refresh_in`), where it says so. */
+  /** When the server expects a refresh (`refresh_in`), if it sets this. */
   readonly refreshInMs?: number | undefined;
-  /** Age below which this server is known to hand out the same token again. */
+  /** Age below which this server is known to return the same token again. */
   readonly earliestRenewalMs?: number | undefined;
 }
 
 /**
- * When to refresh a token of a given life.
+ * Returns when to refresh a token of a given lifetime.
  *
- * The lead before the end is a share of the life, never a fixed time: a fixed one exceeds a short life, and then each
- * call asks for a token. It is the outage budget where that lies between a quarter and a half of the life.
+ * The refresh comes before the end by a share of the lifetime, never by a fixed time. A fixed time exceeds a short lifetime,
+ * and then each call would fetch a token. The share is the outage budget, but at least a quarter and at most a half of the
+ * lifetime.
  */
 export function refreshSchedule(input: RefreshScheduleInput, policy: RefreshPolicy): RefreshSchedule {
   const life = input.lifetimeMs;
@@ -69,13 +70,13 @@ export function refreshSchedule(input: RefreshScheduleInput, policy: RefreshPoli
 }
 
 /**
- * The plan after a refresh brought the same token again, which some servers do until it is close to its end.
+ * Returns the schedule after a refresh returned the same token. Some servers do so until the token has almost expired.
  *
- * The token's end stays where it was, or comes nearer. The next try is half the remaining way off; where callers would
- * be waiting by then, they go on using the token until that try instead, so that not each of them causes one.
+ * The token's end stays the same, or comes earlier. The next refresh follows after half of the remaining time. If callers
+ * would have to wait before it, they use the token until then, so that not each call causes a request.
  *
  * @param ageMs Less than `current.expiresAtMs`.
- * @param endsAtMs The age at which the token ends by this answer. More than `ageMs`.
+ * @param endsAtMs The age at which the token expires by this response. More than `ageMs`.
  */
 export function reissuedSchedule(
   current: RefreshSchedule,
@@ -94,18 +95,18 @@ export function reissuedSchedule(
 }
 
 /**
- * Longest life believed of a token that was handed out again after its known end, in milliseconds. Either the server
- * has prolonged it, or it does not know better; asking again soon is the way to find out.
+ * Maximum lifetime assumed for a token that the server returned again after its known end, in milliseconds. The server may
+ * have prolonged the token, or may be wrong; an early refresh shows which.
  */
 export const PROLONGED_LIFETIME_MS = 300_000;
 
-/** Where a token stands in its life. */
+/** How close a token is to its end. */
 export type TokenFreshness =
-  /** Used as it is. */
+  /** Used. */
   | 'fresh'
-  /** Used as it is, and refreshed behind the callers' backs. */
+  /** Used, and refreshed in the background. */
   | 'stale'
-  /** Callers wait for the refresh; if it fails they get this token after all. */
+  /** Callers wait for the refresh; if it fails, they get this token. */
   | 'expiring'
   /** Not used. */
   | 'expired';
@@ -117,17 +118,17 @@ export function tokenFreshness(schedule: RefreshSchedule, ageMs: number): TokenF
   return 'expired';
 }
 
-/** Whether a token lives as long as a caller wants, or as long as any new one would. */
+/** Returns whether a token has the wanted remaining lifetime, or counts as new. */
 export function livesLongEnough(schedule: RefreshSchedule, ageMs: number, minTtlMs: number): boolean {
   return schedule.expiresAtMs - ageMs >= minTtlMs || ageMs < schedule.renewableAtMs;
 }
 
-/** Time between the first background refresh and the moment when callers begin to wait, in milliseconds. */
+/** Returns the time between the first background refresh and the age at which callers wait, in milliseconds. */
 export function retryRoomMs(schedule: RefreshSchedule): number {
   return schedule.waitAtMs - schedule.refreshAtMs;
 }
 
-/** How long one attempt behind the callers' backs may take, in milliseconds, so that it leaves room for others. */
+/** Returns the timeout of a background attempt, in milliseconds: it leaves time for further attempts. */
 export function backgroundAttemptTimeoutMs(schedule: RefreshSchedule, longestMs: number): number {
   return Math.min(longestMs, Math.max(2000, retryRoomMs(schedule) / 4));
 }

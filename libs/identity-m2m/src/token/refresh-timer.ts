@@ -1,24 +1,24 @@
 import { type Clock, elapsedMs, type Instant, MAX_TIMER_DELAY_MS } from '../foundation/clock.js';
 
-/** Callers are taken to be active for this long after the last call, in milliseconds. */
+/** Time after the last call for which further calls are expected, in milliseconds. */
 const CALLERS_LINGER_MS = 60_000;
 
-/** Refreshes in a row without a call in between, after which a token is left to expire. */
+/** Number of consecutive unused refreshes after which refreshes stop. */
 const UNUSED_REFRESHES = 2;
 
 export interface RefreshTimerOptions {
   readonly clock: Clock;
   /** Refreshes the token also while no call uses it. */
   readonly keepWarm: boolean;
-  /** Returns the time to the next attempt that no caller asks for, in milliseconds; undefined where there is none. */
+  /** Returns the time to the next attempt without a caller, in milliseconds; undefined for none. */
   readonly delayMs: (now: Instant) => number | undefined;
-  /** Starts that attempt. */
+  /** Starts the attempt that is due. */
   readonly onDue: (now: Instant) => void;
-  /** Called once when a token becomes dormant: its last two refreshes served no call. */
+  /** Called when the token becomes dormant, because no call used its last two refreshes. */
   readonly onDormant: () => void;
 }
 
-/** Starts the attempts that no caller asks for, and stops once no call uses the token. */
+/** Starts attempts in the background, and stops once no call uses the token. */
 export class RefreshTimer {
   /** When a call last asked for the token. */
   usedAt: Instant | undefined;
@@ -29,12 +29,12 @@ export class RefreshTimer {
 
   constructor(private readonly options: RefreshTimerOptions) {}
 
-  /** Whether callers are likely to come. */
+  /** Returns whether further calls are expected. */
   hasCallers(now: Instant): boolean {
     return this.usedAt !== undefined && elapsedMs(this.usedAt, now) < CALLERS_LINGER_MS;
   }
 
-  /** Notes a refresh, after which use is counted anew. */
+  /** Notes a refresh: uses are counted from here. */
   refreshed(): void {
     this.#usedAtRefresh = this.usedAt;
   }
@@ -46,12 +46,13 @@ export class RefreshTimer {
     this.arm(now);
   }
 
+  /** Sets the timer for the next attempt, in place of any earlier timer. */
   arm(now: Instant): void {
     this.cancel();
     const delayMs = this.options.delayMs(now);
     if (delayMs === undefined) return;
-    // Rounded up, so that the callback is not early by a fraction again and again. A longer wait is cut to what a
-    // timer can take; then the callback is early, and arms the rest.
+    // Rounded up, so that the callback does not come too early by fractions of a millisecond. A delay above the limit of
+    // Node.js is cut: the callback comes early, and sets the timer for the rest.
     const timerMs = Math.min(Math.ceil(delayMs), MAX_TIMER_DELAY_MS);
     this.#cancel = this.options.clock.setTimer(timerMs, () => this.#fire());
   }
@@ -61,7 +62,7 @@ export class RefreshTimer {
     this.#cancel = undefined;
   }
 
-  /** Whether a scheduled refresh is worth its request. Makes the token dormant where it is not. */
+  /** Returns whether a scheduled refresh is worth its request. If not, makes the token dormant. */
   isWorthRefreshing(): boolean {
     this.#unusedRefreshes = this.usedAt === this.#usedAtRefresh ? this.#unusedRefreshes + 1 : 0;
     if (this.options.keepWarm || this.#unusedRefreshes < UNUSED_REFRESHES) return true;

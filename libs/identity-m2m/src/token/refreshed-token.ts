@@ -14,7 +14,7 @@ import {
 import { RefreshTimer } from './refresh-timer.js';
 import { RetryBackoff } from './retry-policy.js';
 import {
-  attemptBegins,
+  attemptProgress,
   type AttemptProgress,
   type SecondAttempts,
   type SilenceWatch,
@@ -25,16 +25,16 @@ import { type AccessTokenStatus, TokenReport, tokenStatus } from './token-report
 import { type Acquisition, isRetryable, type TokenFailure, type TokenResult } from './token-result.js';
 
 export interface RefreshedTokenOptions {
-  /** Makes one attempt to get a token, and keeps its progress up to date. */
+  /** Makes one attempt to get a token, and updates its progress. */
   readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<TokenResult<Acquisition>>;
   readonly policy: RefreshPolicy;
   /** Refreshes the token also while no call uses it. */
   readonly keepWarm: boolean;
-  /** How long a caller waits for a token, over as many attempts as fit in, in milliseconds. */
+  /** Maximum time that a caller waits for a token, over any number of attempts, in milliseconds. */
   readonly acquireTimeoutMs: number;
-  /** How long one attempt may take, in milliseconds. */
+  /** Timeout of one attempt, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** How long an expired token is still used while no other can be had, in milliseconds. Unsafe above 0. */
+  /** Time for which an expired token is still used while there is no other, in milliseconds. Unsafe above 0. */
   readonly unsafeExpiredTokenGraceMs: number;
   readonly context: FailureContext;
   /** What the token is requested for, for events. */
@@ -47,24 +47,24 @@ export interface RefreshedTokenOptions {
   readonly random: () => number;
 }
 
-/** How an attempt ended for the callers who waited: without an error after a success. */
+/** Result of an attempt for the callers that waited: no error after a success. */
 type AttemptEnd = { readonly error: TokenUnavailableError | undefined };
 
 /**
  * Keeps one access token usable: fetches it when it is first needed, refreshes it before it expires, and shares every
- * attempt among all callers who wait.
+ * attempt among all waiting callers.
  *
- * It carries out what `refresh-policy.ts`, `retry-policy.ts` and `single-flight.ts` decide. Timers and callers obey the
- * same schedule: one attempt runs at a time, of two tries at most, and after a failure none starts before it is due,
- * however many callers come.
+ * `refresh-policy.ts`, `retry-policy.ts` and `single-flight.ts` make the decisions. Timers and callers follow the same
+ * schedule. One attempt of at most two tries runs at a time. After a failure no attempt starts before it is due, whatever
+ * the number of callers.
  */
 export class RefreshedToken {
   #held: HeldToken | undefined;
-  /** The token before that one, where the schedule alone had it replaced. */
+  /** The token before that one, if a scheduled refresh replaced it. */
   #previous: HeldToken | undefined;
-  /** Whether a resource server has rejected the token that is held. */
+  /** Whether a resource server rejected the held token. */
   #isHeldRejected = false;
-  /** Age below which the server is known to issue the same token again. */
+  /** Age below which the server is known to return the same token again. */
   #earliestRenewalMs: number | undefined;
   readonly #attempt: SingleFlight<TokenResult<Acquisition>, AttemptEnd>;
   readonly #silence: SilenceWatch;
@@ -72,10 +72,10 @@ export class RefreshedToken {
   readonly #report: TokenReport;
   /** Progress of the first try of the attempt under way. */
   #first: AttemptProgress | undefined;
-  /** Background refreshes run until `stopRefreshing`, everything else until `close`. */
+  /** Background refreshes run until `stopRefreshing`, attempts for callers until `close`. */
   #phase: 'running' | 'draining' | 'closed' = 'running';
 
-  /** @param backoff That of an evicted instance for the same token, where there was one. */
+  /** @param backoff The back-off of an evicted instance for the same parameters, if any. */
   constructor(
     private readonly options: RefreshedTokenOptions,
     readonly backoff = new RetryBackoff(options.random),
@@ -101,9 +101,9 @@ export class RefreshedToken {
   }
 
   /**
-   * Returns the token if there is no need to wait for it.
+   * Returns the token if there is no need to wait for it. Starts a background refresh if one is due.
    *
-   * @param minTtlMs How long it must still live.
+   * @param minTtlMs Minimum remaining lifetime, in milliseconds.
    */
   peek(minTtlMs = 0): AccessToken | undefined {
     const held = this.#held;
@@ -119,11 +119,11 @@ export class RefreshedToken {
   }
 
   /**
-   * Returns the token, after waiting where it has to be fetched or renewed first: over several attempts, while the next
-   * one is due within `acquireTimeoutMs` and can be of use.
+   * Returns the token, or waits until it is fetched or renewed. Waits over several attempts, while the next one is due
+   * within `acquireTimeoutMs` and may succeed.
    *
-   * @param signal Aborts this caller's wait, never the attempt that others may be waiting for.
-   * @param minTtlMs How long it should still live: one that does not is renewed first, if possible.
+   * @param signal Aborts this caller's wait, not the attempt, which other callers may share.
+   * @param minTtlMs Wanted remaining lifetime, in milliseconds: a token with less is renewed first, if possible.
    * @throws {@link TokenUnavailableError} or a subclass; the signal's reason once that has aborted.
    */
   async getToken(signal?: AbortSignal, minTtlMs = 0): Promise<AccessToken> {
@@ -134,10 +134,10 @@ export class RefreshedToken {
   /**
    * Returns a token other than the one that a resource server has just rejected.
    *
-   * Many calls may be rejected with the same token at once; the first starts an attempt and all share it. As in
+   * Many calls may be rejected with the same token at once: the first starts an attempt, and all share it. As in
    * {@link getToken}, each waits over several attempts while the next one is due within `acquireTimeoutMs`.
    *
-   * @returns undefined where no other token can be had in that time, or the server issued the same one again.
+   * @returns undefined if there is no other token in that time, or the server returned the same one again.
    */
   async renew(rejected: AccessToken, signal?: AbortSignal): Promise<AccessToken | undefined> {
     signal?.throwIfAborted();
@@ -161,10 +161,10 @@ export class RefreshedToken {
   }
 
   /**
-   * Returns the token that this one has just replaced by schedule, if it was never rejected and is still alive: for
-   * receivers whose clock is behind, which reject a token that is younger than {@link YOUNG_TOKEN_MS}.
+   * Returns the token that a scheduled refresh has just replaced with this one, if it was never rejected and has not
+   * expired. For receivers whose clock is behind: they reject a token younger than {@link YOUNG_TOKEN_MS}.
    *
-   * @param minTtlMs How long it must still live.
+   * @param minTtlMs Minimum remaining lifetime, in milliseconds.
    */
   previousToken(token: AccessToken, minTtlMs = 0): AccessToken | undefined {
     const previous = this.#previous;
@@ -174,7 +174,7 @@ export class RefreshedToken {
     return isYoung && isAlive(previous, now, minTtlMs) ? previous.token : undefined;
   }
 
-  /** Starts to fetch a token that no caller waits for yet. */
+  /** Starts to fetch a token before the first call. */
   warmUp(): void {
     const now = this.options.clock.now();
     this.#noteUse(now);
@@ -186,7 +186,7 @@ export class RefreshedToken {
     return this.#attempt.isRunning || this.#attempt.isAwaited;
   }
 
-  /** Ends the back-off before the next attempt, whatever its reason. */
+  /** Ends the back-off, whatever its reason. */
   retryNow(): void {
     this.backoff.retryNow();
     this.#timer.arm(this.options.clock.now());
@@ -197,22 +197,22 @@ export class RefreshedToken {
     return tokenStatus(this.#held, this.options.clock.now(), { ...state, lastError: this.backoff.lastError });
   }
 
-  /** Returns the token that is held, while it lives. */
+  /** Returns the held token; undefined once it has expired. */
   heldToken(): AccessToken | undefined {
     return this.#held && isAlive(this.#held, this.options.clock.now()) ? this.#held.token : undefined;
   }
 
-  /** Stops background refreshes; callers are served as before. */
+  /** Stops background refreshes; callers are still served. */
   stopRefreshing(): void {
     if (this.#phase === 'running') this.#phase = 'draining';
     this.#timer.arm(this.options.clock.now());
   }
 
-  /** Aborts the attempt under way too, and with it every caller's wait. A live token can be had until it expires. */
+  /** Aborts the attempt under way and every caller's wait. The held token is still returned until it expires. */
   close(): void {
     this.#phase = 'closed';
     this.#timer.cancel();
-    this.#silence.attemptEnds();
+    this.#silence.attemptEnded();
     this.#attempt.close({ error: this.#report.closedError() });
   }
 
@@ -232,23 +232,23 @@ export class RefreshedToken {
     const held = this.#held;
     const isInBackground = held !== undefined && elapsedMs(held.since, now) < held.schedule.waitAtMs;
     const timeoutMs = isInBackground ? backgroundAttemptTimeoutMs(held.schedule, requestTimeoutMs) : requestTimeoutMs;
-    const first = attemptBegins(now);
+    const first = attemptProgress(now);
     this.#first = first;
-    this.#silence.attemptBegins(first);
+    this.#silence.attemptStarted(first);
     first.abort = this.#attempt.start((signal) => this.options.attempt(signal, first), timeoutMs);
   }
 
-  /** One hung connection does not hold up callers who have no token. */
+  /** Starts a second try, so that one hung connection does not delay callers without a token. */
   #startSecondTry(place: 'beside' | 'instead'): void {
     const { attempt, clock, requestTimeoutMs } = this.options;
-    const second = attemptBegins(clock.now(), this.#first);
+    const second = attemptProgress(clock.now(), this.#first);
     second.abort = this.#attempt.start((signal) => attempt(signal, second), requestTimeoutMs);
     this.#report.secondAttempt(place === 'instead');
   }
 
   #finishAttempt(result: TokenResult<Acquisition>): AttemptEnd {
     const now = this.options.clock.now();
-    this.#silence.attemptEnds();
+    this.#silence.attemptEnded();
     const error = result.ok ? this.#accept(result, now) : this.#fail(result.failure, now);
     this.#timer.arm(now);
     return { error };
@@ -261,7 +261,7 @@ export class RefreshedToken {
     if (arrivalAgeMs >= lifetimeMs) {
       const detail = `the token lives for ${lifetimeMs} ms and took ${Math.round(arrivalAgeMs)} ms to arrive, so it had expired`;
       const advice =
-        'Have the server issue tokens that live longer than a token request takes, or find out why it answers so slowly. The client retries by itself.';
+        'Have the server issue tokens that live longer than a token request takes, or find out why it responds so slowly. The client retries automatically.';
       return this.#fail({ kind: 'transient', detail, advice }, now);
     }
     this.backoff.reset();
@@ -312,25 +312,25 @@ export class RefreshedToken {
     }
   }
 
-  /** Returns the rest of a caller's time, in milliseconds. */
+  /** Returns the remaining wait of a caller, in milliseconds. */
   #maxWaitMs(begin: Instant, now: Instant): number {
     return Math.max(this.options.acquireTimeoutMs - elapsedMs(begin, now), 0);
   }
 
-  /** Returns the end of the attempt under way, or of the next one; undefined once this caller has waited long enough. */
+  /** Returns the result of the attempt under way, or of the next one; undefined after `maxWaitMs`. */
   async #waitForAttempt(maxWaitMs: number, signal: AbortSignal | undefined): Promise<AttemptEnd | undefined> {
     const end = this.#attempt.wait(maxWaitMs, signal);
-    if (this.#attempt.isRunning) this.#silence.begin();
+    if (this.#attempt.isRunning) this.#silence.watch();
     else this.#timer.arm(this.options.clock.now());
     try {
       return await end;
     } finally {
-      // The next attempt may have been for this caller alone, who has gone.
+      // The timer of the next attempt may have been for this caller alone.
       if (this.#phase === 'draining' && !this.isBusy) this.#timer.arm(this.options.clock.now());
     }
   }
 
-  /** Returns the token that is held, however near its end, as long as it lives. */
+  /** Returns the held token even if it is due for renewal, as long as it has not expired. */
   #serveStale(now: Instant, isNew = false): AccessToken | undefined {
     const held = this.#held;
     if (!held || !this.#canServeStale(now)) return undefined;
@@ -345,11 +345,11 @@ export class RefreshedToken {
     return this.#held !== undefined && isAlive(this.#held, now, -this.options.unsafeExpiredTokenGraceMs);
   }
 
-  /** Returns the time to the next attempt that the timer makes, in milliseconds; undefined where there is none. */
+  /** Returns the time to the next attempt by timer, in milliseconds; undefined for none. */
   #untilNextAttemptMs(now: Instant): number | undefined {
     if (this.#attempt.isRunning || this.#phase === 'closed') return undefined;
     const dueInMs = this.backoff.dueInMs(now);
-    // A caller waits for the next attempt to begin.
+    // A caller waits for the next attempt.
     if (this.#attempt.isAwaited) return dueInMs;
     if (this.#phase === 'draining' || this.#timer.isDormant) return undefined;
     const held = this.#held;

@@ -9,9 +9,9 @@ export type RetryCurve = 'transient' | 'malformed' | 'certificate' | 'configurat
 const UNEXPLAINED_IS_TRANSIENT_MS = 120_000;
 
 /**
- * What a status without an OAuth error is taken for.
+ * Returns the curve for a status without an OAuth error.
  *
- * @param lastedMs How long the server has answered so, with no other answer in between, in milliseconds.
+ * @param lastedMs Time for which the server has sent only such responses, in milliseconds.
  */
 export function unexplainedCurve(lastedMs: number): 'transient' | 'configuration' {
   return lastedMs < UNEXPLAINED_IS_TRANSIENT_MS ? 'transient' : 'configuration';
@@ -19,33 +19,33 @@ export function unexplainedCurve(lastedMs: number): 'transient' | 'configuration
 
 export interface RetryInput {
   readonly curve: RetryCurve;
-  /** Failures on this curve since the last success, this one aside. */
+  /** Number of earlier failures on this curve since the last success. */
   readonly priorFailures: number;
-  /** Time since the first failure after the last success, on whatever curve, in milliseconds. */
+  /** Time since the first failure after the last success, on any curve, in milliseconds. */
   readonly failingForMs: number;
   /** Time that the current token leaves for retries ({@link retryRoomMs}), in milliseconds. */
   readonly retryRoomMs: number;
-  /** What the server asked for with `Retry-After`, in milliseconds. */
+  /** Value of `Retry-After`, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
   readonly random: () => number;
 }
 
-/** Longest `Retry-After` that is obeyed, in milliseconds. */
+/** Maximum `Retry-After` that is respected, in milliseconds. */
 const MAX_RETRY_AFTER_MS = 3600_000;
 
-/** Outages of up to this length end without further delay … */
+/** Maximum length of an outage that counts as short, in milliseconds. */
 const SHORT_OUTAGE_MS = 10_000;
 
-/** … than this, in milliseconds. */
+/** Maximum delay during a short outage, in milliseconds. */
 const SHORT_OUTAGE_DELAY_MS = 5000;
 
 /**
- * How long to leave the token endpoint alone after a failure, in milliseconds.
+ * Returns the delay before the next token request after a failure, in milliseconds.
  *
- * One schedule serves timers and callers alike, so that the load on an ailing server does not depend on traffic.
- * Delays double up to a cap, and are no longer than the outage itself has been: a short one ends within 5 s of the
- * server's recovery. They are drawn from their upper half, so that processes fall out of step without ever retrying at
- * once; a wrong request is only ever retried later than planned, never sooner.
+ * Timers and callers follow one schedule, so that the load on a failing server does not depend on traffic. Delays double
+ * up to a cap, and are not longer than the outage so far: a short outage ends within 5 s of the server's recovery. Jitter
+ * draws a delay from its upper half, so that processes retry at different times, and never immediately. A request with a
+ * wrong configuration is retried later than planned, never earlier.
  */
 export function retryDelayMs(input: RetryInput): number {
   const { random, retryAfterMs } = input;
@@ -56,7 +56,7 @@ export function retryDelayMs(input: RetryInput): number {
   return Math.max(delay, boundedRetryAfterMs(retryAfterMs, random));
 }
 
-/** How long `Retry-After` is obeyed, in milliseconds. */
+/** Returns the delay for a `Retry-After`, limited and with jitter, in milliseconds. */
 export function boundedRetryAfterMs(retryAfterMs: number | undefined, random: () => number): number {
   return retryAfterMs === undefined ? 0 : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) * (1 + 0.1 * random());
 }
@@ -71,7 +71,7 @@ function equalJitter(delayMs: number, random: () => number): number {
   return delayMs / 2 + (delayMs / 2) * random();
 }
 
-/** The source of a refused credential is read this often, in milliseconds: compared with the refused one, not sent. */
+/** Interval for reading the source of a refused credential, in milliseconds. It is sent only if it is another one. */
 const CREDENTIAL_RECHECK_MS = 5000;
 
 interface Backoff {
@@ -81,34 +81,34 @@ interface Backoff {
   readonly delayMs: number;
 }
 
-/** What follows from a failed attempt. */
+/** The decision after a failed attempt. */
 export interface BackoffDecision {
-  /** What callers see. */
+  /** The error for callers. */
   readonly error: TokenUnavailableError;
-  /** Time to the next attempt, in milliseconds; infinite for none. */
+  /** Time to the next attempt, in milliseconds; Infinity for none. */
   readonly delayMs: number;
-  /** Whether the failure is another one than before. */
+  /** Whether the failure is a new one. */
   readonly isNew: boolean;
 }
 
-/** Decides when the next attempt may be made after a failure: the same time for timers and callers. */
+/** Decides when the next attempt may start after a failure: the same time for timers and callers. */
 export class RetryBackoff {
   #backoff: Backoff | undefined;
-  /** Failures since the last success, by curve. Refusals of the client are counted by the quarantine. */
+  /** Failures since the last success, by curve. The quarantine counts refusals of the client. */
   readonly #failures = new Map<RetryCurve, number>();
   /** The first failure since the last success. */
   #failingSince: Instant | undefined;
-  /** The first of the statuses without an OAuth error that the server answers now, one after the other. */
+  /** Start of the current series of statuses without an OAuth error. */
   #unexplainedSince: Instant | undefined;
 
   constructor(private readonly random: () => number) {}
 
-  /** Returns the last failure, while no success has followed. */
+  /** Returns the last failure; undefined after a success. */
   get lastError(): TokenUnavailableError | undefined {
     return this.#backoff?.error;
   }
 
-  /** Whether a caller who can wait this long may get a token by waiting. */
+  /** Returns whether a caller that waits this long may get a token. */
   isWorthWaiting(now: Instant, maxWaitMs: number): boolean {
     return !this.#backoff || (isRetryable(this.#backoff.kind) && this.dueInMs(now) <= maxWaitMs);
   }
@@ -139,13 +139,13 @@ export class RetryBackoff {
     return { error, delayMs, isNew: true };
   }
 
-  /** The quarantine decides how long. Once a credential was refused, its source is read anew now and then. */
+  /** Backs off as the quarantine decides. The source of a refused credential is read again at intervals. */
   #refused(failure: TokenFailure, refusal: CredentialRefusal, now: Instant, context: FailureContext): BackoffDecision {
     const { kind } = failure;
     const { delayMs, halted, isWithheld } = refusal;
     const known = this.#backoff;
     const isKnown = isWithheld && kind === 'credential' && known?.kind === 'credential';
-    // Nothing has changed: the source still returns the credential that was refused.
+    // The source still returns the refused credential.
     const error = isKnown ? known.error : tokenFailureError(failure, context, dateAfter(now, delayMs), halted);
     this.#unexplainedSince = undefined;
     const recheckMs = kind === 'credential' ? CREDENTIAL_RECHECK_MS : Infinity;
@@ -159,7 +159,7 @@ export class RetryBackoff {
     this.#forget();
   }
 
-  /** Allows the next attempt now, and starts every curve anew. */
+  /** Allows the next attempt now, and resets every curve. */
   retryNow(): void {
     if (this.#backoff) this.#backoff = { ...this.#backoff, delayMs: 0 };
     this.#forget();
@@ -188,7 +188,7 @@ function curveOf(kind: TokenFailureKind): RetryCurve {
     case 'certificate':
     case 'configuration':
       return kind;
-    // The account that a proxy asks for can be locked as well.
+    // Retried rarely, because a proxy may lock an account as well.
     case 'proxy':
       return 'configuration';
     default:
@@ -196,7 +196,7 @@ function curveOf(kind: TokenFailureKind): RetryCurve {
   }
 }
 
-/** When a delay from now ends; undefined for never. */
+/** Returns when a delay from now ends; undefined for an infinite delay. */
 export function dateAfter(now: Instant, delayMs: number): Date | undefined {
   return Number.isFinite(delayMs) ? new Date(now.wallMs + delayMs) : undefined;
 }

@@ -2,12 +2,13 @@ import { HttpExchangeError } from '../foundation/bounded-fetch.js';
 import { type Clock, elapsedMs, type Instant } from '../foundation/clock.js';
 import { waitAtMost } from '../foundation/promises.js';
 
-export interface AttemptJudge<Outcome, Result> {
-  /** Whether this outcome ends the attempt, although another try of it is under way. */
+/** Callbacks of a {@link SingleFlight}. */
+export interface AttemptHandler<Outcome, Result> {
+  /** Returns whether this outcome ends the attempt while its other try is under way. */
   isDecisive(outcome: Outcome): boolean;
-  /** Returns the outcome that an exception stands for: a timeout, or an error of the work. */
+  /** Returns the outcome for an exception: a timeout, or an error of the work. */
   outcomeOf(error: unknown): Outcome;
-  /** Turns the outcome of an attempt into the result for its callers. Not called after {@link SingleFlight.close}. */
+  /** Returns the callers' result for the outcome of an attempt. Not called after {@link SingleFlight.close}. */
   finish(outcome: Outcome): Result;
 }
 
@@ -17,10 +18,10 @@ interface Try {
 }
 
 /**
- * Runs one attempt at a time. Any number of callers wait for its end, or for the end of the next one.
+ * Runs one attempt at a time. Any number of callers wait for its result, or for the result of the next one.
  *
- * An attempt is one try, or two side by side of which the first success counts. It has its own timeout, and a caller who
- * gives up does not abort it. Callers have their own timeouts, also where an attempt ignores its signal.
+ * An attempt is one try, or two in parallel, of which the first success counts. It has its own timeout, and a caller that
+ * stops waiting does not abort it. Callers have their own timeouts, even if an attempt ignores its signal.
  */
 export class SingleFlight<Outcome, Result> {
   readonly #tries = new Set<Try>();
@@ -30,7 +31,7 @@ export class SingleFlight<Outcome, Result> {
 
   constructor(
     private readonly clock: Clock,
-    private readonly judge: AttemptJudge<Outcome, Result>,
+    private readonly handler: AttemptHandler<Outcome, Result>,
   ) {}
 
   get isRunning(): boolean {
@@ -44,7 +45,7 @@ export class SingleFlight<Outcome, Result> {
   /**
    * Starts an attempt, or a second try of the one under way.
    *
-   * @returns Aborts this try in favour of the other one.
+   * @returns A function that aborts this try in favour of the other one.
    */
   start(work: (signal: AbortSignal) => Promise<Outcome>, timeoutMs: number): () => void {
     const controller = new AbortController();
@@ -54,10 +55,10 @@ export class SingleFlight<Outcome, Result> {
     const one = { controller, cancelTimeout };
     this.#tries.add(one);
     const { signal } = controller;
-    signal.addEventListener('abort', () => this.#settle(one, this.judge.outcomeOf(signal.reason)), { once: true });
+    signal.addEventListener('abort', () => this.#settle(one, this.handler.outcomeOf(signal.reason)), { once: true });
     work(signal).then(
       (outcome) => this.#settle(one, outcome),
-      (error: unknown) => this.#settle(one, this.judge.outcomeOf(error)),
+      (error: unknown) => this.#settle(one, this.handler.outcomeOf(error)),
     );
     return () => this.#abort(one);
   }
@@ -86,11 +87,11 @@ export class SingleFlight<Outcome, Result> {
   #settle(one: Try, outcome: Outcome): void {
     if (!this.#tries.delete(one)) return;
     one.cancelTimeout();
-    if (this.isRunning && !this.judge.isDecisive(outcome)) return;
+    if (this.isRunning && !this.handler.isDecisive(outcome)) return;
     this.#abortTries();
-    // Taken off first: a caller who begins to wait from here on waits for the next attempt.
+    // Removed first: a caller that starts to wait from here on waits for the next attempt.
     const waiting = this.#takeEnd();
-    const result = this.judge.finish(outcome);
+    const result = this.handler.finish(outcome);
     waiting?.resolve(result);
   }
 
@@ -102,7 +103,7 @@ export class SingleFlight<Outcome, Result> {
     // Its outcome is ignored from here on.
     if (!this.#tries.delete(one)) return;
     one.cancelTimeout();
-    one.controller.abort(new HttpExchangeError('timeout', 'the attempt was ended'));
+    one.controller.abort(new HttpExchangeError('timeout', 'the attempt was aborted'));
   }
 
   #takeEnd() {
@@ -113,12 +114,12 @@ export class SingleFlight<Outcome, Result> {
 }
 
 /**
- * Decides when a client may send a second token request while the first is silent (hedging). Shared by all tokens of the
- * client.
+ * Decides when a client may send a second token request while the first has no response (hedging). Shared by all tokens of
+ * the client.
  *
- * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has one
- * second request under way at a time. None follows until the server has granted a token promptly: the second request
- * itself after a hung connection, a much later one where the server is slow or away.
+ * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has at most
+ * one second request under way. No other follows until the server grants a token promptly. After a hung connection the
+ * second request itself does so; a slow or unreachable server does so much later.
  */
 export class SecondAttempts {
   #isSpent = false;
@@ -126,26 +127,26 @@ export class SecondAttempts {
 
   constructor(
     private readonly clock: Clock,
-    /** Silence after which a second request begins, in milliseconds. */
+    /** Time without a response after which a second request starts, in milliseconds. */
     readonly silenceMs: number,
   ) {}
 
-  /** Watches over the attempts of one token. */
+  /** Returns a watch for the attempts of one token. */
   watch(options: SilenceWatchOptions): SilenceWatch {
     return new SilenceWatch(this, this.clock, options);
   }
 
-  /** Whether no second request may start until the server grants a token promptly. */
+  /** Whether a second request has to wait until the server grants a token promptly. */
   get isSpent(): boolean {
     return this.#isSpent;
   }
 
-  /** Resolves when the second request under way ends; undefined where there is none. */
+  /** Resolves when the second request under way ends; undefined if there is none. */
   get end(): Promise<void> | undefined {
     return this.#underWay?.end;
   }
 
-  /** Notes that a second request begins. None may be under way. */
+  /** Notes that a second request starts. Call it only while none is under way. */
   begin(): void {
     let resolve!: () => void;
     const end = new Promise<void>((settle) => (resolve = settle));
@@ -166,15 +167,15 @@ export class SecondAttempts {
 }
 
 export interface SilenceWatchOptions {
-  /** Whether callers wait for lack of a usable token. */
+  /** Returns whether callers wait because there is no usable token. */
   readonly isNeeded: () => boolean;
-  /** Starts the second request: beside the first, or in its place. */
+  /** Starts the second request: in parallel to the first, or instead of it. */
   readonly start: (place: 'beside' | 'instead') => void;
 }
 
-/** Watches the attempts to get one token, and starts a second request where the first one is silent. */
+/** Watches the attempts to get one token, and starts a second request if the first has no response. */
 export class SilenceWatch {
-  /** Of the attempt under way. */
+  /** Progress of the attempt under way. */
   #first: AttemptProgress | undefined;
   #isWatching = false;
   #cancelTimer: (() => void) | undefined;
@@ -186,19 +187,19 @@ export class SilenceWatch {
     private readonly options: SilenceWatchOptions,
   ) {}
 
-  attemptBegins(first: AttemptProgress): void {
+  attemptStarted(first: AttemptProgress): void {
     this.#first = first;
   }
 
   /** Watches the attempt under way, because a caller waits for it. */
-  begin(): void {
+  watch(): void {
     if (this.#isWatching || this.#hasSecond || this.all.isSpent) return;
     this.#isWatching = true;
     const waitMs = Math.ceil(this.all.silenceMs - this.#silentMs());
     this.#cancelTimer = this.clock.setTimer(Math.max(waitMs, 0), () => this.#look());
   }
 
-  attemptEnds(): void {
+  attemptEnded(): void {
     this.#first = undefined;
     this.#isWatching = false;
     this.#cancelTimer?.();
@@ -212,8 +213,8 @@ export class SilenceWatch {
     this.#isWatching = false;
     if (!first || this.all.isSpent || !this.options.isNeeded()) return;
     if (this.#silentMs() < this.all.silenceMs) {
-      // It waited in a queue meanwhile, or sent another credential.
-      this.begin();
+      // Meanwhile it waited in a queue, or sent another credential.
+      this.watch();
     } else if (this.all.end) {
       this.#isWatching = true;
       void this.all.end.then(() => first === this.#first && this.#look());
@@ -230,32 +231,32 @@ export class SilenceWatch {
   }
 }
 
-/** Progress of a try, by which a second one is decided. */
+/** Progress of a try, by which a second try is decided. */
 export interface AttemptProgress {
-  /** Whether the same token request is under way already, and silent. */
+  /** Whether this is the second try of an attempt. */
   readonly isSecond: boolean;
-  /** Since when a response is due: from the source of the credential, then from the server. undefined in a queue. */
+  /** Since when the credential source, then the server, has not responded; undefined while the try waits in a queue. */
   silentSince: Instant | undefined;
-  /** How a second try may join this one: beside it, or in its place. */
+  /** How a second try may start: in parallel to this one, or instead of it; undefined for not at all. */
   second: 'beside' | 'instead' | undefined;
-  /** Names the credential that it is about to send, or has sent. */
+  /** Quarantine key of the credential that it is about to send, or has sent. */
   credentialKey: string | undefined;
-  /** Whether the credential was sent, and the response is outstanding. */
+  /** Whether the credential was sent and the response is outstanding. */
   isSent: boolean;
-  /** The other one of two tries. */
+  /** The other try of the attempt. */
   other: AttemptProgress | undefined;
-  /** Aborts this try alone, where there is another one. */
+  /** Aborts this try only. */
   abort: () => void;
-  /** Set before the try is aborted in favour of the other one. */
+  /** Set before this try is aborted in favour of the other one. */
   isSuperseded: boolean;
 }
 
 /**
- * Returns the progress of a try that begins now.
+ * Returns the progress of a try that starts now.
  *
- * @param first The silent try that this one joins.
+ * @param first The first try of the attempt, if this is the second.
  */
-export function attemptBegins(now: Instant, first?: AttemptProgress): AttemptProgress {
+export function attemptProgress(now: Instant, first?: AttemptProgress): AttemptProgress {
   const progress: AttemptProgress = {
     isSecond: first !== undefined,
     silentSince: now,

@@ -4,13 +4,13 @@ import type { TokenFailure } from './token-result.js';
 
 /** Why there is no token. */
 export type TokenUnavailableReason =
-  /** The identity provider could not be reached, did not answer in time, or is not able to answer now. */
+  /** The identity provider is unreachable, did not respond in time, or cannot issue tokens now. */
   | 'outage'
-  /** The answer claimed success and was not a token: wrong form, wrong content, too long. */
+  /** The response reported success but holds no valid token: wrong format, wrong content, or too long. */
   | 'malformed_answer'
   /**
-   * HTTP 401 or 403 without an OAuth error: the client was refused, or something in front of the identity provider
-   * refuses this machine. Retried within seconds, then `client_rejected`. Or a proxy on the way wants credentials (407).
+   * HTTP 401 or 403 without an OAuth error: the identity provider refused the client, or a gateway or firewall blocks this
+   * machine. Retried within seconds, then `client_rejected`. Or a proxy requires credentials (407).
    */
   | 'blocked'
   /** A TLS certificate was rejected: the server's by this client, or the client's by the server. Waiting does not help. */
@@ -19,9 +19,9 @@ export type TokenUnavailableReason =
   | 'client_rejected'
   /** The identity provider refuses the request: {@link TokenRequestRejectedError}. */
   | 'request_rejected'
-  /** No token within the time that this caller was ready to wait. The token request goes on. */
+  /** No token within this caller's timeout. The token request continues. */
   | 'wait_timeout'
-  /** So many different tokens are being fetched that no further one can be begun. */
+  /** The client is fetching the maximum number of different tokens (`maxTokens`). */
   | 'overloaded'
   /** The application is shutting down. */
   | 'shut_down';
@@ -31,16 +31,16 @@ export interface TokenUnavailableDetails {
   readonly client: string;
   /** Earliest time of the next token request; calls before it fail at once, without one. */
   readonly retryAt?: Date | undefined;
-  /** `error` of the token endpoint's answer (RFC 6749 §5.2), where there was one. */
+  /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
   readonly oauthError?: string | undefined;
   readonly cause?: unknown;
 }
 
 /**
- * There is no valid access token, and none could be had in time. The call that needed it was not sent.
+ * The client has no valid access token, and could not get one in time. The call that needed it was not sent.
  *
- * Thrown as it is for a reason that should pass by itself: answer your own caller with 503. The two subclasses, and the
- * reason `certificate_rejected`, mean that a person has to correct something.
+ * Most reasons are temporary: answer your own caller with 503. The two subclasses, and the reason `certificate_rejected`,
+ * mean that an operator has to correct a setting.
  */
 export class TokenUnavailableError extends IdentityM2MError {
   readonly code: string = 'M2M_TOKEN_UNAVAILABLE';
@@ -48,7 +48,7 @@ export class TokenUnavailableError extends IdentityM2MError {
   readonly client: string;
   /** Earliest time of the next token request; calls before it fail at once, without one. */
   readonly retryAt?: Date;
-  /** `error` of the token endpoint's answer (RFC 6749 §5.2), where there was one. */
+  /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
   readonly oauthError?: string;
 
   constructor(
@@ -67,7 +67,7 @@ export class TokenUnavailableError extends IdentityM2MError {
 export class ClientRejectedError extends TokenUnavailableError {
   override readonly code = 'M2M_CLIENT_REJECTED';
 
-  /** Whether attempts have all but stopped, so that the client does not get locked out. */
+  /** Whether automatic attempts have stopped, except for rare probes, so that the client does not get locked out. */
   readonly halted: boolean;
 
   constructor(message: string, details: TokenUnavailableDetails & { readonly halted: boolean }) {
@@ -76,7 +76,7 @@ export class ClientRejectedError extends TokenUnavailableError {
   }
 }
 
-/** The identity provider refuses the token request as it is configured: its scope, grant, audience or address. */
+/** The identity provider refuses the token request as configured: its scope, grant, audience or address. */
 export class TokenRequestRejectedError extends TokenUnavailableError {
   override readonly code = 'M2M_TOKEN_REQUEST_REJECTED';
 
@@ -85,14 +85,14 @@ export class TokenRequestRejectedError extends TokenUnavailableError {
   }
 }
 
-/** What a call asks a token for cannot be asked: a member that is not for callers to set, or text of the wrong form. */
+/** The token parameters of a call are invalid: a reserved name, or a value of the wrong format. */
 export class TokenParametersError extends IdentityM2MError {
   readonly code = 'M2M_TOKEN_PARAMETERS_INVALID';
 }
 
 /**
- * The token is bound to a key (DPoP, RFC 9449), and is good only with a proof for each HTTP request. A message, or a header
- * that is made ahead, cannot bring one; nothing was sent.
+ * The token is bound to a key (DPoP, RFC 9449), so every HTTP request needs its own proof. A message, or a header that is
+ * created in advance, cannot hold one. Nothing was sent.
  */
 export class TokenNotBearerError extends IdentityM2MError {
   readonly code = 'M2M_TOKEN_NOT_BEARER';
@@ -102,25 +102,25 @@ export class TokenNotBearerError extends IdentityM2MError {
     readonly client: string,
   ) {
     super(
-      `The access token of client "${client}" is bound to a key by DPoP, and only HTTP calls can prove that key. Use a client that is configured without dpop.`,
+      `The access token of client "${client}" is bound to a key by DPoP, and only HTTP calls can prove that key. Use a client without the option dpop.`,
     );
   }
 }
 
-/** What an error says besides the failure itself. */
+/** Facts for error messages besides the failure. */
 export interface FailureContext {
   /** Name of the client in the module's configuration. */
   readonly client: string;
-  /** Where the token was asked for. */
+  /** The token endpoint, or the issuer. */
   readonly server: string;
-  /** What the identity provider's answers mean in its own terms, and where to mend them. */
+  /** Explains an error text of the identity provider, and where to correct the cause. */
   readonly hint?: ((detail: string) => string | undefined) | undefined;
 }
 
 /**
- * Makes the error that callers see of a failed token request: what failed, what was found, what to do.
+ * Returns the error for callers of a failed token request: what failed, what was found, what to do.
  *
- * @param halted For a refused credential: whether attempts have all but stopped.
+ * @param halted For a refused credential: whether automatic attempts have stopped, except for rare probes.
  */
 export function tokenFailureError(
   failure: TokenFailure,
@@ -129,7 +129,7 @@ export function tokenFailureError(
   halted = false,
 ): TokenUnavailableError {
   const found = printableText(failure.detail);
-  const advice = hint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
+  const advice = presetHint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
   const because = failure.remark === undefined ? '' : `${failure.remark} `;
   const stop = /[.!?]$/.test(found) ? '' : '.';
   const message = `No access token for client "${context.client}" from ${context.server}: ${found}${stop} ${because}${advice}`;
@@ -158,18 +158,18 @@ export function tokenFailureError(
 }
 
 /**
- * The failure that an exception stands for: an exchange that did not come about, a timeout, or something nobody thought of.
+ * Returns the failure for an exception: a failed HTTP exchange, a timeout, or an unexpected error.
  *
- * The text of an exception that is not our own is not ours to show: that of a key service may name a key, that of a
- * header that cannot be sent quotes it. It is the cause.
+ * Only messages of this library's own errors are shown. Another message may quote a secret: that of a key service may name
+ * a key, and that of an invalid header quotes the header. Such an error becomes the cause.
  */
 export function unexpectedFailure(cause: unknown): TokenFailure {
   const isOwn = cause instanceof IdentityM2MError;
-  return { kind: 'transient', detail: isOwn ? cause.message : 'the token request broke off (see the cause)', cause };
+  return { kind: 'transient', detail: isOwn ? cause.message : 'the token request failed (see the cause)', cause };
 }
 
-/** A hint is made by a preset, which may be the user's own: it must not make things worse. */
-function hint({ detail }: TokenFailure, context: FailureContext): string | undefined {
+/** Returns the preset's hint. A preset may be the application's own code, so its errors are ignored. */
+function presetHint({ detail }: TokenFailure, context: FailureContext): string | undefined {
   try {
     return context.hint?.(detail);
   } catch {
@@ -181,21 +181,21 @@ function defaultAdvice({ kind }: TokenFailure, halted: boolean): string {
   switch (kind) {
     case 'credential':
       return halted
-        ? 'Attempts are halted, so that the client does not get locked out: correct the client id or the credential. Where it was mended at the identity provider, call retryNow() or restart.'
-        : 'Check the client id, the client secret, and that the client may use this grant.';
+        ? 'Attempts are halted, so that the client does not get locked out. Correct the client id or the credential. If you corrected a setting at the identity provider, call retryNow() or restart.'
+        : 'Check the client id and the client secret, and that the client may use this grant.';
     case 'configuration':
       return 'Check the address, the scope and the other parameters of the token request.';
     case 'blocked':
-      return 'Check the client secret first: some servers answer a wrong one so. Otherwise something in front of the server refuses this machine: check network rules and allow-lists.';
+      return 'Check the client secret first: some servers respond like this to a wrong one. Otherwise a gateway or firewall blocks this machine: check its rules and allow-lists.';
     case 'proxy':
-      return 'Check the user name and password that the agent gives to the proxy.';
+      return 'Check the user name and password that the agent sends to the proxy.';
     case 'malformed':
-      return 'Check that the address is that of a token endpoint. If it answers in a form of its own, read that by the option readTokenResponse.';
+      return 'Check that the address is a token endpoint. If its responses do not follow RFC 6749, read them with the option readTokenResponse.';
     case 'certificate':
       return 'Check which certificate authorities this machine and the server trust.';
     case 'transient':
-      return 'It is tried again by itself.';
+      return 'The client retries automatically.';
     case 'unexplained':
-      return 'The client retries by itself. If this lasts, check the address: most often it is the answer of a gateway, or of another path.';
+      return 'The client retries automatically. If this persists, check the address: usually a gateway responds like this, or a wrong path.';
   }
 }

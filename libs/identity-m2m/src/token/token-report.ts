@@ -7,20 +7,20 @@ import { type BackoffDecision, dateAfter } from './retry-policy.js';
 import { type FailureContext, TokenUnavailableError } from './token-errors.js';
 import type { TokenFailure } from './token-result.js';
 
-/** State of a token at a moment. Never holds the token. */
+/** State of a token at one time. Never holds the token. */
 export interface AccessTokenStatus {
   readonly freshness: TokenFreshness | 'none';
   readonly fingerprint?: string;
   readonly expiresAt?: Date;
   readonly refreshAt?: Date;
   readonly refreshing: boolean;
-  /** Not refreshed, because no call used it. */
+  /** Whether refreshes have stopped because no call uses the token. The next call ends this. */
   readonly dormant: boolean;
-  /** The last failure since the last success. */
+  /** The last failure, if no success followed. */
   readonly lastError?: TokenUnavailableError;
 }
 
-/** Returns the state of a token, as applications see it. */
+/** Returns the state of a token for applications. */
 export function tokenStatus(
   held: HeldToken | undefined,
   now: Instant,
@@ -35,7 +35,7 @@ export function tokenStatus(
   };
 }
 
-/** Emits the events of one token, and makes the errors that are no failed request. */
+/** Emits the events of one token, and creates the errors that are not about a failed request. */
 export class TokenReport {
   constructor(
     private readonly context: FailureContext,
@@ -43,7 +43,7 @@ export class TokenReport {
     private readonly events: EventStream<OutboundEvent>,
   ) {}
 
-  /** Reports a grant. Call it once the token is held: a listener may ask for it. */
+  /** Reports a grant. Call it once the token is held, because a listener may request it. */
   granted({ granted, rotation }: AcquiredToken, held: HeldToken, replaced: HeldToken | undefined): void {
     const { source: lifetimeSource } = granted.lifetime;
     const facts = this.#tokenFacts(held);
@@ -56,7 +56,7 @@ export class TokenReport {
     }
   }
 
-  /** @param held The token that is used until the next attempt, if there is one. */
+  /** @param held The token that is used until the next attempt, if any. */
   failed(
     { kind, refusal }: TokenFailure,
     { error, delayMs }: BackoffDecision,
@@ -91,14 +91,14 @@ export class TokenReport {
     const { client, server } = this.context;
     return new TokenUnavailableError(
       'wait_timeout',
-      `No access token for client "${client}" from ${server} within ${timeoutMs} ms. The token request goes on; try again.`,
+      `No access token for client "${client}" from ${server} within ${timeoutMs} ms. The token request continues; try again.`,
       { client, cause },
     );
   }
 
   closedError(): TokenUnavailableError {
     const { client } = this.context;
-    return new TokenUnavailableError('shut_down', `No access token for client "${client}": it has been shut down.`, {
+    return new TokenUnavailableError('shut_down', `No access token for client "${client}": the client is closed.`, {
       client,
     });
   }

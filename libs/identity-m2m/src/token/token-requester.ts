@@ -10,10 +10,10 @@ import type { BodyParameters } from './token-parameters.js';
 import type { Acquisition, TokenFailure, TokenResult } from './token-result.js';
 import type { AttemptProgress } from './single-flight.js';
 
-/** What a client can prove itself with, and the time that its proof should name. */
+/** A credential that may be sent, and the time for its proof. */
 export interface UsableCredential {
   readonly credential: ClientCredential;
-  /** As the server has it, as far as is known. */
+  /** Time of the server's clock, as far as it is known. */
   readonly serverNow: Date;
 }
 
@@ -32,40 +32,45 @@ export interface TokenRequesterOptions {
   readonly random: () => number;
 }
 
-/** Difference between clocks from which on it may be why an assertion was refused, in milliseconds. */
+/** Difference between the clocks from which an assertion may be refused because of it, in milliseconds. */
 const NOTABLE_SKEW_MS = 30_000;
 
 /**
- * Makes attempts to get a token: reads the credential, sees whether it may be shown, shows it, and records how that went.
+ * Requests tokens: reads the credential, checks its quarantine, sends it, and records in the quarantine how that ended.
  */
 export class TokenRequester {
-  /** Fingerprint of the credential that was accepted last. */
+  /** Fingerprint of the last accepted credential. */
   #accepted: string | undefined;
-  /** Where that was read. */
+  /** Index of the source that it came from. */
   #preferred = 0;
-  /** By how much the server's clock is taken to be ahead of ours, in milliseconds. */
+  /** Assumed time by which the server's clock is ahead of this machine's, in milliseconds. */
   #serverAheadMs = 0;
 
   constructor(private readonly options: TokenRequesterOptions) {}
 
-  /** @param progress Is kept up to date while the attempt is under way. */
+  /**
+   * Makes one attempt, with each credential until the server refuses none.
+   *
+   * @param progress Updated while the attempt is under way.
+   */
   async attempt(
     parameters: BodyParameters,
     signal: AbortSignal,
     progress: AttemptProgress,
   ): Promise<TokenResult<Acquisition>> {
     const attempt = { parameters, signal, progress, tried: new Set<string>() };
-    const outcome = await this.#requestWithEach(attempt);
-    if (outcome.ok || outcome.failure.refusal?.isWithheld !== false) return outcome;
-    // The credential may have been rotated just now: one more look, and one more attempt only with another one.
+    const result = await this.#requestWithEach(attempt);
+    if (result.ok || result.failure.refusal?.isWithheld !== false) return result;
+    // The credential may have just been rotated: read it again, and send it only if it is another one.
     const before = attempt.tried.size;
     const later = await this.#requestWithEach(attempt);
-    return attempt.tried.size === before ? outcome : later;
+    return attempt.tried.size === before ? result : later;
   }
 
   /**
-   * What the client proves itself with in requests other than those for tokens: the credential that was accepted last,
-   * never one that was refused.
+   * Reads the credential for requests other than token requests: preferably the last accepted one, never a refused one.
+   *
+   * @returns undefined if no credential can be read, or all are in quarantine.
    */
   async readUsableCredential(): Promise<UsableCredential | undefined> {
     const { quarantine } = this.options;
@@ -79,12 +84,12 @@ export class TokenRequester {
     return undefined;
   }
 
-  /** Forgets what stood against this client's credentials. */
+  /** Ends the quarantine of this client's credentials. */
   resetQuarantine(): void {
     this.options.quarantine.forgetRefusals(this.#quarantineKey(''));
   }
 
-  /** Shows one credential after the other, until one is not refused. */
+  /** Sends one credential after the other, until the server refuses none. */
   async #requestWithEach(attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, tried } = attempt;
     let refused: TokenResult<Acquisition> | undefined;
@@ -100,16 +105,18 @@ export class TokenRequester {
       const { fingerprint } = credentials.credential;
       if (tried.has(fingerprint)) continue;
       tried.add(fingerprint);
-      const outcome = await this.#requestWith(credentials, attempt);
-      if (outcome.ok) this.#preferred = index;
-      if (outcome.ok || !outcome.failure.refusal) return outcome;
-      // A refusal just now says more than an earlier one.
-      if (!refused || !outcome.failure.refusal.isWithheld) refused = outcome;
+      const result = await this.#requestWith(credentials, attempt);
+      if (result.ok) this.#preferred = index;
+      if (result.ok || !result.failure.refusal) return result;
+      // A refusal from this attempt is more informative than an earlier one.
+      if (!refused || !result.failure.refusal.isWithheld) refused = result;
     }
-    return refused ?? { ok: false, failure: unreadable ?? { kind: 'transient', detail: 'there is no credential' } };
+    return (
+      refused ?? { ok: false, failure: unreadable ?? { kind: 'transient', detail: 'there is no credential to send' } }
+    );
   }
 
-  /** The one first from which the credential came that was accepted last. */
+  /** Returns the sources of credentials, that of the last accepted credential first. */
   #inOrder() {
     const readers = [...this.options.authentication.credentials.entries()];
     return readers.toSorted(([a], [b]) => Number(b === this.#preferred) - Number(a === this.#preferred));
@@ -118,7 +125,7 @@ export class TokenRequester {
   async #requestWith(credentials: RequestCredentials, attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, signal } = attempt;
     const key = this.#quarantineKey(credentials.credential.fingerprint);
-    // Whoever is ahead has to be answered first.
+    // While it waits in the queue, no response is due.
     progress.silentSince = undefined;
     if (progress.isSecond) this.#supersedeFirst(key, progress);
     const endTurn = await this.options.quarantine.waitForTurn(key, signal, progress.isSecond);
@@ -140,28 +147,28 @@ export class TokenRequester {
     const { parameters, progress } = attempt;
     const ended = [credential, assertion].find((one) => one?.expiresAt && one.expiresAt <= this.#serverNow());
     if (ended) {
-      const detail = `the assertion that was read expired at ${ended.expiresAt?.toISOString()}, so it was not shown`;
+      const detail = `the assertion of this client expired at ${ended.expiresAt?.toISOString()}, so it was not sent`;
       return { ok: false, failure: { kind: 'transient', detail } };
     }
     const remaining = quarantine.remaining(key);
     if (remaining) return withheld(remaining);
     const body: BodyParameters = assertion ? [...parameters, ['assertion', assertion.reveal()]] : parameters;
     const request = { grantType: grant.grantType, credential, parameters: body, serverAheadMs: this.#serverAheadMs };
-    const outcome = await this.#send(key, request, attempt);
-    if (outcome.ok) {
+    const result = await this.#send(key, request, attempt);
+    if (result.ok) {
       quarantine.recordAcceptance(key);
-      return { ...outcome, credential: credential.fingerprint, rotation: this.#noteAccepted(credential) };
+      return { ...result, credential: credential.fingerprint, rotation: this.#noteAccepted(credential) };
     }
-    const { failure } = outcome;
+    const { failure } = result;
     if (failure.kind !== 'credential' && failure.kind !== 'blocked') {
-      // The second of two requests with a credential that was never accepted counts, whatever became of it.
+      // The second of two requests with a credential that was never accepted counts as a refusal, whatever its result.
       if (progress.isSecond && progress.second !== 'beside') quarantine.recordUnanswered(key);
       return { ok: false, failure };
     }
-    const clockSkewMs = credential.isTimed ? this.#noteClockSkew(failure, outcome.receivedAt) : undefined;
+    const clockSkewMs = credential.isTimed ? this.#noteClockSkew(failure, result.receivedAt) : undefined;
     const refused = quarantine.recordRefusal(key, quarantinePolicy, {
-      sentAt: outcome.requestedAt,
-      // Once this one is refused, the other one is not waited for.
+      sentAt: result.requestedAt,
+      // After this refusal the other request is aborted, so its refusal is assumed.
       requests: progress.other?.credentialKey === key && progress.other.isSent ? 2 : 1,
       isConfirmed: failure.kind === 'credential',
       minDelayMs: boundedRetryAfterMs(failure.retryAfterMs, this.options.random),
@@ -182,7 +189,7 @@ export class TokenRequester {
       progress.isSent = true;
       progress.silentSince = clock.now();
     };
-    // What the server made of it will never be known.
+    // The server's response is lost, so it counts as a possible refusal.
     const onAbort = () => {
       if (progress.isSent && progress.isSuperseded) quarantine.recordUnanswered(key);
     };
@@ -197,7 +204,7 @@ export class TokenRequester {
     }
   }
 
-  /** One request at a time shows a credential that was never accepted. The turn of the first one is free with this. */
+  /** Aborts the first try if its credential was never accepted: only one request at a time may send such a credential. */
   #supersedeFirst(key: string, { other }: AttemptProgress): void {
     if (other?.credentialKey !== key || this.options.quarantine.wasAccepted(key)) return;
     other.isSuperseded = true;
@@ -211,16 +218,16 @@ export class TokenRequester {
     return { fingerprint, previousFingerprint };
   }
 
-  /** An assertion that names the time is refused if the clocks differ by much; the next one goes by the server's. */
+  /** Adjusts the time of the next assertion to the server's clock: a server refuses one whose times differ by too much. */
   #noteClockSkew({ serverTimeMs }: TokenFailure, receivedAt: Instant): number | undefined {
     const skewMs = serverTimeMs === undefined ? 0 : serverTimeMs - receivedAt.wallMs;
     const isNotable = Math.abs(skewMs) > NOTABLE_SKEW_MS;
-    // The clock may have been set right meanwhile, and then the correction is what is wrong.
+    // Without a notable difference, an earlier correction no longer applies: a clock may have been set right.
     this.#serverAheadMs = isNotable ? skewMs : 0;
     return isNotable ? skewMs : undefined;
   }
 
-  /** The time as the server has it, as far as is known. */
+  /** Returns the time of the server's clock, as far as it is known. */
   #serverNow(): Date {
     return new Date(this.options.clock.now().wallMs + this.#serverAheadMs);
   }
@@ -231,43 +238,44 @@ export class TokenRequester {
     try {
       const [credential, assertion] = await Promise.all([readCredential(), this.options.grant.readAssertion()]);
       if (!assertion) return { credential };
-      // Where the grant is an assertion, it may be what is refused.
+      // The server may refuse the assertion of the grant, so it is part of the fingerprint.
       const fingerprint = `${credential.fingerprint}-${assertion.fingerprint}`;
       return { credential: { ...credential, fingerprint }, assertion };
     } catch (cause) {
-      // Its text is not ours to show: a vault's error may hold an address with a token in it. It is the cause.
+      // The error's text is not shown, because a vault's error may contain a URL with a token. It becomes the cause.
       return { failure: { kind: 'transient', detail: 'the credential could not be read (see the cause)', cause } };
     }
   }
 
-  /** Length-prefixed, so that no two different credentials can share a key. */
+  /** Returns a key whose parts have their lengths as a prefix, so that two different credentials cannot share one. */
   #quarantineKey(fingerprint: string): string {
     const parts = [this.options.serverName, this.options.clientId, fingerprint];
     return parts.map((part) => (part === '' ? '' : `${part.length}:${part}`)).join('');
   }
 }
 
-/** What stands against a credential that was not shown for it. */
+/** Returns the failure for a credential that was not sent, because it is in quarantine. */
 function withheld(quarantine: Quarantine): TokenResult<Acquisition> {
   const { isConfirmed } = quarantine;
   const detail = isConfirmed
-    ? 'the identity provider refused this credential before'
-    : 'a moment ago the answer to this credential was HTTP 401 or 403 without an OAuth error';
+    ? 'the identity provider refused this credential before, so it was not sent again'
+    : 'the last response to this credential was HTTP 401 or 403 without an OAuth error, so it was not sent again yet';
   return {
     ok: false,
     failure: { kind: isConfirmed ? 'credential' : 'blocked', detail, refusal: { ...quarantine, isWithheld: true } },
   };
 }
 
-/** One attempt, from its beginning to its end. */
+/** State of one attempt. */
 interface Attempt {
   readonly parameters: BodyParameters;
   readonly signal: AbortSignal;
   readonly progress: AttemptProgress;
-  /** Fingerprints of the credentials that were shown already, and are not again. */
+  /** Fingerprints of the credentials that this attempt has sent, and does not send again. */
   readonly tried: Set<string>;
 }
 
+/** What one token request proves itself with. */
 interface RequestCredentials {
   readonly credential: ClientCredential;
   readonly assertion?: SignedAssertion;
