@@ -1,54 +1,57 @@
 import { parseUrl } from '../foundation/url.js';
 
-/** One place that a token may go to. */
+/** A parsed entry of `allowedOrigins`. */
 interface OriginRule {
-  /** As it was written. */
+  /** The entry as configured. */
   readonly text: string;
   readonly protocol: string;
-  /** A host name, or behind `*.` the part of it that is given. */
+  /** The host name, without a leading `*.`. */
   readonly hostname: string;
   readonly isWildcard: boolean;
   readonly port: string;
-  /** Without a slash at its end; empty for the whole origin. */
+  /** Without a trailing slash; empty for the whole origin. */
   readonly path: string;
 }
 
-/** Whether a token may go to an address, and why. */
+/** Whether a call to a URL may carry the token, and why. */
 export interface OriginDecision {
   readonly isAllowed: boolean;
   readonly reason:
     | 'allowed'
     /** Not an absolute http or https URL. */
     | 'not_a_url'
-    /** It has a user name or password in it: credentials that the caller chose. */
+    /** The URL contains a user name or password. */
     | 'has_userinfo'
-    /** Scheme, host and port are those of no rule. */
+    /** No allowed origin has this scheme, host and port. */
     | 'origin_not_allowed'
-    /** The origin is that of a rule, but for https in place of http. */
+    /** An allowed origin has this host, but another scheme. */
     | 'scheme_not_allowed'
-    /** The origin is bound, but only below another path. */
+    /** The origin is allowed, but only below another path. */
     | 'path_not_allowed'
-    /** A slash or backslash is hidden in the path, so what it means depends on who reads it. */
+    /** The path contains an encoded slash or backslash, which servers interpret differently. */
     | 'path_ambiguous';
-  /** The rule that decided, as it was written. */
+  /** The allowed origin that decided, as configured. */
   readonly rule?: string;
 }
 
-/** Most origins whose decision is remembered. */
+/** Maximum number of origins whose decision is cached. */
 const MAX_DECIDED_ORIGINS = 256;
 
 /**
- * Decides where a token may go: to the places it is bound to, and nowhere else.
+ * Decides which calls may carry the token: those to the allowed origins, and no others.
  *
- * Addresses are compared as the WHATWG URL parser understands them, which is also what takes them to the wire; so there
- * is one reading of letter case, default ports, punycode, dot segments, backslashes and encoded hosts.
+ * The WHATWG URL parser reads the URLs, for this check as for the call itself. So both read letter case, default ports,
+ * punycode, dot segments, backslashes and encoded hosts in the same way.
  */
 export class AllowedOrigins {
   readonly #rules: readonly OriginRule[];
-  /** Decisions that hold for all of an origin, by the origin as the URL parser writes it. */
+  /**
+   * Decisions that apply to a whole origin, by the origin as the URL parser writes it. A plain map, because every call reads
+   * it; it is emptied when it is full.
+   */
   readonly #decided = new Map<string, OriginDecision>();
 
-  /** @param rules Free of faults by {@link originRuleFault}. */
+  /** @param rules Valid by {@link originRuleFault}. */
   constructor(rules: Iterable<string>) {
     this.#rules = [...rules].map(parseRule);
   }
@@ -82,7 +85,7 @@ export class AllowedOrigins {
   }
 
   #remember(origin: string, decision: OriginDecision): OriginDecision {
-    // Callers may be led to any number of origins; starting over costs a few of them one more look.
+    // The application may call any number of origins. After the map is emptied, a few calls decide again.
     if (this.#decided.size >= MAX_DECIDED_ORIGINS) this.#decided.clear();
     this.#decided.set(origin, Object.freeze(decision));
     return decision;
@@ -90,17 +93,16 @@ export class AllowedOrigins {
 }
 
 /**
- * Why a text cannot be a binding rule; undefined where it can.
+ * Returns what is invalid in an entry of `allowedOrigins`; undefined for a valid one.
  *
- * A rule is an origin, `https://api.example`, or an origin with a path that everything bound is below,
- * `https://api.example/v2`. In place of the first label of the host there may be a star, `https://*.api.example`, which
- * stands for exactly one label.
+ * An entry is an origin, `https://api.example`, or an origin with a path, `https://api.example/v2`, which allows the path
+ * and everything below it. A star may replace the first label of the host, `https://*.api.example`: exactly one label.
  */
 export function originRuleFault(text: string): string | undefined {
   const withoutStar = text.replace(/^(https?:\/\/)\*\./i, '$1');
-  if (withoutStar.includes('*')) return 'a star anywhere but in place of the first label of the host';
+  if (withoutStar.includes('*')) return 'a star in another place than the first label of the host';
   const url = parseUrl(withoutStar);
-  if (!url) return 'no absolute URL';
+  if (!url) return 'not an absolute URL';
   const { protocol, hostname, username, password, search, hash } = url;
   if (protocol !== 'https:' && protocol !== 'http:') return 'neither https nor http';
   if (username !== '' || password !== '') return 'a user name or password';
@@ -108,12 +110,12 @@ export function originRuleFault(text: string): string | undefined {
   if (/%2f|%5c/i.test(withoutStar)) return 'an encoded slash';
   const isStarred = withoutStar !== text;
   if (isStarred && (!hostname.includes('.') || /^[\d.]+$/.test(hostname) || hostname.startsWith('['))) {
-    return 'a star in front of what is no domain';
+    return 'a star before a host that is not a domain';
   }
   return undefined;
 }
 
-/** The URL of a rule's origin, with any star taken off: for judging whether plain http is acceptable there. */
+/** Returns the URL of an entry without its star: to check whether plain http is allowed there. */
 export function ruleUrl(text: string): string {
   return text.replace(/^(https?:\/\/)\*\./i, '$1');
 }
@@ -134,8 +136,8 @@ function decideByPath({ text, path }: OriginRule, pathname: string): OriginDecis
 }
 
 /**
- * What stands before the path. Where that is an origin as the URL parser writes it, letter for letter, the URL is of that
- * origin whatever follows: the slash ends the part that names it.
+ * Returns the part of a URL before its path. If that equals an origin as the URL parser writes it, the URL has this origin
+ * whatever follows, because the slash ends the authority.
  */
 function textBeforePath(url: string): string {
   const end = url.indexOf('/', 'https://'.length);

@@ -1,26 +1,26 @@
 import type { SensitiveValue } from '../foundation/sensitive-value.js';
 
-/** Members of a token request's body that prove the client's identity. */
+/** Members of a token request's body that authenticate the client. */
 const CREDENTIAL_PARAMETERS = ['client_secret', 'client_assertion', 'assertion'];
 
-/** Members of an answer that are good for something in the wrong hands: `access_token`, `idToken`, not `token_type`. */
+/** Names of secret members of a response: `access_token`, `idToken`, but not `token_type`. */
 const TOKEN_MEMBER = /^(?!.*(?:type|expire|scope|ur[il]$|endpoint)).*(?:token|jwt|secret)/i;
 
 /**
- * The shortest part of a credential that is taken out of a text, in characters, and the shortest whole one: a secret of
- * fewer could be guessed anyhow, and its letters are in words that a message needs.
+ * Minimum length of a credential, and of a part of one, that is removed from a text, in characters. A shorter secret can be
+ * guessed anyway, and removing it would remove ordinary words.
  */
 export const SHORTEST_REDACTED = 8;
 
-/** Request headers of the application's own that may hold a secret, such as `x-api-key`. */
+/** Names of configured request headers that may hold a secret, such as `x-api-key`. */
 const SECRET_HEADER = /key|token|secret|auth|pass|sign|cookie/i;
 
-/** Longest text that is looked through, in characters: more than anybody is shown. */
+/** Maximum length of a text that is searched, in characters: messages show less. */
 const LONGEST_TEXT = 2000;
 
 /**
- * Every spelling in which a token request carries its credential, and in which a server may repeat it. This is what has
- * to be taken out of its answer.
+ * Returns the credentials of a token request in every encoding in which a server may repeat them. They have to be removed
+ * from the server's error texts.
  */
 export function sentCredentials(
   secrets: readonly SensitiveValue[],
@@ -36,7 +36,7 @@ export function sentCredentials(
   return [...new Set(texts.flatMap(spellings))].filter((text) => text.length >= SHORTEST_REDACTED);
 }
 
-/** The tokens in an answer's body, at any depth, which its server may have put in other places of the answer as well. */
+/** Returns the tokens in a response's body, at any depth: the server may repeat them in its error texts. */
 export function issuedTokens(body: string): string[] {
   return tokensIn(membersOf(body))
     .filter((token) => token.length >= SHORTEST_REDACTED)
@@ -51,7 +51,7 @@ function membersOf(body: string): unknown {
   }
 }
 
-/** Without recursion: an answer may be nested as deep as it is long. */
+/** Collects tokens without recursion, because a response may be nested very deeply. */
 function tokensIn(root: unknown): string[] {
   const tokens: string[] = [];
   const queue: [name: string, value: unknown][] = [['', root]];
@@ -65,9 +65,9 @@ function tokensIn(root: unknown): string[] {
 }
 
 /**
- * Takes credentials out of a text, and parts of credentials: a server may cut off what it repeats, or wrap it.
+ * Removes credentials and parts of them from a text: a server may truncate or wrap what it repeats.
  *
- * The case of letters does not count, because that of escapes and of hexadecimal digits is anybody's choice.
+ * Ignores the case of letters, because servers write escapes and hexadecimal digits in either case.
  */
 export function redactCredentials(credentials: readonly string[], text: string): string {
   const cut = text.slice(0, LONGEST_TEXT);
@@ -86,7 +86,7 @@ export function redactCredentials(credentials: readonly string[], text: string):
     .join('');
 }
 
-/** Pieces of credentials that the text has, so that together they cover whatever it has of one. */
+/** Returns the pieces of credentials in the text. Together they cover every part of a credential in it. */
 function piecesIn(text: string, credentials: readonly string[]): Set<string> {
   const parts = new Set(windows(text));
   const pieces = credentials.map(inLowerCase).flatMap((credential) => {
@@ -100,7 +100,7 @@ function windows(text: string): string[] {
   return Array.from({ length: count }, (_, at) => text.slice(at, at + SHORTEST_REDACTED));
 }
 
-/** Of ASCII alone: elsewhere a letter may become two. */
+/** Lower-cases ASCII letters only: other letters may become two, which would shift positions. */
 function inLowerCase(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
@@ -109,7 +109,7 @@ function spellings(text: string): string[] {
   const bytes = Buffer.from(text, 'utf8');
   return [
     text,
-    // Half a surrogate pair has no such form, and would be an exception.
+    // Half a surrogate pair has no such encoding, and would throw.
     encodeURIComponent(text.toWellFormed()),
     new URLSearchParams([['', text]]).toString().slice(1),
     JSON.stringify(text).slice(1, -1),

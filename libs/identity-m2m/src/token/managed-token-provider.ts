@@ -33,32 +33,32 @@ export interface ManagedTokenProviderOptions extends Omit<
 > {
   /** Makes token requests; called when the first one is due. */
   readonly requester: () => TokenRequester;
-  /** What tokens are asked for where a caller does not say otherwise. */
+  /** Default parameters of token requests. */
   readonly parameters: TokenParameters;
-  /** Places that tokens may go to. */
+  /** Origins that calls with the token may go to. */
   readonly allowedOrigins: Iterable<string>;
   readonly dpop: DpopProver | undefined;
-  /** Most tokens, of different parameters, that are kept at once. */
+  /** Maximum number of cached tokens, one per set of parameters. */
   readonly maxTokens: number;
   readonly start: StartMode;
-  /** How long the boot waits in mode `require`, in milliseconds. */
+  /** Maximum wait for a token at boot in mode `require`, in milliseconds. */
   readonly startTimeoutMs: number;
-  /** Time over which a fleet that boots at once spreads its first token requests, in milliseconds. */
+  /** Maximum random delay of the first token request, in milliseconds: instances that boot together spread their requests. */
   readonly startSpreadMs: number;
 }
 
-/** A {@link TokenProvider} that gets its tokens from a token endpoint and keeps them fresh by schedule. */
+/** A {@link TokenProvider} that fetches its tokens from a token endpoint, and refreshes them by schedule. */
 export class ManagedTokenProvider extends TokenProvider {
   readonly clientName: string;
   readonly events: EventStream<OutboundEvent>;
   readonly #allowedOrigins: AllowedOrigins;
-  /** Of the client's own parameters, which nearly all calls want. */
+  /** The token for the client's own parameters, which most calls use. */
   readonly #default: RefreshedToken;
   readonly #defaultKey: string;
-  /** Tokens of other parameters; undefined until a call asks for one. */
+  /** Tokens for other parameters; undefined until a call needs one. */
   #cache: TokenCache | undefined;
   readonly #start = new AbortController();
-  /** Ends the wait of a boot for the time of the next attempt. */
+  /** Ends the wait for the next attempt at boot. */
   #retry = new AbortController();
   readonly #secondAttempts: SecondAttempts;
 
@@ -118,10 +118,10 @@ export class ManagedTokenProvider extends TokenProvider {
   }
 
   /**
-   * Does what the start mode says.
+   * Fetches a token at boot, as the start mode requires.
    *
-   * @throws {@link TokenUnavailableError} in mode `require`: at once where the identity provider refuses the client or
-   * the request, which waiting does not mend; otherwise after `startTimeoutMs`.
+   * @throws {@link TokenUnavailableError} in mode `require`: immediately if the identity provider refuses the client or the
+   * request, otherwise after `startTimeoutMs`.
    */
   async start(): Promise<void> {
     if (this.options.start === 'lazy') return;
@@ -134,19 +134,19 @@ export class ManagedTokenProvider extends TokenProvider {
     }
   }
 
-  /** Ends all that is done without being asked for. Callers are served as before. */
+  /** Stops background refreshes; callers are still served. */
   stopRefreshing(): void {
     this.#start.abort();
     for (const token of this.#all()) token.stopRefreshing();
   }
 
-  /** Ends token requests under way as well. A live token can be had until its end. */
+  /** Aborts token requests under way too. A held token is still returned until it expires. */
   close(): void {
     this.#start.abort();
     for (const token of this.#all()) token.close();
   }
 
-  /** Tokens that are held now: for revoking them. */
+  /** Returns all tokens that have not expired, for revocation. */
   heldTokens(): AccessToken[] {
     return [...this.#all()].flatMap((token) => token.heldToken() ?? []);
   }
@@ -159,7 +159,7 @@ export class ManagedTokenProvider extends TokenProvider {
     return new RefreshedToken({ ...options, ...own }, backoff);
   };
 
-  /** The token for what a caller wants, if there is one. */
+  /** Returns the token for a caller's parameters; undefined where there is none. */
   #find(options: GetTokenOptions): RefreshedToken | undefined {
     if (!hasParameters(options)) return this.#default;
     const parameters = this.#merged(options);
@@ -173,7 +173,7 @@ export class ManagedTokenProvider extends TokenProvider {
 
   #merged(options: GetTokenOptions): TokenParameters {
     const fault = parametersFault(options);
-    if (fault) throw new TokenParametersError(`A token for client "${this.clientName}" cannot be asked for: ${fault}.`);
+    if (fault) throw new TokenParametersError(`Invalid token parameters for client "${this.clientName}": ${fault}.`);
     const defaults = this.options.parameters;
     return {
       scope: options.scope ?? defaults.scope,
@@ -186,7 +186,7 @@ export class ManagedTokenProvider extends TokenProvider {
   #minTtlMs({ minTtlSeconds = 0 }: GetTokenOptions): number {
     if (Number.isFinite(minTtlSeconds) && minTtlSeconds >= 0) return minTtlSeconds * 1000;
     throw new TokenParametersError(
-      `A token for client "${this.clientName}" cannot be asked for: minTtlSeconds is not a number of seconds from 0.`,
+      `Invalid token parameters for client "${this.clientName}": minTtlSeconds is not a number of seconds (0 or above).`,
     );
   }
 
@@ -198,7 +198,7 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #overloadError = () =>
     new TokenUnavailableError(
       'overloaded',
-      `No access token for client "${this.clientName}": ${this.options.maxTokens} tokens with different parameters are being fetched already.`,
+      `No access token for client "${this.clientName}": ${this.options.maxTokens} tokens with different parameters are being fetched already. Retry later, or raise maxTokens.`,
       { client: this.clientName },
     );
 
@@ -229,12 +229,12 @@ export class ManagedTokenProvider extends TokenProvider {
       cancelTimer();
     }
     if (this.#start.signal.aborted) {
-      const message = `No access token for client "${this.clientName}": the start of the application was given up.`;
+      const message = `No access token for client "${this.clientName}": the application stopped during its start.`;
       throw new TokenUnavailableError('shut_down', message, { client: this.clientName, cause: lastError });
     }
     throw new TokenUnavailableError(
       'wait_timeout',
-      `No access token for client "${this.clientName}" within ${startTimeoutMs} ms, and the client is configured with start: "require". See the cause.`,
+      `No access token for client "${this.clientName}" within ${startTimeoutMs} ms, which start: "require" needs. See the cause.`,
       { client: this.clientName, cause: lastError },
     );
   }
@@ -252,7 +252,7 @@ function isPermanent(error: unknown): boolean {
   );
 }
 
-/** Until the time has passed or the signal aborts. */
+/** Waits until the time has passed or the signal aborts. */
 async function sleep(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
   if (ms > 0) await waitAtMost(new Promise(() => {}), ms, clock, signal).catch(() => {});
 }

@@ -2,9 +2,9 @@ import { STATUS_CODES } from 'node:http';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import type { TokenEndpointResponse } from './token-response-reader.js';
 
-/** A refusal that a server put into the body of its answer. */
+/** An error in the body of a token endpoint's response. */
 export interface OAuthError {
-  /** As the server wrote it. */
+  /** The code as the server wrote it. */
   readonly code: string;
   readonly description?: string | undefined;
 }
@@ -12,15 +12,15 @@ export interface OAuthError {
 type Members = Readonly<Record<string, unknown>>;
 
 /**
- * The error in an answer's body (RFC 6749 §5.2), whatever its media type says.
+ * Returns the error in a response's body (RFC 6749 §5.2), whatever its media type; undefined where there is none.
  *
- * The body is a JSON object or, as some servers write it, a form. An error under another name, as in `errorCode`,
- * `error.code` or `errors[0].code`, counts only where it is one that OAuth knows: gateways in front of servers write such
- * members too. So does the name of a status, as in `{"status":404,"error":"Not Found"}`: it says nothing about the
- * request, unless it is a 401 that the server explains in the words of OAuth, as in
- * `{"error":"unauthorized","error_description":"Bad credentials"}`.
+ * The body is a JSON object or, with some servers, a form. An error in another member, such as `errorCode`, `error.code` or
+ * `errors[0].code`, counts only with a code that OAuth knows, because gateways use such members too.
  *
- * @param isKnown Whether a code, as {@link normalizedCode} has it, is one that OAuth knows.
+ * The name of a status does not count, as in `{"status":404,"error":"Not Found"}`. The exception is a 401 with a description,
+ * as in `{"error":"unauthorized","error_description":"Bad credentials"}`.
+ *
+ * @param isKnown Returns whether OAuth knows a code that {@link normalizedCode} returned.
  */
 export function oauthErrorIn(
   { status, body }: Pick<TokenEndpointResponse, 'status' | 'body'>,
@@ -41,14 +41,14 @@ export function oauthErrorIn(
   return { code: vendorCode, description: description ?? texts.map(textOf).find((one) => one !== undefined) };
 }
 
-/** Vendors write `errorCode`, `ErrorCode` and `error_code`. */
+/** Returns the members by names without case and underscores: vendors write `errorCode`, `ErrorCode` and `error_code`. */
 function byPlainName(members: Members): Members {
   return Object.fromEntries(Object.entries(members).map(([name, value]) => [lettersOf(name), value]));
 }
 
 /**
- * The error that stands beside what claims to be a grant. There anything counts that is not empty, because a token must
- * not be used that the server takes back in the same breath.
+ * Returns the error in a response that also has a token. Any value that is not empty counts, because a token that comes with
+ * an error must not be used.
  */
 export function errorBesideGrant(members: Members): OAuthError | undefined {
   const { error } = members;
@@ -60,11 +60,11 @@ export function errorBesideGrant(members: Members): OAuthError | undefined {
   const nested = objectOf(error);
   return {
     code: textOf(nested.code) ?? 'unknown error',
-    description: description ?? textOf(nested.message) ?? 'the member error has a form that is not known',
+    description: description ?? textOf(nested.message) ?? 'the member error has an unknown format',
   };
 }
 
-/** One spelling for all: `InvalidClient`, `INVALID_CLIENT` and `invalid-client` are `invalid_client`. */
+/** Returns a code in snake case: `InvalidClient`, `INVALID_CLIENT` and `invalid-client` become `invalid_client`. */
 export function normalizedCode(code: string): string {
   return code
     .replaceAll(/([a-z\d])([A-Z])/g, '$1_$2')
@@ -82,7 +82,7 @@ function lettersOf(text: string): string {
   return text.replaceAll(/[^a-z]/gi, '').toLowerCase();
 }
 
-/** Members of `application/x-www-form-urlencoded`; none where the text is something else, or has a name twice. */
+/** Returns the members of a form; none where the text is not a form, or has a name twice. */
 function formMembers(body: string): Members {
   const text = body.trim();
   if (!/^[\w.-]+=[^\s<>{}"]*$/.test(text)) return {};
@@ -91,7 +91,7 @@ function formMembers(body: string): Members {
   return Object.keys(members).length === entries.length ? members : {};
 }
 
-/** undefined for what is no string, or a blank one. */
+/** Returns a string that is not blank; undefined for any other value. */
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value.trim() !== '' ? value : undefined;
 }

@@ -8,7 +8,7 @@ interface OfClient {
   readonly client: string;
 }
 
-/** What the token was asked for, as far as it may be told: other parameters may hold anything. */
+/** What a token was requested for. Without other parameters, because they may hold secrets. */
 export interface RequestedAccess {
   readonly scope?: string;
   readonly audience?: string;
@@ -18,87 +18,87 @@ export interface RequestedAccess {
 interface OfRequest extends OfClient, RequestedAccess {}
 
 interface OfToken extends OfRequest {
-  /** Names the token without telling it; see `AccessToken`. */
+  /** Identifies the token without revealing it; see `AccessToken`. */
   readonly fingerprint: string;
   readonly requestedAt: Date;
   readonly expiresAt: Date;
-  /** When it will be refreshed in the background. */
+  /** When the token will be refreshed in the background. */
   readonly refreshAt: Date;
 }
 
-/** Something about a client that works, and that a person should look at. */
+/** A problem of a client that works. An operator should look at it. */
 export type ClientWarning =
-  /** Grants come without `token_type`. */
+  /** Grants have no `token_type`. */
   | 'token_type_missing'
-  /** The secret is so short that it could be guessed, and it is not taken out of messages. */
+  /** The secret is so short that it can be guessed, and it is not removed from the server's error texts. */
   | 'secret_too_short'
-  /** The token is bound to no place, so no call carries it. */
+  /** The token has no allowed origins, so no call carries it. */
   | 'no_allowed_origins';
 
 /** The channel of `node:diagnostics_channel` that {@link OutboundEvent}s are published on. */
 export const OUTBOUND_CHANNEL = 'nestjs-identity-m2m:outbound';
 
-/** Something that the outbound side decided or found out. Holds no token and no secret. */
+/** An event of the outbound side. Holds no token and no secret. */
 export type OutboundEvent =
-  /** There was no usable token, and now there is one. */
+  /** The client got a token, and had no usable one before. */
   | (OfToken & {
       readonly type: 'token.acquired';
-      /** Where its lifetime was learned. */
+      /** Where its lifetime comes from. */
       readonly lifetimeSource: AccessTokenLifetime['source'];
     })
-  /** A new token has taken the place of one that was still usable. */
+  /** A new token replaced one that had not expired. */
   | (OfToken & {
       readonly type: 'token.refreshed';
       readonly previousFingerprint: string;
       readonly lifetimeSource: AccessTokenLifetime['source'];
     })
-  /** The server handed out the same token again. */
+  /** The server returned the same token again. */
   | (OfToken & { readonly type: 'token.reissued' })
   /** A token request failed. */
   | (OfRequest & {
       readonly type: 'token.refresh_failed';
       readonly error: TokenUnavailableError;
-      /** undefined: not by itself. */
+      /** Time of the next automatic attempt; undefined for none. */
       readonly retryAt: Date | undefined;
-      /** Whether calls will fail before the next attempt, because the token does not live that long. */
+      /** Whether calls will fail before the next attempt, because the token expires first. */
       readonly degraded: boolean;
     })
-  /** A token close to its end was used, because no better one could be had. Once per token. */
+  /** A token close to its end was used, because there was no newer one. Once per token. */
   | (OfToken & { readonly type: 'token.served_stale' })
   /**
-   * A token request was silent for a third of `acquireTimeoutMs` while callers waited without a token: a second one was
-   * sent on a connection of its own. Where the credential was never accepted, the first was aborted before.
+   * A token request had no response for a third of `acquireTimeoutMs` while callers waited without a token. The client
+   * sent a second one on another connection. If the credential was never accepted, it aborted the first one before.
    */
   | (OfRequest & { readonly type: 'token.second_attempt'; readonly isFirstAborted: boolean })
-  /** The token was not used since its last two refreshes, so it is not refreshed until the next call (`keepWarm`). */
+  /** No call used the token since its last two refreshes, so it is not refreshed until the next call (`keepWarm`). */
   | (OfRequest & { readonly type: 'token.dormant' })
-  /** The identity provider refused the credential; it is not shown again before `retryAt`. */
+  /** The identity provider refused the credential. The client does not send it again before `retryAt`. */
   | (OfClient & {
       readonly type: 'credential.quarantined';
-      /** undefined: not before it is another one, or `retryNow()` is called. */
+      /** undefined: not until the credential changes, or `retryNow()` is called. */
       readonly retryAt: Date | undefined;
       readonly halted: boolean;
     })
-  /** `retryNow()` was called: every wait of the client is over. */
+  /** `retryNow()` was called, which ends every back-off and quarantine of the client. */
   | (OfClient & { readonly type: 'client.retry_now' })
-  /** Another credential was accepted than the last time: it was rotated. */
+  /** The server accepted another credential than the last time: it was rotated. */
   | (OfClient & {
       readonly type: 'credential.rotated';
       readonly fingerprint: string;
       readonly previousFingerprint: string;
     })
-  /** Once for each `warning`. */
+  /** A problem of the client. Once per `warning`. */
   | (OfClient & { readonly type: 'client.warning'; readonly warning: ClientWarning; readonly message: string })
-  /** A refused credential may have been refused because the clocks differ: the server's is ahead by so much. */
+  /** The server may have refused a credential because its clock is ahead of this machine's by this time. */
   | (OfClient & { readonly type: 'client.clock_skew'; readonly clockSkewMs: number })
   /**
-   * A resource server rejected the token, with 401 or as unauthenticated, and the call was sent again with a newer one.
-   * `origin` of a message is the broker or receiver that its client proxy leads to.
+   * A resource server rejected the token, with 401 or `UNAUTHENTICATED`, and the client repeated the call with a newer one.
+   * For a message, `origin` is the broker or receiver of its client proxy.
    */
   | (OfClient & { readonly type: 'call.replayed'; readonly origin: string; readonly fingerprint: string })
   /**
-   * A resource server rejected a token that was issued a moment ago, while the one before it lives: its clock is most likely
-   * behind. Calls use the one before for 2 s.
+   * A resource server rejected a token that was issued a moment ago, while the previous one has not expired. Most likely its
+   * clock is behind. Calls use the previous token for 2 s.
    */
   | (OfClient & {
       readonly type: 'call.clock_behind';
@@ -106,18 +106,18 @@ export type OutboundEvent =
       readonly fingerprint: string;
       readonly previousFingerprint: string;
     })
-  /** A call went out without a token, because the token is not bound to where it went. Once for each origin. */
+  /** A call was sent without a token, because its origin is not allowed. Once per origin. */
   | (OfClient & {
       readonly type: 'call.refused_origin';
       readonly origin: string;
       readonly reason: OriginDecision['reason'];
     })
-  /** A function among the client's options threw or returned what it should not, and was ignored. Once for each option. */
+  /** A function in the client's options threw, or returned an invalid value, and was ignored. Once per option. */
   | (OfClient & {
       readonly type: 'option.failed';
       /** Name of the option. */
       readonly option: string;
-      /** Such as `threw a TypeError`. Without the error's text, which may repeat what the function was given. */
+      /** Such as `threw a TypeError`. Without the error's text, which may repeat the function's arguments. */
       readonly problem: string;
     });
 

@@ -3,19 +3,19 @@ import { isScopeName } from '../foundation/text.js';
 import { parseUrl } from '../foundation/url.js';
 import type { RequestedAccess } from './outbound-events.js';
 
-/** What a token is asked for. Each member that is given takes the place of the same one of the client's options. */
+/** Parameters of a token request. Each one given replaces that of the client's options. */
 export interface TokenParameters {
-  /** Scopes (RFC 6749 §3.3): one text, names divided by blanks, or a list of names. */
+  /** Scopes (RFC 6749 §3.3): a string of names separated by spaces, or a list. */
   readonly scope?: string | readonly string[] | undefined;
-  /** The API that the token is for, with servers that ask for it by this name. */
+  /** The API that the token is for, with servers that use this parameter. */
   readonly audience?: string | undefined;
-  /** Addresses of the resources that the token is for (RFC 8707). */
+  /** URIs of the resources that the token is for (RFC 8707). */
   readonly resource?: string | readonly string[] | undefined;
-  /** Any other members of the token request's body. */
+  /** Other members of the token request's body. */
   readonly parameters?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Members of a token request's body that are not among `parameters`, with the option that sets each. */
+/** Members of a token request's body that `parameters` must not contain, with the option that sets each. */
 const RESERVED_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ['grant_type', 'grant'],
   ['client_id', 'clientId'],
@@ -28,16 +28,16 @@ const RESERVED_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ['resource', 'resource'],
 ]);
 
-/** What is wrong with parameters that a caller gave; undefined where nothing. */
+/** Returns what is invalid in a caller's parameters; undefined for valid ones. */
 export function parametersFault({ scope, audience, resource, parameters = {} }: TokenParameters): string | undefined {
   if (![scope ?? []].flat().every(isText) || !namesOf(scope ?? []).every(isScopeName)) {
     return 'scope is not one or more scopes';
   }
-  if (audience !== undefined && !isText(audience)) return 'audience is not a text';
+  if (audience !== undefined && !isText(audience)) return 'audience is not a string';
   if (![resource ?? []].flat().every((uri) => isText(uri) && parseUrl(uri) !== undefined && !uri.includes('#'))) {
     return 'resource is not one or more absolute URIs without fragment';
   }
-  if (typeof parameters !== 'object' || parameters === null) return 'parameters is not an object of texts';
+  if (typeof parameters !== 'object' || parameters === null) return 'parameters is not an object of strings';
   for (const [name, value] of Object.entries(parameters)) {
     const expected = parameterFault(name, value);
     if (expected !== undefined) return `parameters.${name}: expected ${expected}`;
@@ -45,14 +45,14 @@ export function parametersFault({ scope, audience, resource, parameters = {} }: 
   return undefined;
 }
 
-/** What would be right in place of one of `parameters`; undefined where it is right. */
+/** Returns what was expected instead of one of `parameters`; undefined for a valid one. */
 export function parameterFault(name: string, value: unknown): string | undefined {
   const option = RESERVED_PARAMETERS.get(name);
   if (option !== undefined) return `no parameter ${name}, because the option ${option} sets it`;
   return isText(name) && typeof value === 'string' && value.isWellFormed() ? undefined : 'a string';
 }
 
-/** What of it can be told to anybody. */
+/** Returns the parameters that are safe to log. */
 export function requestedAccess({ scope, audience, resource }: TokenParameters): RequestedAccess {
   return {
     ...(scope !== undefined && { scope: namesOf(scope).join(' ') }),
@@ -61,10 +61,10 @@ export function requestedAccess({ scope, audience, resource }: TokenParameters):
   };
 }
 
-/** Members of the body, name and value, in the order of the protocol. A name may come more than once. */
+/** Members of a request's body in order. A name may occur more than once. */
 export type BodyParameters = readonly (readonly [name: string, value: string])[];
 
-/** The members of a token request's body that say what is asked for. */
+/** Returns the members of a token request's body for these parameters. */
 export function bodyParameters({ scope, audience, resource, parameters = {} }: TokenParameters): BodyParameters {
   return [
     ...(scope === undefined ? [] : [['scope', namesOf(scope).join(' ')] as const]),
@@ -75,10 +75,10 @@ export function bodyParameters({ scope, audience, resource, parameters = {} }: T
 }
 
 /**
- * The key that a token is kept under: two requests share it if, and only if, they ask for the same.
+ * Returns the cache key for parameters. Equal parameters have equal keys, and different parameters have different keys.
  *
- * Scopes and resources are sets, so their order and repetition do not count. Each text is preceded by its length, so
- * that no two lists of texts read the same.
+ * Scopes and resources are sets, so their order and repetition do not count. Each string has its length as a prefix, so that
+ * two different lists cannot have the same key.
  */
 export function tokenKey({ scope, audience, resource, parameters = {} }: TokenParameters): string {
   const hash = createHash('sha256');
@@ -104,7 +104,7 @@ function namesOf(scope: string | readonly string[]): string[] {
   return [scope].flat().flatMap((names) => names.split(' '));
 }
 
-/** Sorted by code units, which is the same everywhere, and each once. */
+/** Returns each string once, sorted by code units, which does not depend on a locale. */
 function asSet(texts: readonly string[]): string[] {
   return [...new Set(texts)].toSorted();
 }

@@ -1,40 +1,39 @@
-/** A resource server's answer to a call that carried the token, as {@link TokenRejectedPredicate} sees it. */
+/** A resource server's response to a call with the token, as {@link TokenRejectedPredicate} receives it. */
 export interface ResourceServerResponse {
   /**
-   * HTTP status, 400 or above. Of message transports: 401 where the receiver answered `UNAUTHENTICATED`, 500 for any other
-   * error.
+   * HTTP status, 400 or above. For message transports: 401 for the error `UNAUTHENTICATED`, 500 for any other error.
    */
   readonly status: number;
-  /** Response headers by their names in lower case; several fields of one name are joined by a comma and a blank. */
+  /** Response headers by their names in lower case. Fields of the same name are joined by a comma and a space. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Beginning of the body as UTF-8, at most 16 KiB. Of message transports: the error as JSON. */
+  /** Start of the body as UTF-8, at most 16 KiB. For message transports: the error as JSON. */
   readonly body: string;
 }
 
 /**
- * Returns whether an answer means that the token was rejected, so that a newer one may help.
+ * Returns whether a response means that the token was rejected, so that a newer one may help.
  *
- * Only `true` counts; a predicate that throws or returns a promise counts as false. Must not have side effects: one call
- * may be judged twice.
+ * Only `true` counts. If the predicate throws or returns a promise, the token counts as accepted. It must not have side
+ * effects, because it may be called twice for one call.
  */
 export type TokenRejectedPredicate = (answer: ResourceServerResponse) => boolean;
 
-/** Statuses that mean a rejected token, or a predicate for APIs that say it in another way. */
+/** Statuses that mean a rejected token, or a predicate for APIs that report it in another way. */
 export type TokenRejection = readonly (401 | 403)[] | TokenRejectedPredicate;
 
 export const DEFAULT_TOKEN_REJECTION: TokenRejection = [401];
 
-/** Longest beginning of a body that a predicate is given, in bytes. */
+/** Maximum part of a body that a predicate receives, in bytes. */
 export const MAX_JUDGED_BODY_BYTES = 16_384;
 
-/** How long the beginning of a body is waited for, in milliseconds. */
+/** Timeout for reading that part of a body, in milliseconds. */
 export const JUDGED_BODY_TIMEOUT_MS = 1000;
 
-/** Decides whether an answer means that the token was rejected. */
+/** Decides whether a response means that the token was rejected. */
 export class TokenRejectionRule {
   constructor(
     private readonly rejection: TokenRejection,
-    /** Called with what a predicate threw. */
+    /** Called with the error of a predicate. */
     private readonly onPredicateFailure: (error: unknown) => void,
   ) {}
 
@@ -43,7 +42,7 @@ export class TokenRejectionRule {
     return typeof this.rejection === 'function';
   }
 
-  /** Whether an answer of this status may be a rejection at all; for all others nothing else is looked at. */
+  /** Returns whether a response of this status may be a rejection. Other responses are not read. */
   mayReject(status: number | undefined): boolean {
     if (status === undefined) return false;
     return typeof this.rejection === 'function'
@@ -51,21 +50,25 @@ export class TokenRejectionRule {
       : (this.rejection as readonly number[]).includes(status);
   }
 
-  /** Whether the status alone says that it is most likely a rejection, before anything else of the answer is there. */
+  /** Returns whether a rejection is likely by the status alone, before the rest of the response arrives. */
   isLikelyRejection(status: number | undefined): boolean {
     return typeof this.rejection === 'function' ? status === 401 : this.mayReject(status);
   }
 
-  /** @param answer One that {@link mayReject}. */
-  isRejection(answer: ResourceServerResponse): boolean {
-    if (!isAboutToken(answer.headers['www-authenticate'])) return false;
+  /**
+   * Returns whether a response is a rejection.
+   *
+   * @param response One for whose status {@link mayReject} returned true.
+   */
+  isRejection(response: ResourceServerResponse): boolean {
+    if (!isAboutToken(response.headers['www-authenticate'])) return false;
     if (typeof this.rejection !== 'function') return true;
     try {
-      const result: unknown = this.rejection(answer);
+      const result: unknown = this.rejection(response);
       if (typeof result === 'boolean') return result;
-      // Of an async function: when it rejects and no handler is there, the process ends.
+      // The unhandled rejection of an async predicate would end the process.
       void Promise.resolve(result).catch(() => {});
-      throw new TypeError('isTokenRejected has to return true or false, not a promise or another value');
+      throw new TypeError('isTokenRejected must return true or false, not a promise or another value');
     } catch (error) {
       this.onPredicateFailure(error);
       return false;
@@ -73,7 +76,7 @@ export class TokenRejectionRule {
   }
 }
 
-/** The next token lacks the same scope (RFC 6750 §3.1), and a DPoP nonce has a retry of its own (RFC 9449 §9). */
+/** Returns false for a missing scope (RFC 6750 §3.1) and a DPoP nonce (RFC 9449 §9), where a newer token does not help. */
 function isAboutToken(challenges: string | undefined): boolean {
   return !/(?:^|[\s,])error\s*=\s*"?(?:insufficient_scope|use_dpop_nonce)\b/i.test(challenges ?? '');
 }
