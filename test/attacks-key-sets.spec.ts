@@ -471,7 +471,7 @@ describe('floods and outages', () => {
       (own) => ({
         issuers: [genericOAuth2({ issuer: own, jwksUri: `${own.replace('http:', 'https:')}/keys` })],
       }),
-      /no answer from https:.*(EPROTO|ERR_SSL)/,
+      /no response from https:.*(EPROTO|ERR_SSL)/,
     ],
     [
       'under a name that nobody knows',
@@ -483,7 +483,7 @@ describe('floods and outages', () => {
             done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' }), ''),
         }),
       }),
-      /no answer from https:\/\/keys\.example .*ENOTFOUND/,
+      /no response from https:\/\/keys\.example .*ENOTFOUND/,
     ],
     [
       'at a port where nobody listens',

@@ -534,7 +534,7 @@ describe('a private certificate authority', () => {
       '407 Proxy Authentication Required',
       'proxy-authenticate: Basic realm="p"\r\ncontent-length: 0',
       { reason: 'blocked', cause: { fault: 'proxy_authentication' } },
-      /the proxy on the way to https:\/\/\S+ refused the request \(HTTP 407\): it wants credentials.*user name and password/,
+      /the proxy on the way to https:\/\/\S+ refused the request \(HTTP 407\): it requires credentials.*user name and password/,
     ],
     [
       '403 Forbidden',
@@ -574,8 +574,8 @@ describe('a private certificate authority', () => {
     const { provider } = await startClient(`${origin}/token`, { agent: agent() });
     const error = await firstFailure(provider);
     expect(error).toMatchObject({ reason: 'outage' });
-    expect(error.message).toContain(`the agent does not make connections to ${origin}: it is for another protocol`);
-    expect(error.message).toContain(`Give the option agent one of ${module}, or one for a proxy.`);
+    expect(error.message).toContain(`the agent does not open connections to ${origin}: it is for another protocol`);
+    expect(error.message).toContain(`Set the option agent to an agent of ${module}, or to one for a proxy.`);
   });
 
   test.each(['201 Created', '401 Unauthorized'])(

@@ -7,23 +7,23 @@ import { type PlainHttp, urlFault } from './url.js';
 
 /** Why a discovery failed. */
 export type DiscoveryFault =
-  /** No answer, or one that says to try again later. */
+  /** No response, or one of a server that is temporarily unavailable. */
   | 'outage'
-  /** A TLS certificate was rejected: somebody has to correct the trust. */
+  /** A TLS certificate was rejected: an operator has to correct the trusted authorities or the certificate. */
   | 'certificate'
-  /** Another status than 200. It says more about what stands in front of the server, or about the address. */
+  /** Another status than 200, often from a gateway or because of a wrong address. */
   | 'unexplained'
-  /** Not the metadata of this issuer: somebody has to correct an address. */
+  /** Not the metadata of this issuer: an operator has to correct an address. */
   | 'wrong_document';
 
-/** The authorization server's metadata could not be had, or is not the metadata of the issuer that was asked for. */
+/** The authorization server's metadata is unavailable, or belongs to another issuer than the configured one. */
 export class DiscoveryError extends IdentityM2MError {
   readonly code = 'M2M_DISCOVERY_FAILED';
 
-  /** What the server asked for with `Retry-After`, in milliseconds. */
+  /** Value of `Retry-After`, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
-  /** Whether the server itself was in trouble, rather than without such a document. */
+  /** Whether the server is unavailable, rather than without such a document. */
   readonly isServerDown: boolean;
 
   constructor(
@@ -39,7 +39,7 @@ export class DiscoveryError extends IdentityM2MError {
 
 export interface DiscoveryInput {
   readonly issuer: string;
-  /** The member that is looked for: a document without it does not end the search. */
+  /** The required member: a document without it does not end the search. */
   readonly member: keyof AuthorizationServer;
   readonly plainHttp: PlainHttp;
   readonly fetch: BoundedFetch;
@@ -47,19 +47,22 @@ export interface DiscoveryInput {
 }
 
 /**
- * Reads an issuer's metadata: by OpenID Connect Discovery 1.0 §4, or else by RFC 8414 §3.
+ * Reads an issuer's metadata: by OpenID Connect Discovery 1.0 §4, otherwise by RFC 8414 §3.
  *
- * Many servers have one of the two documents, and answer requests for the other with anything: an error, a login page, a
- * redirect. Such an answer says nothing about the document that is there. The document must name the issuer exactly as
- * it was configured (RFC 8414 §3.3): otherwise one server could speak for another.
+ * Many servers have only one of the two documents, and respond to requests for the other with an error, a login page or
+ * a redirect. Such a response is ignored if the other document is there. The document must name the issuer exactly as
+ * it is configured (RFC 8414 §3.3): otherwise one server could impersonate another.
  *
- * @returns A document with the member; where neither has it, one without.
+ * @returns A document with the member; if neither has it, one without.
  * @throws {@link DiscoveryError}; the reason of the signal once that has aborted.
  */
 export async function discoverAuthorizationServer(input: DiscoveryInput): Promise<AuthorizationServer> {
   if (urlFault(input.issuer, input.plainHttp)) {
     const found = JSON.stringify(printableText(input.issuer));
-    throw new DiscoveryError('wrong_document', `the issuer ${found} is no https address: nothing can be found by it`);
+    throw new DiscoveryError(
+      'wrong_document',
+      `the issuer ${found} is not an https URL, so its metadata cannot be discovered`,
+    );
   }
   let incomplete: AuthorizationServer | undefined;
   const errors: DiscoveryError[] = [];
@@ -87,7 +90,7 @@ function wellKnownAddresses(issuer: string): readonly [oidc: string, oauth: stri
   ];
 }
 
-/** The earlier, the more a fault says about what has to be done. */
+/** Faults in order of precedence, if both requests fail: an earlier one tells more about what to do. */
 const FAULTS: readonly DiscoveryFault[] = ['certificate', 'outage', 'wrong_document', 'unexplained'];
 
 function bothFailed(errors: readonly DiscoveryError[]): DiscoveryError {
@@ -103,7 +106,7 @@ async function readMetadata(address: string, { issuer, fetch, signal }: Discover
     response = await fetch(address, { headers: { accept: 'application/json' }, signal });
   } catch (cause) {
     signal?.throwIfAborted();
-    throw unanswered(address, cause);
+    throw noResponse(address, cause);
   }
   const { status, headers } = response;
   if (!response.ok) {
@@ -112,38 +115,38 @@ async function readMetadata(address: string, { issuer, fetch, signal }: Discover
   }
   const metadata = parseObject(await response.text());
   if (typeof metadata?.issuer !== 'string') {
-    // A page in place of a document, with a status of success: something stands in between, and may go away.
+    // A page instead of a document, with a status of success: often a gateway's, and temporary.
     const fault = metadata ? 'wrong_document' : 'outage';
-    throw new DiscoveryError(fault, `discovery at ${address} answered HTTP ${status} with no metadata of this issuer`);
+    throw new DiscoveryError(fault, `discovery at ${address} answered HTTP ${status} without metadata of an issuer`);
   }
   if (metadata.issuer !== issuer) {
     const found = JSON.stringify(printableText(metadata.issuer));
     throw new DiscoveryError(
       'wrong_document',
-      `discovery at ${address} names the issuer ${found} instead of ${JSON.stringify(issuer)}: they must be equal to the letter`,
+      `discovery at ${address} names the issuer ${found} instead of ${JSON.stringify(issuer)}: they must be identical`,
     );
   }
   return metadata as AuthorizationServer;
 }
 
-function unanswered(address: string, cause: unknown): DiscoveryError {
+function noResponse(address: string, cause: unknown): DiscoveryError {
   const fault = cause instanceof HttpExchangeError ? cause.fault : 'network';
   if (fault === 'certificate') {
     return new DiscoveryError('certificate', (cause as Error).message, { cause, isServerDown: true });
   }
-  // What was too long, say, was an answer.
+  // Other faults, such as a response that is too long, come from a server that is available.
   const isServerDown = fault === 'network' || fault === 'timeout';
-  return new DiscoveryError('outage', `discovery at ${address} brought no answer`, { cause, isServerDown });
+  return new DiscoveryError('outage', `discovery at ${address} got no response`, { cause, isServerDown });
 }
 
-/** Statuses that are about the server, or about the moment, and not about one of its documents. */
+/** Statuses of a server that is temporarily unavailable. */
 const SERVER_DOWN: readonly number[] = [408, 425, 429, 502, 503, 504];
 
 function faultOf(status: number): DiscoveryFault {
   return status >= 500 || SERVER_DOWN.includes(status) ? 'outage' : 'unexplained';
 }
 
-/** By its text: the media type says how a server stores its documents, and nothing about what is in them. */
+/** Parses a JSON object. The media type is ignored, because many servers send a wrong one for this document. */
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,20 +1,19 @@
-/** How the halves of Basic credentials are written. */
+/** Encoding of the client id and the secret in Basic credentials. */
 export type BasicEncoding =
-  /** Form-encoded first, as RFC 6749 §2.3.1 demands. */
+  /** Form-encoded, as RFC 6749 §2.3.1 requires. */
   | 'form'
-  /** As they are, as RFC 7617 has it. */
+  /** Unencoded (RFC 7617). */
   | 'raw';
 
-/** The value of an `Authorization` header by which a client shows its secret. */
+/** Returns the value of an `Authorization` header with the client's id and secret. */
 export function basicAuthorization(clientId: string, secret: string, encoding: BasicEncoding): string {
   const [user, password] = [clientId, secret].map(encoding === 'form' ? formEncoded : String);
   return `Basic ${Buffer.from(`${user}:${password}`, 'utf8').toString('base64')}`;
 }
 
 /**
- * Encodes a half of Basic credentials (RFC 6749 appendix B), and leaves alone what need not be encoded: the unreserved
- * characters of RFC 3986 §2.3 and the star. Many servers decode nothing, so that this is the only form of an ordinary id
- * or secret that all of them understand.
+ * Form-encodes an id or a secret (RFC 6749 appendix B), except for the unreserved characters of RFC 3986 §2.3 and the
+ * star. Many servers decode nothing, and then only unencoded characters work.
  */
 function formEncoded(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1).replaceAll('%7E', '~');

@@ -1,4 +1,4 @@
-// As modules and not as single functions: tools for tests such as nock and msw replace the members of the module.
+// Imported as modules, not as single functions: test tools such as nock and msw replace the members of the module.
 import http, { type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
@@ -10,27 +10,28 @@ import { type ConnectionFault, connectionFault, proxyFault } from './connection-
 import { definedOnly } from './plain-objects.js';
 import { IdentityM2MError } from './identity-m2m-error.js';
 import { printableText } from './text.js';
-/** Why an exchange with a server brought no answer that could be read. */
+
+/** Why an HTTP exchange has no readable response. */
 export type HttpExchangeFault =
-  /** No connection, or one that broke. */
+  /** No connection, or a broken one. */
   | 'network'
-  /** The server closed a connection that had been kept open, in place of reading one more request from it. */
+  /** The server closed a connection that was kept open, without reading the request. */
   | 'stale_connection'
   /** A TLS certificate was rejected, by either side. */
   | 'certificate'
-  /** A proxy on the way wants credentials of its own (407). */
+  /** A proxy requires credentials (407). */
   | 'proxy_authentication'
   | 'timeout'
   | 'too_large'
-  /** A content coding that can't be undone. */
+  /** An unsupported or invalid content coding. */
   | 'compressed'
   | 'not_http';
 
-/** An HTTP exchange that brought no readable answer. Arrives as the `cause` of the errors that users see. */
+/** An HTTP exchange without a readable response. It is the `cause` of the errors that applications see. */
 export class HttpExchangeError extends IdentityM2MError {
   readonly code = 'M2M_HTTP_EXCHANGE_FAILED';
 
-  /** What to do, where that is known. */
+  /** What to do; undefined if that is not known. */
   readonly advice: string | undefined;
 
   constructor(
@@ -44,11 +45,11 @@ export class HttpExchangeError extends IdentityM2MError {
 }
 
 export interface BoundedFetchOptions {
-  /** Makes the connections. Default: one of its own for each exchange. */
+  /** Opens the connections. Default: a new connection for each exchange. */
   readonly agent?: Agent | undefined;
-  /** Certificate authorities that servers are trusted by, in place of those of Node.js; goes with each request. */
+  /** Certificate authorities to trust, instead of those of Node.js. Passed with each request. */
   readonly ca?: CertificateAuthorities | undefined;
-  /** Longest body accepted, in bytes, as it came and inflated. Default 65,536. */
+  /** Maximum length of a body, in bytes, both compressed and decompressed. Default: 65,536. */
   readonly maxResponseBytes?: number;
 }
 
@@ -56,46 +57,48 @@ export interface BoundedFetchInit {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly body?: URLSearchParams | string | null | undefined;
-  /** Ends the exchange at any point: while connecting, waiting, or reading the body. */
+  /** Aborts the exchange at any point: while connecting, waiting, or reading the body. */
   readonly signal?: AbortSignal | undefined;
-  /** What to show of oneself while connecting by TLS, and whom to believe. */
+  /** The client's certificate, and the authorities to trust. */
   readonly tls?: TlsIdentity | undefined;
 }
 
 export type BoundedFetch = (url: string, init?: BoundedFetchInit) => Promise<Response>;
 
-/** Sent unless the caller names another: firewalls in front of issuers turn requests away that name none. */
+/** Default `User-Agent`: some firewalls in front of issuers reject requests without one. */
 const USER_AGENT = 'nestjs-identity-m2m';
 
-/** Without the parameter `charset`, which is not registered for this type, and which some servers refuse. */
+/** Without the parameter `charset`, which is not registered for this type, and which some servers reject. */
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 
-/** Most informational answers (RFC 9110 §15.2) that are read in front of the real one. */
+/** Maximum number of informational responses (RFC 9110 §15.2) before the final one. */
 const MAX_INFORMATIONAL_ANSWERS = 20;
 
-/** Bytes on the wire that are read for each byte of a body: chunks of one byte take six. */
+/** Maximum number of bytes on the wire for each byte of a body: chunks of one byte take six. */
 const MAX_OVERHEAD = 8;
 
-/** Room for everything in front of the body, in bytes. */
+/** Maximum number of bytes before the body. */
 const MAX_HEAD_BYTES = 524_288;
 
 /**
- * A `fetch` for conversations with an identity provider, which carry secrets one way and keys or tokens the other.
+ * Returns a `fetch` for requests to an identity provider, which carry secrets, keys or tokens.
  *
- * It follows no redirect (a 307 would send the secret to another place), reads no more than it was told to, opens a
- * connection of its own for each exchange and closes it (so no pooled socket keeps the process alive or fails when it is
- * used again), and shares nothing with the application's HTTP clients, their interceptors and their agents.
+ * - It follows no redirect: a 307 would send the secret to another server.
+ * - It reads a limited number of bytes.
+ * - It opens a new connection for each exchange and closes it. So no pooled socket keeps the process alive, or fails
+ *   when it is used again.
+ * - It shares nothing with the application's HTTP clients, interceptors and agents.
  *
- * It asks for no compression, because there is nothing to gain. Where an edge compresses all the same, one content coding
- * is undone, up to the same limit.
+ * It requests no compression. If a server compresses anyway, it undoes one content coding, up to the same limit.
  *
- * An https answer counts only where it came through TLS. A proxy that opens no tunnel answers in the clear, and agents
- * pass that on as if it were the server's.
+ * An https response counts only if it came through TLS. A proxy that opens no tunnel responds in plain text, and agents
+ * return its response as if it were the server's.
  *
- * A GET that met a stale connection of the agent's is sent once more. For other methods this is left to the caller, who
- * may have to prove the client anew.
+ * A GET that met a stale connection of the agent is repeated once. For other methods the caller has to repeat it,
+ * because the request may need a new proof of the client.
  *
- * @throws {@link HttpExchangeError} when no answer could be read; the reason of `init.signal` once that has aborted.
+ * The fetch throws {@link HttpExchangeError} if there is no readable response, and the reason of `init.signal` once
+ * that has aborted.
  */
 export function createBoundedFetch(options: BoundedFetchOptions = {}): BoundedFetch {
   const { agent, maxResponseBytes = 65_536 } = options;
@@ -117,7 +120,7 @@ export function createBoundedFetch(options: BoundedFetchOptions = {}): BoundedFe
 }
 
 /**
- * Sends a request, and once more if it met a connection that the server had closed: the server did not read the first one.
+ * Sends a request, and repeats it once if it met a connection that the server had closed without reading the request.
  *
  * @param onRepeat Called before the request is repeated.
  */
@@ -133,7 +136,7 @@ export async function repeatOnStaleConnection<T>(send: () => Promise<T>, onRepea
 
 interface Answer {
   readonly message: IncomingMessage;
-  /** Bytes that its connection had carried before: an agent may use one again. */
+  /** Number of bytes that its connection had received before: an agent may reuse a connection. */
   readonly bytesBefore: number;
 }
 
@@ -153,7 +156,7 @@ function send(
       },
       agent: agent ?? false,
       signal,
-      // An agent of any kind is given these with the request, also one for a proxy. What it has itself goes before them.
+      // Any agent receives these with the request, also one for a proxy. Its own settings take precedence.
       ...definedOnly({ ...tls, ca: tls?.ca ?? ca }),
       ...(agent && { checkServerIdentity: identityCheckFor(url) }),
     });
@@ -165,12 +168,12 @@ function send(
       message.destroy();
       reject(asExchangeError(proxy));
     });
-    // Stays on after the answer has begun, because a connection may still fail while its body is read.
+    // Kept after the response has started, because the connection may still fail while the body is read.
     request.on('error', (error) => reject(isStale(request, error, bytesBefore) ? staleError(url, error) : error));
     let informational = 0;
     request.on('information', () => {
       if (++informational <= MAX_INFORMATIONAL_ANSWERS) return;
-      request.destroy(new HttpExchangeError('not_http', `${url.origin} announces an answer again and again`));
+      request.destroy(new HttpExchangeError('not_http', `${url.origin} sent too many informational responses`));
     });
     request.once('upgrade', (_message, socket) => {
       socket.destroy();
@@ -181,8 +184,8 @@ function send(
 }
 
 /**
- * Node.js compares a certificate with the name `localhost` where it knows neither host nor server name. Agents for proxies
- * leave both out where the address is an IP address.
+ * Returns a check of a certificate's names. Node.js compares them with `localhost` if it knows neither host nor server
+ * name, and agents for proxies pass neither for an IP address.
  */
 function identityCheckFor({ hostname }: URL) {
   const host = hostname.replaceAll(/[[\]]/g, '');
@@ -190,21 +193,21 @@ function identityCheckFor({ hostname }: URL) {
     checkServerIdentity(name === 'localhost' && isIP(host) ? host : name, certificate);
 }
 
-/** RFC 9110 §15.5.8: nobody but a proxy answers 407. */
+/** Returns the fault of a proxy's response. Only a proxy responds with 407 (RFC 9110 §15.5.8). */
 function answeredByProxy({ protocol, origin }: URL, message: IncomingMessage): ConnectionFault | undefined {
   const { statusCode = 0, socket } = message;
-  const isInTheClear = protocol === 'https:' && !('encrypted' in socket && socket.encrypted === true);
-  return isInTheClear || statusCode === 407 ? proxyFault(origin, statusCode) : undefined;
+  const isPlainText = protocol === 'https:' && !('encrypted' in socket && socket.encrypted === true);
+  return isPlainText || statusCode === 407 ? proxyFault(origin, statusCode) : undefined;
 }
 
-/** RFC 9112 §9.3.1: a server may close an idle connection at any time, also while a request is on its way. */
+/** A server may close an idle connection at any time, also while a request is on its way (RFC 9112 §9.3.1). */
 function isStale(request: ClientRequest, { code }: NodeJS.ErrnoException, bytesBefore: number): boolean {
   const isReset = code === 'ECONNRESET' || code === 'EPIPE';
   return isReset && request.reusedSocket && request.socket?.bytesRead === bytesBefore;
 }
 
 function staleError({ origin }: URL, cause: unknown): HttpExchangeError {
-  const message = `${origin} closed a connection that had been kept open`;
+  const message = `${origin} closed a connection that was kept open`;
   return new HttpExchangeError('stale_connection', message, { cause });
 }
 
@@ -214,7 +217,7 @@ async function readBody({ message, bytesBefore }: Answer, maxBytes: number): Pro
   let size = 0;
   for await (const chunk of message as AsyncIterable<Buffer>) {
     size += chunk.length;
-    // Around each byte of a body there may be kilobytes of chunk extensions (RFC 9112 §7.1.1).
+    // Each byte of a body may come with kilobytes of chunk extensions (RFC 9112 §7.1.1).
     if (size > maxBytes || message.socket.bytesRead - bytesBefore > MAX_OVERHEAD * maxBytes + MAX_HEAD_BYTES) {
       message.destroy();
       throw tooLarge(maxBytes);
@@ -227,7 +230,7 @@ async function readBody({ message, bytesBefore }: Answer, maxBytes: number): Pro
 
 type Decoder = (body: Buffer, maxBytes: number) => Promise<Buffer>;
 
-/** Stops at `maxOutputLength`, counted while it inflates. */
+/** Decompresses up to `maxOutputLength`. */
 type Inflater = (body: Buffer, options: ZlibOptions) => Promise<Buffer>;
 
 const asIs: Decoder = async (body) => body;
@@ -235,28 +238,28 @@ const undoGzip = inflating(promisify(gunzip));
 const undoZlib = inflating(promisify(inflate));
 const undoRawDeflate = inflating(promisify(inflateRaw));
 
-/** By the names of RFC 9110 §8.4.1. */
+/** Decoders by the names of RFC 9110 §8.4.1. */
 const DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['', asIs],
   ['identity', asIs],
-  // No codings, but what some servers write where nothing is encoded.
+  // Not codings, but some servers send them for an unencoded body.
   ['none', asIs],
   ['utf-8', asIs],
   ['gzip', undoGzip],
   ['x-gzip', undoGzip],
-  // Some servers leave out the frame that RFC 9110 §8.4.1.2 wants; its first byte tells.
+  // Some servers omit the zlib header that RFC 9110 §8.4.1.2 requires; its first byte tells.
   ['deflate', (body, maxBytes) => ((body[0]! & 0x0f) === 8 ? undoZlib : undoRawDeflate)(body, maxBytes)],
   ['br', inflating(promisify(brotliDecompress))],
 ]);
 
-/** One coding and no more: several would multiply what a small answer can swell to. */
+/** Returns the decoder of a single coding. Several codings would multiply the size of a small response. */
 function decoderFor(message: IncomingMessage): Decoder {
   const coding = message.headers['content-encoding']?.trim().toLowerCase() ?? '';
   const decoder = DECODERS.get(coding);
   if (decoder) return decoder;
   message.destroy();
   const found = printableText(coding, 40);
-  throw new HttpExchangeError('compressed', `the answer has the content coding "${found}", which is not supported`);
+  throw new HttpExchangeError('compressed', `the response has the content coding "${found}", which is not supported`);
 }
 
 function inflating(inflater: Inflater): Decoder {
@@ -265,13 +268,13 @@ function inflating(inflater: Inflater): Decoder {
       return await inflater(body, { maxOutputLength: maxBytes });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes);
-      throw new HttpExchangeError('compressed', 'the answer is not in the content coding that it claims');
+      throw new HttpExchangeError('compressed', 'the response does not have the content coding that its header names');
     }
   };
 }
 
 function tooLarge(maxBytes: number): HttpExchangeError {
-  return new HttpExchangeError('too_large', `the answer is longer than ${maxBytes} bytes`);
+  return new HttpExchangeError('too_large', `the response is longer than ${maxBytes} bytes`);
 }
 
 function toResponse(message: IncomingMessage, body: Buffer): Response {
@@ -284,8 +287,8 @@ function toResponse(message: IncomingMessage, body: Buffer): Response {
     const bodyless = status === 204 || status === 205 || status === 304;
     return new Response(bodyless ? null : new Uint8Array(body), { status, headers });
   } catch {
-    // What was thrown quotes the header, which may hold a token.
-    throw new HttpExchangeError('not_http', `the answer is not valid HTTP (status ${status})`);
+    // The original error quotes the header, which may hold a token.
+    throw new HttpExchangeError('not_http', `the response is not valid HTTP (status ${status})`);
   }
 }
 
@@ -296,15 +299,15 @@ function networkError(url: string, error: unknown): HttpExchangeError {
   if (known) return asExchangeError(known, error);
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   const detail = String(code ?? message);
-  return new HttpExchangeError('network', `no answer from ${origin} (${detail})`, { cause: error });
+  return new HttpExchangeError('network', `no response from ${origin} (${detail})`, { cause: error });
 }
 
-/** In place, because the error becomes the cause of one that users log. */
+/** Removes secrets from an error in place, because it becomes the cause of an error that applications log. */
 function hideSecrets(error: unknown): void {
   if (typeof error !== 'object' || error === null) return;
-  // Node keeps the unparsable bytes on the error, and these may hold a token.
+  // Node.js keeps invalid bytes of a response on the error, and they may hold a token.
   if ('rawPacket' in error) Reflect.deleteProperty(error, 'rawPacket');
-  // An agent may name its proxy by an address with a password in it.
+  // An agent may quote the URL of its proxy, with a password.
   for (const name of ['message', 'stack']) {
     const text: unknown = Reflect.get(error, name);
     if (typeof text !== 'string') continue;

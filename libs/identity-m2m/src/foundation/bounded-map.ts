@@ -1,6 +1,7 @@
+/** Limits of a {@link BoundedMap}. */
 export interface BoundedMapLimits {
   readonly maxEntries: number;
-  /** Maximum of the sizes given with the entries, in bytes. Default: unlimited. */
+  /** Maximum total size of the entries, in bytes. Default: unlimited. */
   readonly maxBytes?: number;
 }
 
@@ -11,10 +12,10 @@ interface Slot<Value> {
 }
 
 /**
- * A map with limits: an entry that was not read for long is evicted.
+ * A map with limits. Entries that were not read recently are evicted.
  *
- * Reading sets a mark and moves nothing, because reads are far more frequent than writes. An entry that was read since it
- * last came up for eviction is kept for another round (the second-chance rule).
+ * Reading only sets a mark, because reads are far more frequent than writes. An entry that was read since its last
+ * check for eviction is kept for another round (second-chance eviction).
  */
 export class BoundedMap<Value> {
   readonly #slots = new Map<string, Slot<Value>>();
@@ -46,7 +47,7 @@ export class BoundedMap<Value> {
     this.delete(key);
     const { maxEntries, maxBytes = Infinity } = this.limits;
     if (bytes > maxBytes || maxEntries < 1) return;
-    // Before the entry is added, or it would be evicted itself where all others were just read.
+    // Evicts before it adds the entry, which would otherwise be evicted itself if all others were just read.
     while (this.#slots.size >= maxEntries || this.#bytes + bytes > maxBytes) this.#evictOne();
     this.#slots.set(key, { value, bytes, isRecent: false });
     this.#bytes += bytes;

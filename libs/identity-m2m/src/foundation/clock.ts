@@ -1,8 +1,8 @@
 /**
  * A point in time, read from two clocks at once.
  *
- * The wall clock may be set back or forward; the monotonic clock may stand still while the machine sleeps.
- * Neither alone can say how old something is, so ages are always measured with {@link elapsedMs}.
+ * The wall clock may be set back or forward, and the monotonic clock may stop while the machine sleeps. Neither alone
+ * can measure an age, so use {@link elapsedMs}.
  */
 export interface Instant {
   /** Milliseconds since the Unix epoch. */
@@ -11,34 +11,33 @@ export interface Instant {
   readonly monotonicMs: number;
 }
 
-/** Where core rooms take time and timers from, so that tests can drive both. */
+/** Source of time and timers. Tests can replace it. */
 export interface Clock {
   now(): Instant;
   /**
    * Calls back once after the delay.
    *
    * @param delayMs At most {@link MAX_TIMER_DELAY_MS}.
-   * @param keepsProcessAlive Right where somebody is waiting for the callback, wrong for work behind the scenes.
-   * @returns Cancels the timer; harmless after it has fired.
+   * @param keepsProcessAlive Set it if a caller waits for the callback, not for background work. Default: false.
+   * @returns A function that cancels the timer; it does nothing after the callback.
    */
   setTimer(delayMs: number, callback: () => void, keepsProcessAlive?: boolean): () => void;
 }
 
-/** Longest delay that a Node.js timer takes; a longer one would fire at once. */
+/** Maximum delay of a Node.js timer, in milliseconds; a longer one would fire immediately. */
 export const MAX_TIMER_DELAY_MS = 2 ** 31 - 1;
 
 /**
- * Milliseconds since an instant, as the faster of the two clocks tells it, and never negative.
+ * Returns the milliseconds since an instant by the clock that is ahead, never negative.
  *
- * After a sleep the wall clock is ahead, after the wall clock was set back the monotonic one is: in both cases the
- * larger figure is the true one. A wall clock set forward makes things look older than they are, which costs a
- * refresh and nothing else.
+ * After a sleep the wall clock is ahead. After the wall clock was set back, the monotonic clock is ahead. In both cases
+ * the larger value is right. After the wall clock was set forward, ages are too high, which costs one early refresh.
  */
 export function elapsedMs(since: Instant, now: Instant): number {
   return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs, 0);
 }
 
-/** The clocks and timers of this process. */
+/** The clocks and timers of Node.js. */
 export const systemClock: Clock = {
   now: () => ({ wallMs: Date.now(), monotonicMs: performance.now() }),
   setTimer: (delayMs, callback, keepsProcessAlive = false) => {
@@ -48,7 +47,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** A delay that doubles with each failure in a row, up to a cap; in milliseconds. */
+/** Returns a delay that doubles with each failure, up to a cap, in milliseconds. */
 export function doublingDelayMs(baseMs: number, capMs: number, priorFailures: number): number {
   return Math.min(capMs, baseMs * 2 ** priorFailures);
 }

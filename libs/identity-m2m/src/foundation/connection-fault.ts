@@ -1,16 +1,16 @@
-/** Why no connection to a server came about, where more can be said than an error code. */
+/** An explanation of why a connection to a server failed. */
 export interface ConnectionFault {
   readonly fault: 'certificate' | 'proxy_authentication' | 'network';
-  /** What is wrong, without a full stop. */
+  /** What failed, without a full stop. */
   readonly problem: string;
   readonly advice: string;
 }
 
 /**
- * Explains the error of a request that got no answer: a TLS certificate that was rejected, a proxy that opens no tunnel, an
- * agent that does not fit.
+ * Explains the error of a request without a response: a rejected TLS certificate, a proxy that opens no tunnel, or an
+ * agent for another protocol. Returns undefined for other errors.
  *
- * @param origin Origin of the server that was to be reached.
+ * @param origin Origin of the request.
  */
 export function connectionFault(origin: string, error: unknown): ConnectionFault | undefined {
   for (const one of [error, asError(error).cause].map(asError)) {
@@ -24,26 +24,26 @@ export function connectionFault(origin: string, error: unknown): ConnectionFault
   return undefined;
 }
 
-/** The answer of a proxy that did not let a request pass, or opened no tunnel for it. */
+/** Explains the response of a proxy that rejected a request or a tunnel. */
 export function proxyFault(origin: string, status: number): ConnectionFault {
   const problem = `the proxy on the way to ${origin} refused the request (HTTP ${status})`;
   if (status === 407) {
-    const advice = 'Give its user name and password to the agent, as in http://user:password@proxy.example:3128.';
-    return { fault: 'proxy_authentication', problem: `${problem}: it wants credentials of its own`, advice };
+    const advice = 'Set its user name and password on the agent, as in http://user:password@proxy.example:3128.';
+    return { fault: 'proxy_authentication', problem: `${problem}: it requires credentials`, advice };
   }
   const advice =
     status < 500
-      ? 'Check that the proxy allows connections to this host and port. It is tried again by itself.'
-      : 'Check that the proxy can reach this host and port. It is tried again by itself.';
+      ? 'Check that the proxy allows connections to this host and port. The client retries automatically.'
+      : 'Check that the proxy can reach this host and port. The client retries automatically.';
   return { fault: 'network', problem, advice };
 }
 
-/** What of an error counts here. An agent of the application may have thrown it, so its class says nothing. */
+/** Members of an error that are read here. An agent may have thrown it, so its class is unknown. */
 interface AnyError {
   readonly code?: unknown;
   readonly message?: unknown;
   readonly cause?: unknown;
-  /** Set by Node.js where it rejected the certificate for its names. */
+  /** Set by Node.js if it rejected the certificate because of its names. */
   readonly cert?: { readonly subjectaltname?: unknown };
 }
 
@@ -69,7 +69,7 @@ const SERVER_CERTIFICATE: Readonly<Record<string, readonly [problem: string, adv
   CERT_NOT_YET_VALID: ['is not valid yet', RENEW],
 };
 
-/** The same for codes that need no text of their own. */
+/** Other codes for a server's certificate that failed verification. */
 const OTHER_SERVER_CERTIFICATE =
   /^(?:CERT_|CRL_|UNABLE_TO_|ERROR_IN_C|INVALID_(?:CA|PURPOSE)$|PATH_LENGTH_EXCEEDED$|HOSTNAME_MISMATCH$|UNSPECIFIED$|ERR_TLS_CERT_)/;
 
@@ -96,13 +96,13 @@ function clientCertificateFault(origin: string, { message }: AnyError): Connecti
   if (alert === undefined || !CLIENT_CERTIFICATE_ALERTS.includes(Number(alert))) return undefined;
   return {
     fault: 'certificate',
-    problem: `${origin} rejected the certificate of this client, or wants one (TLS alert ${alert})`,
+    problem: `${origin} rejected the certificate of this client, or requires one (TLS alert ${alert})`,
     advice:
       'Check the certificate and the key of tlsClientAuth({ … }) or of the agent, and that the server trusts their authority.',
   };
 }
 
-/** How agents for proxies word the refusal of a tunnel: that of Node.js 24, hpagent and tunnel. */
+/** Error messages of agents whose proxy refuses a tunnel: Node.js 24, hpagent and tunnel. */
 const TUNNEL_REFUSED =
   /^(?:Failed to establish tunnel to .*: HTTP\/1\.[01] |Bad response: |tunneling socket could not be established, statusCode=)(\d{3})\b/;
 
@@ -116,7 +116,7 @@ function agentFault(origin: string, { code }: AnyError): ConnectionFault | undef
   const module = origin.startsWith('https:') ? 'node:https' : 'node:http';
   return {
     fault: 'network',
-    problem: `the agent does not make connections to ${origin}: it is for another protocol (${code})`,
-    advice: `Give the option agent one of ${module}, or one for a proxy.`,
+    problem: `the agent does not open connections to ${origin}: it is for another protocol (${code})`,
+    advice: `Set the option agent to an agent of ${module}, or to one for a proxy.`,
   };
 }

@@ -1,6 +1,6 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 
-/** Emits events to its listeners, in the order of their subscriptions, while the event happens. */
+/** Emits events to its listeners synchronously, in the order of their subscriptions. */
 export class EventStream<Event> {
   readonly #subscriptions = new Set<Subscription<Event>>();
   #channel: Channel | undefined;
@@ -9,7 +9,7 @@ export class EventStream<Event> {
    * Calls a listener with each event.
    *
    * @param types The types of event that the listener receives. Default: all.
-   * @returns Ends the subscription.
+   * @returns A function that ends the subscription.
    */
   subscribe(listener: (event: Event) => unknown): () => void;
   subscribe<Type extends TypeOf<Event>>(
@@ -25,7 +25,7 @@ export class EventStream<Event> {
   /**
    * Publishes each event on a channel of `node:diagnostics_channel` as well, after the listeners were called.
    *
-   * @returns Ends the publishing.
+   * @returns A function that ends the publishing.
    */
   publishOn(name: string): () => void {
     this.#channel = channel(name);

@@ -1,4 +1,4 @@
-/** `Retry-After` in milliseconds: seconds, or a date by the server's own clock (RFC 9110 §10.2.3). */
+/** Returns `Retry-After` in milliseconds: seconds, or a date by the server's clock (RFC 9110 §10.2.3). */
 export function retryAfterMs(headers: Headers): number | undefined {
   const value = headers.get('retry-after')?.trim();
   if (value === undefined || value === '') return undefined;
@@ -8,13 +8,13 @@ export function retryAfterMs(headers: Headers): number | undefined {
   return date === undefined || now === undefined ? undefined : Math.max(date - now, 0);
 }
 
-/** The server's time when it answered, in milliseconds since the epoch, where it says so. */
+/** Returns the time of the server's clock at its response (`Date`), in milliseconds since the epoch. */
 export function serverTimeMs(headers: Headers): number | undefined {
   const value = headers.get('date');
   return value === null ? undefined : httpDateMs(value);
 }
 
-/** Only the form that RFC 9110 §5.6.7 tells senders to use; `Date.parse` alone accepts almost anything. */
+/** Parses the date format that RFC 9110 §5.6.7 requires of senders; `Date.parse` alone accepts many others. */
 function httpDateMs(value: string): number | undefined {
   if (!/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(value)) return undefined;
   const ms = Date.parse(value);

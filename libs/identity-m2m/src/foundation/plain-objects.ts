@@ -1,9 +1,9 @@
-/** The options that are given. To whoever spreads one object over another, an undefined member is one that is given. */
+/** Returns the members that are not undefined, because a spread would replace a default with undefined. */
 export function definedOnly<T extends object>(options: T | undefined): Partial<T> {
   return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
-/** Nobody below may change what others read. The depth is limited by the parser that made the value. */
+/** Freezes a value at every level, because several callers read it. The parser of the value has limited its depth. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);

@@ -1,8 +1,9 @@
 /**
- * Returns what all copies of this package in a process share under a name, whatever their versions. Package managers leave
- * several where two dependencies ask for versions that do not agree.
+ * Returns the value that all copies of this package in a process share by name, whatever their versions. Package
+ * managers install several copies if two dependencies need incompatible versions.
  *
- * For what one copy writes and another has to find, never for what a decision rests on: each copy decides for itself.
+ * For values that one copy writes and another reads, not for values that decide about access: each copy decides for
+ * itself.
  */
 export function processWide<Value extends object>(name: string, make: () => Value): Value {
   const key = Symbol.for(`nestjs-identity-m2m:${name}`);

@@ -1,9 +1,10 @@
 import type { Clock } from './clock.js';
 
 /**
- * Waits for a promise that others wait for as well, without any influence on it.
+ * Waits for a promise for a limited time. For work that other callers share, because the end of a wait does not abort
+ * it.
  *
- * @returns What the promise resolves to; undefined after `timeoutMs`.
+ * @returns The value of the promise; undefined after `timeoutMs`.
  * @throws The promise's rejection; the signal's reason once that has aborted.
  */
 export function waitAtMost<T>(
@@ -30,8 +31,11 @@ export function waitAtMost<T>(
 }
 
 /**
- * Settles as the work does, or with the signal's reason once that has aborted: for work that is told of the signal and
- * might not listen.
+ * Waits for work until the signal aborts. For work that receives the signal but may ignore it, such as application
+ * code.
+ *
+ * @returns The value of the work.
+ * @throws The work's rejection; the signal's reason once that has aborted.
  */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

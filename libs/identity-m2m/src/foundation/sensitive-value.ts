@@ -2,15 +2,15 @@ import { createHmac, hash, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /**
- * A text that must not be seen: a token, a secret, an assertion.
+ * A string that must not be shown: a token, a secret or an assertion.
  *
- * However it is turned into text (string conversion, JSON, `util.inspect`, a template literal), what comes out is its
- * {@link fingerprint}. The text itself is in a private field and comes out by {@link reveal} alone.
+ * String conversion, JSON, `util.inspect` and template literals show only its {@link fingerprint}. The string is in a
+ * private field, and only {@link reveal} returns it.
  */
 export abstract class SensitiveValue {
   readonly #text: string;
 
-  /** Names this value in logs, events and metrics. Equal values have equal fingerprints. */
+  /** Identifies this value in logs, events and metrics. Equal values have equal fingerprints. */
   readonly fingerprint: string;
 
   protected constructor(text: string, fingerprint: string) {
@@ -18,7 +18,7 @@ export abstract class SensitiveValue {
     this.fingerprint = fingerprint;
   }
 
-  /** The text itself. Every use of it can be found by searching for this name. */
+  /** Returns the string. Search for this name to find every use. */
   reveal(): string {
     return this.#text;
   }
@@ -41,10 +41,10 @@ export abstract class SensitiveValue {
 }
 
 /**
- * Fingerprint of a token: the first 12 hex digits of its SHA-256.
+ * Returns the fingerprint of a token: the first 12 hex digits of its SHA-256.
  *
- * The same in every process, so that one token can be followed through the logs of two services. Tokens are random
- * enough that it tells nothing about the text.
+ * It is the same in every process, so that a token can be followed through the logs of two services. A token is random
+ * enough that it cannot be guessed from its hash.
  */
 export function tokenFingerprint(token: string): string {
   return hash('sha256', token).slice(0, 12);
@@ -53,10 +53,10 @@ export function tokenFingerprint(token: string): string {
 const processKey = randomBytes(32);
 
 /**
- * Fingerprint of a secret, comparable within this process only.
+ * Returns the fingerprint of a secret, which is comparable within this process only.
  *
- * A client secret may be a password that somebody made up. A plain hash of it in a log could be tested against a
- * list of likely passwords; one keyed with a random key of this process can not.
+ * A client secret may be a weak password. An attacker could test a plain hash from a log against a list of passwords.
+ * This hash uses a random key of the process, so that is not possible.
  */
 export function secretFingerprint(secret: string): string {
   return createHmac('sha256', processKey).update(secret).digest('hex').slice(0, 12);

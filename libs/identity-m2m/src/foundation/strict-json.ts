@@ -1,11 +1,11 @@
-/** Why a text is not acceptable JSON. */
+/** Why a text is not valid strict JSON. */
 export type StrictJsonFault = 'not_json' | 'not_an_object' | 'unreadable_name' | 'duplicate_member' | 'too_deep';
 
 export type StrictJsonResult =
   | { readonly ok: true; readonly value: Readonly<Record<string, unknown>> }
   | { readonly ok: false; readonly fault: StrictJsonFault };
 
-/** Deeper than any header, claims set or OAuth answer; shallow enough for any recursion over the result. */
+/** Maximum depth: more than any header, claims set or OAuth response needs, and safe for recursion over the result. */
 const MAX_DEPTH = 32;
 
 const QUOTATION_MARK = 0x22;
@@ -13,15 +13,15 @@ const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 
 /**
- * Reads a JSON object whose member names are unique at every level (RFC 7515 §4, RFC 7519 §4, RFC 8259 §4).
+ * Parses a JSON object whose member names are unique at every level (RFC 7515 §4, RFC 7519 §4, RFC 8259 §4).
  *
- * `JSON.parse` keeps the last of two equal members and other parsers keep the first, so a text with both means
- * different things to different readers: it is refused. What was kept is fewer members than were written, then, however
- * a name was spelt. Runs in time linear in the length of the text.
+ * `JSON.parse` keeps the last of two members with the same name, and other parsers keep the first. A text with both
+ * would mean different things to different readers, so it is rejected: its value has fewer members than the text, in
+ * whatever way the names are escaped. The time is linear in the length of the text.
  *
- * `JSON.parse` of Node.js 24 also mistakes a name with an escape sequence for another: after `{"a":1,"\\":1}` it reads
- * `{"a":1,"\u0061":2}` as having the members `a` and `\`. It is only given names without, therefore; a name that can't
- * be written so, for its quotation mark, backslash or control character, is refused.
+ * `JSON.parse` of Node.js 24 also confuses names with escape sequences: after `{"a":1,"\\":1}` it reads
+ * `{"a":1,"\u0061":2}` as the members `a` and `\`. So it receives names without escape sequences. A name that needs
+ * one, for a quotation mark, backslash or control character, is rejected.
  */
 export function parseStrictJsonObject(text: string): StrictJsonResult {
   const result = parseStrictJson(text);
@@ -31,7 +31,7 @@ export function parseStrictJsonObject(text: string): StrictJsonResult {
   return { ok: true, value: value as Record<string, unknown> };
 }
 
-/** The same for any JSON value, an array for example. */
+/** Parses any JSON value, such as an array, by the same rules. */
 export function parseStrictJson(
   text: string,
 ): { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly fault: StrictJsonFault } {
@@ -50,7 +50,7 @@ export function parseStrictJson(
   return { ok: true, value };
 }
 
-/** How many members a value's objects have, at every level; undefined where it is too deep. */
+/** Returns the number of members of a value's objects, at every level; undefined if it is too deep. */
 function countMembers(value: object, depth: number): number | undefined {
   if (depth > MAX_DEPTH) return undefined;
   const within: unknown[] = Object.values(value);
@@ -65,22 +65,22 @@ function countMembers(value: object, depth: number): number | undefined {
 }
 
 interface WrittenNames {
-  /** The same JSON, each name spelt with as few escape sequences as can be. */
+  /** The same JSON, with as few escape sequences in names as possible. */
   readonly text: string;
-  /** How many members there are. */
+  /** Number of members. */
   readonly count: number;
   /** Whether no name has an escape sequence left. */
   readonly areReadable: boolean;
 }
 
 /**
- * The member names of a text: in valid JSON each is the string before a colon, and no colon but in a string is another's.
+ * Reads the member names of a text. In valid JSON, each is the string before a colon outside of strings.
  *
- * @throws {SyntaxError} where a name is none; of other faults it knows nothing
+ * @throws {SyntaxError} if a name is invalid. Does not check the rest of the text.
  */
 function readNames(text: string): WrittenNames {
-  let spelt = '';
-  let speltTo = 0;
+  let rewritten = '';
+  let writtenTo = 0;
   let count = 0;
   let areReadable = true;
   let string = { start: 0, end: 0, isEscaped: false };
@@ -103,9 +103,9 @@ function readNames(text: string): WrittenNames {
       if (!string.isEscaped) continue;
       const name = JSON.stringify(JSON.parse(text.slice(string.start, string.end)));
       areReadable &&= !name.includes('\\');
-      spelt += text.slice(speltTo, string.start) + name;
-      speltTo = string.end;
+      rewritten += text.slice(writtenTo, string.start) + name;
+      writtenTo = string.end;
     }
   }
-  return { text: spelt + text.slice(speltTo), count, areReadable };
+  return { text: rewritten + text.slice(writtenTo), count, areReadable };
 }

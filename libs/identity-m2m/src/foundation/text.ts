@@ -1,28 +1,28 @@
 /**
- * Makes text from outside fit for an error message or a log: one line of printable ASCII, cut to a length.
+ * Returns external text for an error message or a log: one line of printable ASCII, cut to a maximum length.
  *
- * A server chooses what it writes into `error_description`; without this it could forge log lines, reorder them with
- * direction marks, or fill a disk.
+ * Otherwise a server could forge log lines by its `error_description`, reorder them with direction marks, or fill a
+ * disk.
  */
 export function printableText(text: string, maxLength = 200): string {
   const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
   return cut.replace(/[^\x20-\x7e…]/g, '?');
 }
 
-/** A byte order mark: how some editors begin a file. */
+/** The byte order mark, with which some editors start a file. */
 const MARK = '\ufeff';
 
 /**
- * A secret without what tools put around it: a byte order mark at its beginning, line breaks at its end. Neither can be
- * typed into the form where the secret was set.
+ * Removes what tools add to a secret: a byte order mark at its start, line breaks at its end. The form where the secret
+ * was set accepts neither.
  */
 export function withoutStrayCharacters(secret: string): string {
   return secret.replace(/^\ufeff/, '').replace(/[\r\n]+$/, '');
 }
 
 /**
- * What is most likely wrong about a string that a person wrote or copied, as the end of a sentence that begins with its
- * name: a byte order mark, line breaks, other control characters, blanks around it. undefined where nothing is.
+ * Returns what is probably wrong with a string that a person wrote or copied, as the end of a sentence: a byte order
+ * mark, line breaks, other control characters, leading or trailing white space. undefined where nothing is.
  */
 export function strayCharacters(text: string): string | undefined {
   if (text.startsWith(MARK)) return 'begins with a byte order mark';
@@ -34,20 +34,22 @@ export function strayCharacters(text: string): string | undefined {
   return undefined;
 }
 
-/** Whether a text is one scope (RFC 6749 §3.3): printable ASCII without blank, quote and backslash. */
+/**
+ * Returns whether a string is one scope (RFC 6749 §3.3): printable ASCII without space, quotation mark and backslash.
+ */
 export function isScopeName(name: unknown): name is string {
   return typeof name === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(name);
 }
 
 /**
- * An opaque access token: the visible characters of RFC 6749 app. A.12 that a header field takes as they are. A comma
- * may come from two joined fields (RFC 9110 §5.3), so it is not among them.
+ * Matches an opaque access token: the visible characters of RFC 6749 appendix A.12, except the comma. A comma may come
+ * from two joined header fields (RFC 9110 §5.3).
  */
 export const OPAQUE_TOKEN = /^[\x21-\x2b\x2d-\x7e]+$/;
 
 /**
- * `b64token` of RFC 6750 §2.1. One search through the text: a pattern of the whole would remember a way back at each
- * step.
+ * Returns whether a string is a `b64token` (RFC 6750 §2.1). Searches it once, because one pattern for the whole string
+ * would backtrack.
  */
 export function isB64Token(text: string): boolean {
   if (text === '' || /[^A-Za-z0-9\-._~+/=]/.test(text)) return false;

@@ -1,27 +1,30 @@
 import { X509Certificate } from 'node:crypto';
 
-/** What a client shows of itself while a TLS connection is made, and whom it believes. All in PEM. */
+/** The client's certificate and key for TLS connections, and the authorities that it trusts. All in PEM. */
 export interface TlsIdentity {
-  /** Its certificate, with any intermediate ones behind it. */
+  /** Its certificate, followed by any intermediate ones. */
   readonly cert: string;
   readonly key: string;
   readonly passphrase?: string | undefined;
-  /** Certificate authorities to believe, in place of those of the system. */
+  /** Certificate authorities to trust, instead of those of the system. */
   readonly ca?: string | undefined;
 }
 
-/** Certificates of authorities in PEM, any number in one string or buffer. As `ca` of `node:tls` takes them. */
+/** Certificates of authorities in PEM, any number in one string or buffer, as the option `ca` of `node:tls`. */
 export type CertificateAuthorities = string | Buffer | readonly (string | Buffer)[];
 
-/** `node:tls` passes over what it can't read, and then trusts nobody: so each part must have certificates, and readable ones. */
+/**
+ * Returns whether each part has certificates, and only valid ones. Checked here, because `node:tls` ignores an invalid
+ * one and then trusts no authority.
+ */
 export function areCertificateAuthorities(value: unknown): value is CertificateAuthorities {
   const parts: unknown[] = Array.isArray(value) ? value : [value];
   return parts.length > 0 && parts.every(hasCertificates);
 }
 
 /**
- * Each certificate, in PEM as Node.js writes it: `node:tls` also passes over one that begins on the line where another ends,
- * which comes of joining files.
+ * Returns each certificate in the PEM format that Node.js writes. `node:tls` also ignores a certificate that starts on
+ * the line where another ends, as in joined files.
  */
 export function certificatesOf(authorities: CertificateAuthorities): string[] {
   return [authorities]

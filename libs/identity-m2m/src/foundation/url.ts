@@ -21,8 +21,8 @@ export type UrlFault = 'not_a_url' | 'not_http' | 'plain_http' | 'has_userinfo';
 /**
  * Checks an address that a secret or a token is sent to, or keys are read from. Returns undefined if it is safe.
  *
- * TLS proves the identity of the other side (RFC 6749 §3.2, RFC 6750 §5.2), so plain http has to be allowed. Other schemes,
- * and credentials inside the address, are never safe.
+ * TLS proves the identity of the other side (RFC 6749 §3.2, RFC 6750 §5.2), so plain http has to be allowed. Other
+ * schemes, and credentials inside the address, are never safe.
  */
 export function urlFault(text: string, plainHttp: PlainHttp): UrlFault | undefined {
   const url = parseUrl(text);
@@ -37,8 +37,8 @@ export function urlFault(text: string, plainHttp: PlainHttp): UrlFault | undefin
 /**
  * Parses a URL; returns undefined for an invalid one.
  *
- * Does not use `URL.canParse`: once optimised, that of Node.js 20 rejects strings with letters beyond ASCII, which the parser
- * accepts.
+ * Does not use `URL.canParse`: once optimised, that of Node.js 20 rejects strings with letters beyond ASCII, which the
+ * parser accepts.
  */
 export function parseUrl(text: string, base?: string | URL): URL | undefined {
   try {

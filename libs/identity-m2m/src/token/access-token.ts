@@ -37,8 +37,8 @@ export class AccessToken extends SensitiveValue {
 const NO_ACCESS_TOKEN = `An access token is 1 to ${MAX_ACCESS_TOKEN_LENGTH} visible ASCII characters, without spaces.`;
 
 /**
- * Returns whether a string may be an access token: visible ASCII (RFC 6749 appendix A.12, without the space), and not too
- * long.
+ * Returns whether a string may be an access token: visible ASCII (RFC 6749 appendix A.12, without the space), and not
+ * too long.
  *
  * RFC 6750 §2.1 allows fewer characters, but tokens of large issuers contain a bar or an exclamation mark. The excluded
  * characters cannot stand in a header unchanged. So a token endpoint cannot put line breaks into later calls.
@@ -63,7 +63,9 @@ export class TokenHeader {
     this.key = name.toLowerCase();
   }
 
-  /** Returns the header's value. A DPoP token keeps its scheme, by which the receiver expects a proof (RFC 9449 §7.1). */
+  /**
+   * Returns the header's value. A DPoP token keeps its scheme, by which the receiver expects a proof (RFC 9449 §7.1).
+   */
   revealValue(token: AccessToken): string {
     if (this.scheme === undefined || token.tokenType !== 'Bearer') return token.revealAuthorizationHeader();
     return this.scheme === '' ? token.reveal() : `${this.scheme} ${token.reveal()}`;

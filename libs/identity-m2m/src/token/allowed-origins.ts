@@ -46,8 +46,8 @@ const MAX_DECIDED_ORIGINS = 256;
 export class AllowedOrigins {
   readonly #rules: readonly OriginRule[];
   /**
-   * Decisions that apply to a whole origin, by the origin as the URL parser writes it. A plain map, because every call reads
-   * it; it is emptied when it is full.
+   * Decisions that apply to a whole origin, by the origin as the URL parser writes it. A plain map, because every call
+   * reads it; it is emptied when it is full.
    */
   readonly #decided = new Map<string, OriginDecision>();
 
@@ -95,8 +95,9 @@ export class AllowedOrigins {
 /**
  * Returns what is invalid in an entry of `allowedOrigins`; undefined for a valid one.
  *
- * An entry is an origin, `https://api.example`, or an origin with a path, `https://api.example/v2`, which allows the path
- * and everything below it. A star may replace the first label of the host, `https://*.api.example`: exactly one label.
+ * An entry is an origin, `https://api.example`, or an origin with a path, `https://api.example/v2`, which allows the
+ * path and everything below it. A star may replace the first label of the host, `https://*.api.example`: exactly one
+ * label.
  */
 export function originRuleFault(text: string): string | undefined {
   const withoutStar = text.replace(/^(https?:\/\/)\*\./i, '$1');
@@ -136,8 +137,8 @@ function decideByPath({ text, path }: OriginRule, pathname: string): OriginDecis
 }
 
 /**
- * Returns the part of a URL before its path. If that equals an origin as the URL parser writes it, the URL has this origin
- * whatever follows, because the slash ends the authority.
+ * Returns the part of a URL before its path. If that equals an origin as the URL parser writes it, the URL has this
+ * origin whatever follows, because the slash ends the authority.
  */
 function textBeforePath(url: string): string {
   const end = url.indexOf('/', 'https://'.length);

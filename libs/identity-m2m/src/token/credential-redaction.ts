@@ -7,8 +7,8 @@ const CREDENTIAL_PARAMETERS = ['client_secret', 'client_assertion', 'assertion']
 const TOKEN_MEMBER = /^(?!.*(?:type|expire|scope|ur[il]$|endpoint)).*(?:token|jwt|secret)/i;
 
 /**
- * Minimum length of a credential, and of a part of one, that is removed from a text, in characters. A shorter secret can be
- * guessed anyway, and removing it would remove ordinary words.
+ * Minimum length of a credential, and of a part of one, that is removed from a text, in characters. A shorter secret
+ * can be guessed anyway, and removing it would remove ordinary words.
  */
 export const SHORTEST_REDACTED = 8;
 
@@ -19,8 +19,8 @@ const SECRET_HEADER = /key|token|secret|auth|pass|sign|cookie/i;
 const LONGEST_TEXT = 2000;
 
 /**
- * Returns the credentials of a token request in every encoding in which a server may repeat them. They have to be removed
- * from the server's error texts.
+ * Returns the credentials of a token request in every encoding in which a server may repeat them. They have to be
+ * removed from the server's error texts.
  */
 export function sentCredentials(
   secrets: readonly SensitiveValue[],

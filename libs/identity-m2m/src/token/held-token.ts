@@ -43,8 +43,8 @@ export interface TokenReplacementContext {
 }
 
 /**
- * Returns the granted token with its schedule: a new schedule for a new token, an adjusted one if the server returned the
- * same token again.
+ * Returns the granted token with its schedule: a new schedule for a new token, an adjusted one if the server returned
+ * the same token again.
  *
  * @param before The token held before.
  */

@@ -43,7 +43,10 @@ export interface ManagedTokenProviderOptions extends Omit<
   readonly start: StartMode;
   /** Maximum wait for a token at boot in mode `require`, in milliseconds. */
   readonly startTimeoutMs: number;
-  /** Maximum random delay of the first token request, in milliseconds: instances that boot together spread their requests. */
+  /**
+   * Maximum random delay of the first token request, in milliseconds: instances that boot together spread their
+   * requests.
+   */
   readonly startSpreadMs: number;
 }
 
@@ -120,8 +123,8 @@ export class ManagedTokenProvider extends TokenProvider {
   /**
    * Fetches a token at boot, as the start mode requires.
    *
-   * @throws {@link TokenUnavailableError} in mode `require`: immediately if the identity provider refuses the client or the
-   * request, otherwise after `startTimeoutMs`.
+   * @throws {@link TokenUnavailableError} in mode `require`: immediately if the identity provider refuses the client or
+   * the request, otherwise after `startTimeoutMs`.
    */
   async start(): Promise<void> {
     if (this.options.start === 'lazy') return;

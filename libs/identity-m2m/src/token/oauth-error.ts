@@ -14,11 +14,11 @@ type Members = Readonly<Record<string, unknown>>;
 /**
  * Returns the error in a response's body (RFC 6749 §5.2), whatever its media type; undefined where there is none.
  *
- * The body is a JSON object or, with some servers, a form. An error in another member, such as `errorCode`, `error.code` or
- * `errors[0].code`, counts only with a code that OAuth knows, because gateways use such members too.
+ * The body is a JSON object or, with some servers, a form. An error in another member, such as `errorCode`,
+ * `error.code` or `errors[0].code`, counts only with a code that OAuth knows, because gateways use such members too.
  *
- * The name of a status does not count, as in `{"status":404,"error":"Not Found"}`. The exception is a 401 with a description,
- * as in `{"error":"unauthorized","error_description":"Bad credentials"}`.
+ * The name of a status does not count, as in `{"status":404,"error":"Not Found"}`. The exception is a 401 with a
+ * description, as in `{"error":"unauthorized","error_description":"Bad credentials"}`.
  *
  * @param isKnown Returns whether OAuth knows a code that {@link normalizedCode} returned.
  */
@@ -41,14 +41,16 @@ export function oauthErrorIn(
   return { code: vendorCode, description: description ?? texts.map(textOf).find((one) => one !== undefined) };
 }
 
-/** Returns the members by names without case and underscores: vendors write `errorCode`, `ErrorCode` and `error_code`. */
+/**
+ * Returns the members by names without case and underscores: vendors write `errorCode`, `ErrorCode` and `error_code`.
+ */
 function byPlainName(members: Members): Members {
   return Object.fromEntries(Object.entries(members).map(([name, value]) => [lettersOf(name), value]));
 }
 
 /**
- * Returns the error in a response that also has a token. Any value that is not empty counts, because a token that comes with
- * an error must not be used.
+ * Returns the error in a response that also has a token. Any value that is not empty counts, because a token that comes
+ * with an error must not be used.
  */
 export function errorBesideGrant(members: Members): OAuthError | undefined {
   const { error } = members;

@@ -92,13 +92,13 @@ export type OutboundEvent =
   /** The server may have refused a credential because its clock is ahead of this machine's by this time. */
   | (OfClient & { readonly type: 'client.clock_skew'; readonly clockSkewMs: number })
   /**
-   * A resource server rejected the token, with 401 or `UNAUTHENTICATED`, and the client repeated the call with a newer one.
-   * For a message, `origin` is the broker or receiver of its client proxy.
+   * A resource server rejected the token, with 401 or `UNAUTHENTICATED`, and the client repeated the call with a newer
+   * one. For a message, `origin` is the broker or receiver of its client proxy.
    */
   | (OfClient & { readonly type: 'call.replayed'; readonly origin: string; readonly fingerprint: string })
   /**
-   * A resource server rejected a token that was issued a moment ago, while the previous one has not expired. Most likely its
-   * clock is behind. Calls use the previous token for 2 s.
+   * A resource server rejected a token that was issued a moment ago, while the previous one has not expired. Most
+   * likely its clock is behind. Calls use the previous token for 2 s.
    */
   | (OfClient & {
       readonly type: 'call.clock_behind';

@@ -35,7 +35,10 @@ export interface RefreshScheduleInput {
   readonly lifetimeMs: number;
   /** Age of the token when it arrived: the duration of the token request. */
   readonly arrivalAgeMs: number;
-  /** Uniform in [0, 1), drawn once per token: with one draw per check, a busy service would always get the earliest time. */
+  /**
+   * Uniform in [0, 1), drawn once per token: with one draw per check, a busy service would always get the earliest
+   * time.
+   */
   readonly jitter: number;
   /** When the server expects a refresh (`refresh_in`), if it sets this. */
   readonly refreshInMs?: number | undefined;
@@ -46,9 +49,9 @@ export interface RefreshScheduleInput {
 /**
  * Returns when to refresh a token of a given lifetime.
  *
- * The refresh comes before the end by a share of the lifetime, never by a fixed time. A fixed time exceeds a short lifetime,
- * and then each call would fetch a token. The share is the outage budget, but at least a quarter and at most a half of the
- * lifetime.
+ * The refresh comes before the end by a share of the lifetime, never by a fixed time. A fixed time exceeds a short
+ * lifetime, and then each call would fetch a token. The share is the outage budget, but at least a quarter and at most
+ * a half of the lifetime.
  */
 export function refreshSchedule(input: RefreshScheduleInput, policy: RefreshPolicy): RefreshSchedule {
   const life = input.lifetimeMs;
@@ -72,8 +75,8 @@ export function refreshSchedule(input: RefreshScheduleInput, policy: RefreshPoli
 /**
  * Returns the schedule after a refresh returned the same token. Some servers do so until the token has almost expired.
  *
- * The token's end stays the same, or comes earlier. The next refresh follows after half of the remaining time. If callers
- * would have to wait before it, they use the token until then, so that not each call causes a request.
+ * The token's end stays the same, or comes earlier. The next refresh follows after half of the remaining time. If
+ * callers would have to wait before it, they use the token until then, so that not each call causes a request.
  *
  * @param ageMs Less than `current.expiresAtMs`.
  * @param endsAtMs The age at which the token expires by this response. More than `ageMs`.
@@ -95,8 +98,8 @@ export function reissuedSchedule(
 }
 
 /**
- * Maximum lifetime assumed for a token that the server returned again after its known end, in milliseconds. The server may
- * have prolonged the token, or may be wrong; an early refresh shows which.
+ * Maximum lifetime assumed for a token that the server returned again after its known end, in milliseconds. The server
+ * may have prolonged the token, or may be wrong; an early refresh shows which.
  */
 export const PROLONGED_LIFETIME_MS = 300_000;
 

@@ -51,8 +51,8 @@ export class RefreshTimer {
     this.cancel();
     const delayMs = this.options.delayMs(now);
     if (delayMs === undefined) return;
-    // Rounded up, so that the callback does not come too early by fractions of a millisecond. A delay above the limit of
-    // Node.js is cut: the callback comes early, and sets the timer for the rest.
+    // Rounded up, so that the callback does not come too early by fractions of a millisecond. A delay above the limit
+    // of Node.js is cut: the callback comes early, and sets the timer for the rest.
     const timerMs = Math.min(Math.ceil(delayMs), MAX_TIMER_DELAY_MS);
     this.#cancel = this.options.clock.setTimer(timerMs, () => this.#fire());
   }

@@ -55,8 +55,8 @@ type AttemptEnd = { readonly error: TokenUnavailableError | undefined };
  * attempt among all waiting callers.
  *
  * `refresh-policy.ts`, `retry-policy.ts` and `single-flight.ts` make the decisions. Timers and callers follow the same
- * schedule. One attempt of at most two tries runs at a time. After a failure no attempt starts before it is due, whatever
- * the number of callers.
+ * schedule. One attempt of at most two tries runs at a time. After a failure no attempt starts before it is due,
+ * whatever the number of callers.
  */
 export class RefreshedToken {
   #held: HeldToken | undefined;

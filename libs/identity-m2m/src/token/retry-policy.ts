@@ -42,10 +42,10 @@ const SHORT_OUTAGE_DELAY_MS = 5000;
 /**
  * Returns the delay before the next token request after a failure, in milliseconds.
  *
- * Timers and callers follow one schedule, so that the load on a failing server does not depend on traffic. Delays double
- * up to a cap, and are not longer than the outage so far: a short outage ends within 5 s of the server's recovery. Jitter
- * draws a delay from its upper half, so that processes retry at different times, and never immediately. A request with a
- * wrong configuration is retried later than planned, never earlier.
+ * Timers and callers follow one schedule, so that the load on a failing server does not depend on traffic. Delays
+ * double up to a cap, and are not longer than the outage so far: a short outage ends within 5 s of the server's
+ * recovery. Jitter draws a delay from its upper half, so that processes retry at different times, and never
+ * immediately. A request with a wrong configuration is retried later than planned, never earlier.
  */
 export function retryDelayMs(input: RetryInput): number {
   const { random, retryAfterMs } = input;

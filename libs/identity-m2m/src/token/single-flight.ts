@@ -20,8 +20,8 @@ interface Try {
 /**
  * Runs one attempt at a time. Any number of callers wait for its result, or for the result of the next one.
  *
- * An attempt is one try, or two in parallel, of which the first success counts. It has its own timeout, and a caller that
- * stops waiting does not abort it. Callers have their own timeouts, even if an attempt ignores its signal.
+ * An attempt is one try, or two in parallel, of which the first success counts. It has its own timeout, and a caller
+ * that stops waiting does not abort it. Callers have their own timeouts, even if an attempt ignores its signal.
  */
 export class SingleFlight<Outcome, Result> {
   readonly #tries = new Set<Try>();
@@ -114,12 +114,12 @@ export class SingleFlight<Outcome, Result> {
 }
 
 /**
- * Decides when a client may send a second token request while the first has no response (hedging). Shared by all tokens of
- * the client.
+ * Decides when a client may send a second token request while the first has no response (hedging). Shared by all tokens
+ * of the client.
  *
- * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has at most
- * one second request under way. No other follows until the server grants a token promptly. After a hung connection the
- * second request itself does so; a slow or unreachable server does so much later.
+ * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has at
+ * most one second request under way. No other follows until the server grants a token promptly. After a hung connection
+ * the second request itself does so; a slow or unreachable server does so much later.
  */
 export class SecondAttempts {
   #isSpent = false;

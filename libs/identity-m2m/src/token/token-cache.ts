@@ -6,7 +6,9 @@ import { tokenKey, type TokenParameters } from './token-parameters.js';
 /** Maximum number of back-offs kept of evicted tokens. */
 const MAX_BACKOFFS = 1000;
 
-/** The client's tokens for other parameters than its own: one per set of parameters, the least recently used evicted. */
+/**
+ * The client's tokens for other parameters than its own: one per set of parameters, the least recently used evicted.
+ */
 export class TokenCache {
   /** In the order of their last use, the longest ago first. */
   readonly #tokens = new Map<string, RefreshedToken>();

@@ -9,11 +9,13 @@ export type TokenUnavailableReason =
   /** The response reported success but holds no valid token: wrong format, wrong content, or too long. */
   | 'malformed_answer'
   /**
-   * HTTP 401 or 403 without an OAuth error: the identity provider refused the client, or a gateway or firewall blocks this
-   * machine. Retried within seconds, then `client_rejected`. Or a proxy requires credentials (407).
+   * HTTP 401 or 403 without an OAuth error: the identity provider refused the client, or a gateway or firewall blocks
+   * this machine. Retried within seconds, then `client_rejected`. Or a proxy requires credentials (407).
    */
   | 'blocked'
-  /** A TLS certificate was rejected: the server's by this client, or the client's by the server. Waiting does not help. */
+  /**
+   * A TLS certificate was rejected: the server's by this client, or the client's by the server. Waiting does not help.
+   */
   | 'certificate_rejected'
   /** The identity provider refuses the client: {@link ClientRejectedError}. */
   | 'client_rejected'
@@ -39,8 +41,8 @@ export interface TokenUnavailableDetails {
 /**
  * The client has no valid access token, and could not get one in time. The call that needed it was not sent.
  *
- * Most reasons are temporary: answer your own caller with 503. The two subclasses, and the reason `certificate_rejected`,
- * mean that an operator has to correct a setting.
+ * Most reasons are temporary: answer your own caller with 503. The two subclasses, and the reason
+ * `certificate_rejected`, mean that an operator has to correct a setting.
  */
 export class TokenUnavailableError extends IdentityM2MError {
   readonly code: string = 'M2M_TOKEN_UNAVAILABLE';
@@ -91,8 +93,8 @@ export class TokenParametersError extends IdentityM2MError {
 }
 
 /**
- * The token is bound to a key (DPoP, RFC 9449), so every HTTP request needs its own proof. A message, or a header that is
- * created in advance, cannot hold one. Nothing was sent.
+ * The token is bound to a key (DPoP, RFC 9449), so every HTTP request needs its own proof. A message, or a header that
+ * is created in advance, cannot hold one. Nothing was sent.
  */
 export class TokenNotBearerError extends IdentityM2MError {
   readonly code = 'M2M_TOKEN_NOT_BEARER';
@@ -160,8 +162,8 @@ export function tokenFailureError(
 /**
  * Returns the failure for an exception: a failed HTTP exchange, a timeout, or an unexpected error.
  *
- * Only messages of this library's own errors are shown. Another message may quote a secret: that of a key service may name
- * a key, and that of an invalid header quotes the header. Such an error becomes the cause.
+ * Only messages of this library's own errors are shown. Another message may quote a secret: that of a key service may
+ * name a key, and that of an invalid header quotes the header. Such an error becomes the cause.
  */
 export function unexpectedFailure(cause: unknown): TokenFailure {
   const isOwn = cause instanceof IdentityM2MError;

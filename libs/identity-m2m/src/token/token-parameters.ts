@@ -77,8 +77,8 @@ export function bodyParameters({ scope, audience, resource, parameters = {} }: T
 /**
  * Returns the cache key for parameters. Equal parameters have equal keys, and different parameters have different keys.
  *
- * Scopes and resources are sets, so their order and repetition do not count. Each string has its length as a prefix, so that
- * two different lists cannot have the same key.
+ * Scopes and resources are sets, so their order and repetition do not count. Each string has its length as a prefix, so
+ * that two different lists cannot have the same key.
  */
 export function tokenKey({ scope, audience, resource, parameters = {} }: TokenParameters): string {
   const hash = createHash('sha256');

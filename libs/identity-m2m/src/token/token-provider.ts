@@ -8,8 +8,8 @@ import type { TokenParameters } from './token-parameters.js';
 /** Which token a call needs, and for how long. What is left out is as in the client's options. */
 export interface GetTokenOptions extends TokenParameters {
   /**
-   * How long the token should still live, in seconds: for calls that take long. One that lives shorter is renewed first,
-   * as long as a new one would live longer. Default: 0.
+   * How long the token should still live, in seconds: for calls that take long. One that lives shorter is renewed
+   * first, as long as a new one would live longer. Default: 0.
    */
   readonly minTtlSeconds?: number | undefined;
   /** Aborts this caller's wait. The token request continues for other callers. */
@@ -28,7 +28,9 @@ export abstract class TokenProvider {
   /** Emits what happens to the tokens, and to the calls that carry them. */
   abstract readonly events: EventStream<OutboundEvent>;
 
-  /** Returns whether the token may be sent to an address, by which rule, or why not. Carriers ask before they send it. */
+  /**
+   * Returns whether the token may be sent to an address, by which rule, or why not. Carriers ask before they send it.
+   */
   abstract explain(url: string): OriginDecision;
 
   /** Returns the token if there is no need to wait, which is nearly always; starts a refresh where one is due. */
@@ -43,16 +45,18 @@ export abstract class TokenProvider {
   abstract getToken(options?: GetTokenOptions): Promise<AccessToken>;
 
   /**
-   * Returns a token other than the one that a resource server has just rejected with 401; undefined where there is none.
+   * Returns a token other than the one that a resource server has just rejected with 401; undefined where there is
+   * none.
    *
-   * Callers with the same rejected token share one token request. As in `getToken`, they wait for the next attempt where
-   * it is due within `acquireTimeoutMs`.
+   * Callers with the same rejected token share one token request. As in `getToken`, they wait for the next attempt
+   * where it is due within `acquireTimeoutMs`.
    */
   abstract renewToken(rejected: AccessToken, options?: GetTokenOptions): Promise<AccessToken | undefined>;
 
   /**
-   * Returns the token that the given one has just replaced by schedule, while it can still be used; undefined where there
-   * is none. For a receiver whose clock is behind: it rejects a token issued a moment ago, and accepts the one before.
+   * Returns the token that the given one has just replaced by schedule, while it can still be used; undefined where
+   * there is none. For a receiver whose clock is behind: it rejects a token issued a moment ago, and accepts the one
+   * before.
    *
    * By default there is none, which is always safe.
    */
@@ -68,23 +72,23 @@ export abstract class TokenProvider {
    * failures, a `Retry-After`. Counts begin anew. The next attempt is made at once where a caller waits or a token is
    * kept fresh, otherwise by the next call.
    *
-   * Call it after an operator has corrected a setting at the identity provider or a firewall. A credential that changed at
-   * its source needs no such call. Each call may cost a failed login, so do not call it from a timer or per request. By
-   * default it does nothing.
+   * Call it after an operator has corrected a setting at the identity provider or a firewall. A credential that changed
+   * at its source needs no such call. Each call may cost a failed login, so do not call it from a timer or per request.
+   * By default it does nothing.
    */
   retryNow(): void {}
 
   /**
-   * Returns the `DPoP` header for one call with this token (RFC 9449 §7.1); undefined for a token that is not bound to a
-   * key. By default no token is.
+   * Returns the `DPoP` header for one call with this token (RFC 9449 §7.1); undefined for a token that is not bound to
+   * a key. By default no token is.
    */
   async proof(_token: AccessToken, _method: string, _url: string): Promise<string | undefined> {
     return undefined;
   }
 
   /**
-   * Remembers the nonce that a resource server wants in further proofs (`DPoP-Nonce`, RFC 9449 §9). By default there are no
-   * proofs.
+   * Remembers the nonce that a resource server wants in further proofs (`DPoP-Nonce`, RFC 9449 §9). By default there
+   * are no proofs.
    *
    * @returns Whether it is another one than before.
    */

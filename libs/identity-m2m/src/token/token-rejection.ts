@@ -76,7 +76,9 @@ export class TokenRejectionRule {
   }
 }
 
-/** Returns false for a missing scope (RFC 6750 §3.1) and a DPoP nonce (RFC 9449 §9), where a newer token does not help. */
+/**
+ * Returns false for a missing scope (RFC 6750 §3.1) and a DPoP nonce (RFC 9449 §9), where a newer token does not help.
+ */
 function isAboutToken(challenges: string | undefined): boolean {
   return !/(?:^|[\s,])error\s*=\s*"?(?:insufficient_scope|use_dpop_nonce)\b/i.test(challenges ?? '');
 }

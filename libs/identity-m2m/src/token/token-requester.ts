@@ -204,7 +204,9 @@ export class TokenRequester {
     }
   }
 
-  /** Aborts the first try if its credential was never accepted: only one request at a time may send such a credential. */
+  /**
+   * Aborts the first try if its credential was never accepted: only one request at a time may send such a credential.
+   */
   #supersedeFirst(key: string, { other }: AttemptProgress): void {
     if (other?.credentialKey !== key || this.options.quarantine.wasAccepted(key)) return;
     other.isSuperseded = true;
@@ -218,7 +220,9 @@ export class TokenRequester {
     return { fingerprint, previousFingerprint };
   }
 
-  /** Adjusts the time of the next assertion to the server's clock: a server refuses one whose times differ by too much. */
+  /**
+   * Adjusts the time of the next assertion to the server's clock: a server refuses one whose times differ by too much.
+   */
   #noteClockSkew({ serverTimeMs }: TokenFailure, receivedAt: Instant): number | undefined {
     const skewMs = serverTimeMs === undefined ? 0 : serverTimeMs - receivedAt.wallMs;
     const isNotable = Math.abs(skewMs) > NOTABLE_SKEW_MS;

@@ -38,10 +38,11 @@ export type TokenResponseReading =
   TokenResponseGrant | TokenResponseError | Exclude<TokenFailureKind, 'certificate'> | undefined;
 
 /**
- * Reads responses of a token endpoint that does not follow RFC 6749. Called with each response, before the standards apply.
+ * Reads responses of a token endpoint that does not follow RFC 6749. Called with each response, before the standards
+ * apply.
  *
- * Every limit still applies: size of the response, characters and length of the token, lifetime, and DPoP binding. If it
- * throws, or returns a promise or another value, the result is ignored and `option.failed` is emitted once.
+ * Every limit still applies: size of the response, characters and length of the token, lifetime, and DPoP binding. If
+ * it throws, or returns a promise or another value, the result is ignored and `option.failed` is emitted once.
  */
 export type TokenResponseReader = (response: TokenResponse) => TokenResponseReading;
 

@@ -24,9 +24,9 @@ export interface TokenResponseOptions {
 /**
  * Reads a token endpoint's response: a grant, or a failure and its kind.
  *
- * The body decides, not its media type. A 2xx response is a grant if its body is a JSON object with an `access_token` and
- * no error; member names must be unique, and the token must fit into a header unchanged. An OAuth error counts with any
- * status, because some servers refuse a secret with 200 or 500.
+ * The body decides, not its media type. A 2xx response is a grant if its body is a JSON object with an `access_token`
+ * and no error; member names must be unique, and the token must fit into a header unchanged. An OAuth error counts with
+ * any status, because some servers refuse a secret with 200 or 500.
  */
 export function readTokenResponse(response: TokenEndpointResponse, options: TokenResponseOptions = {}): TokenResult {
   const result = byReaders(response, options) ?? byStandards(response, options);
@@ -140,7 +140,10 @@ function unknownTokenType(value: unknown): TokenResult {
   return { ok: false, failure: { kind: 'configuration', detail, advice } };
 }
 
-/** Returns the granted scope (RFC 6749 §3.3); undefined if it has other characters, because the application may print it. */
+/**
+ * Returns the granted scope (RFC 6749 §3.3); undefined if it has other characters, because the application may print
+ * it.
+ */
 function readScope(value: unknown): string | undefined {
   const names = (Array.isArray(value) ? (value as unknown[]) : [value]).flatMap((one) =>
     typeof one === 'string' ? one.split(' ').filter((name) => name !== '') : [undefined],

@@ -8,10 +8,10 @@ import type { Quarantine } from '../credentials/credential-quarantine.js';
  *
  * - `transient`: the server is unreachable, or cannot issue tokens now.
  * - `malformed`: the response reports success, but holds no valid token.
- * - `unexplained`: an HTTP status without an OAuth error (404, 405, 400 …), often from a gateway. Counts as transient for
- *   2 minutes, then as `configuration`.
- * - `blocked`: HTTP 401 or 403 without an OAuth error: the server refused the client, or a gateway or firewall blocks this
- *   machine. Retried three times within seconds, then counts as `credential`.
+ * - `unexplained`: an HTTP status without an OAuth error (404, 405, 400 …), often from a gateway. Counts as transient
+ *   for 2 minutes, then as `configuration`.
+ * - `blocked`: HTTP 401 or 403 without an OAuth error: the server refused the client, or a gateway or firewall blocks
+ *   this machine. Retried three times within seconds, then counts as `credential`.
  * - `proxy`: a proxy requires credentials (407). The request did not reach the server.
  * - `certificate`: a TLS certificate was rejected, the server's by this client or the client's by the server.
  * - `configuration`: the request is wrong, and will stay so (scope, grant, address).

@@ -25,7 +25,9 @@ const MAX_CONCURRENT = 8;
 export class TokenRevocation {
   constructor(private readonly options: TokenRevocationOptions) {}
 
-  /** Revokes tokens. Tokens whose revocation fails or times out expire by themselves, so that a shutdown is not held up. */
+  /**
+   * Revokes tokens. Tokens whose revocation fails or times out expire by themselves, so that a shutdown is not held up.
+   */
   async revoke(tokens: readonly AccessToken[]): Promise<void> {
     if (tokens.length === 0) return;
     const timeout = new AbortController();
