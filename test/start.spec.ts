@@ -133,7 +133,7 @@ describe('npm start', () => {
       'HTTP/1.1 401 Unauthorized',
     ]);
     await start.says(/svc-cli .*200 GET \/users\/john\.smith$/m);
-    await start.says(/somebody +→ user-provisioning +401 GET \/users\/john\.smith$/m);
+    await start.says(/a caller +→ user-provisioning +401 GET \/users\/john\.smith$/m);
     await start.says(/svc-hr .*joiner 17 \(grace\.hill\): done, user created$/m);
     expect(lines).toContain('npm run start:import');
     expect(lines).toContain('npm run start:outage');

@@ -1,4 +1,4 @@
-// What `npm start` tells a reader who is new here: what runs, who holds which token, and what can be tried.
+// What `npm start` prints for a new reader: what runs, who holds which token, and what can be tried.
 
 import { secretOf } from './development-secrets.mjs';
 
@@ -7,11 +7,11 @@ const CLIENT = 'svc-cli@acme.example';
 /** What each service is. */
 const MEANING = {
   tenant: 'a CyberArk Identity tenant, emulated',
-  'user-provisioning': 'the service: makes users in the tenant',
-  daemon: 'takes joiners and leavers to the service',
-  'hr-backend': 'tells the daemon who joins and who leaves',
-  'device-north': 'asks device-south how it is; has a secret',
-  'device-south': 'asks device-north how it is; has a key',
+  'user-provisioning': 'the service: creates users in the tenant',
+  daemon: 'creates joiners and deletes leavers by the service',
+  'hr-backend': 'sends joiners and leavers to the daemon',
+  'device-north': 'asks device-south for its state; has a secret',
+  'device-south': 'asks device-north for its state; has a key',
 };
 
 /** @param {{ name: string, pid: number }[]} processes */
@@ -28,7 +28,9 @@ export function processesText(processes, { tenantUrl, serviceUrl, daemonUrl, dev
   return `${heading('What runs')}\n${table([...rows, commandLineClient])}`;
 }
 
-export const conversationsHeading = heading('Who calls whom, by which token (its fingerprint: tokens are never shown)');
+export const conversationsHeading = heading(
+  'Who calls whom, with which token (its fingerprint; tokens are never printed)',
+);
 
 /** @param {Record<string, string>[]} sessions As the tenant's admin API tells them. */
 export function tokensText(sessions) {
@@ -39,13 +41,13 @@ export function tokensText(sessions) {
     duration(Date.parse(expiresAt) - Date.parse(issuedAt)),
     scope,
   ]);
-  return `${heading('Who holds which token')}\n${table(rows)}`;
+  return `${heading('Which token each machine has')}\n${table(rows)}`;
 }
 
 /** @param {Record<string, any>[]} users As the tenant's admin API tells them. */
 export function usersText(users) {
   const people = users.filter(({ serviceUser }) => !serviceUser);
-  return `${heading('Which users were made')}\n${table(people.map(({ name, mail, uuid }) => [name, mail, uuid]))}`;
+  return `${heading('Which users were created')}\n${table(people.map(({ name, mail, uuid }) => [name, mail, uuid]))}`;
 }
 
 export function suggestionsText({ tenantUrl, serviceUrl, outbox }) {
@@ -53,7 +55,7 @@ export function suggestionsText({ tenantUrl, serviceUrl, outbox }) {
 # a token, as the client ${CLIENT}
 TOKEN=$(curl -s -u ${CLIENT}:${secretOf(CLIENT)} -d grant_type=client_credentials ${tenantUrl}/oauth2/token/internal-api | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
 
-# make a user; look at it; be refused without a token
+# create a user; read it; get 401 without a token
 curl -i -w '\\n' ${serviceUrl}/users -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \\
   -d '{"name": "john.smith", "mail": "john.smith@example.org", "displayName": "John Smith"}'
 curl -i -w '\\n' ${serviceUrl}/users/john.smith -H "authorization: Bearer $TOKEN"
@@ -65,15 +67,15 @@ ${serviceUrl}/docs
 # 10,000 users, by the command line client
 npm run start:import
 
-# somebody joins: an event for the HR backend
+# add a joiner: an event for the HR backend
 OUTBOX=${outbox}
 echo '{"type": "joiner", "id": "17", "user": {"name": "grace.hill", "mail": "grace.hill@example.org"}}' > $OUTBOX/17.tmp
 mv $OUTBOX/17.tmp $OUTBOX/17.json
 
-# see refreshes fail and calls go on while the token endpoint is away: a second system, with tokens of a minute
+# see refreshes fail and calls go on while the token endpoint is away: a second system, whose tokens live for a minute
 npm run start:outage
 
-docs/conversations explains what the machines say to each other. Ctrl-C ends everything; until then:
+docs/conversations explains the conversations of the machines. Ctrl-C stops everything; until then:
 `;
 }
 

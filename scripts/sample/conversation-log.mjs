@@ -43,7 +43,7 @@ export class ConversationLog extends EventEmitter {
     const { text, isWarning } = withoutPrefix(line, isError);
     const [, what, client, token = ''] = /^(.*?)(?: client=(\S+))?(?: token=(\S+))?$/.exec(text);
     if (client) this.#tellCall(client.replace(/@.*/, ''), service, token, what);
-    else if (/^[45]\d\d /.test(what)) this.#tellCall('somebody', service, token, what);
+    else if (/^[45]\d\d /.test(what)) this.#tellCall('a caller', service, token, what);
     else if (isWarning && !this.#held) this.#tell(`  ${service}: ${text}`);
   }
 
