@@ -461,7 +461,7 @@ describe('metadata at either of its addresses', () => {
       expect.objectContaining({
         type: 'key_set.refresh_failed',
         problem: expect.stringMatching(
-          /openid-configuration answered HTTP 403; .*names the issuer "https:\/\/other\.example" instead/,
+          /openid-configuration returned HTTP 403; .*names the issuer "https:\/\/other\.example" instead/,
         ),
       }),
     ]);

@@ -111,13 +111,13 @@ async function readMetadata(address: string, { issuer, fetch, signal }: Discover
   const { status, headers } = response;
   if (!response.ok) {
     const options = { retryAfterMs: retryAfterMs(headers), isServerDown: SERVER_DOWN.includes(status) };
-    throw new DiscoveryError(faultOf(status), `discovery at ${address} answered HTTP ${status}`, options);
+    throw new DiscoveryError(faultOf(status), `discovery at ${address} returned HTTP ${status}`, options);
   }
   const metadata = parseObject(await response.text());
   if (typeof metadata?.issuer !== 'string') {
     // A page instead of a document, with a status of success: often a gateway's, and temporary.
     const fault = metadata ? 'wrong_document' : 'outage';
-    throw new DiscoveryError(fault, `discovery at ${address} answered HTTP ${status} without metadata of an issuer`);
+    throw new DiscoveryError(fault, `discovery at ${address} returned HTTP ${status} without metadata of an issuer`);
   }
   if (metadata.issuer !== issuer) {
     const found = JSON.stringify(printableText(metadata.issuer));

@@ -48,7 +48,7 @@ export function parseUrl(text: string, base?: string | URL): URL | undefined {
   }
 }
 
-/** Returns where plain http is allowed: loopback during development, and any host only where that was asked for. */
+/** Returns where plain http is allowed: loopback during development, and any host only if the options allow it. */
 export function allowedPlainHttp(isAllowedAnywhere: boolean | undefined, production: boolean): PlainHttp {
   if (isAllowedAnywhere) return 'anywhere';
   return production ? 'never' : 'loopback';

@@ -11,7 +11,6 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import { Observable } from 'rxjs';
-import { processWide } from '../foundation/process-wide.js';
 import type { MachineCaller } from '../verification/machine-caller.js';
 import { type HandlerRules, handlerRulesOf } from './access-rules.js';
 import { type HttpRequest, messageOf } from './transports/http.js';
@@ -19,10 +18,21 @@ import { type HttpRequest, messageOf } from './transports/http.js';
 /**
  * Callers by the object that stands for their call: Node's request, the context of a message, the call of gRPC. Never
  * stored on the payload, where a sender could supply one.
- *
- * Shared by all copies of this package: `@Caller()` may be of another copy than the guard.
  */
-const callers = processWide('callers', () => new WeakMap<object, MachineCaller>());
+const callers = sharedCallers();
+
+/**
+ * Returns the map that all copies of this package in a process share: `@Caller()` may be of another copy than the guard.
+ * Package managers install several copies if two dependencies need incompatible versions.
+ */
+function sharedCallers(): WeakMap<object, MachineCaller> {
+  const key = Symbol.for('nestjs-identity-m2m:callers');
+  const present: unknown = Reflect.get(globalThis, key);
+  if (present !== undefined) return present as WeakMap<object, MachineCaller>;
+  const value = new WeakMap<object, MachineCaller>();
+  Object.defineProperty(globalThis, key, { value });
+  return value;
+}
 
 /** The caller of the call that is being handled. */
 export interface CallerSlot {

@@ -60,9 +60,10 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #defaultKey: string;
   /** Tokens for other parameters; undefined until a call needs one. */
   #cache: TokenCache | undefined;
-  readonly #start = new AbortController();
+  /** Aborts the work of `start`. */
+  readonly #startAbort = new AbortController();
   /** Ends the wait for the next attempt at boot. */
-  #retry = new AbortController();
+  #waitAbort = new AbortController();
   readonly #secondAttempts: SecondAttempts;
 
   constructor(private readonly options: ManagedTokenProviderOptions) {
@@ -106,8 +107,8 @@ export class ManagedTokenProvider extends TokenProvider {
     this.options.requester().resetQuarantine();
     this.#default.retryNow();
     this.#cache?.retryNow();
-    this.#retry.abort();
-    this.#retry = new AbortController();
+    this.#waitAbort.abort();
+    this.#waitAbort = new AbortController();
     this.events.emit({ type: 'client.retry_now', client: this.clientName });
   }
 
@@ -133,19 +134,19 @@ export class ManagedTokenProvider extends TokenProvider {
     else if (delayMs === 0) this.#default.warmUp();
     else {
       const cancelTimer = this.options.clock.setTimer(delayMs, () => this.#default.warmUp());
-      this.#start.signal.addEventListener('abort', cancelTimer, { once: true });
+      this.#startAbort.signal.addEventListener('abort', cancelTimer, { once: true });
     }
   }
 
   /** Stops background refreshes; callers are still served. */
   stopRefreshing(): void {
-    this.#start.abort();
+    this.#startAbort.abort();
     for (const token of this.#all()) token.stopRefreshing();
   }
 
   /** Aborts token requests under way too. A held token is still returned until it expires. */
   close(): void {
-    this.#start.abort();
+    this.#startAbort.abort();
     for (const token of this.#all()) token.close();
   }
 
@@ -207,11 +208,11 @@ export class ManagedTokenProvider extends TokenProvider {
 
   async #requireToken(delayMs: number): Promise<void> {
     const { clock, startTimeoutMs } = this.options;
-    await sleep(delayMs, clock, this.#start.signal);
+    await sleep(delayMs, clock, this.#startAbort.signal);
     const outOfTime = new AbortController();
     const giveUp = () => outOfTime.abort();
-    if (this.#start.signal.aborted) giveUp();
-    this.#start.signal.addEventListener('abort', giveUp, { once: true });
+    if (this.#startAbort.signal.aborted) giveUp();
+    this.#startAbort.signal.addEventListener('abort', giveUp, { once: true });
     const cancelTimer = clock.setTimer(startTimeoutMs, giveUp, true);
     let lastError: unknown;
     try {
@@ -224,14 +225,14 @@ export class ManagedTokenProvider extends TokenProvider {
           if (error instanceof TokenUnavailableError) {
             lastError = error;
             const dueInMs = (error.retryAt?.getTime() ?? 0) - clock.now().wallMs;
-            await sleep(Math.max(dueInMs, 0), clock, AbortSignal.any([outOfTime.signal, this.#retry.signal]));
+            await sleep(Math.max(dueInMs, 0), clock, AbortSignal.any([outOfTime.signal, this.#waitAbort.signal]));
           }
         }
       }
     } finally {
       cancelTimer();
     }
-    if (this.#start.signal.aborted) {
+    if (this.#startAbort.signal.aborted) {
       const message = `No access token for client "${this.clientName}": the application stopped during its start.`;
       throw new TokenUnavailableError('shut_down', message, { client: this.clientName, cause: lastError });
     }

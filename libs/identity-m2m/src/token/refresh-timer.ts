@@ -20,7 +20,7 @@ export interface RefreshTimerOptions {
 
 /** Starts attempts in the background, and stops once no call uses the token. */
 export class RefreshTimer {
-  /** When a call last asked for the token. */
+  /** When a call last used the token. */
   usedAt: Instant | undefined;
   isDormant = false;
   #usedAtRefresh: Instant | undefined;

@@ -16,7 +16,7 @@ export interface ResourceServerResponse {
  * Only `true` counts. If the predicate throws or returns a promise, the token counts as accepted. It must not have side
  * effects, because it may be called twice for one call.
  */
-export type TokenRejectedPredicate = (answer: ResourceServerResponse) => boolean;
+export type TokenRejectedPredicate = (response: ResourceServerResponse) => boolean;
 
 /** Statuses that mean a rejected token, or a predicate for APIs that report it in another way. */
 export type TokenRejection = readonly (401 | 403)[] | TokenRejectedPredicate;
