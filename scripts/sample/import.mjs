@@ -50,7 +50,7 @@ async function importUsers({ folder, ...addresses }, count, signal) {
   return code ?? 1;
 }
 
-/** A file of users that nobody has imported yet; or the one of an import that was interrupted, which then goes on. */
+/** A new file of users, or that of an interrupted import, which then resumes. */
 function usersFile(folder, count) {
   const imports = join(folder, 'imports');
   mkdirSync(imports, { recursive: true });

@@ -11,7 +11,7 @@ import { askTenant, startAllServices } from './services.mjs';
 const BEGINS_AT = 0.4;
 const LASTS = 0.25;
 const ENDS_AT = 1.1;
-/** Somebody joins this often, so that each machine has something to say; in milliseconds. */
+/** Time between joiners, so that each machine has calls to make, in milliseconds. */
 const EVENT_EVERY_MS = 2000;
 
 class Counter {
@@ -114,7 +114,7 @@ async function show(system, counter, tokenLifeSeconds) {
 async function keepJoining(outbox, signal) {
   for (let id = 1; ; id++) {
     const user = { name: `person-${id}`, mail: `person-${id}@example.org` };
-    // Under another name first, so that nobody reads half an event.
+    // Under another name first, so that the backend reads no half event.
     const path = join(outbox, String(id).padStart(6, '0'));
     await writeFile(`${path}.tmp`, JSON.stringify({ type: 'joiner', id: `${id}`, user }));
     await rename(`${path}.tmp`, `${path}.json`);

@@ -33,7 +33,7 @@ export async function findRunningSample() {
   return undefined;
 }
 
-/** A folder may be somebody else's, of a system that is not ready, or one that was left behind. */
+/** A folder may belong to another user, to a system that is not ready, or to one that crashed. */
 function noteIn(folder) {
   try {
     return JSON.parse(readFileSync(join(folder, NOTE), 'utf8'));

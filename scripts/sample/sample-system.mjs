@@ -9,7 +9,7 @@ import { RUN_FOLDER_PREFIX } from './running-sample.mjs';
 export class SampleSystem {
   /** For all that has to last as long as the system: the emulator forgets its users when it ends. */
   folder = mkdtempSync(join(tmpdir(), RUN_FOLDER_PREFIX));
-  /** Rejects when a service ends that nobody has told to. */
+  /** Rejects when a service ends by itself. */
   failure;
   #fail;
   /** @type {ChildService[]} */

@@ -19,7 +19,7 @@ async function main() {
   const log = new ConversationLog((line) => console.log(line));
   const system = new SampleSystem((...line) => log.read(...line));
   for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(event, () => void system.stop());
-  // Whoever read this has gone.
+  // The reader has gone.
   process.stdout.on('error', () => void system.stop());
   try {
     await Promise.race([show(system, log), system.failure]);
@@ -50,7 +50,7 @@ async function show(system, log) {
   await once(system.ending, 'abort');
 }
 
-/** Has the first user made and somebody join, and waits until all have spoken. */
+/** Creates the first user, adds a joiner, and waits until every machine has made a call. */
 async function converse(system, log, addresses) {
   const calls = [
     'svc-cli → user-provisioning',
@@ -79,7 +79,7 @@ async function createUser(system, addresses) {
   if (code !== 0) throw new Error(`provision-cli ended with ${code}.\n${complaint}`);
 }
 
-/** As an HR system does it: under another name first, so that nobody reads half an event. */
+/** Like an HR system: under another name first, so that the backend reads no half event. */
 async function putEvent(outbox, event) {
   const path = join(outbox, event.id);
   await writeFile(`${path}.tmp`, JSON.stringify(event), { flush: true });

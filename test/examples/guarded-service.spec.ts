@@ -74,7 +74,7 @@ describe('the service of things', () => {
     expect(headers['www-authenticate']).toBe('Bearer error="insufficient_scope", scope="things.write"');
   });
 
-  it('lets nobody else in', async () => {
+  it('refuses every other client', async () => {
     const reporting = await as({ ...BILLING, clientId: 'reporting' });
     expect((await request(app.getHttpServer()).get('/things').set(reporting)).status).toBe(403);
     expect((await request(app.getHttpServer()).get('/things')).status).toBe(401);
