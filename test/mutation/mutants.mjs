@@ -28,9 +28,8 @@ export async function mutantsOf(files, root) {
     ignorers: [],
     noHeader: true,
   });
-  // Ignored are those of mutators that are left out.
   return mutants
-    .filter(({ ignoreReason }) => ignoreReason === undefined)
+    .filter(({ mutatorName }) => !EXCLUDED_MUTATORS.includes(mutatorName))
     .map((mutant) => ({ ...mutant, fileName: relative(root, mutant.fileName) }));
 }
 
