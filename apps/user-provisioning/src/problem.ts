@@ -123,7 +123,7 @@ export class ProblemFilter extends BaseExceptionFilter {
   }
 }
 
-/** Characters that act on a terminal or on the order of a text, and unassigned ones. */
+/** Characters that act on a terminal or on the order of text, and unassigned ones. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /** Makes external text safe for the log: it starts no new line, and acts on no terminal. */

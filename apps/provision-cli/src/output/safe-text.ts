@@ -22,7 +22,7 @@ function escaped(character: string, index: number): string {
   return `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`;
 }
 
-/** Removes values from a text. */
+/** Removes values from a string. */
 export type Mask = (text: string) => string;
 
 /**

@@ -231,7 +231,7 @@ function reasonOf(error: unknown): string {
   return code ?? name;
 }
 
-/** Returns undefined, which is no valid outcome, for a text that is not JSON. */
+/** Returns undefined, which is no valid outcome, for a string that is not JSON. */
 function outcomeOf(text: string | undefined): unknown {
   try {
     return JSON.parse(text ?? 'null');

@@ -1,4 +1,4 @@
-/** Why a text is not valid strict JSON. */
+/** Why a string is not valid strict JSON. */
 export type StrictJsonFault = 'not_json' | 'not_an_object' | 'unreadable_name' | 'duplicate_member' | 'too_deep';
 
 export type StrictJsonResult =
@@ -15,7 +15,7 @@ const BACKSLASH = 0x5c;
 /**
  * Parses a JSON object whose member names are unique at every level (RFC 7515 §4, RFC 7519 §4, RFC 8259 §4).
  *
- * `JSON.parse` keeps the last of two members with the same name, and other parsers keep the first. A text with both
+ * `JSON.parse` keeps the last of two members with the same name, and other parsers keep the first. A string with both
  * would mean different things to different readers, so it is rejected: its value has fewer members than the text, in
  * whatever way the names are escaped. The time is linear in the length of the text.
  *
@@ -74,7 +74,7 @@ interface WrittenNames {
 }
 
 /**
- * Reads the member names of a text. In valid JSON, each is the string before a colon outside of strings.
+ * Reads the member names of a string. In valid JSON, each is the string before a colon outside of strings.
  *
  * @throws {SyntaxError} if a name is invalid. Does not check the rest of the text.
  */

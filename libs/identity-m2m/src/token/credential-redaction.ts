@@ -7,7 +7,7 @@ const CREDENTIAL_PARAMETERS = ['client_secret', 'client_assertion', 'assertion']
 const TOKEN_MEMBER = /^(?!.*(?:type|expire|scope|ur[il]$|endpoint)).*(?:token|jwt|secret)/i;
 
 /**
- * Minimum length of a credential, and of a part of one, that is removed from a text, in characters. A shorter secret
+ * Minimum length of a credential, and of a part of one, that is removed from a string, in characters. A shorter secret
  * can be guessed anyway, and removing it would remove ordinary words.
  */
 export const SHORTEST_REDACTED = 8;
@@ -15,7 +15,7 @@ export const SHORTEST_REDACTED = 8;
 /** Names of configured request headers that may hold a secret, such as `x-api-key`. */
 const SECRET_HEADER = /key|token|secret|auth|pass|sign|cookie/i;
 
-/** Maximum length of a text that is searched, in characters: messages show less. */
+/** Maximum length of a string that is searched, in characters: messages show less. */
 const LONGEST_TEXT = 2000;
 
 /**
@@ -65,7 +65,7 @@ function tokensIn(root: unknown): string[] {
 }
 
 /**
- * Removes credentials and parts of them from a text: a server may truncate or wrap what it repeats.
+ * Removes credentials and parts of them from a string: a server may truncate or wrap what it repeats.
  *
  * Ignores the case of letters, because servers write escapes and hexadecimal digits in either case.
  */
