@@ -119,7 +119,6 @@ function rootModule(
       { provide: m2mHttpToken(DEFAULT_CLIENT), useExisting: HttpService },
       { provide: tokenProviderToken(DEFAULT_CLIENT), useExisting: TokenProvider },
       ...clients.flatMap((client) => clientProviders(client, (all) => all.get(client))),
-
       { provide: M2MClientRegistry, useExisting: ConfiguredClients },
       M2MAuthGuard,
       ...(globalGuard ? [{ provide: APP_GUARD, useExisting: M2MAuthGuard }] : []),

@@ -125,7 +125,7 @@ function summaryText(summary: EventNamed<'summary'>): string {
 }
 
 /** Formats a number of things: `1 line`, `2,000 lines`. */
-export function counted(value: number, thing: string): string {
+function counted(value: number, thing: string): string {
   return `${count(value)} ${thing}${value === 1 ? '' : 's'}`;
 }
 

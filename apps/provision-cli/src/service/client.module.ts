@@ -7,7 +7,7 @@ import { UserService } from './user-service.js';
 
 /** This program as a client of the service. The client's token is on calls to the service and on no others. */
 @Module({})
-export class ClientModule {
+class ClientModule {
   static with(settings: Settings): DynamicModule {
     const shared = {
       module: SettingsModule,

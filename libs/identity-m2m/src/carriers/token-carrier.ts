@@ -16,7 +16,7 @@ export interface ReplayPolicy {
   readonly isTokenRejected: TokenRejection;
 }
 
-export const DEFAULT_REPLAY_POLICY: ReplayPolicy = { maxBytes: 1_048_576, isTokenRejected: DEFAULT_TOKEN_REJECTION };
+const DEFAULT_REPLAY_POLICY: ReplayPolicy = { maxBytes: 1_048_576, isTokenRejected: DEFAULT_TOKEN_REJECTION };
 
 /** Time for which calls use the previous token if a receiver's clock is behind, in milliseconds. */
 const SET_BACK_MS = 2000;

@@ -58,7 +58,7 @@ type Listener = (reason: Cancel) => void;
  * axios' own makes two promises and a chain for each call, and an error with its stack for each finished one. That
  * costs more than everything else in a call with a cached token.
  */
-export class CallCancellation implements CancelToken {
+class CallCancellation implements CancelToken {
   reason?: Cancel;
   #listeners: Listener[] | undefined;
   #promise: Promise<Cancel> | undefined;

@@ -156,7 +156,7 @@ function algorithmOf(key: KeyObject): string {
 }
 
 /** A remote signer failed. Its own error is the cause, and not part of the message: it may contain a URL with a token. */
-export class SignerError extends IdentityM2MError {
+class SignerError extends IdentityM2MError {
   readonly code = 'M2M_SIGNER_FAILED';
 
   constructor(keyId: string, cause: unknown) {

@@ -206,7 +206,7 @@ export const aFunction = <T extends (...args: never[]) => unknown>(expected: str
   field<T>(expected, (value) => typeof value === 'function');
 
 /** Whether a value is a well-formed string that is not blank. */
-export function isText(value: unknown): value is string {
+function isText(value: unknown): value is string {
   return typeof value === 'string' && value.trim() !== '' && value.isWellFormed();
 }
 

@@ -52,7 +52,7 @@ function currentCaller(): MachineCaller | undefined {
 }
 
 /** Returns the caller of a handler's call; undefined where the handler is public. */
-export function callerOf(context: ExecutionContext): MachineCaller | undefined {
+function callerOf(context: ExecutionContext): MachineCaller | undefined {
   const ofRequest = context.getType() === 'http' && callers.get(messageOf(context.getArgByIndex<HttpRequest>(0)));
   if (ofRequest) return ofRequest;
   // The handlers of one event share its context.

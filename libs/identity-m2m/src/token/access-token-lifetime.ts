@@ -1,5 +1,5 @@
 /** Maximum lifetime of a token, in seconds: 30 days. A longer one is cut to it. */
-export const MAX_LIFETIME_SECONDS = 30 * 24 * 3600;
+const MAX_LIFETIME_SECONDS = 30 * 24 * 3600;
 
 /** Lifetime of a token without any known lifetime, in seconds. */
 const DEFAULT_LIFETIME_SECONDS = 300;

@@ -122,7 +122,7 @@ interface FirstResponse {
 const UNAUTHENTICATED: readonly unknown[] = [16, 'UNAUTHENTICATED'];
 
 /** The error of a message call, in HTTP terms. */
-export class MessageRefusal {
+class MessageRefusal {
   constructor(readonly error: unknown) {}
 
   /** Returns 401 for `UNAUTHENTICATED`, 500 for every other error. */

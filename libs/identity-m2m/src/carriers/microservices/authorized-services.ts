@@ -53,7 +53,7 @@ function isMetadata(value: unknown): value is Metadata {
 }
 
 /** Whether the value is a stream of request messages. */
-export function isStream(value: unknown): value is Observable<unknown> {
+function isStream(value: unknown): value is Observable<unknown> {
   return typeof (value as { subscribe?: unknown } | null | undefined)?.subscribe === 'function';
 }
 
@@ -63,7 +63,7 @@ export function isStream(value: unknown): value is Observable<unknown> {
  * Nest's client listens to them as soon as the call is subscribed to. If the call has to wait for a token, this class
  * listens in the meantime: a `Subject` does not repeat a message.
  */
-export class HeldStream {
+class HeldStream {
   #held: ObservableNotification<unknown>[] = [];
   #listener: Observer<unknown> | undefined;
   readonly #subscription: Subscription;

@@ -71,7 +71,7 @@ export interface TokenHeader {
   readonly scheme: string;
 }
 
-export const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
+const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
 
 /**
  * Node's request, as far as it is there. Serverless adapters and tests make requests up, without the members that
