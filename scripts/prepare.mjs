@@ -18,25 +18,11 @@ export function install() {
   installIn('.', ['package-lock.json', 'package.json', ...workspaces], 'dependencies');
 }
 
-/** Installs what the benchmarks compare the library with, unless it is. */
-export function installRivals() {
-  const folder = join('test', 'benchmark');
+/** Installs what one kind of test needs besides, in a folder of `test`, unless it is. */
+export function installForTest(name, what) {
+  const folder = join('test', name);
   const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
-  installIn(folder, files, 'the rivals');
-}
-
-/** Installs what mutates the library, unless it is. */
-export function installMutation() {
-  const folder = join('test', 'mutation');
-  const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
-  installIn(folder, files, 'the mutation test');
-}
-
-/** Installs the authorization servers that the library is tried on, unless they are. */
-export function installInterop() {
-  const folder = join('test', 'interop');
-  const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
-  installIn(folder, files, 'authorization servers');
+  installIn(folder, files, what);
 }
 
 /** @param files All that decides what an installation brings. */

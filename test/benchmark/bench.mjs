@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build, install, installRivals } from '../../scripts/prepare.mjs';
+import { build, install, installForTest } from '../../scripts/prepare.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -17,7 +17,7 @@ const { values: options, positionals } = parseArgs({
 
 install();
 build();
-installRivals();
+installForTest('benchmark', 'the rivals');
 const { scenarios } = await import('./scenarios/index.mjs');
 
 const wanted = positionals.length > 0 ? positionals : Object.keys(scenarios);

@@ -2,11 +2,11 @@
 //
 // Tries the built library on authorization servers of other makers, and prints a table. A server whose packages are not
 // installed is skipped; with REQUIRE_SERVERS=1 that is an error.
-import { build, install, installInterop } from '../../scripts/prepare.mjs';
+import { build, install, installForTest } from '../../scripts/prepare.mjs';
 
 install();
 build();
-installInterop();
+installForTest('interop', 'authorization servers');
 // Only now there is something to import.
 const { checks, NOT_THERE } = await import('./checks.mjs');
 const { makers } = await import('./makers.mjs');

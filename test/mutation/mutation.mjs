@@ -9,7 +9,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { install, installMutation, root } from '../../scripts/prepare.mjs';
+import { install, installForTest, root } from '../../scripts/prepare.mjs';
 
 const SRC = 'libs/identity-m2m/src';
 
@@ -19,7 +19,7 @@ const { values: options, positionals } = parseArgs({
 });
 
 install();
-installMutation();
+installForTest('mutation', 'the mutation test');
 const { mutantsOf, sampleOf, keyOf } = await import('./mutants.mjs');
 const { withHalvedNumbers } = await import('./numbers.mjs');
 const { DECIDING, MAX_EQUIVALENT, SAMPLE_SIZE, SAMPLED, TARGETS } = await import('./rooms.mjs');
@@ -113,8 +113,7 @@ function isSurvivor(status) {
 }
 
 function isEquivalent(mutant) {
-  const source = readFileSync(join(checkout, mutant.fileName), 'utf8').split('\n');
-  const line = source[mutant.location.start.line].trim();
+  const line = linesOf(mutant)[0].trim();
   return EQUIVALENT.some(
     (one) =>
       mutant.fileName === join(SRC, one.file) &&
@@ -161,11 +160,16 @@ function report() {
 
 function describe(mutant) {
   const { start, end } = mutant.location;
-  const lines = readFileSync(join(checkout, mutant.fileName), 'utf8')
-    .split('\n')
-    .slice(start.line, end.line + 1);
+  const lines = linesOf(mutant);
   const original = lines.length > 1 ? `${lines[0].trim()} …` : lines[0].slice(start.column, end.column);
   return `${mutant.fileName}:${start.line + 1}:${start.column + 1} ${mutant.mutatorName}: ${original} → ${mutant.replacement}`;
+}
+
+/** Returns the lines of the source that a mutant changes. */
+function linesOf({ fileName, location: { start, end } }) {
+  return readFileSync(join(checkout, fileName), 'utf8')
+    .split('\n')
+    .slice(start.line, end.line + 1);
 }
 
 function percent(share) {
