@@ -1,6 +1,5 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
-import { quarantineAfter } from '../credentials/credential-quarantine.js';
 import { type RetryCurve, retryDelayMs, unexplainedCurve } from './retry-policy.js';
 import { isRetryable, TOKEN_FAILURE_KINDS } from './token-result.js';
 
@@ -114,61 +113,4 @@ test('a status without an OAuth error is an outage for 2 minutes, and then a wro
 
 test('waiting mends what the server or the network may get over, and nothing that a person has to correct', () => {
   expect(TOKEN_FAILURE_KINDS.filter(isRetryable)).toEqual(['transient', 'malformed', 'unexplained', 'blocked']);
-});
-
-describe('quarantine of a refused credential', () => {
-  const policy = { maxRefusals: 5, probeIntervalMs: 3600_000 };
-
-  it('doubles from 30 s and halts after the fifth refusal, with a probe an hour', () => {
-    const plan = [1, 2, 3, 4, 5, 6, 100].map((refusals) => quarantineAfter(refusals, policy, true, lowest));
-    expect(plan.map(({ delayMs }) => delayMs / 1000)).toEqual([30, 60, 120, 240, 3600, 3600, 3600]);
-    expect(plan.map(({ halted }) => halted)).toEqual([false, false, false, false, true, true, true]);
-  });
-
-  it('is a matter of seconds three times where the refusal may be that of a gateway, and then as for any other', () => {
-    const plan = [1, 2, 3, 4, 5, 6].map((refusals) => quarantineAfter(refusals, policy, false, lowest));
-    expect(plan.map(({ delayMs }) => delayMs / 1000)).toEqual([0.5, 4.75, 4.75, 240, 3600, 3600]);
-    expect(plan.map(({ isConfirmed }) => isConfirmed)).toEqual([false, false, false, true, true, true]);
-    expect(plan.map(({ halted }) => halted)).toEqual([false, false, false, false, true, true]);
-  });
-
-  it('bridges 10 s with three retries, none more than 5 s after the one before', () => {
-    fc.assert(
-      fc.property(fc.tuple(unit, unit, unit), (draws) => {
-        const delays = draws.map((u, index) => quarantineAfter(index + 1, policy, false, () => u).delayMs);
-        expect(Math.max(...delays)).toBeLessThanOrEqual(5000);
-        expect(delays[0]).toBeLessThanOrEqual(1000);
-        expect(delays.reduce((sum, delay) => sum + delay)).toBeGreaterThanOrEqual(10_000);
-      }),
-    );
-  });
-
-  it('halts at the budget of refusals, whether they are certain or not', () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 20 }),
-        fc.integer({ min: 1, max: 20 }),
-        fc.boolean(),
-        (n, max, isConfirmed) => {
-          const { halted } = quarantineAfter(n, { maxRefusals: max, probeIntervalMs: 3600_000 }, isConfirmed, lowest);
-          expect(halted).toBe(n >= max);
-        },
-      ),
-    );
-  });
-
-  it('is for good where no probe is wanted', () => {
-    const plan = quarantineAfter(2, { maxRefusals: 2, probeIntervalMs: Infinity }, true, lowest);
-    expect(plan).toEqual({ delayMs: Infinity, halted: true, isConfirmed: true });
-  });
-
-  it('is drawn upward only', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: policy.maxRefusals - 1 }), unit, (refusals, u) => {
-        const { delayMs } = quarantineAfter(refusals, policy, true, () => u);
-        expect(delayMs).toBeGreaterThanOrEqual(30_000 * 2 ** (refusals - 1));
-        expect(delayMs).toBeLessThanOrEqual(36_000 * 2 ** (refusals - 1));
-      }),
-    );
-  });
 });
