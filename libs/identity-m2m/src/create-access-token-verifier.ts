@@ -21,18 +21,19 @@ import { readKeySet } from './verification/verification-key.js';
 
 /** Dependencies of the verifier. */
 export interface VerifierDependencies {
-  /** Default: the clock of this process. */
+  /** Default: the clocks of Node.js. */
   readonly clock?: Clock;
-  /** Whether insecure options for development are rejected. Default: where `NODE_ENV` is `production`. */
+  /** Whether insecure options for development are rejected. Default: true if `NODE_ENV` is `production`. */
   readonly production?: boolean;
 }
 
 /**
- * Makes the guard's verifier of access tokens without Nest: for other frameworks, workers and scripts.
+ * Creates the guard's access token verifier without Nest: for other frameworks, workers and scripts.
  *
- * It fetches keys with the first token, unless the option `start` is set. Call its `close()` at the end.
+ * It fetches keys when the first token arrives, unless the option `start` is set. Call its `close()` when you no longer
+ * need it.
  *
- * @throws `IdentityM2MConfigurationError` with every wrong option at once.
+ * @throws `IdentityM2MConfigurationError` with every invalid option.
  */
 export function createAccessTokenVerifier(
   options: GuardOptions,
@@ -40,12 +41,12 @@ export function createAccessTokenVerifier(
 ): AccessTokenVerifier {
   const configuration = checkGuardOptions(options, createAccessTokenVerifier.name, production);
   const verifier = accessTokenVerifier({ ...configuration, start: options.start ?? 'lazy' }, clock);
-  // With `require`, callers of `start()` get the error.
+  // With `require`, `start()` returns the error.
   verifier.start().catch(() => {});
   return verifier;
 }
 
-/** Makes a verifier of checked options. */
+/** Creates a verifier from checked options. */
 export function accessTokenVerifier(configuration: GuardConfiguration, clock: Clock): AccessTokenVerifier {
   const { audiences, clients, clockToleranceSeconds, maxTokenLifetimeSeconds } = configuration;
   const events = new EventStream<VerificationEvent>();
@@ -135,7 +136,7 @@ function keyPlace({ fallbackJwksUri, ...provider }: KnownIssuer): string {
   return JSON.stringify([...KEY_PLACES.map((name) => provider[name] ?? null), fallbackJwksUri ?? null]);
 }
 
-/** @param shownAs Names the issuer in events. */
+/** @param shownAs Name of the issuer in events. */
 function keySet(
   provider: KnownIssuer,
   { configuration: { plainHttp }, clock, emit, fetch }: Parts,

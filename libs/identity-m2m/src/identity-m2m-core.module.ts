@@ -38,7 +38,7 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
 const CONFIGURATION = Symbol('IdentityM2MConfiguration');
 const VERIFIER = Symbol('AccessTokenVerifier');
 
-/** Injection token of the module's clock. Override it in tests. */
+/** Injection token of the module's clock. Tests can override it, for example with `ManualClock`. */
 export const M2M_CLOCK = Symbol('Clock');
 
 const isProduction = () => process.env.NODE_ENV === 'production';
@@ -82,7 +82,7 @@ const providers: Provider[] = [
   },
 ];
 
-/** Provides what all modules of the application share, once. */
+/** Provides once what all modules of the application share. */
 @Global()
 @Module({ providers, exports: [ConfiguredClients, AccessDecisions, InboundTransports, CurrentCaller] })
 export class IdentityM2MCoreModule
@@ -157,7 +157,7 @@ export class IdentityM2MCoreModule
     this.#warnOfServersWithoutCredentials(guardedBy);
   }
 
-  /** Warns of each server whose calls carry no credentials. Servers may be connected at any time. */
+  /** Warns about each server whose calls carry no credentials. Servers may be connected at any time. */
   #warnOfServersWithoutCredentials(guardedBy: (server: object) => readonly string[]): void {
     const warned = new Set<string>();
     const subscription = this.#modules.getRpcTargetRegistry<object>().subscribe((server) => {
@@ -178,7 +178,7 @@ export class IdentityM2MCoreModule
     );
   }
 
-  /** Requests that came before the shutdown are still served, and may need tokens. */
+  /** Requests that arrived before the shutdown are still served, and may need tokens. */
   onModuleDestroy(): void {
     this.outbound.stopRefreshing();
   }
@@ -190,7 +190,7 @@ export class IdentityM2MCoreModule
   }
 }
 
-/** Without its options the guard would refuse every caller for an invalid token. */
+/** Without its options, the guard would refuse every caller for an invalid token. */
 export function guardOptionsMissing(because: string): IdentityM2MConfigurationError {
   return new IdentityM2MConfigurationError([
     { path: 'guard', expected: `options of the guard, because ${because}`, found: 'nothing' },
@@ -205,7 +205,7 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-/** With two roots it would be undefined which one a `forFeature` or a message handler uses. */
+/** With two roots, it would be undefined which one a `forFeature` or a message handler uses. */
 function requireOneRoot(modules: ModulesContainer): void {
   const roots = [...modules.values()].filter(({ metatype }) => metatype === IdentityM2MCoreModule);
   if (roots.length === 1) return;

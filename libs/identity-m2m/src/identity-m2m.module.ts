@@ -51,8 +51,8 @@ export class IdentityM2MModule {
   }
 
   /**
-   * Takes `useFactory`, `useClass` or `useExisting`, as other Nest modules do. Modules that use a client other than the
-   * default one import `forFeature('name')`: decorators alone can't inject a client whose name is not known yet.
+   * Accepts `useFactory`, `useClass` or `useExisting`, as other Nest modules do. Modules that use a client other than
+   * the default one import `forFeature('name')`: the names of clients are not yet known when decorators run.
    *
    * @throws `IdentityM2MConfigurationError` at boot, with every invalid option.
    */
@@ -64,10 +64,10 @@ export class IdentityM2MModule {
   }
 
   /**
-   * Provides the `HttpService` and the `TokenProvider` of one client, in place of the default ones. The module that imports
-   * `forRoot` uses `@InjectM2MHttp(client)` and `@InjectTokenProvider(client)` instead.
+   * Provides the `HttpService` and the `TokenProvider` of one client instead of the default ones. The module that
+   * imports `forRoot` uses `@InjectM2MHttp(client)` and `@InjectTokenProvider(client)` instead.
    *
-   * @param options Creates the client. Default: the client of that name in `clients` of `forRoot`.
+   * @param options Options of a new client of that name. Default: the client of that name in the options `clients`.
    * @throws `IdentityM2MConfigurationError` at boot if there is no such client, or its options are invalid.
    */
   static forFeature(client: string, options?: ClientOptions): DynamicModule {
@@ -133,7 +133,7 @@ function rootModule(
   };
 }
 
-/** Returns a module that fails at boot, as it does for other invalid options, and not while it is imported. */
+/** Returns a module that fails at boot, as with other invalid options, and not while it is imported. */
 function failingRoot(faults: readonly OptionFault[]): DynamicModule {
   const useFactory = () => {
     throw new IdentityM2MConfigurationError(faults);
@@ -162,7 +162,9 @@ function withMessageGuard(core: DynamicModule): DynamicModule {
   };
 }
 
-/** Never resolves: Nest goes on without an optional dependency that failed, and no later error may hide the first one. */
+/**
+ * Never resolves: Nest continues without an optional dependency that failed, and no later error may hide the first one.
+ */
 const bootHasFailed = new Promise<never>(() => {});
 
 function clientProviders(
@@ -173,7 +175,7 @@ function clientProviders(
   return [
     {
       provide: client,
-      // Optional, so that without a root the error is that of IMPORT_CHECK, and not Nest's error about injection.
+      // Optional, so that without a root, the error is that of IMPORT_CHECK and not Nest's error about injection.
       inject: [IMPORT_CHECK, { token: ConfiguredClients, optional: true }],
       useFactory: (_checked: unknown, clients: ConfiguredClients | undefined) =>
         clients ? find(clients) : bootHasFailed,

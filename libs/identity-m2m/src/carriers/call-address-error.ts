@@ -2,12 +2,15 @@ import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseUrl } from '../foundation/url.js';
 import { printableText } from '../foundation/text.js';
 
-/** The call was not sent: its address is not an absolute http or https URL. `cause` is the HTTP library's error. */
+/**
+ * The call was not sent, because its address is not an absolute http or https URL. `cause` is the error of the HTTP
+ * library.
+ */
 export class CallAddressError extends IdentityM2MError {
   readonly code = 'M2M_CALL_ADDRESS_INVALID';
 
   constructor(
-    /** Name of the client in the module's configuration. */
+    /** Name of the client in the module's options. */
     readonly client: string,
     message: string,
     options?: { readonly cause?: unknown },
@@ -17,7 +20,7 @@ export class CallAddressError extends IdentityM2MError {
 }
 
 export interface FailedCall {
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   readonly client: string;
   readonly method: string;
   readonly url: string;

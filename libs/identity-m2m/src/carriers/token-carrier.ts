@@ -27,10 +27,9 @@ const MAX_REFUSED_ORIGINS = 100;
 const carriers = new WeakMap<TokenProvider, TokenCarrier>();
 
 /**
- * Returns the provider's one carrier: what it learns about a receiver holds for every kind of call.
+ * Returns the provider's only carrier: what it learns about a receiver applies to every kind of call.
  *
- * The client that owns the provider asks first, with its configuration. A provider of the application's own gets the
- * defaults.
+ * The client that owns the provider calls this first, with its configuration. A custom provider gets the defaults.
  */
 export function carrierOf(
   provider: TokenProvider,
@@ -72,7 +71,7 @@ export class TokenCarrier {
     readonly header: TokenHeader = AUTHORIZATION_HEADER,
   ) {}
 
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   get client(): string {
     return this.provider.clientName;
   }
@@ -85,7 +84,7 @@ export class TokenCarrier {
   /**
    * Whether the token may go to this address. Emits `call.refused_origin` once per origin where it may not.
    *
-   * @param host The call's own `Host` header, if it has one. A server for many hosts chooses by it and not by the
+   * @param host The call's own `Host` header, if it has one. A server for many hosts routes by it and not by the
    * address, so both must be allowed.
    */
   allows(url: string, host?: string | null): boolean {
@@ -102,7 +101,7 @@ export class TokenCarrier {
     return status !== undefined && status >= 400 && this.#rejection.mayReject(status);
   }
 
-  /** Whether the status alone makes a rejection likely, before anything else of the response is there. */
+  /** Whether the status alone makes a rejection likely, before the rest of the response arrives. */
   isLikelyRejection(status: number | undefined): boolean {
     return status !== undefined && status >= 400 && this.#rejection.isLikelyRejection(status);
   }
@@ -305,13 +304,13 @@ export class TokenCarrier {
     return this.#renewalThrottle.mayForceRenewal(receiver) ? this.#renew(rejected, wanted, receiver) : undefined;
   }
 
-  /** Never rejects: the caller learns more from the 401 than from a failed renewal, which emits its own event. */
+  /** Never rejects: the 401 tells the caller more than a failed renewal, which emits its own event. */
   #renew(
     rejected: AccessToken,
     wanted: GetTokenOptions | undefined,
     receiver: string,
   ): Promise<AccessToken | undefined> {
-    // A provider of the application's own, or a mock, may throw, or return a value in place of a promise.
+    // A custom provider or a mock may throw, or return a value instead of a promise.
     const renewing = async () => this.provider.renewToken(rejected, wanted);
     const renewed = renewing()
       .catch(() => undefined)

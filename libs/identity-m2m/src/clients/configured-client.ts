@@ -42,7 +42,7 @@ interface IdentityProviderAccess {
   readonly requester: TokenRequester;
 }
 
-/** A client, made from its checked configuration. */
+/** A client, created from its checked configuration. */
 export class ConfiguredClient implements M2MClient, CarrierChoice {
   readonly provider: ManagedTokenProvider;
   readonly carrier: TokenCarrier;
@@ -78,7 +78,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     this.http = this.#httpService(this);
   }
 
-  /** Starts as the option `start` says; see `ManagedTokenProvider`. */
+  /** Fetches the first token as the option `start` requires; see `ManagedTokenProvider`. */
   start(): Promise<void> {
     if (this.#configuration.allowedOrigins.length === 0) {
       const message =
@@ -100,7 +100,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     this.provider.stopRefreshing();
     this.#certificateAgent?.retireConnections();
     if (!this.#configuration.revokeOnShutdown) return;
-    // A call that chose this client a moment ago has not begun yet.
+    // A call that chose this client a moment ago may not have started yet.
     await new Promise(setImmediate);
     await this.carrier.whenIdle();
     await this.#revoke(this.provider.heldTokens());
@@ -172,13 +172,13 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     });
   }
 
-  /** The token endpoint if it is configured, otherwise the issuer. */
+  /** The token endpoint if it is configured; otherwise the issuer. */
   get #serverName(): string {
     const { tokenEndpoint, issuer } = this.#configuration.identityProvider;
     return tokenEndpoint ?? issuer ?? '';
   }
 
-  /** Made at the first token request. */
+  /** Created at the first token request. */
   #identityProvider(): IdentityProviderAccess {
     this.#access ??= this.#accessIdentityProvider();
     return this.#access;

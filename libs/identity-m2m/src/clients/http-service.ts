@@ -14,7 +14,7 @@ import { Observable } from 'rxjs';
  * subscribed to, and each subscription is its own call. Unsubscribing cancels it, except for a stream, which the
  * subscriber still reads.
  *
- * One difference: a finished call is not cancelled afterwards, so its config can be sent again.
+ * One difference: unsubscribing does not cancel a finished call, so its config can be sent again.
  */
 export class M2MHttpService extends HttpService {
   protected override makeObservable<T>(

@@ -10,10 +10,10 @@ export interface M2MClient {
 }
 
 /**
- * All clients of the application. Chooses one at run time by its name, and by the tenant if the client has `perTenant`.
+ * All clients of the application. Chooses one at run time by its name, and by tenant if the client has `perTenant`.
  *
- * Inject it where neither `@InjectM2MHttp(name)` nor `withToken({ tenant })` fits: for `bearerFetch`, or for the state,
- * the events or `retryNow()` of a tenant's client. Idle clients of tenants are evicted, so choose again rather than
+ * Inject it if neither `@InjectM2MHttp(name)` nor `withToken({ tenant })` fits: for `bearerFetch`, or for the status,
+ * the events or `retryNow()` of a tenant's client. Idle tenant clients are evicted, so call `choose` again rather than
  * keep one.
  */
 export abstract class M2MClientRegistry {
@@ -21,7 +21,7 @@ export abstract class M2MClientRegistry {
    * Returns a client by its name and tenant; the default client if no name is given.
    *
    * @throws `IdentityM2MConfigurationError` if there is no such client; `TokenUnavailableError` if `perTenant` takes
-   * too long; whatever `perTenant` throws.
+   * longer than 10 s; whatever `perTenant` throws.
    */
   abstract choose(wanted: Pick<CallTokenOptions, 'client' | 'tenant'>): Promise<M2MClient>;
 }

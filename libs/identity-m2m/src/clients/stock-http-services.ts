@@ -6,9 +6,9 @@ import { M2MHttpService } from './http-service.js';
 
 /**
  * Returns the names of providers and controllers that got the `HttpService` of `HttpModule` although their module also
- * imports that of a client: their calls go out without a token. Call it while modules are initialised.
+ * imports that of a client, so that their calls carry no token. Call it while modules are initialised.
  *
- * Leaves out an `HttpService` whose base address is no client's allowed origin: it is meant to send no token.
+ * Leaves out an `HttpService` whose base URL is no client's allowed origin: it needs no token.
  *
  * @param explain Returns whether a client may send its token to an address.
  */

@@ -15,7 +15,7 @@ interface Entry {
 /** Time that `perTenant` may take, in milliseconds. */
 const RESOLVE_TIMEOUT_MS = 10_000;
 
-/** The clients of tenants: caches those used lately, up to `maxTenants`, and evicts idle ones. */
+/** The clients of tenants: caches recently used ones, up to `maxTenants`, and evicts idle ones. */
 export class TenantClients {
   /** In the order of their last use, the oldest first. */
   readonly #entries = new Map<string, Entry>();
@@ -31,7 +31,7 @@ export class TenantClients {
   ) {}
 
   /**
-   * Returns the client of a tenant; makes it, once for all concurrent callers, if there is none.
+   * Returns the client of a tenant; creates it if there is none, once for all concurrent callers.
    *
    * @throws {@link IdentityM2MConfigurationError} for an invalid tenant name or invalid options;
    * {@link TokenUnavailableError} if `perTenant` takes too long; whatever `perTenant` throws.
@@ -50,7 +50,7 @@ export class TenantClients {
     return entry.client;
   }
 
-  /** Stops background work, also of clients that are made from now on. Calls are still served. */
+  /** Stops background work, also of clients that are created later. Calls are still served. */
   stopRefreshing(): void {
     this.#isStopped = true;
     this.#cancelTimer?.();
@@ -69,7 +69,7 @@ export class TenantClients {
         // The entry may have been evicted before its client was made.
         if (this.#isStopped || this.#entries.get(tenant) !== entry) this.#drain(client);
       },
-      // The next call asks `perTenant` again.
+      // The next call runs `perTenant` again.
       () => {
         if (this.#entries.get(tenant) === entry) this.#entries.delete(tenant);
       },

@@ -12,7 +12,7 @@ import { identityProviderFaults } from './identity-provider-faults.js';
 /**
  * Returns every invalid option of a client.
  *
- * @param placeOf Returns where an option belongs that clients do not have.
+ * @param placeOf Returns where an option belongs that is not a client option.
  */
 export function clientFaults(
   options: ClientOptions,
@@ -21,7 +21,7 @@ export function clientFaults(
   placeOf: (option: string) => string | undefined,
 ): OptionFault[] {
   const faults = optionFaults(clientSchema, options, root, placeOf);
-  // What goes beyond the schema is checked only where the schema has found nothing.
+  // Checks beyond the schema run only on fields that the schema accepts.
   const isSound = (...fields: (keyof ClientOptions)[]) =>
     !faults.some(({ path }) => path === root || fields.some((field) => path.startsWith(`${root}.${field}`)));
   const plainHttp = allowedPlainHttp(options?.unsafeAllowHttp, production);
@@ -73,7 +73,7 @@ function baseUrlFaults(options: ClientOptions, root: string): OptionFault[] {
   return [{ path: `${root}.http.baseURL`, expected, found: describeAddress(baseUrl) }];
 }
 
-/** Without an endpoint the tokens would silently not be revoked. */
+/** Without an endpoint, the tokens would silently not be revoked. */
 function revocationFaults({ identityProvider, revokeOnShutdown }: ClientOptions, root: string): OptionFault[] {
   const { tokenEndpoint, revocationEndpoint } = identityProvider;
   if (revokeOnShutdown !== true || tokenEndpoint === undefined || revocationEndpoint !== undefined) return [];

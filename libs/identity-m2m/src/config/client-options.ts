@@ -43,15 +43,16 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   readonly clientId: string;
 
   /**
-   * Binds tokens to a key that this process creates, so that a stolen token is useless without it (RFC 9449). Default:
-   * false. true means ES256.
+   * Binds tokens to a key that this process creates, so that a stolen token is useless without it (RFC 9449). `true`
+   * uses ES256. Default: false.
    */
   readonly dpop?: boolean | { readonly algorithm: DpopAlgorithm };
 
   /**
-   * Header of outgoing HTTP calls that carries the token, for APIs that read another one. `name` is the header's name;
-   * default: `Authorization`. `scheme` stands before the token, an empty string sends the token alone; default: the
-   * token's type, `Bearer`. `dpop` allows no other scheme. Messages carry their token in `authorization`.
+   * HTTP header that carries the token, for APIs that read another one than `Authorization`. `name` is the name of the
+   * header. Default: `Authorization`. `scheme` precedes the token; an empty string sends the token alone. Default: the
+   * type of the token, `Bearer`. It can't be set together with `dpop`. Messages always carry the token in
+   * `authorization`.
    *
    * @example
    * tokenHeader: { name: 'X-Access-Token', scheme: '' }
@@ -59,23 +60,24 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   readonly tokenHeader?: { readonly name?: string; readonly scheme?: string };
 
   /**
-   * Agent of `node:https` that connects to the identity provider, for networks with an outbound proxy
-   * (`new HttpsProxyAgent('http://proxy.example:3128')` of the package https-proxy-agent). Calls of the `HttpService` take
-   * theirs from `http`. Default: direct connections, one for each request; proxy settings of the environment are ignored.
+   * Agent of `node:https` for requests to the identity provider, for networks with an outbound proxy: `new
+   * HttpsProxyAgent('http://proxy.example:3128')` of the package https-proxy-agent. The `HttpService` uses the agents
+   * in `http` instead. Default: a new direct connection for each request; proxy settings of the environment are
+   * ignored.
    */
   readonly agent?: Agent;
 
   /**
-   * Certificate authorities to trust for the identity provider's servers, in PEM, in place of those of Node.js. Applies to
-   * the client's own requests (token endpoint, discovery, revocation), with or without `agent`. The `ca` of an
-   * `https.Agent` and of `tlsClientAuth` take precedence. Calls of the `HttpService` take theirs from `http.httpsAgent`.
-   * Default: the authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
+   * Certificate authorities to trust for the identity provider's servers, in PEM, instead of those of Node.js. Applies
+   * to the client's own requests (token endpoint, discovery, revocation), with or without `agent`. The `ca` of an
+   * `https.Agent` and of `tlsClientAuth` take precedence. The `HttpService` uses the authorities of `http.httpsAgent`
+   * instead. Default: the authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
    */
   readonly ca?: CertificateAuthorities;
 
   /**
-   * Additional headers of token requests; they replace those of the preset. Headers that HTTP or the protocol sets are
-   * invalid: `authorization`, `content-type`, `host` and so on. Default: none.
+   * Additional headers of token requests. A header of the same name replaces that of the preset. Headers that HTTP or
+   * the protocol sets, such as `authorization`, `content-type` and `host`, are rejected. Default: none.
    */
   readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
 
@@ -83,21 +85,22 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   readonly tokenRequestFormat?: TokenRequestFormat;
 
   /**
-   * Where the token may be sent, besides the identity provider's own API: an origin, `https://billing.example`; an origin
-   * with a path, which allows what is below it, `https://apis.example/billing`; or the hosts of a domain, with a star for
-   * the first label, `https://*.billing.example`. Calls to other origins carry no token.
+   * Where the token may be sent, besides the identity provider's own API. An entry is an origin,
+   * `https://billing.example`; an origin with a path, which allows everything below it, `https://apis.example/billing`;
+   * or a wildcard for the first label of the host, `https://*.billing.example`. Calls to other origins carry no token.
+   * Default: none.
    */
   readonly allowedOrigins?: readonly string[];
 
   /**
-   * Defaults of the client's own axios instance. `baseURL` must have an origin that the token may be sent to; default: the
-   * identity provider's API. Redirects are followed only where `maxRedirects` is given.
+   * Defaults of the client's axios instance. The token must be allowed at the origin of `baseURL`. Default: the
+   * identity provider's API. The client follows redirects only if you set `maxRedirects`.
    */
   readonly http?: CreateAxiosDefaults;
 
   /**
-   * What the boot does about the first token. `warm` fetches it in the background, `require` waits for it and fails without
-   * it, `lazy` leaves it to the first call. Default: `lazy`.
+   * When the first token is fetched. `lazy`: by the first call. `warm`: in the background at boot. `require`: the boot
+   * waits for it, and fails without it. Default: `lazy`.
    */
   readonly start?: StartMode;
 
@@ -105,15 +108,16 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   readonly startTimeoutMs?: number;
 
   /**
-   * Time over which the processes of a fleet that boot together spread their first token requests, in milliseconds.
-   * Default: 0.
+   * Maximum random delay of the first token request at boot, in milliseconds. It spreads the requests of many processes
+   * that boot together. Default: 0.
    */
   readonly startSpreadMs?: number;
 
   /**
-   * How long a call waits for a token that has to be fetched first, in milliseconds. Default: 5,000. The wait covers all
-   * attempts that are due by then. The call fails earlier only where the next attempt is due later, or waiting can't help.
-   * After a third of this time without a response, a second token request is sent on another connection.
+   * How long a call waits for a token that has to be fetched first, in milliseconds. Default: 5,000. The wait covers
+   * every attempt that is due within this time. The call fails earlier if the next attempt is due later, or if waiting
+   * can't help. After a third of this time without a response, the client sends a second token request on another
+   * connection.
    */
   readonly acquireTimeoutMs?: number;
 
@@ -123,37 +127,37 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   /** When tokens are refreshed. */
   readonly refresh?: {
     /**
-     * In the last part of a token's lifetime, calls wait for a new token. This is the longest that part may be, in seconds;
-     * it covers differing clocks and slow calls. Default: 30; never more than a tenth of the lifetime.
+     * How long before its expiry a token is no longer used, in seconds: calls then wait for a new one. It makes up for
+     * clock differences and slow calls. At most a tenth of the lifetime. Default: 30.
      */
     readonly skewSeconds?: number;
     /**
-     * Outage of the identity provider that calls should not notice, in seconds. Default: 300. The refresh begins this long
-     * before the token expires, but within a quarter and a half of its lifetime.
+     * Outage of the identity provider that calls should not notice, in seconds. The refresh starts this long before the
+     * token expires, but at least a quarter and at most half of its lifetime. Default: 300.
      */
     readonly outageBudgetSeconds?: number;
   };
 
   /**
-   * Refreshes tokens also while no call uses them. Default: false: a token that was not used since its last two refreshes
-   * is not refreshed until the next call, which may have to wait for a new one. Set it for rare calls that must find a live
-   * token, such as a nightly job. It costs one token request per token and lifetime. Tokens that live for less than 10 s
-   * are refreshed by calls alone.
+   * Keeps refreshing tokens that no call uses. Set it for rare calls that must find a valid token at once, such as
+   * those of a nightly job. It costs one token request per token and lifetime. Tokens that live for less than 10 s are
+   * refreshed only by calls. Default: false: refreshes stop when no call used the token since the last two. The next
+   * call may then have to wait.
    */
   readonly keepWarm?: boolean;
 
-  /** When the client stops showing a credential that the identity provider refuses, to avoid being locked out. */
+  /** When the client stops sending a credential that the identity provider rejects, to avoid a lockout. */
   readonly quarantine?: {
-    /** Number of refusals in a row after which attempts stop. Default: 5. */
+    /** Number of consecutive rejections after which attempts stop. Default: 5. */
     readonly maxRefusals?: number;
-    /** Time between single attempts after that, in seconds; 0 for none. Default: 3,600. */
+    /** Interval between single attempts after that, in seconds; 0 for none. Default: 3,600. */
     readonly probeSeconds?: number;
   };
 
   /**
-   * Reads the responses of a token endpoint with a format of its own. Returns a grant or an error by the names of RFC 6749,
-   * a kind of failure, or undefined to read the response by the standards. Runs before the reader of the preset. It lifts no
-   * limit; if it throws, the standards apply. Default: none.
+   * Reads non-standard responses of the token endpoint. Return a grant or an error with the member names of RFC 6749, a
+   * kind of failure, or undefined to have the response read by the standard. Runs before the reader of the preset. All
+   * limits still apply. If it throws, the standard applies. Default: none.
    *
    * @example
    * readTokenResponse: ({ json }) => (json as { tokenData?: TokenResponseGrant }).tokenData
@@ -163,16 +167,19 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   /** Maximum number of tokens cached, one per set of parameters. The least recently used ones are evicted. Default: 100. */
   readonly maxTokens?: number;
 
-  /** Longest body of a call that is sent again after a 401, in bytes. Default: 1,048,576. 0: no call is sent again. */
+  /**
+   * Largest request body that is sent again with a new token after a 401, in bytes. 0: no call is sent again. Default:
+   * 1,048,576.
+   */
   readonly maxReplayBytes?: number;
 
   /**
-   * Which responses reject the token: a list of 401 and 403; or a predicate, for APIs that answer another status with a code
-   * in the body. The client renews a rejected token and sends the call again once, if its body allows that. A response with
-   * `insufficient_scope` never counts. Default: [401].
+   * Which responses mean that the API rejected the token: a list of 401, 403 or both; or a predicate, for APIs with
+   * another status and a code in the body. The client renews a rejected token and sends the call again once, if its
+   * body can be sent again. A response with `insufficient_scope` never counts. Default: [401].
    *
-   * A predicate replaces the list, so it has to return true for 401 itself. It gets responses from status 400, with the
-   * beginning of the body; if it throws, it counts as false.
+   * A predicate replaces the list, so it must return true for 401 as well. It receives responses with status 400 and
+   * above, with up to 16 KiB of the body. If it throws, the token counts as accepted.
    *
    * @example isTokenRejected: ({ status, body }) => status === 401 || body.includes('INVALID_SESSION_ID')
    */
@@ -181,7 +188,10 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   /** Revokes the tokens at shutdown (RFC 7009). Default: false. */
   readonly revokeOnShutdown?: boolean;
 
-  /** Allows plain http to any host, where tokens and secrets can be read in transit. Default: loopback outside production. */
+  /**
+   * Allows plain http to any host; tokens and secrets can then be read in transit. Default: false: plain http only to
+   * loopback, and not in production.
+   */
   readonly unsafeAllowHttp?: boolean;
 
   /** How long an expired token is still sent while no new one can be fetched, in seconds, at most 600. Default: 0. */

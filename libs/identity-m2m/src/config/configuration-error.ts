@@ -1,11 +1,11 @@
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { faultLine, type OptionFault } from '../foundation/option-check.js';
 
-/** Options are invalid. Lists every invalid option, so that one boot is enough to correct them all. */
+/** Options are invalid. The message lists every invalid option, so that you can correct all of them at once. */
 export class IdentityM2MConfigurationError extends IdentityM2MError {
   readonly code = 'M2M_CONFIGURATION_INVALID';
 
-  /** @param owner Name of the module or function that the options are for. */
+  /** @param owner Name of the module or function that the options are for. Default: `IdentityM2MModule`. */
   constructor(
     readonly faults: readonly OptionFault[],
     owner = 'IdentityM2MModule',

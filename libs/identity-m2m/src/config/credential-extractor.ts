@@ -1,8 +1,8 @@
 import { field } from '../foundation/option-check.js';
 
 /**
- * Reads the credentials of calls that come by a custom transport strategy, or through Nest's `ExternalContextCreator`,
- * which libraries such as `@golevelup/nestjs-rabbitmq` run handlers with.
+ * Reads the credentials of calls by a custom transport strategy, or through Nest's `ExternalContextCreator`. Libraries
+ * such as `@golevelup/nestjs-rabbitmq` call handlers through it.
  *
  * The guard reads the transports of `@nestjs/microservices` itself. It refuses calls by any other transport, unless exactly
  * one extractor names the class of their context. An extractor for a context class of Nest replaces the guard's own reader
@@ -13,20 +13,22 @@ export interface CredentialExtractor<Context extends object = object> {
   readonly transport: string;
 
   /**
-   * Class of the context that handlers get as their second argument, beside the payload; derived classes count too
-   * (`instanceof`). For plain objects write a class with `static [Symbol.hasInstance](value)`. The guard never reads the
-   * payload, which is the first argument.
+   * Class of the context, which handlers receive as their second argument, after the payload. Subclasses match too
+   * (`instanceof`). For plain objects, write a class with `static [Symbol.hasInstance](value)`. The guard never reads
+   * the payload.
    */
   readonly context: abstract new (...args: never[]) => Context;
 
   /**
-   * Returns every value of `Authorization` that came with the call, each as `Bearer <token>`, from where senders put it:
-   * never from the payload. The guard requires exactly one. If this throws, the guard refuses the call.
+   * Returns every value of `Authorization` that came with the call, each as `Bearer <token>`. Never read them from the
+   * payload. The guard requires exactly one. If this throws, the guard refuses the call.
    */
   authorization(context: Context): readonly unknown[];
 }
 
-/** Classes of what may come over a wire. They are no contexts: a payload must not be taken for one. */
+/**
+ * Classes of values that may come over a wire. They are rejected as contexts, because a payload must not pass for one.
+ */
 const DATA_CLASSES: readonly unknown[] = [Object, Array, Uint8Array, Buffer, Map, Set, Date];
 
 /** Schema of a {@link CredentialExtractor}. */

@@ -16,16 +16,17 @@ import type { IdentityProvider } from '../identity-providers/identity-provider.j
 /** How a client authenticates, and with which grant it requests tokens. */
 export interface CredentialOptions {
   /**
-   * Client secret: a string, a function that fetches it, or a source such as `fromEnv('NAME')` or `fromFile('/path')`. Read
-   * for each token request. During a rotation: the `current` secret and the `next` one, which is tried when the identity
-   * provider refuses the current one, and need not exist yet. Required where the client authentication uses a secret.
+   * Client secret: a string, a function that fetches it, or a source such as `fromEnv('NAME')` or `fromFile('/path')`.
+   * The client reads it for each token request. For a rotation, pass `{ current, next }`: the client tries `next` when
+   * the identity provider rejects `current`; it need not exist yet. Required if the client authentication uses a
+   * secret.
    */
   readonly clientSecret?: SecretInput | { readonly current: SecretInput; readonly next?: SecretInput };
 
   /**
-   * How the client authenticates: the name of a method that uses the secret, or `privateKeyJwt(…)`, `tlsClientAuth(…)`,
-   * `selfSignedTlsClientAuth(…)`, `federatedAssertion(…)`, or `none`. Default: the secret, sent as the identity provider's
-   * preset knows it. Methods are never tried in turn: each wrong one counts as a failed login.
+   * How the client authenticates: the name of a method that uses the secret, `privateKeyJwt(…)`, `tlsClientAuth(…)`,
+   * `selfSignedTlsClientAuth(…)`, `federatedAssertion(…)`, or `none`. Default: the secret, by the method of the preset.
+   * The client tries no other method, because each wrong one counts as a failed login.
    */
   readonly clientAuthentication?: ClientSecretMethod | 'none' | ClientAuthentication;
 
@@ -33,7 +34,7 @@ export interface CredentialOptions {
   readonly grant?: TokenGrant;
 }
 
-/** Credential options, with the other options of the client that decide about them. */
+/** Credential options, with the other client options that they depend on. */
 type ClientCredentials = CredentialOptions & { readonly identityProvider: IdentityProvider; readonly clientId: string };
 
 const SECRET = "a secret: a string, a function, or a source such as fromEnv('NAME')";
@@ -57,7 +58,7 @@ export const credentialFields = {
   ).optional(),
 };
 
-/** Whether a value names a method that needs nothing but a secret, or nothing. */
+/** Whether a value names a method that needs only a secret, or nothing. */
 function isMethodName(value: unknown): value is ClientSecretMethod | 'none' {
   return value === 'none' || CLIENT_SECRET_METHODS.some((method) => method === value);
 }
@@ -85,8 +86,8 @@ export function authenticationOf({
 /**
  * Returns what is invalid in the secret by itself.
  *
- * @param usual Method that sends the secret where the options name none. Each preset has one that needs a secret, so the
- * default stands for an identity provider that is invalid itself.
+ * @param usual Method that sends the secret if the options name none. The default applies only if the identity provider
+ * itself is invalid: each preset has a method that needs a secret.
  */
 export function secretFaults(
   { clientAuthentication, clientSecret }: CredentialOptions,
@@ -105,7 +106,7 @@ export function secretFaults(
   });
 }
 
-/** Returns which credentials can't be used, or contradict each other. */
+/** Returns which credentials can't be used or contradict each other. */
 export function credentialFaults(options: ClientCredentials, root: string): OptionFault[] {
   const { clientAuthentication, clientSecret, clientId, grant, identityProvider } = options;
   const method = isAuthentication(clientAuthentication)
@@ -143,7 +144,7 @@ export function credentialFaults(options: ClientCredentials, root: string): Opti
   return faults;
 }
 
-/** Returns the secrets that the options hold themselves. */
+/** Returns the secrets that are literal strings in the options. */
 function fixedSecrets(secret: CredentialOptions['clientSecret']): string[] {
   const inputs = typeof secret === 'object' && 'current' in secret ? [secret.current, secret.next] : [secret];
   return inputs.filter((input) => typeof input === 'string');

@@ -39,21 +39,21 @@ import { type NamedClient, namedClientFaults, namedClients, registeredClients } 
 
 /** Options of the guard: which callers it allows. */
 export interface GuardOptions extends IssuerResolverOptions {
-  /** Issuers whose tokens are accepted, compared to the letter. May be empty with an `issuerResolver`. */
+  /** Issuers whose tokens the guard accepts; `iss` must match exactly. May be empty with an `issuerResolver`. */
   readonly issuers: readonly IdentityProvider[];
 
-  /** Name of this API in the tokens' `aud` (RFC 7519 §4.1.3): one of these, to the letter. */
+  /** Name of this API in the tokens' `aud` (RFC 7519 §4.1.3), or several names. One must match exactly. */
   readonly audience: string | readonly string[];
 
   /**
-   * Clients that may call; the guard refuses any other, even with a valid token. Required where the tokens of an issuer do
-   * not tell machines from people. Default: every machine of the issuers.
+   * Clients that may call; the guard refuses any other, even with a valid token. Required if an issuer's tokens do not
+   * show whether they belong to a machine or a person. Default: every machine of the issuers.
    */
   readonly clients?: readonly (string | NamedClient)[];
 
   /**
-   * Issuers to check tokens with (RFC 7662): opaque tokens, and all tokens for handlers marked `@Sensitive()`. Default:
-   * none; the guard refuses opaque tokens, and calls of such handlers.
+   * Issuers that check tokens by introspection (RFC 7662): opaque tokens, and every token for a handler marked
+   * `@Sensitive()`. Default: none: the guard refuses opaque tokens, and calls of such handlers.
    */
   readonly introspection?: readonly IntrospectionOptions[];
 
@@ -61,66 +61,68 @@ export interface GuardOptions extends IssuerResolverOptions {
   readonly revocations?: RevocationStore;
 
   /**
-   * Agent of `node:https` that connects to the issuers, for networks with an outbound proxy. Default: direct connections,
-   * one for each request; proxy settings of the environment are ignored.
+   * Agent of `node:https` for requests to the issuers, for networks with an outbound proxy. Default: a new direct
+   * connection for each request; proxy settings of the environment are ignored.
    */
   readonly agent?: Agent;
 
   /**
-   * Certificate authorities to trust for the issuers' servers, in PEM, in place of those of Node.js. Applies to key sets,
-   * discovery and introspection, with or without `agent`. The `ca` of an `https.Agent` takes precedence. Default: the
-   * authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
+   * Certificate authorities to trust for the issuers' servers, in PEM, instead of those of Node.js. Applies to key
+   * sets, discovery and introspection, with or without `agent`. The `ca` of an `https.Agent` takes precedence. Default:
+   * the authorities of Node.js and of `NODE_EXTRA_CA_CERTS`.
    */
   readonly ca?: CertificateAuthorities;
 
-  /** How far the clocks of issuer and guard may differ, in seconds, at most 120. Default: 30. */
+  /** Tolerated difference between the clocks of issuer and guard, in seconds, at most 120. Default: 30. */
   readonly clockToleranceSeconds?: number;
 
-  /** Longest lifetime of a token, from `iat` to `exp`, in seconds. Default: any. */
+  /** Longest accepted lifetime of a token, from `iat` to `exp`, in seconds. Default: no limit. */
   readonly maxTokenLifetimeSeconds?: number;
 
   /**
-   * Longest access token that is read, in characters, from 1,024 to 65,536; longer ones are refused as `token_too_long`.
+   * Longest accepted token, in characters, from 1,024 to 65,536. The guard refuses longer ones as `token_too_long`.
    * Default: 16,384.
    *
-   * Tokens that list hundreds of groups may need more. Node.js reads at most 16 KiB of headers for each request
-   * (`--max-http-header-size`, or `maxHeaderSize` of the server), so raise that as well.
+   * Tokens that list hundreds of groups may be longer. Node.js accepts at most 16 KiB of headers per request, so raise
+   * that limit as well (`--max-http-header-size`, or `maxHeaderSize` of the server).
    */
   readonly maxTokenLength?: number;
 
   /**
-   * Limits of the cache of tokens with a verified signature. All other checks run for each call. Default: 10,000 tokens,
-   * 67,108,864 bytes.
+   * Limits of the cache of tokens whose signature was verified; every other check runs for each call. Default: `{
+   * maxEntries: 10_000, maxBytes: 67_108_864 }`.
    */
   readonly verifiedTokens?: { readonly maxEntries?: number; readonly maxBytes?: number };
 
   /**
-   * What the boot does about the key sets of `issuers`, and the metadata that leads to them. `warm` fetches them in the
-   * background until they are there. `require` waits for them and fails without them. `lazy` leaves them to the first
-   * token. Default: `warm`; with `createAccessTokenVerifier` `lazy`.
+   * When the key sets of `issuers` are fetched. `lazy`: by the first token. `warm`: in the background at boot, with
+   * retries. `require`: the boot waits for them, and fails without them. Default: `warm`; `lazy` with
+   * `createAccessTokenVerifier`.
    */
   readonly start?: StartMode;
 
-  /** How long the boot waits for keys with `start: 'require'`, in milliseconds. Default: 30,000. */
+  /** How long the boot waits for the key sets with `start: 'require'`, in milliseconds. Default: 30,000. */
   readonly startTimeoutMs?: number;
 
-  /** Name of the protection space in challenges (RFC 9110 §11.5). Default: none. */
+  /** `realm` of the `WWW-Authenticate` challenges (RFC 9110 §11.5). Default: none. */
   readonly realm?: string;
 
   /**
-   * The one header of HTTP requests that carries the access token, for services behind a proxy that moves it, and the scheme
-   * before the token; an empty scheme if the token is the whole value. The guard then ignores `Authorization`. Messages
-   * keep theirs. Default: `{ name: 'authorization', scheme: 'Bearer' }`.
+   * HTTP header that carries the token, and the scheme before it, for services behind a proxy that moves the token. An
+   * empty scheme means that the token is the whole value. The guard then ignores `Authorization`, except in messages.
+   * Default: `{ name: 'authorization', scheme: 'Bearer' }`.
    */
   readonly tokenHeader?: { readonly name: string; readonly scheme?: string };
 
   /**
-   * Readers of the credentials of calls by a custom transport strategy, or through `ExternalContextCreator`. Default: none;
+   * Read the credentials of calls by a custom transport strategy, or through `ExternalContextCreator`. Default: none:
    * the guard refuses such calls.
    */
   readonly extractors?: readonly CredentialExtractor[];
 
-  /** Allows plain http to any host for the issuers' servers. Default: loopback outside production. */
+  /**
+   * Allows plain http to the issuers on any host. Default: false: plain http only to loopback, and not in production.
+   */
   readonly unsafeAllowHttp?: boolean;
 }
 
@@ -172,7 +174,7 @@ export const guardSchema = z.strictObject({
   unsafeAllowHttp: flag.optional(),
 });
 
-/** Headers with another meaning, or that browsers send unasked. */
+/** Headers with another meaning, or that browsers send on their own. */
 const NO_TOKEN_HEADERS = ['cookie', 'proxy-authorization', 'host', 'content-type', 'content-length'];
 
 /** Schemes that no bearer token follows. */

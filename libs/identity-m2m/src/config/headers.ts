@@ -1,7 +1,7 @@
 import type { OptionFault } from '../foundation/option-check.js';
 import { printableText } from '../foundation/text.js';
 
-/** Headers that HTTP itself sets, that are for a proxy, or that hold a proof of possession. */
+/** Headers that HTTP itself sets, that are meant for a proxy, or that hold a proof of possession. */
 const RESERVED = [
   'content-type',
   'content-length',
@@ -25,15 +25,15 @@ export function isHeaderName(value: unknown): value is string {
   return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(value);
 }
 
-/** Whether a header is not for an application to set, in whatever case its name is written. */
+/** Whether an application must not set this header. Ignores the case of the name. */
 export function isReservedHeader(name: string): boolean {
   return RESERVED.includes(name.toLowerCase());
 }
 
-/** RFC 9110 §5.5: visible characters, with blanks and tabs between them. */
+/** RFC 9110 §5.5: visible characters, with spaces and tabs between them. */
 const VALUE = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
 
-/** Returns what is invalid in the headers for token requests. Their values may be secret and are not shown. */
+/** Returns what is invalid in the headers for token requests. Does not show their values, which may be secret. */
 export function tokenRequestHeadersFaults(headers: object, path: string): OptionFault[] {
   return Object.entries(headers).flatMap(([name, value]: [string, unknown]): OptionFault[] => {
     const at = `${path}.${printableText(name, 60)}`;

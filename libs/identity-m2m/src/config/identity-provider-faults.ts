@@ -11,7 +11,7 @@ export const identityProvider = field<IdentityProvider>(
 
 export const A_LIST_OF_PROVIDERS = 'a list of identity providers, at least one';
 
-/** May be empty: whether that is valid depends on other options. */
+/** May be empty; other options decide whether that is valid. */
 export const identityProviders = field<readonly IdentityProvider[]>(
   A_LIST_OF_PROVIDERS,
   (value) => Array.isArray(value) && value.every(isIdentityProvider),
@@ -22,8 +22,8 @@ export function isIdentityProvider(value: unknown): value is IdentityProvider {
 }
 
 /**
- * Returns what is invalid in an identity provider: the options of its preset; or, where these are valid, the addresses for
- * this use. A provider may be made by hand, or be a copy of a preset with other addresses.
+ * Returns what is invalid in an identity provider: the options of its preset or, if these are valid, the addresses for
+ * this use. A provider may be written by hand, or be a copy of a preset with other addresses.
  */
 export function identityProviderFaults(
   provider: IdentityProvider,
@@ -44,7 +44,7 @@ function clientUseFaults(provider: IdentityProvider, path: string, plainHttp: Pl
       : addressFault(`${path}.${name}`, provider[name], plainHttp, { mayHaveQuery: true }),
   );
   if (issuer === undefined) return addresses;
-  // The issuer must be an address only where the token endpoint is found by it.
+  // The issuer must be a URL only if the token endpoint is discovered through it.
   const found = tokenEndpoint === undefined ? addressFault : issuerFault;
   return [...found(`${path}.issuer`, issuer, plainHttp), ...addresses];
 }
@@ -94,8 +94,8 @@ export function trustedIssuerFaults(
 }
 
 /**
- * A given key that can't be used is a mistake. A key for other uses is not, beside one that can be used: it was copied along
- * with the issuer's key set.
+ * A configured key that can't be used is a mistake. A key for another purpose is not, next to one that can be used: it
+ * was copied together with the issuer's key set.
  */
 function keyFaults(jwks: object, path: string): OptionFault[] {
   const { keys = [], unusable = [] } = readKeySet(jwks as Readonly<Record<string, unknown>>) ?? {};
@@ -108,7 +108,7 @@ function keyFaults(jwks: object, path: string): OptionFault[] {
   }));
 }
 
-/** Returns a fault where an issuer's tokens do not show which clients may call, and the options name none. */
+/** Returns a fault if an issuer's tokens do not show which clients may call and the options name none. */
 export function unnamedClientsFaults({ name, accessToken }: IdentityProvider, path: string): OptionFault[] {
   const { isMachine, requiresNamedClients, hasNoAudience } = accessToken;
   if (isMachine && !requiresNamedClients && !hasNoAudience) return [];
@@ -118,7 +118,7 @@ export function unnamedClientsFaults({ name, accessToken }: IdentityProvider, pa
   return [{ path, expected: `the clients to allow, because ${because}`, found: 'nothing' }];
 }
 
-/** Checks an option that names an issuer which the guard trusts. */
+/** Checks an option that must name an issuer the guard trusts. */
 export function issuerNameFaults(
   issuer: string | undefined,
   { issuers, areSeveral }: { readonly issuers: readonly IdentityProvider[]; readonly areSeveral: boolean },

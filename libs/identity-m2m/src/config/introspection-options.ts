@@ -16,26 +16,27 @@ import { issuerNameFaults } from './identity-provider-faults.js';
 /**
  * How the guard checks tokens with their issuer (introspection, RFC 7662).
  *
- * The response about an opaque token must have `exp`, and `aud` with the guard's `audience`, although the RFC leaves both to
- * the issuer. Without them the guard knows neither how long the token is valid nor whether it is for this API. Many servers
- * write no `aud` here: the option `hasNoAudience` of the issuer accepts that, from clients that the guard names.
+ * The response about an opaque token must have `exp`, and `aud` with the guard's `audience`, although the RFC makes
+ * both optional. Without them, the guard knows neither how long the token is valid nor whether it is for this API. Many
+ * servers send no `aud` here. The option `hasNoAudience` of the issuer accepts that, if the guard's options name the
+ * clients.
  */
 export type IntrospectionOptions = {
-  /** Issuer to ask. Required where the guard trusts several. */
+  /** Issuer that checks the tokens. Required if the guard trusts several. Default: the only issuer. */
   readonly issuer?: string;
-  /** Whether opaque tokens, which are no signed JWTs, come from this issuer; for one issuer at most. Default: true. */
+  /** Whether this issuer checks opaque tokens, which are not signed JWTs. At most one issuer can. Default: true. */
   readonly opaqueTokens?: boolean;
-  /** Whether responses must be signed for `clientId` (RFC 9701). Default: false. */
+  /** Whether responses must be JWTs that the issuer signed for `clientId` (RFC 9701). Default: false. */
   readonly signedAnswers?: boolean;
 } & (
   | {
-      /** Client identifier of the guard itself, and its secret, which is sent as the identity provider's preset knows it. */
+      /** Client identifier and secret of the guard itself; the secret is sent by the method of the issuer's preset. */
       readonly clientId: string;
       readonly clientSecret: IntrospectionSecret;
       readonly authenticate?: undefined;
     }
   | {
-      /** Any other way to authenticate the guard. */
+      /** Authenticates the guard in any other way. */
       readonly authenticate: IntrospectionAuthentication;
       readonly clientId?: string;
       readonly clientSecret?: undefined;
@@ -125,7 +126,7 @@ function authenticationFaults(
   return faults;
 }
 
-/** The endpoint is given, or found by an issuer that is a URL. */
+/** The endpoint is configured, or discovered through an issuer that is an https URL. */
 function endpointFaults(
   { issuer, introspectionEndpoint }: IdentityProvider,
   path: string,

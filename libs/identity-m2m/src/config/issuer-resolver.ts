@@ -10,11 +10,11 @@ import { type NamedClient, namedClientFaults, namedClients, registeredClients } 
 
 /** An issuer that the resolver accepts. */
 export interface ResolvedIssuer {
-  /** Its provider, with the `issuer` that the resolver was asked about, to the letter. */
+  /** Its provider. Its `issuer` must be exactly the identifier that the resolver was called with. */
   readonly identityProvider: IdentityProvider;
   /**
-   * Its clients that may call. Default: every machine of the issuer; with `clients` in the guard's options none, because
-   * those belong to the issuers of the options.
+   * Clients of this issuer that may call. Default: every machine of the issuer; none if the guard's options have
+   * `clients`, because those belong to the configured issuers.
    */
   readonly clients?: readonly (string | Omit<NamedClient, 'issuer'>)[];
 }
@@ -22,13 +22,13 @@ export interface ResolvedIssuer {
 /**
  * Decides at run time whether tokens of an issuer are accepted.
  *
- * Look the identifier up, and build the answer from what you have found: the identifier comes from a token that is not
- * verified yet. An answer built from the identifier alone trusts every issuer.
+ * Look the identifier up, and build the result from the record that you find. The identifier comes from a token that is
+ * not verified yet: a result built from it alone would trust every issuer.
  *
  * @param issuer `iss` of a token whose form and header are valid.
- * @param signal Aborts after 5 s, and when the verifier is closed.
- * @returns The provider of that issuer, alone or with its clients; undefined or null denies it. If this throws, takes
- * longer than 5 s or returns anything else, callers get 503.
+ * @param signal Aborts after 5 s, and when the verifier closes.
+ * @returns The provider of that issuer, alone or with its clients; undefined or null to deny the issuer. If the
+ * resolver throws, takes longer than 5 s or returns anything else, callers get 503.
  */
 export type IssuerResolver = (
   issuer: string,
@@ -39,14 +39,15 @@ export type IssuerResolver = (
 /** Options for issuers that are accepted at run time. */
 export interface IssuerResolverOptions {
   /**
-   * Accepts further issuers at run time, such as one for each tenant. Runs once at a time for each issuer, and 16 times at
-   * once; overload and failures are answered with 503. Default: only the `issuers` of the options.
+   * Accepts further issuers at run time, such as one for each tenant. At most one call per issuer and 16 calls in total
+   * run at a time. Beyond that, and if a call fails, callers get 503. Default: only the configured `issuers`.
    */
   readonly issuerResolver?: IssuerResolver;
 
   /**
-   * `maxIssuers`: maximum number of accepted issuers that are kept, 100 by default; the least recently seen ones are
-   * evicted. `holdSeconds`: how long an acceptance holds, in seconds, 300 by default; it is renewed early while in use.
+   * `maxIssuers`: maximum number of cached issuers; the least recently used ones are evicted. Default: 100.
+   * `holdSeconds`: how long an accepted issuer stays accepted, in seconds; while it is in use, the resolver is called
+   * again earlier. Default: 300.
    */
   readonly resolvedIssuers?: { readonly maxIssuers?: number; readonly holdSeconds?: number };
 }
@@ -65,13 +66,13 @@ export const issuerResolverFields = {
 /** How issuers are accepted at run time: {@link IssuerResolverOptions}, checked, with every default filled in. */
 export interface ResolverConfiguration {
   readonly resolve: IssuerResolver;
-  /** Reads the resolver's answer. @throws `IdentityM2MConfigurationError` with every fault. */
+  /** Checks the resolver's result. @throws `IdentityM2MConfigurationError` with every fault. */
   readonly read: (issuer: string, answer: unknown) => IssuerAnswer;
   readonly maxIssuers: number;
   readonly holdMs: number;
 }
 
-/** What the guard's options allow the resolver. */
+/** Limits that the guard's options set for the resolver. */
 interface ResolverRules {
   /** Whether the options name clients, so that no other may call. */
   readonly hasNamedClients: boolean;
@@ -96,7 +97,7 @@ export interface IssuerAnswer {
 
 const clientsSchema = z.object({ clients: namedClients.optional() });
 
-/** Checks the resolver's answer as an issuer of the options is checked. */
+/** Checks the resolver's result as strictly as a configured issuer. */
 function readIssuerAnswer(
   issuer: string,
   answer: unknown,

@@ -20,11 +20,11 @@ import {
 
 /** Options of `IdentityM2MModule`. */
 export interface IdentityM2MOptions {
-  /** Gets the tokens of outgoing calls. Default: no outbound side, or only the `clients`. */
+  /** The default client, which gets the tokens of outgoing calls. Default: none. */
   readonly client?: ClientOptions;
   /** Further clients, by name. Each has its own tokens, state and allowed origins. Default: none. */
   readonly clients?: Readonly<Record<string, ClientOptions | TenantsOptions>>;
-  /** Which callers the guard allows. Default: no inbound side, and `M2MAuthGuard` refuses every caller. */
+  /** Options of `M2MAuthGuard`: which callers it allows. Required if the application uses the guard. */
   readonly guard?: GuardOptions;
 }
 
@@ -33,12 +33,15 @@ export interface IdentityM2MOptionsFactory {
   createIdentityM2MOptions(): IdentityM2MOptions | Promise<IdentityM2MOptions>;
 }
 
-/** Options beside those above: where the module's exports are available, and where its guard stands. */
+/**
+ * Options next to those of `forRoot` and `forRootAsync`: where the module's exports are visible, and where its guard
+ * applies.
+ */
 export interface IdentityM2MModuleExtras {
   /** Makes the exports available in every module. Default: false. */
   readonly isGlobal?: boolean;
   /**
-   * Puts `M2MAuthGuard` before every route and every message handler, also of microservices that are connected without
+   * Puts `M2MAuthGuard` on every route and every message handler, including those of microservices connected without
    * `inheritAppConfig`. Default: false.
    */
   readonly globalGuard?: boolean;
@@ -51,12 +54,12 @@ export interface IdentityM2MConfiguration {
   readonly guard?: GuardConfiguration;
 }
 
-/** Name of the client that is used where none is named. */
+/** Name of the client that is used if none is named. */
 export const DEFAULT_CLIENT = 'default';
 
 const CLIENT_NAME = 'of letters, digits, _ . and -';
 
-// client-options.ts and guard-options.ts check what is in these.
+// client-options.ts and guard-options.ts check the members of these.
 const rootFields = {
   client: z.unknown().optional(),
   clients: field<object>(
@@ -72,7 +75,7 @@ const extras = { isGlobal: flag.optional(), globalGuard: flag.optional() };
 
 const extrasSchema = z.looseObject(extras);
 
-/** Options of `forRootAsync`; Nest itself checks those without a test. */
+/** Options of `forRootAsync`; Nest checks those without a test here. */
 const asyncFields = {
   imports: z.unknown().optional(),
   inject: z.unknown().optional(),
@@ -99,7 +102,7 @@ const PLACES: readonly (readonly [place: string, fields: object])[] = [
   ['forRootAsync', asyncFields],
 ];
 
-/** Returns where an option belongs that was found in a place which does not know it; undefined if nowhere. */
+/** Returns where a misplaced option belongs; undefined if it belongs nowhere. */
 function placeOf(option: string): string | undefined {
   const places = PLACES.flatMap(([place, fields]) => (Object.hasOwn(fields, option) ? [place] : []));
   return places.length === 0 ? undefined : places.join(' or ');
@@ -115,7 +118,7 @@ export function asyncOptionsFaults(options: unknown): OptionFault[] {
   return optionFaults(asyncSchema, options, 'forRootAsync', placeOf);
 }
 
-/** @throws {@link IdentityM2MConfigurationError} where `forFeature` was called without the name of a client. */
+/** @throws {@link IdentityM2MConfigurationError} if `forFeature` was called without the name of a client. */
 export function checkFeature(client: unknown): void {
   throwFaults(optionFaults(featureSchema, { client }, 'forFeature'));
 }
@@ -123,7 +126,7 @@ export function checkFeature(client: unknown): void {
 /**
  * Checks the module's options and returns its configuration.
  *
- * @param production Whether shortcuts for development are invalid.
+ * @param production Whether insecure options for development are rejected.
  * @throws {@link IdentityM2MConfigurationError} with every invalid option.
  */
 export function checkOptions(options: IdentityM2MOptions | undefined, production: boolean): IdentityM2MConfiguration {

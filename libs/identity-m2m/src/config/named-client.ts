@@ -9,14 +9,18 @@ import { issuerNameFaults } from './identity-provider-faults.js';
 export interface NamedClient {
   readonly clientId: string;
   /**
-   * Issuer of its tokens. Required where the guard trusts several: a client identifier is unique only within its issuer
-   * (RFC 6749 §2.2), and another issuer may have given it to a different client. A list, where the issuers are one server
-   * under several names: both token versions of an Entra ID tenant, a custom domain beside the native one.
+   * Issuer of its tokens. Required if the guard trusts several: a client identifier is unique only within its issuer
+   * (RFC 6749 §2.2), and another issuer may use it for a different client. Use a list if one server issues tokens under
+   * several names: both token versions of an Entra ID tenant, or a custom domain next to the native one. Default: the
+   * only issuer.
    */
   readonly issuer?: string | readonly string[];
-  /** Scopes that count if its tokens have them. Default: all scopes of its tokens. */
+  /** Scopes that this client may use; the guard ignores other scopes of its tokens. Default: all. */
   readonly scopes?: readonly string[];
-  /** When the guard stops allowing it: a date, or a string such as `2027-01-01` or `2027-01-01T08:00:00Z`. Default: never. */
+  /**
+   * When the guard stops allowing this client: a `Date`, or a string such as `2027-01-01` or `2027-01-01T08:00:00Z`.
+   * Default: never.
+   */
   readonly until?: Date | string;
 }
 
@@ -38,7 +42,7 @@ const namedClient = z.strictObject({
 /** Schema of a list of {@link NamedClient}s. */
 export const namedClients = z.array(z.unknown().check(checkClient), A_LIST_OF_CLIENTS).min(1, A_LIST_OF_CLIENTS);
 
-/** Checks one form or the other, rather than both as a union: so each invalid field of an object is named. */
+/** Checks one form or the other, not a union of both, so that the error names each invalid field of an object. */
 function checkClient({ value, issues }: z.core.ParsePayload): void {
   const form = typeof value === 'object' && value !== null ? namedClient : cleanText(A_CLIENT);
   for (const issue of form.safeParse(value).error?.issues ?? [])
@@ -69,21 +73,21 @@ export function namedClientFaults(
   });
 }
 
-/** Returns the entries of a client for the registry, one for each of its issuers. */
+/** Returns a client's entries for the registry, one for each of its issuers. */
 export function registeredClients(client: string | NamedClient, onlyIssuer: string | undefined): RegisteredClient[] {
   const { clientId, issuer, scopes, until }: NamedClient = typeof client === 'string' ? { clientId: client } : client;
   const issuers = [issuer ?? onlyIssuer ?? []].flat();
   return issuers.map((one) => ({ clientId, issuer: one, scopes, endsAtMs: endOf(until) }));
 }
 
-/** Returns when the guard stops allowing a client, in milliseconds since the epoch; undefined where that is no date. */
+/** Returns when the guard stops allowing a client, in milliseconds since the epoch; undefined for an invalid date. */
 function endOf(until: unknown): number | undefined {
   if (!(until instanceof Date) && !(typeof until === 'string' && isDateText(until))) return undefined;
   const time = new Date(until).getTime();
   return Number.isNaN(time) ? undefined : time;
 }
 
-/** 30 February is no date, although `Date` reads it as 2 March. */
+/** Rejects 30 February, which `Date` reads as 2 March. */
 function isDateText(text: string): boolean {
   if (!/^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/.test(text)) return false;
   const [date] = text.split('T');

@@ -2,16 +2,17 @@ import { z } from 'zod';
 import { aFunction, type OptionFault, optionFaults, quantity } from '../foundation/option-check.js';
 import type { ClientOptions } from './client-options.js';
 
-/** One client for each of many tenants of an identity provider, for services with many customers. */
+/** One client per tenant, for services with many customers. */
 export interface TenantsOptions {
   /**
-   * Returns the options of a tenant's client. Runs once for each tenant that a call names, and again after the client was
-   * evicted. Throw for a tenant that does not exist: the call fails with that error.
+   * Returns the options of a tenant's client. Runs when a call first names the tenant, and again after the client was
+   * evicted. Throw for a tenant that does not exist: the call fails with that error. If it takes longer than 10 s, the
+   * call fails with `TokenUnavailableError`.
    */
   readonly perTenant: (tenant: string) => ClientOptions | Promise<ClientOptions>;
-  /** Maximum number of tenants with a client. The least recently used ones are evicted. Default: 100. */
+  /** Maximum number of cached clients. The least recently used ones are evicted. Default: 100. */
   readonly maxTenants?: number;
-  /** How long an unused client is kept, in seconds. Default: 3,600. */
+  /** How long an idle client stays cached, in seconds. Default: 3,600. */
   readonly idleSeconds?: number;
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-/** Values of `aud`: the identifier of the issuer, or the address of the endpoint that gets the request. */
+/** Values of `aud`: the identifier of the issuer, or the address of the endpoint that receives the request. */
 export const ASSERTION_AUDIENCES = ['issuer', 'endpoint'] as const;
 
 export type AssertionAudience = (typeof ASSERTION_AUDIENCES)[number];
@@ -13,7 +13,7 @@ const LIFETIME_SECONDS = 60;
 /**
  * Returns the claims of an assertion that the client signs (RFC 7523 §3), new for each attempt.
  *
- * The audience is one string: with several audiences, one server could use the assertion at another.
+ * The audience is one string: with several audiences, one server could replay the assertion at another.
  */
 export function assertionClaims(clientId: string, audience: string, now: Date) {
   const seconds = Math.floor(now.getTime() / 1000);

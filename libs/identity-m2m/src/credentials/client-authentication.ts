@@ -6,37 +6,40 @@ import type { TlsIdentity } from '../foundation/tls.js';
 export interface ClientAuthentication {
   /** Name of the method (IANA "OAuth Token Endpoint Authentication Methods"), for errors. */
   readonly method: string;
-  /** Returns what is invalid in its options, as far as that shows without waiting; undefined where nothing is. */
+  /** Returns what is invalid in its options, as far as that is known synchronously; undefined if nothing is. */
   fault(): string | undefined;
-  /** Read the credentials that can be used, the preferred one first, at least one. Called for each attempt. */
+  /** Functions that read one credential each: at least one, the preferred one first. Called for each attempt. */
   readonly credentials: readonly (() => Promise<ClientCredential>)[];
   /** Reads the current certificate, for mutual TLS with the API as well. Absent for other methods. */
   readIdentity?(): Promise<TlsIdentity>;
 }
 
-/** What a client authenticates with, read at one moment. */
+/** A credential of a client, read for one attempt. */
 export interface ClientCredential {
-  /** Differs for each credential, and does not reveal it. */
+  /** Identifies the credential without revealing it. */
   readonly fingerprint: string;
   /**
    * Adds the proof to the body or the headers of a request.
    *
-   * @param now Time of the server's clock, as far as it is known, for proofs that contain the time.
+   * @param now Estimated time of the server's clock, for proofs that contain a time.
    */
   readonly proof: (now: Date) => ClientAuth;
-  /** Whether the proof contains the time, so that a server with another clock may refuse it. */
+  /** Whether the proof contains a time, so that a server with another clock may reject it. */
   readonly isTimed: boolean;
-  /** When it expires, where that is known. From then on it is not sent. */
+  /** When it expires, if that is known. The client does not send an expired credential. */
   readonly expiresAt?: Date | undefined;
-  /** Sentence about what may be wrong with it, without revealing it. For the error, if the server refuses it. */
+  /**
+   * A sentence about what may be wrong with it, which must not reveal it. Appears in the error if the server rejects
+   * it.
+   */
   readonly remark?: string | undefined;
-  /** Values to remove from errors, in case the server repeats them. */
+  /** Values that are removed from errors, because the server may repeat them. */
   readonly secrets: readonly SensitiveValue[];
-  /** Client certificate of the connection, where that is the proof. */
+  /** Client certificate of the connection, if that is the proof. */
   readonly tls?: TlsIdentity | undefined;
 }
 
-/** Sends the client identifier only. For grants that are the proof themselves, such as `jwtBearer` (RFC 7523 §2.1). */
+/** Sends only the client identifier. For grants that are a proof themselves, such as `jwtBearer` (RFC 7523 §2.1). */
 export function noClientAuthentication(): ClientAuthentication {
   return {
     method: 'none',

@@ -9,12 +9,13 @@ import { type ClientSecret, readSecret, type SecretSource } from './secret-sourc
 /**
  * Methods of client authentication that use a secret.
  *
- * - `client_secret_basic`: HTTP Basic with both halves form-encoded, as RFC 6749 §2.3.1 requires. Letters, digits and
- *   `- . _ ~ *` stay unchanged, so that servers which decode nothing accept them too.
- * - `client_secret_basic_raw`: HTTP Basic without that encoding. Some servers, such as CyberArk Identity, do not decode the
- *   halves, and refuse an encoded secret with other characters.
+ * - `client_secret_basic`: HTTP Basic with identifier and secret form-encoded, as RFC 6749 §2.3.1 requires. Letters,
+ *   digits and `- . _ ~ *` stay unchanged, so that servers that decode nothing accept them too.
+ * - `client_secret_basic_raw`: HTTP Basic without that encoding. Some servers, such as CyberArk Identity, do not
+ *   decode, and reject an encoded secret with other characters.
  * - `client_secret_post`: in the request body.
- * - `client_secret_jwt`: signs an assertion (RFC 7523 §2.2, HS256) instead of being sent. Requires at least 32 bytes.
+ * - `client_secret_jwt`: the secret signs an assertion (RFC 7523 §2.2, HS256) and is not sent. It must have at least 32
+ *   bytes.
  */
 export const CLIENT_SECRET_METHODS = [
   'client_secret_basic',
@@ -33,9 +34,10 @@ export function isHmacSecret(secret: string): boolean {
 }
 
 /**
- * Authenticates the client by a secret.
+ * Authenticates the client with a secret.
  *
- * @param next Secret that replaces the first one during a rotation: tried when the first is refused. It need not exist yet.
+ * @param next Secret that replaces the current one in a rotation: tried when the server rejects the current one. It
+ * need not exist yet.
  */
 export function clientSecretAuthentication(
   method: ClientSecretMethod,
@@ -64,7 +66,10 @@ function credential(method: ClientSecretMethod, secret: ClientSecret): ClientCre
   };
 }
 
-/** Describes what looks odd about a secret. It may be right all the same, so this is for the error of a refusal. */
+/**
+ * Describes what looks wrong about a secret. It may still be right, so this only appears in the error if the server
+ * rejects it.
+ */
 function remarkOn(secret: string): string | undefined {
   const isQuoted = /^(["'`]).*\1$/s.test(secret);
   const found = isQuoted ? 'is in quotation marks, which were sent with it' : strayCharacters(secret);

@@ -4,18 +4,18 @@ import { waitAtMost } from '../foundation/promises.js';
 
 export interface QuarantinePolicy {
   /**
-   * Number of refusals in a row after which attempts stop. Well below the number of failures after which identity
+   * Number of consecutive refusals after which attempts stop. It is well below the number after which identity
    * providers are known to lock clients out.
    */
   readonly maxRefusals: number;
-  /** Time between single attempts after that, in milliseconds; Infinity for none. */
+  /** Interval between single attempts after that, in milliseconds; Infinity for none. */
   readonly probeIntervalMs: number;
 }
 
 /** Maximum number of credentials with a record. */
 const MAX_CREDENTIALS = 1000;
 
-/** How long after an acceptance other requests with the same credential need no turn, in milliseconds. */
+/** Time after an acceptance during which other requests with the same credential take no turns, in milliseconds. */
 const TRUST_MS = 5000;
 
 /** How long requests wait for the first one with a credential that was accepted before, in milliseconds. */
@@ -31,7 +31,7 @@ export interface Quarantine {
 }
 
 export interface SentCredential {
-  /** When the request was sent. Of several concurrent requests one counts. */
+  /** When the request was sent. Of several concurrent requests, one counts. */
   readonly sentAt: Instant;
   /** Number of refusals that it counts as: two if a second attempt sends it as well. */
   readonly requests: number;
@@ -42,7 +42,7 @@ export interface SentCredential {
 }
 
 interface CredentialRecord {
-  /** Number of refusals in a row, and of requests that were aborted before their response. */
+  /** Number of consecutive refusals, and of requests that were aborted before their response. */
   readonly count: number;
   readonly refusal: { readonly since: Instant; readonly quarantine: Quarantine } | undefined;
   /** Whether a request with it was aborted in favour of another. */
@@ -50,15 +50,15 @@ interface CredentialRecord {
 }
 
 /**
- * Keeps refused credentials from the identity provider, which may lock the client out.
+ * Stops sending refused credentials to the identity provider, which may otherwise lock the client out.
  *
- * One record is for one credential of one client at one token endpoint, and covers every scope and audience. A new
- * credential has a new fingerprint and can be sent at once. Concurrent requests for many scopes would cost as many failed
- * logins: so requests take turns until the credential is accepted, and later on one goes first.
+ * There is one record for each credential of a client at a token endpoint, which covers every scope and audience. A new
+ * credential has a new fingerprint and can be sent at once. Concurrent requests for many scopes would cost as many
+ * failed logins. So requests take turns until the credential is accepted; after that, only the first one has a turn.
  */
 export class CredentialQuarantine {
   readonly #records = new BoundedMap<CredentialRecord>({ maxEntries: MAX_CREDENTIALS });
-  /** Last acceptance of each credential that was not refused since. */
+  /** Last acceptance of each credential that was not refused since then. */
   readonly #acceptedAt = new BoundedMap<Instant>({ maxEntries: MAX_CREDENTIALS });
   /** The request whose turn it is, by the credential's key. Resolves when the turn ends. */
   readonly #turns = new Map<string, Promise<true>>();
@@ -69,11 +69,12 @@ export class CredentialQuarantine {
   ) {}
 
   /**
-   * Waits until one more request may send this credential: not at all if it was accepted just now, and for at most 2 s if
-   * it was accepted before.
+   * Waits until another request may send this credential: not at all if it was accepted just now, and at most 2 s if it
+   * was accepted before.
    *
    * @param signal Ends the wait, and the turn.
-   * @param isSecond Whether the same token request is already under way without a response. It is not waited for.
+   * @param isSecond Whether this is a second try of a token request that has no response yet. It does not wait for the
+   * first one.
    * @returns Ends the turn.
    */
   async waitForTurn(key: string, signal: AbortSignal, isSecond: boolean): Promise<() => void> {
@@ -93,7 +94,7 @@ export class CredentialQuarantine {
     }
   }
 
-  /** Returns what is left of the credential's quarantine; undefined if it may be sent. */
+  /** Returns the rest of the credential's quarantine; undefined if it may be sent. */
   remaining(key: string): Quarantine | undefined {
     const refusal = this.#records.get(key)?.refusal;
     if (!refusal) return undefined;
@@ -123,8 +124,8 @@ export class CredentialQuarantine {
   }
 
   /**
-   * Returns how a second request may follow one without a response: beside it if the credential was accepted before;
-   * otherwise in its place, once, if both may be refused without reaching `maxRefusals`; or not at all.
+   * Returns how a second request may follow one without a response. In parallel, if the credential was accepted before.
+   * Otherwise instead of it, once, if two refusals do not reach `maxRefusals`; or not at all.
    */
   secondRequest(key: string, policy: QuarantinePolicy): 'beside' | 'instead' | undefined {
     if (this.wasAccepted(key)) return 'beside';
@@ -132,7 +133,7 @@ export class CredentialQuarantine {
     return isSuperseded || count + 2 > policy.maxRefusals ? undefined : 'instead';
   }
 
-  /** Records a request without a response: one that was aborted for a second one, or that second one. */
+  /** Records a request without a response: one that was aborted in favour of a second one, or that second one. */
   recordUnanswered(key: string): void {
     const before = this.#records.get(key);
     this.#records.set(key, { count: (before?.count ?? 0) + 1, refusal: before?.refusal, isSuperseded: true });
@@ -168,10 +169,10 @@ export class CredentialQuarantine {
 const UNCONFIRMED_RETRIES = 3;
 
 /**
- * Returns the quarantine after a number of refusals in a row: 30 s, doubling to 15 min, then halted.
+ * Returns the quarantine after a number of consecutive refusals: 30 s, doubling up to 15 min, then halted.
  *
  * @param isConfirmed Whether the last response was an OAuth error. Any other may come from a gateway while the server
- * restarts, so the first three are retried within seconds. They count all the same: a wrong credential is sent no more
+ * restarts, so the first three are retried within seconds. They count nevertheless: a wrong credential is not sent more
  * often than after OAuth errors.
  */
 export function quarantineAfter(
@@ -189,8 +190,8 @@ export function quarantineAfter(
 }
 
 /**
- * The first retry follows as after any outage. The others are at most 5 s apart, and the last one comes 10 s after the first
- * refusal: a gateway that refuses for up to 10 s causes no longer outage.
+ * The first retry follows as after any outage. The others are at most 5 s apart, and the last comes 10 s after the
+ * first refusal. So a gateway that refuses for up to 10 s causes no longer outage than that.
  */
 function unconfirmedDelayMs(refusals: number, random: () => number): number {
   return refusals === 1 ? 500 + 500 * random() : 4750 + 250 * random();

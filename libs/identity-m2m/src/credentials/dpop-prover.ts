@@ -3,7 +3,7 @@ import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'j
 import { BoundedMap } from '../foundation/bounded-map.js';
 import type { Clock } from '../foundation/clock.js';
 
-/** Algorithms for proofs of possession (RFC 9449 §4.2: asymmetric ones only). */
+/** Algorithms for proofs of possession (RFC 9449 §4.2 allows only asymmetric ones). */
 export const DPOP_ALGORITHMS = ['ES256', 'ES384', 'ES512', 'EdDSA', 'RS256', 'PS256'] as const;
 
 export type DpopAlgorithm = (typeof DPOP_ALGORITHMS)[number];
@@ -26,7 +26,7 @@ export interface ProvenCall {
 }
 
 /**
- * Proves for each call that the client holds the key which its tokens are bound to (RFC 9449). A stolen token is useless
+ * Proves for each call that the client holds the key that its tokens are bound to (RFC 9449). A stolen token is useless
  * without that key.
  *
  * The prover creates the key when it is first needed; it never leaves this process. Nonces are kept per origin, from any
@@ -42,7 +42,7 @@ export class DpopProver {
     private readonly clock: Clock,
   ) {}
 
-  /** Returns the `DPoP` header of a call. Use it for one sending: servers refuse a proof that they have seen. */
+  /** Returns the `DPoP` header of a call. Send it once: servers reject a proof that they have seen before. */
   async proof({ method, url, accessToken }: ProvenCall): Promise<string> {
     const { privateKey, publicJwk } = await this.#proofKey();
     const { origin, pathname } = new URL(url);

@@ -6,31 +6,37 @@ import { addClientAssertion, assertionClaims } from './client-assertion.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 
-/** Signs outside this process: in a key management service or a hardware module. */
+/** Signs outside this process, such as in a key management service or a hardware security module. */
 export interface RemoteSigner {
   /** Algorithm of the signature (RFC 7518 §3.1). */
   readonly algorithm: string;
   /** Identifier of the key at the identity provider (`kid`), different for each version. */
   readonly keyId: string;
-  /** Returns the signature of the data, in the format of JWS (RFC 7518 §3.4: an ECDSA signature is r and s, not DER). */
+  /**
+   * Returns the signature of the data in JWS format. An ECDSA signature is r and s concatenated, not DER (RFC 7518
+   * §3.4).
+   */
   sign(data: Uint8Array): Promise<Uint8Array> | Uint8Array;
 }
 
 export interface PrivateKeyJwtOptions {
   /**
-   * The client's private key: PEM or the JSON of a JWK, as a string, a function or a source such as `fromFile('key.pem')`,
-   * read for each token request; a JWK; a `KeyObject`; or a {@link RemoteSigner}.
+   * The client's private key. PEM, or a JWK in JSON, as a string, a function or a source such as `fromFile('key.pem')`,
+   * which the client reads for each token request; a JWK; a `KeyObject`; or a {@link RemoteSigner}.
    */
   readonly key: SecretInput | JWK | KeyObject | RemoteSigner;
-  /** Identifier of the key at the identity provider (`kid`). Default: that of the JWK or signer, otherwise none. */
+  /** Identifier of the key at the identity provider (`kid`). Default: that of the JWK or the signer, otherwise none. */
   readonly keyId?: string;
-  /** Algorithm of the signature. Default: that of the JWK or signer, otherwise by the key: RS256, ES256, ES384, ES512 or EdDSA. */
+  /**
+   * Signature algorithm. Default: that of the JWK or the signer, otherwise by the key: RS256, ES256, ES384, ES512 or
+   * EdDSA.
+   */
   readonly algorithm?: string;
 }
 
 /**
- * Authenticates the client by an assertion that it signs with its private key (RFC 7523 §2.2, OpenID Connect Core 1.0 §9).
- * The identity provider has no secret to lose.
+ * Authenticates the client with an assertion that it signs with its private key (RFC 7523 §2.2, OpenID Connect Core 1.0
+ * §9). The identity provider holds no secret that could leak.
  */
 export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
   return {
@@ -84,7 +90,7 @@ async function signRemotely(signer: RemoteSigner, data: Uint8Array): Promise<Uin
   }
 }
 
-/** Returns what is invalid in the key, as far as that shows without reading it from elsewhere. */
+/** Returns what is invalid in the key, unless it has to be read from another source. */
 function fault({ key, algorithm }: PrivateKeyJwtOptions): string | undefined {
   if (isRemoteSigner(key)) return undefined;
   if (!isKeyMaterial(key) && typeof key !== 'string') return toSecretSource(key).fault();
@@ -99,7 +105,7 @@ function fault({ key, algorithm }: PrivateKeyJwtOptions): string | undefined {
   }
 }
 
-/** An RSA key fits several algorithms, any other key one. Ed25519 has two names (RFC 9864 §2.2). */
+/** An RSA key fits several algorithms, any other key only one. Ed25519 has two names (RFC 9864 §2.2). */
 function fits(suitable: string, chosen: string): boolean {
   if (suitable === 'RS256') return /^[RP]S(?:256|384|512)$/.test(chosen);
   return chosen === suitable || (suitable === 'EdDSA' && chosen === 'Ed25519');
@@ -155,7 +161,10 @@ function algorithmOf(key: KeyObject): string {
   }
 }
 
-/** A remote signer failed. Its own error is the cause, and not part of the message: it may contain a URL with a token. */
+/**
+ * A remote signer failed. Its own error is the cause and not part of the message, because it may contain a URL with a
+ * token.
+ */
 class SignerError extends IdentityM2MError {
   readonly code = 'M2M_SIGNER_FAILED';
 

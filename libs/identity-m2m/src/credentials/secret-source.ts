@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { secretFingerprint, SensitiveValue } from '../foundation/sensitive-value.js';
 import { withoutStrayCharacters } from '../foundation/text.js';
 
-/** A client secret (RFC 6749 §2.3.1), read at one moment. Its fingerprint differs for each version. */
+/** A client secret (RFC 6749 §2.3.1). Each version of it has another fingerprint. */
 export class ClientSecret extends SensitiveValue {
   constructor(text: string) {
     super(text, secretFingerprint(text));
@@ -10,23 +10,26 @@ export class ClientSecret extends SensitiveValue {
 }
 
 /**
- * Reads a secret. The client reads it for each token request, so that it finds a rotated one.
+ * Reads a secret. The client reads it for each token request, so it notices a rotated one.
  *
- * The client removes a byte order mark at the beginning, and line breaks at the end.
+ * The client removes a leading byte order mark and trailing line breaks.
  */
 export interface SecretSource {
-  /** Name of the place, for errors; never the secret. */
+  /** Name of the source in errors; never the secret. */
   readonly description: string;
-  /** Reads the current secret. A rejection fails the token request like an outage. */
+  /** Reads the current secret. If it rejects, the token request fails and is retried, as in an outage. */
   read(): Promise<ClientSecret>;
-  /** Returns what is invalid in this source, as far as that shows at boot without waiting; undefined if nothing is. */
+  /** Returns what is invalid in this source, as far as that is known synchronously at boot; undefined if nothing is. */
   fault(): string | undefined;
 }
 
-/** A secret: a string, a function that fetches it (from a vault, say), or a source such as {@link fromEnv} or {@link fromFile}. */
+/**
+ * A secret: a string, a function that fetches it, for example from a vault, or a source such as {@link fromEnv} or
+ * {@link fromFile}.
+ */
 export type SecretInput = string | (() => string | Promise<string>) | SecretSource;
 
-/** Reads the secret from an environment variable. The boot fails if it is not set, or consists of line breaks alone. */
+/** Reads the secret from an environment variable. The boot fails if it is not set or contains only line breaks. */
 export function fromEnv(variable: string): SecretSource {
   const value = () => withoutStrayCharacters(process.env[variable] ?? '');
   return {
@@ -39,12 +42,13 @@ export function fromEnv(variable: string): SecretSource {
   };
 }
 
-/** Maximum length of a file with a secret, in bytes: enough for a chain of certificates. */
+/** Maximum size of a file with a secret, in bytes: enough for a certificate chain. */
 const MAX_FILE_BYTES = 65_536;
 
 /**
- * Reads the secret from a file, each time that it is needed: a secret of Docker or Kubernetes, a projected service account
- * token, a key or a certificate. A byte order mark and line breaks at the end are removed.
+ * Reads the secret from a file, each time that it is needed: a secret of Docker or Kubernetes, a projected service
+ * account token, a key or a certificate. Removes a leading byte order mark and trailing line breaks. The file may have
+ * up to 65,536 bytes.
  *
  * A missing file fails token requests, but not the boot.
  */
@@ -64,7 +68,7 @@ async function readAtMost(path: string, maxBytes: number): Promise<Buffer> {
   try {
     const chunks: Buffer[] = [];
     let size = 0;
-    // Reads one byte more than is allowed, to detect a longer file.
+    // Reads one byte more than allowed, to detect a longer file.
     for await (const chunk of file.createReadStream({ end: maxBytes }) as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       size += chunk.length;
@@ -100,14 +104,14 @@ export function toSecretSource(input: SecretInput): SecretSource {
   return input;
 }
 
-/** Whether a value is a {@link SecretInput}, as far as that shows without reading it. */
+/** Whether a value is a {@link SecretInput}, as far as that is known without reading it. */
 export function isSecretInput(value: unknown): value is SecretInput {
   if (typeof value === 'string') return value !== '' && value.isWellFormed();
   if (typeof value === 'function') return true;
   return typeof value === 'object' && value !== null && 'read' in value && 'fault' in value;
 }
 
-/** Reads the current secret, without what copying adds. @throws Error for an empty one. */
+/** Reads the current secret, without characters that copying adds. @throws Error if it is empty. */
 export async function readSecret(source: SecretSource): Promise<ClientSecret> {
   const text = withoutStrayCharacters((await source.read()).reveal());
   if (text === '') throw new Error(`the secret from ${source.description} is empty`);

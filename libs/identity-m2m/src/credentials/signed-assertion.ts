@@ -7,12 +7,12 @@ import { readSecret, type SecretInput, type SecretSource, toSecretSource } from 
 /**
  * An assertion that another issuer has signed for the client (RFC 7521 §4).
  *
- * Its fingerprint covers issuer, subject, audience and key, but no times: platforms renew assertions every few minutes, or
- * create one for each request. An identity provider refuses the trust and not the string, so a new string of the same kind
- * is no reason to ask it again at once.
+ * Its fingerprint covers issuer, subject, audience and key, but no times: platforms renew assertions every few minutes,
+ * or create one for each request. An identity provider that refuses one does not trust its issuer or subject. So it
+ * would refuse the next one as well.
  */
 export class SignedAssertion extends SensitiveValue {
-  /** When it expires, where that can be read. */
+  /** When it expires, if that can be read. */
   readonly expiresAt: Date | undefined;
 
   constructor(text: string) {
@@ -27,7 +27,7 @@ export async function readSignedAssertion(source: SecretSource): Promise<SignedA
   return new SignedAssertion((await readSecret(source)).reveal());
 }
 
-/** Reads claims without verifying the signature: that is for the identity provider. */
+/** Reads claims without verifying the signature, which the identity provider does. */
 function readable(text: string): { identity: string; expiresAt?: Date } {
   try {
     const { iss, sub, aud, exp } = decodeJwt(text);
@@ -39,11 +39,11 @@ function readable(text: string): { identity: string; expiresAt?: Date } {
 }
 
 /**
- * Authenticates the client by an assertion of another issuer (RFC 7521 §4.2): a projected service account token of
- * Kubernetes, or a token of the platform that it runs on. The client keeps no long-lived secret.
+ * Authenticates the client with an assertion of another issuer (RFC 7521 §4.2): a projected service account token of
+ * Kubernetes, or a token of the platform it runs on. The client needs no long-lived secret.
  *
  * @param assertion Read for each token request, because the platform renews it: `fromFile('/var/run/secrets/…/token')`,
- * or a function. An expired assertion is not sent.
+ * or a function. The client does not send an expired assertion.
  */
 export function federatedAssertion(assertion: SecretInput): ClientAuthentication {
   const source = toSecretSource(assertion);

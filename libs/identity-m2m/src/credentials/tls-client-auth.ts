@@ -5,27 +5,29 @@ import type { ClientAuthentication, ClientCredential } from './client-authentica
 import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 
 export interface TlsClientAuthOptions {
-  /** The client's certificate in PEM, followed by any intermediate ones. Read for each connection. */
+  /** The client's certificate in PEM, followed by any intermediate certificates. Read for each connection. */
   readonly certificate: SecretInput;
   /** Its private key in PEM. */
   readonly key: SecretInput;
-  /** Passphrase of the key, where it is encrypted. */
+  /** Passphrase of the key, if it is encrypted. Default: none. */
   readonly passphrase?: SecretInput;
   /** Certificate authorities to trust, in PEM. Default: those of Node.js. */
   readonly ca?: SecretInput;
 }
 
-/** Mutual TLS. Calls of the API use the certificate as well, because a bound token is valid with it only. */
+/** Mutual TLS. Calls to APIs present the certificate as well, because a bound token is valid only together with it. */
 export interface TlsClientAuthentication extends ClientAuthentication {
   readIdentity(): Promise<TlsIdentity>;
 }
 
-/** Authenticates the client by a certificate of an authority that the identity provider trusts (RFC 8705 §2.1). */
+/** Authenticates the client with a certificate of an authority that the identity provider trusts (RFC 8705 §2.1). */
 export function tlsClientAuth(options: TlsClientAuthOptions): TlsClientAuthentication {
   return mutualTls('tls_client_auth', options);
 }
 
-/** Authenticates the client by a self-signed certificate that is registered at the identity provider (RFC 8705 §2.2). */
+/**
+ * Authenticates the client with a self-signed certificate that is registered at the identity provider (RFC 8705 §2.2).
+ */
 export function selfSignedTlsClientAuth(options: TlsClientAuthOptions): TlsClientAuthentication {
   return mutualTls('self_signed_tls_client_auth', options);
 }

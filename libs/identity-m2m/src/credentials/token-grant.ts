@@ -1,12 +1,12 @@
 import { readSignedAssertion, type SignedAssertion } from './signed-assertion.js';
 import { type SecretInput, toSecretSource } from './secret-source.js';
 
-/** What a client requests tokens with (RFC 6749 §1.3). */
+/** The grant that a client requests tokens with (RFC 6749 §1.3). */
 export interface TokenGrant {
   readonly grantType: string;
-  /** Returns what is invalid in its options, as far as that shows without waiting; undefined where nothing is. */
+  /** Returns what is invalid in its options, as far as that is known synchronously; undefined if nothing is. */
   fault(): string | undefined;
-  /** Returns the assertion that is the grant, where the type has one. Called for each attempt. */
+  /** Returns the assertion of the grant, if its type has one. Called for each attempt. */
   readAssertion(): Promise<SignedAssertion | undefined>;
 }
 
@@ -20,8 +20,8 @@ export const clientCredentials: TokenGrant = {
 /**
  * A JWT of an issuer that the identity provider trusts (RFC 7523 §2.1), such as a projected service account token.
  *
- * @param assertion Read for each token request: `fromFile('/var/run/secrets/…/token')`, or a function. An expired assertion
- * is not sent.
+ * @param assertion Read for each token request: `fromFile('/var/run/secrets/…/token')`, or a function. The client does
+ * not send an expired assertion.
  */
 export function jwtBearer(assertion: SecretInput): TokenGrant {
   const source = toSecretSource(assertion);

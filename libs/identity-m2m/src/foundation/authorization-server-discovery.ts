@@ -90,7 +90,7 @@ function wellKnownAddresses(issuer: string): readonly [oidc: string, oauth: stri
   ];
 }
 
-/** Faults in order of precedence, if both requests fail: an earlier one tells more about what to do. */
+/** Faults in order of precedence if both requests fail: an earlier one is more helpful. */
 const FAULTS: readonly DiscoveryFault[] = ['certificate', 'outage', 'wrong_document', 'unexplained'];
 
 function bothFailed(errors: readonly DiscoveryError[]): DiscoveryError {

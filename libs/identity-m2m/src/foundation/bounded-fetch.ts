@@ -89,12 +89,12 @@ const MAX_HEAD_BYTES = 524_288;
  *   when it is used again.
  * - It shares nothing with the application's HTTP clients, interceptors and agents.
  *
- * It requests no compression. If a server compresses anyway, it undoes one content coding, up to the same limit.
+ * It requests no compression. If a server compresses anyway, it decodes one content coding, up to the same limit.
  *
  * An https response counts only if it came through TLS. A proxy that opens no tunnel responds in plain text, and agents
  * return its response as if it were the server's.
  *
- * A GET that met a stale connection of the agent is repeated once. For other methods the caller has to repeat it,
+ * A GET that met a stale connection of the agent is repeated once. For other methods, the caller has to repeat it,
  * because the request may need a new proof of the client.
  *
  * The fetch throws {@link HttpExchangeError} if there is no readable response, and the reason of `init.signal` once
@@ -247,7 +247,7 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['utf-8', asIs],
   ['gzip', undoGzip],
   ['x-gzip', undoGzip],
-  // Some servers omit the zlib header that RFC 9110 §8.4.1.2 requires; its first byte tells.
+  // Some servers omit the zlib header that RFC 9110 §8.4.1.2 requires; the first byte shows which.
   ['deflate', (body, maxBytes) => ((body[0]! & 0x0f) === 8 ? undoZlib : undoRawDeflate)(body, maxBytes)],
   ['br', inflating(promisify(brotliDecompress))],
 ]);

@@ -2,7 +2,7 @@
  * A point in time, read from two clocks at once.
  *
  * The wall clock may be set back or forward, and the monotonic clock may stop while the machine sleeps. Neither alone
- * can measure an age, so use {@link elapsedMs}.
+ * can measure an age: see {@link elapsedMs}.
  */
 export interface Instant {
   /** Milliseconds since the Unix epoch. */
@@ -18,7 +18,8 @@ export interface Clock {
    * Calls back once after the delay.
    *
    * @param delayMs At most {@link MAX_TIMER_DELAY_MS}.
-   * @param keepsProcessAlive Set it if a caller waits for the callback, not for background work. Default: false.
+   * @param keepsProcessAlive Whether the timer keeps the process alive: true if a caller waits for the callback, false
+   * for background work. Default: false.
    * @returns A function that cancels the timer; it does nothing after the callback.
    */
   setTimer(delayMs: number, callback: () => void, keepsProcessAlive?: boolean): () => void;

@@ -1,6 +1,6 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 
-/** Emits events to its listeners synchronously, in the order of their subscriptions. */
+/** Calls its listeners synchronously with each event, in the order of their subscriptions. */
 export class EventStream<Event> {
   readonly #subscriptions = new Set<Subscription<Event>>();
   #channel: Channel | undefined;
@@ -23,7 +23,7 @@ export class EventStream<Event> {
   }
 
   /**
-   * Publishes each event on a channel of `node:diagnostics_channel` as well, after the listeners were called.
+   * Also publishes each event on a channel of `node:diagnostics_channel`, after the listeners were called.
    *
    * @returns A function that ends the publishing.
    */
@@ -33,8 +33,8 @@ export class EventStream<Event> {
   }
 
   /**
-   * Calls the listeners. One that throws, or whose promise rejects, causes a process warning; the other listeners and
-   * the emitter are not affected.
+   * Calls the listeners. If one throws, or its promise rejects, the process emits an `IdentityM2MWarning`; the other
+   * listeners and the emitter are not affected.
    */
   emit(event: Event): void {
     for (const { listener, types } of this.#subscriptions) {

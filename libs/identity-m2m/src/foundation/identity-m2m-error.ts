@@ -1,10 +1,10 @@
 /**
  * Base class of every error that this library throws.
  *
- * The message names what failed, what was found, and what to do. It never holds a token, a secret or an assertion.
+ * The message says what failed, what was found, and what to do. It never holds a token, a secret or an assertion.
  */
 export abstract class IdentityM2MError extends Error {
-  /** Stable identifier of this kind of error: compare this, not the message. */
+  /** Stable identifier of this kind of error. Compare it rather than the message. */
   abstract readonly code: string;
 
   constructor(message: string, options?: { cause?: unknown }) {

@@ -9,9 +9,9 @@ export interface OptionFault {
   readonly path: string;
   /** What a valid value is. */
   readonly expected: string;
-  /** What was found. Never a secret, and no more of a string than is needed to recognise it. */
+  /** What was found: never a secret, and only as much of a string as is needed to recognise it. */
   readonly found: string;
-  /** The line of the error, where it is not `<path>: expected <expected>; found <found>`. */
+  /** The line of the error, if it is not `<path>: expected <expected>; found <found>`. */
   readonly line?: string;
 }
 
@@ -23,8 +23,8 @@ export function faultLine({ path, expected, found, line }: OptionFault): string 
 /**
  * Checks options against a schema. Returns every invalid option.
  *
- * @param root Path of the options within the whole; empty for the whole itself.
- * @param placeOf Returns where an option belongs that the schema does not know; undefined if nowhere.
+ * @param root Path of these options within all options; empty for the root.
+ * @param placeOf Returns where an option belongs that the schema does not have; undefined if it belongs nowhere.
  */
 export function optionFaults(
   schema: z.ZodType,
@@ -88,7 +88,7 @@ function unwrapped(schema: unknown): unknown {
   return schema instanceof z.ZodOptional ? schema.unwrap() : schema;
 }
 
-/** Returns the known name that a misspelt one resembles most; undefined where none is close. */
+/** Returns the known name that a misspelt one resembles most; undefined if none is close. */
 function closestName(name: string, known: readonly string[]): string | undefined {
   const limit = Math.min(3, Math.ceil(name.length / 4));
   const [closest] = known
@@ -111,7 +111,7 @@ function editDistance(from: string, to: string): number {
   return row[to.length]!;
 }
 
-/** @param isShown Whether a string is shown: only where the field can hold no secret, even by mistake. */
+/** @param isShown Whether a string is shown: only if the field can hold no secret, not even by mistake. */
 function found(value: unknown, isShown: boolean): string {
   if (value === '') return 'an empty string';
   if (!isShown) return kindOf(value);
@@ -121,13 +121,13 @@ function found(value: unknown, isShown: boolean): string {
   return `${JSON.stringify(printableText(value, 60))}${stray === undefined ? '' : `, which ${stray}`}`;
 }
 
-/** Describes a string without showing it. Odd characters at its ends are often all that is wrong. */
+/** Describes a string without showing it. Stray characters at its ends are often all that is wrong. */
 function describeString(value: string): string {
   const stray = strayCharacters(value);
   return stray === undefined || value.trim() === '' ? 'a string' : `a string that ${stray}`;
 }
 
-/** Names the first member with odd characters at its ends, such as a list that was split at its commas has. */
+/** Names the first member with stray characters at its ends, as in a list that was split at its commas. */
 function describeList(list: readonly unknown[]): string {
   const strays = list.map((member) => (typeof member === 'string' ? strayCharacters(member) : undefined));
   const at = strays.findIndex((stray) => stray !== undefined);
@@ -145,7 +145,7 @@ function kindOf(value: unknown): string {
 }
 
 /**
- * A field of a schema: a test, and what passes it in words. The value that was found is not shown, because it may be a
+ * A field of a schema: a test, and a description of what passes it. Errors do not show the value, because it may be a
  * secret, in its own place or in a wrong one.
  */
 export function field<T>(expected: string, test: (value: unknown) => boolean) {
@@ -160,7 +160,7 @@ export function shownField<T>(expected: string, test: (value: unknown) => boolea
 /** A well-formed string that is not blank. */
 export const text = (expected: string) => field<string>(expected, isText);
 
-/** A string without what copying adds: blanks and line breaks at its ends, control characters. */
+/** A string without what copying adds: surrounding whitespace and control characters. */
 export const cleanText = (expected: string) =>
   field<string>(`${expected}, without control characters and without blanks at its ends`, isCleanText);
 
@@ -188,8 +188,8 @@ export const quantity = (unit: string, min: number, max: number) =>
   );
 
 /**
- * An agent that makes connections for `node:http` and `node:https`, such as one for a proxy. Judged as Node.js judges it:
- * older agents for proxies extend none of its classes.
+ * An agent that opens connections for `node:http` and `node:https`, such as one for a proxy. Checked as Node.js checks
+ * it: older agents for proxies extend none of its classes.
  */
 export const anAgent = field<Agent>(
   'an agent of node:http or node:https',
@@ -210,7 +210,7 @@ function isText(value: unknown): value is string {
   return typeof value === 'string' && value.trim() !== '' && value.isWellFormed();
 }
 
-/** Whether a value is such a string without control characters, and without blanks at its ends. */
+/** Whether a value is such a string without control characters and without surrounding whitespace. */
 export function isCleanText(value: unknown): value is string {
   return isText(value) && strayCharacters(value) === undefined;
 }

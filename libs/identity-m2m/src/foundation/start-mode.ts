@@ -1,10 +1,10 @@
-/** What the boot does about tokens, and about the keys of issuers. */
+/** When tokens, or the keys of issuers, are first fetched. */
 export const START_MODES = [
-  /** Nothing: the first call fetches them. */
+  /** By the first call that needs them. */
   'lazy',
-  /** Fetches them in the background. */
+  /** In the background at boot. */
   'warm',
-  /** Waits for them, and fails without them. */
+  /** At boot, which waits for them and fails without them. */
   'require',
 ] as const;
 

@@ -1,20 +1,20 @@
 /**
  * Returns external text for an error message or a log: one line of printable ASCII, cut to a maximum length.
  *
- * Otherwise a server could forge log lines by its `error_description`, reorder them with direction marks, or fill a
- * disk.
+ * Otherwise a server could forge log lines through its `error_description`, reorder them with direction marks, or fill
+ * a disk.
  */
 export function printableText(text: string, maxLength = 200): string {
   const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
   return cut.replace(/[^\x20-\x7e…]/g, '?');
 }
 
-/** The byte order mark, with which some editors start a file. */
+/** The byte order mark that some editors put at the start of a file. */
 const MARK = '\ufeff';
 
 /**
- * Removes what tools add to a secret: a byte order mark at its start, line breaks at its end. The form where the secret
- * was set accepts neither.
+ * Removes what tools add to a secret: a leading byte order mark and trailing line breaks. The form where the secret was
+ * set accepts neither.
  */
 export function withoutStrayCharacters(secret: string): string {
   return secret.replace(/^\ufeff/, '').replace(/[\r\n]+$/, '');
@@ -22,7 +22,7 @@ export function withoutStrayCharacters(secret: string): string {
 
 /**
  * Returns what is probably wrong with a string that a person wrote or copied, as the end of a sentence: a byte order
- * mark, line breaks, other control characters, leading or trailing white space. undefined where nothing is.
+ * mark, line breaks, other control characters, surrounding whitespace. Returns undefined if nothing is.
  */
 export function strayCharacters(text: string): string | undefined {
   if (text.startsWith(MARK)) return 'begins with a byte order mark';

@@ -1,16 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 
-/** The client's certificate and key for TLS connections, and the authorities that it trusts. All in PEM. */
+/** The client's certificate and key for TLS connections, and the authorities that it trusts, all in PEM. */
 export interface TlsIdentity {
-  /** Its certificate, followed by any intermediate ones. */
+  /** The certificate, followed by any intermediate certificates. */
   readonly cert: string;
   readonly key: string;
   readonly passphrase?: string | undefined;
-  /** Certificate authorities to trust, instead of those of the system. */
+  /** Certificate authorities to trust instead of those of Node.js. Default: those of Node.js. */
   readonly ca?: string | undefined;
 }
 
-/** Certificates of authorities in PEM, any number in one string or buffer, as the option `ca` of `node:tls`. */
+/** Certificates of authorities in PEM, any number in each string or buffer, as in the option `ca` of `node:tls`. */
 export type CertificateAuthorities = string | Buffer | readonly (string | Buffer)[];
 
 /**

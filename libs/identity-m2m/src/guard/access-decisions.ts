@@ -7,26 +7,24 @@ import type { AllowedCall, RoutePolicy, Verdict } from '../verification/route-po
 import type { Credential } from './credential.js';
 import type { InboundEvent } from './inbound-events.js';
 
-/**
- * Verifies tokens. Returns a verdict without a promise where it can: a promise costs more than the rest of a decision.
- */
+/** Verifies tokens. Returns a verdict without a promise if it can: a promise costs more than the rest of a decision. */
 export interface TokenVerifier {
   verify(token: string, policy: RoutePolicy): Verdict | Promise<Verdict>;
 }
 
-/** Decides about calls of every transport, counts the decisions and emits them. */
+/** Decides about the calls of every transport, counts the decisions and emits them as events. Inject it for metrics. */
 export class AccessDecisions {
   readonly #events = new EventStream<InboundEvent>();
   readonly #counters = new DecisionCounters();
   readonly #failuresReported = new Set<string>();
   readonly #unknownHandlers = new Set<string>();
 
-  /** Emits each decision. */
+  /** Emits each decision, and how refused messages were settled. */
   readonly events: Pick<EventStream<InboundEvent>, 'subscribe' | 'publishOn'> = this.#events;
 
   /**
-   * @param verifier undefined where the module has no option `guard`: every token is refused then.
-   * @param realm Name of the protection space in challenges (RFC 9110 §11.5).
+   * @param verifier undefined if the module has no option `guard`: then every token is refused.
+   * @param realm `realm` of the challenges (RFC 9110 §11.5).
    */
   constructor(
     private readonly verifier: TokenVerifier | undefined,
@@ -38,7 +36,7 @@ export class AccessDecisions {
     return this.verifier !== undefined;
   }
 
-  /** Returns the numbers of callers that were accepted and refused since the start, by transport. */
+  /** Returns the numbers of accepted and refused calls since the start, by transport. */
   counts(): Readonly<Record<string, TransportCount>> {
     return this.#counters.read();
   }
@@ -48,7 +46,7 @@ export class AccessDecisions {
    *
    * @param transport Name of the transport, for events.
    * @param context Names the route in the event of a refusal.
-   * @returns The verdict without a promise where it is known at once. Never throws and never rejects: a failure is a
+   * @returns The verdict, without a promise if it is known at once. Never throws and never rejects: a failure is a
    * refusal.
    */
   decide(
@@ -77,9 +75,9 @@ export class AccessDecisions {
     this.#events.emit(event);
   }
 
-  /** Reports a handler whose rules are unknown, once for each. */
+  /** Reports a handler whose rules are unknown, once per handler. */
   unknownHandler(context: ExecutionContext, unknownRules: readonly string[]): void {
-    // By name: Nest makes request-scoped controllers anew for each request, and their functions with them.
+    // By name: Nest creates request-scoped controllers again for each request, and their functions with them.
     const handler = handlerName(context);
     if (this.#unknownHandlers.has(handler)) return;
     this.#unknownHandlers.add(handler);
@@ -98,8 +96,8 @@ export class AccessDecisions {
   }
 
   /**
-   * A token with characters of opaque tokens alone, where no opaque tokens are accepted, is no token of RFC 6750 §2.1:
-   * the request is malformed.
+   * If no opaque tokens are accepted, a token with characters that only opaque tokens have is not a token of RFC 6750
+   * §2.1: the request is malformed.
    */
   #refusedToken(refusal: Refusal, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
     const isMalformed = refusal.reason === 'token_malformed' && !isB64Token(token);
@@ -125,7 +123,7 @@ export class AccessDecisions {
     return refusal;
   }
 
-  /** Warns once for each class of error. Its message may hold anything; the name of the class is enough to find it. */
+  /** Warns once per class of error. Leaves out the message, which may hold anything. */
   #failed(error: unknown, transport: string, context: ExecutionContext | undefined, token: string): Refusal {
     const name = error instanceof Error ? error.constructor.name : typeof error;
     if (!this.#failuresReported.has(name)) {
@@ -138,15 +136,15 @@ export class AccessDecisions {
 
 const NO_ISSUER: RefusalDetail = { expected: 'an issuer in the options of the guard, which has none' };
 
-/** Numbers of callers that were accepted and refused since the start. */
+/** Numbers of accepted and refused calls since the start. */
 export interface TransportCount {
   readonly accepted: number;
-  /** By reason; a reason that never occurred is absent. */
+  /** By reason. A reason that never occurred is absent. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
 /**
- * Counts decisions. Callers cannot make it grow: transports are those of Nest and of the options, and reasons are a
+ * Counts decisions. Callers can't make it grow: transports are those of Nest and of the options, and reasons are a
  * fixed list.
  */
 class DecisionCounters {
@@ -200,7 +198,7 @@ function calledRoute(context: ExecutionContext): string {
   return printableText(route);
 }
 
-/** Names the class and the function of a handler, as far as a made-up context has them. */
+/** Names the class and the function of a handler, as far as a mocked context has them. */
 function handlerName(context: Pick<ExecutionContext, 'getClass' | 'getHandler'>): string {
   const [ofClass, handler] = [context.getClass(), context.getHandler()] as readonly ({
     readonly name: string;

@@ -3,7 +3,7 @@ import { definedOnly } from '../foundation/plain-objects.js';
 import { isScopeName, strayCharacters } from '../foundation/text.js';
 import { type ClaimRules, isClaimRules, type RoutePolicy } from '../verification/route-policy.js';
 
-/** The access rules that the decorators on one class or one method state. */
+/** The access rules that the decorators on one class or one method set. */
 export interface AccessMetadata {
   readonly public?: true;
   readonly scopes?: readonly string[];
@@ -19,8 +19,8 @@ export type RouteAccess = 'public' | RoutePolicy;
 /**
  * Merges the rules of a method with those of its class.
  *
- * A level with any restriction is not public; neither is a restricted method of a public class. Otherwise each rule of
- * the method replaces the same rule of the class, and the other rules of the class apply.
+ * A class or method with any restriction is not public; neither is a restricted method of a public class. Otherwise,
+ * each rule of the method replaces the same rule of the class, and the other rules of the class apply.
  */
 export function routeAccess(method: AccessMetadata, ofClass: AccessMetadata): RouteAccess {
   if (isRestricted(method)) return restricted(method, ofClass);
@@ -57,7 +57,7 @@ const KEYS = {
 } as const;
 
 /**
- * Makes a decorator for classes and methods that states one access rule.
+ * Creates a decorator for classes and methods that sets one access rule.
  *
  * The rule of a method is stored under the method's name and not on its function, unlike those of Nest: another
  * decorator may replace the function, and the rule must not be lost with it.
@@ -75,8 +75,8 @@ function accessRule<Rule extends keyof AccessMetadata>(
 /**
  * Returns the access rules of a class, or of a method of a prototype.
  *
- * Restrictions are inherited, each from the nearest base class that states it, also where a method is overridden.
- * `@Public()` is not: a class or method is public only where its own source shows it.
+ * Restrictions are inherited, each from the nearest base class that sets it, even if a method is overridden.
+ * `@Public()` is not: a class or method is public only if its own source says so.
  */
 export function accessMetadata(target: object, method?: string | symbol): AccessMetadata {
   const rule = (key: string) => Reflect.getMetadata(key, target, method!) as never;
@@ -92,7 +92,7 @@ export function accessMetadata(target: object, method?: string | symbol): Access
   };
 }
 
-/** Lists the access rules that this version does not know: their decorators are of a newer copy. */
+/** Lists the access rules that this version does not know, because their decorators come from a newer copy. */
 function unknownRules(target: object, method?: string | symbol): readonly string[] {
   const known: readonly unknown[] = Object.values(KEYS);
   const isUnknown = (key: unknown): key is string =>
@@ -101,12 +101,12 @@ function unknownRules(target: object, method?: string | symbol): readonly string
 }
 
 /**
- * Allows only these clients, by their identifiers, out of those that the guard accepts; other clients get 403.
+ * Allows only these of the clients that the guard accepts, by their identifiers; other clients get 403.
  *
- * On a method it replaces the list of the class.
+ * On a method, it replaces the list of the class.
  *
- * @throws TypeError, while the class is being defined, where there is no client or an invalid identifier: an empty one,
- * or one with control characters or with blanks at its ends, as in a list that was split at its commas.
+ * @throws TypeError when the class is defined, if there is no client or an invalid identifier: one that is empty, has
+ * control characters or surrounding whitespace, as in a list that was split at its commas.
  */
 export function AllowClients(...clients: readonly [string, ...string[]]): ClassDecorator & MethodDecorator {
   if (clients.length === 0 || !clients.every(isClientId)) {
@@ -123,10 +123,10 @@ function isClientId(client: unknown): boolean {
  * Requires all of these scopes in the token (RFC 6749 §3.3), or one of them with `{ any: […] }`. Other callers get 403,
  * and the challenge names the scopes.
  *
- * On a method it replaces the scopes of the class.
+ * On a method, it replaces the scopes of the class.
  *
- * @throws TypeError, while the class is being defined, where a name can't be a scope or there is none: an empty list
- * would allow every caller.
+ * @throws TypeError when the class is defined, if a name can't be a scope or there is none: an empty list would allow
+ * every caller.
  */
 export function RequireScopes(
   ...scopes: readonly [string, ...string[]] | readonly [{ readonly any: readonly string[] }]
@@ -143,14 +143,14 @@ export function RequireScopes(
 }
 
 /**
- * Requires claims of the token; other callers get 403.
+ * Requires claims in the token; other callers get 403.
  *
- * A claim must equal the value, or one of the values, of its rule. A claim that is a list must have such a member. An
- * object of rules is for the members of a claim: `{ tenant: 'acme', realm_access: { roles: ['admin'] } }`.
+ * A claim must equal the value, or one of the values, of its rule; a list must have such a member. A nested object has
+ * the rules for the members of a claim: `{ tenant: 'acme', realm_access: { roles: ['admin'] } }`.
  *
- * On a method it replaces the rules of the class.
+ * On a method, it replaces the rules of the class.
  *
- * @throws TypeError, while the class is being defined, where there is no rule, or a rule that no claim can meet.
+ * @throws TypeError when the class is defined, if there is no rule, or a rule that no claim can meet.
  */
 export function RequireClaims(rules: ClaimRules): ClassDecorator & MethodDecorator {
   if (!isClaimRules(rules)) {
@@ -162,16 +162,19 @@ export function RequireClaims(rules: ClaimRules): ClassDecorator & MethodDecorat
 }
 
 /**
- * Checks the token with its issuer (introspection, RFC 7662) besides its signature, so that a revoked token is refused
- * within a minute. Callers get 503 where the issuer can't be reached, or `introspection` is not configured for it.
+ * Checks the token with its issuer (introspection, RFC 7662) in addition to its signature, so that a revoked token is
+ * refused within a minute. Callers get 503 if the issuer can't be reached, or if `introspection` is not configured for
+ * it.
  *
- * On a method it replaces the setting of the class: `@Sensitive(false)` turns it off.
+ * On a method, it replaces the setting of the class; `@Sensitive(false)` turns it off.
  */
 export function Sensitive(sensitive = true): ClassDecorator & MethodDecorator {
   return accessRule('sensitive', sensitive);
 }
 
-/** Allows every caller, with or without a token. On a class it applies to methods without access rules of their own. */
+/**
+ * Allows every caller, with or without a token. On a class, it applies to methods without access rules of their own.
+ */
 export function Public(): ClassDecorator & MethodDecorator {
   return accessRule('public', true);
 }
@@ -182,9 +185,11 @@ export interface HandlerRules {
    * `unknown`: the handler can't be traced to a method of its class, or it has rules that this version does not know.
    */
   readonly access: RouteAccess | 'unknown';
-  /** Metadata keys of rules by decorators of a newer version. */
+  /** Metadata keys of the rules that decorators of a newer version set. */
   readonly unknownRules: readonly string[];
-  /** Whether Nest's router calls it. Other calls of type `http` come from other callers, with other arguments. */
+  /**
+   * Whether Nest's router calls it. Other code may also call handlers with the type `http`, but with other arguments.
+   */
   readonly isRoute: boolean;
 }
 
@@ -230,10 +235,10 @@ interface MethodPlace {
 }
 
 /**
- * Writes into a method's metadata where it is defined.
+ * Records in a method's metadata where the method is defined.
  *
- * Instrumentations such as OpenTelemetry and Sentry replace a handler by a function of their own and copy the metadata.
- * The copied place leads back to the method, and so to its rules.
+ * Instrumentations such as OpenTelemetry and Sentry replace a handler with their own function and copy the metadata.
+ * The copied record leads back to the method, and so to its rules.
  */
 export function recordPlace({ prototype, name }: MethodPlace, method: object): void {
   const places = placesIn(method);
@@ -255,7 +260,7 @@ function placeOf(ofClass: Type, handler: Handler): MethodPlace | undefined {
   return recordedPlace(prototypes, handler) ?? boundPlace(prototypes, handler);
 }
 
-/** Finds the place in the metadata that a replacing function has copied. */
+/** Finds the place in the metadata that a wrapper function has copied. */
 function recordedPlace(prototypes: readonly object[], handler: Handler): MethodPlace | undefined {
   const places = placesIn(handler);
   const prototype = prototypes.find((each) => places.some((place) => place.prototype === each));
@@ -266,7 +271,7 @@ function placesIn(method: object): readonly MethodPlace[] {
   return (Reflect.getMetadata(PLACES, method) ?? []) as readonly MethodPlace[];
 }
 
-/** Finds a method that was bound to its instance, by the constructor or by a caller of handlers. */
+/** Finds a method that was bound to its instance, by the constructor or by the code that calls handlers. */
 function boundPlace(prototypes: readonly object[], handler: Handler): MethodPlace | undefined {
   const name = /^bound (.+)$/.exec(handler.name)?.[1];
   const prototype = name !== undefined && prototypes.find((each) => methodAt(each, name));

@@ -16,14 +16,14 @@ import { type HandlerRules, handlerRulesOf } from './access-rules.js';
 import { type HttpRequest, messageOf } from './transports/http.js';
 
 /**
- * Callers by the object that stands for their call: Node's request, the context of a message, the call of gRPC. Never
+ * Callers by the object that represents their call: Node's request, the context of a message, the gRPC call. Never
  * stored on the payload, where a sender could supply one.
  */
 const callers = sharedCallers();
 
 /**
- * Returns the map that all copies of this package in a process share: `@Caller()` may be of another copy than the guard.
- * Package managers install several copies if two dependencies need incompatible versions.
+ * Returns the map that all copies of this package in a process share: `@Caller()` may come from another copy than the
+ * guard. Package managers install several copies if two dependencies need incompatible versions.
  */
 function sharedCallers(): WeakMap<object, MachineCaller> {
   const key = Symbol.for('nestjs-identity-m2m:callers');
@@ -43,7 +43,7 @@ export interface CallerSlot {
 
 const slots = new AsyncLocalStorage<CallerSlot>();
 
-/** Number of applications that follow callers. Without any, calls cost nothing more. */
+/** Number of applications that follow callers. Without any, following costs nothing. */
 let followers = 0;
 
 /** Returns the caller of the call that is being handled, while callers are followed. */
@@ -51,13 +51,13 @@ function currentCaller(): MachineCaller | undefined {
   return slots.getStore()?.caller;
 }
 
-/** Returns the caller of a handler's call; undefined where the handler is public. */
+/** Returns the caller of a handler's call; undefined if the handler is public. */
 function callerOf(context: ExecutionContext): MachineCaller | undefined {
   const ofRequest = context.getType() === 'http' && callers.get(messageOf(context.getArgByIndex<HttpRequest>(0)));
   if (ofRequest) return ofRequest;
   // The handlers of one event share its context.
   if (handlerRulesOf(context).access === 'public') return undefined;
-  // The context of a call stands beside the payload, except for gRPC streams that are passed as they are.
+  // The context of a call is the argument after the payload, except for gRPC streams that are passed as they are.
   const [first, second, third] = context.getArgs<unknown[]>();
   const carrier = [third, second, first].find((each) => callers.has(each as object));
   return callers.get(carrier as object);
@@ -67,13 +67,13 @@ export function rememberCaller(carrier: object, caller: MachineCaller): void {
   callers.set(carrier, caller);
 }
 
-/** Runs the handling of one message, with its caller known. */
+/** Runs the handling of one message with its caller known. */
 function runWithCaller<Result>(caller: MachineCaller | undefined, run: () => Result): Result {
   return followers === 0 ? run() : slots.run({ request: undefined, caller }, run);
 }
 
 /**
- * Makes the caller known to the listeners of a stream. Its messages come from a socket, in whose context no caller is
+ * Makes the caller known to the listeners of a stream. Its messages arrive from a socket, in whose context no caller is
  * known.
  */
 function listenWithCaller(caller: MachineCaller | undefined, emitter: EventEmitter): void {
@@ -89,7 +89,7 @@ export function httpSlotOf(context: ExecutionContext, { isRoute }: HandlerRules)
   const request = messageOf(context.getArgByIndex<HttpRequest>(0));
   const current = slots.getStore();
   if (current?.request === request) return current;
-  // HTTP/2, and requests made up in this process, have no start event.
+  // HTTP/2, and requests created in this process, have no start event.
   const slot = { request, caller: undefined };
   slots.enterWith(slot);
   return slot;
@@ -118,11 +118,12 @@ function openSlot(event: unknown): void {
   slots.enterWith({ request: (event as { readonly request: object }).request, caller: undefined });
 }
 
-/** Parameter decorator: the caller, of type `MachineCaller`; undefined where the handler is public. */
+/** Parameter decorator that injects the caller, a `MachineCaller`; undefined if the handler is public. */
 export const Caller = createParamDecorator((_data: unknown, context: ExecutionContext) => callerOf(context));
 
 /**
- * Makes the caller of a message known to all code below its handler, also to code that runs when its answer is read.
+ * Makes the caller of a message known to all code that its handler runs, including code that runs when its reply is
+ * read.
  */
 export class CallerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -150,7 +151,7 @@ export class CallerFollowing implements OnApplicationShutdown {
 }
 
 /**
- * The caller of the call that is being handled, available anywhere below its handler. Inject it.
+ * The caller of the call that is being handled, available to all code that the handler runs. Inject it.
  *
  * Callers are followed through asynchronous code (`AsyncLocalStorage`) only in applications that inject this class. On
  * Node.js before 24, that makes every promise of the process slower.
@@ -161,7 +162,7 @@ export class CurrentCaller {
     following.start();
   }
 
-  /** Returns the caller; undefined on public routes, and outside of calls. */
+  /** Returns the caller; undefined on public routes and outside of calls. */
   get(): MachineCaller | undefined {
     return currentCaller();
   }

@@ -2,23 +2,23 @@ import { OPAQUE_TOKEN } from '../foundation/text.js';
 import { LONGEST_TOKEN, tooLong } from '../verification/compact-jws.js';
 import { type Refusal, refuse } from '../verification/refusal.js';
 
-/** The one credential of a call, or the refusal where there is none. */
+/** The only credential of a call, or the refusal if there is none. */
 export type Credential = { readonly ok: true; readonly token: string } | Refusal;
 
 /**
- * Returns the one access token among all values of `Authorization` of a call.
+ * Returns the only access token among all values of `Authorization` of a call.
  *
- * Refuses two values even where they are equal: different readers might take different ones.
+ * Refuses two values even if they are equal: different readers might use different ones.
  */
 export function soleCredential(values: readonly unknown[], scheme?: string): Credential {
   return values.length > 1 ? refuse('credential_repeated') : bearerCredential(values[0], scheme);
 }
 
 /**
- * Returns the one access token in fields with names, which are compared without regard to case.
+ * Returns the only access token in named fields. Ignores the case of names.
  *
- * A repeated field may come as a list of its values. A list of one is no repetition: the sender sent a list, which is
- * no string.
+ * A repeated field may arrive as a list of its values. A list of one is not a repetition: the sender sent a list
+ * instead of a string.
  */
 export function credentialIn(fields: Iterable<readonly [string, unknown]>): Credential {
   const values: unknown[] = [];
@@ -31,10 +31,10 @@ export function credentialIn(fields: Iterable<readonly [string, unknown]>): Cred
 }
 
 /**
- * Reads the access token in one value of `Authorization` (RFC 6750 §2.1), after one blank or several (RFC 9110 §11.4:
+ * Reads the access token in one value of `Authorization` (RFC 6750 §2.1), after one or more spaces (RFC 9110 §11.4:
  * `1*SP`). Takes time linear in the length.
  *
- * @param scheme The scheme before the token; empty where the whole value is the token.
+ * @param scheme The scheme before the token; empty if the whole value is the token.
  */
 export function bearerCredential(value: unknown, scheme = 'Bearer'): Credential {
   if (value === undefined) return refuse('credential_missing');
@@ -54,7 +54,7 @@ function isAuthorization(name: string): boolean {
   return isNamed(name, 'authorization');
 }
 
-/** Compares names of fields without regard to case. @param wanted In lower case. */
+/** Compares names of fields case-insensitively. @param wanted In lower case. */
 export function isNamed(name: string, wanted: string): boolean {
   return name.length === wanted.length && name.toLowerCase() === wanted;
 }

@@ -26,33 +26,34 @@ const GUARDS = '__guards__';
 const FILTERS = '__exceptionFilters__';
 const INTERCEPTORS = '__interceptors__';
 
-/** Problems with the places of an application's guards. Handlers are named by class and method. */
+/** Problems with the placement of an application's guards. Handlers are named by class and method. */
 export interface GuardPlacement {
   /** Handlers with access rules that no guard checks: every caller is allowed. */
   readonly unchecked: readonly string[];
   /** Handlers behind `M2MAuthGuard` whose calls it cannot read: every caller is refused. */
   readonly unreadable: readonly string[];
-  /** Handlers of gateways behind a global guard that `globalGuard` did not make. Nest 11 does not call it for them. */
+  /** Handlers of gateways behind a global guard other than that of `globalGuard`. Nest 11 does not call it for them. */
   readonly skipped: readonly string[];
   /** Names the message handlers behind `M2MAuthGuard` that a server calls. */
   readonly guardedBy: (server: object) => readonly string[];
 }
 
 /**
- * Finds handlers that seem to be guarded and are not, and guarded handlers that no caller can reach. Call it while
- * modules are initialised: global guards are known then, and no call has come yet.
+ * Finds handlers that look guarded but are not, and guarded handlers that no caller can reach. Call it while modules
+ * are initialised: by then, global guards are known, and no call has arrived yet.
  *
- * @param application.servesHttp Whether the application serves HTTP: connected microservices have no guards then.
+ * @param application.servesHttp Whether the application serves HTTP: then connected microservices do not get its global
+ * guards.
  * @param application.hasMessageGuard Whether `globalGuard` is on.
- * @throws {@link UnguardedMessageHandlersError} where the guard was made global in Nest's way, which does not reach the
- * application's message handlers.
+ * @throws {@link UnguardedMessageHandlersError} if the guard was made global by `APP_GUARD` or `useGlobalGuards()`,
+ * which do not reach the application's message handlers.
  */
 export function guardPlacement(
   modules: ModulesContainer,
   application: { readonly servesHttp: boolean; readonly hasMessageGuard: boolean },
 ): GuardPlacement {
   const globalGuards = globalGuardsOf(modules);
-  // A Nest without a readable configuration: the placement is unknown.
+  // This version of Nest has no readable configuration: the placement is unknown.
   if (!globalGuards) return { unchecked: [], unreadable: [], skipped: [], guardedBy: () => [] };
   const { hasMessageGuard, servesHttp } = application;
   const checkers = new RuleCheckers(modules);
@@ -77,18 +78,18 @@ export function guardPlacement(
   };
 }
 
-/** Names the handlers with `M2MAuthGuard` that can be seen while providers are still being made. */
+/** Names the handlers with `M2MAuthGuard` that are known while providers are still being created. */
 export function guardUses(modules: ModulesContainer): readonly string[] {
   const handlers = [...applicationHandlers(modules)];
   return namesOf(handlers.filter((handler) => handler.isHandler && guardsOn(handler).some(isM2MAuthGuard)));
 }
 
-/** Whether `M2MAuthGuard` is a global guard, in any way. Call it while modules are initialised. */
+/** Whether `M2MAuthGuard` is a global guard, however it was registered. Call it while modules are initialised. */
 export function isGlobalGuard(modules: ModulesContainer): boolean {
   return globalGuardsOf(modules)?.some(isM2MAuthGuard) === true;
 }
 
-/** Nest gives its configuration to its own parts alone, and each module leads to it. */
+/** Nest exposes its configuration only to its own parts, but each module leads to it. */
 function globalGuardsOf(modules: ModulesContainer): readonly (CanActivate | object)[] | undefined {
   const [module] = modules.values() as Iterable<{ readonly container?: { readonly applicationConfig?: unknown } }>;
   const config = module?.container?.applicationConfig as ApplicationConfig | undefined;
@@ -111,7 +112,7 @@ function namesOf(handlers: readonly ApplicationHandler[]): string[] {
   return [...new Set(handlers.map(({ name }) => name))];
 }
 
-/** Whether a guard, as a class or an object, is `M2MAuthGuard` or derived from it. */
+/** Whether a guard, a class or an object, is `M2MAuthGuard` or derived from it. */
 function isM2MAuthGuard(guard: unknown): boolean {
   if (guard instanceof M2MAuthGuard || guard === M2MAuthGuard) return true;
   return typeof guard === 'function' && guard.prototype instanceof M2MAuthGuard;
@@ -155,17 +156,17 @@ const filter = new MessageRefusalFilter();
 const interceptor = new CallerInterceptor();
 
 /**
- * Prepares the handlers of an application that has a guard. Call it while providers are made, before handlers are
+ * Prepares the handlers of an application that has a guard. Call it while providers are created, before handlers are
  * registered with routers and servers.
  *
- * Each handler records its place, so that a replacing function leads back to it. Message handlers also get the filter
- * for refused messages, and the interceptor that provides the caller.
+ * Each handler records its place, so that a wrapper function leads back to it. Message handlers also get the filter for
+ * refused messages, and the interceptor that provides the caller.
  */
 export function prepareHandlers(modules: ModulesContainer): void {
   for (const { isHandler, kind, key, prototype, method } of applicationHandlers(modules)) {
     if (isHandler) recordPlace({ prototype, name: key }, method);
     if (kind !== 'message') continue;
-    // Nest asks the last filter first, and runs the first interceptor outermost.
+    // Nest tries the last filter first, and runs the first interceptor outermost.
     extend(FILTERS, method, (present) => [...present, filter], filter);
     extend(INTERCEPTORS, method, (present) => [interceptor, ...present], interceptor);
   }
@@ -174,10 +175,10 @@ export function prepareHandlers(modules: ModulesContainer): void {
 /**
  * Puts the guard before each message handler of the application, including those of gateways.
  *
- * A global guard is not enough. What `connectMicroservice()` connects has a configuration of its own, without the
+ * A global guard is not enough. A microservice of `connectMicroservice()` has its own configuration, without the
  * application's guards unless it inherits them; and Nest 11 calls no global guard for gateways.
  *
- * @throws {@link UnguardedMessageHandlersError} where it can't be done; the application must not start then.
+ * @throws {@link UnguardedMessageHandlersError} if that fails: then the application must not start.
  */
 export function guardMessageHandlers(modules: ModulesContainer, guard: CanActivate): void {
   const handlers = [...applicationHandlers(modules)].filter(({ kind }) => kind === 'message' || kind === 'websocket');
@@ -202,7 +203,7 @@ function extend(key: string, target: object, extended: (present: unknown[]) => u
 const IS_GATEWAY = 'websockets:is_gateway';
 const IS_SUBSCRIBER = 'websockets:message_mapping';
 const RESOLVER_TYPE = 'graphql:resolver_type';
-/** Types of resolvers that guards stand before. For other types, `fieldResolverEnhancers` decides. */
+/** Types of resolvers that Nest calls guards for. For other types, `fieldResolverEnhancers` decides. */
 const ROOT_FIELDS: readonly unknown[] = ['Query', 'Mutation', 'Subscription'];
 
 /** What calls a method: Nest's router, a message server, a WebSocket gateway, GraphQL, or something unknown. */
@@ -227,7 +228,7 @@ class ApplicationHandler {
     return routeAccess(accessMetadata(this.prototype, this.key), accessMetadata(this.ofClass));
   }
 
-  /** Whether a library may call it. Libraries leave metadata on the methods that they call. */
+  /** Whether a library may call it: libraries put metadata on the methods that they call. */
   get isHandler(): boolean {
     return this.kind !== 'unknown' || Reflect.getMetadataKeys(this.method).length > 0;
   }

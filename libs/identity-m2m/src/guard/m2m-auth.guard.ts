@@ -7,28 +7,28 @@ import { type CallerSlot, httpSlotOf, rememberCaller } from './caller.js';
 import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
 
-/** The policy of a handler whose rules are unknown; every call of it is refused. */
+/** The policy of a handler whose rules are unknown: every call of it is refused. */
 const NO_POLICY: RoutePolicy = {};
 
-/** Calls that were allowed: a call can meet the guard twice, as the global one and on its controller or handler. */
+/** Calls that were allowed: a call can pass the guard twice, as a global guard and on its controller or handler. */
 const allowed = new WeakSet<ExecutionContext>();
 
 /**
- * Allows machines alone: callers with a valid access token of a trusted issuer, for this API, that meet the access
- * rules of the handler. Refuses every other call, and every call that it can't read or can't decide.
+ * Allows only machines: callers with a valid access token of a trusted issuer, for this API, that meet the access rules
+ * of the handler. Refuses every other call, and every call that it can't read or decide on.
  *
  * Use it with `@UseGuards(M2MAuthGuard)`, or for all routes and message handlers with `globalGuard: true` in the
- * module's options. Nest's own ways to make a guard global do not reach what `connectMicroservice()` connects. With
+ * module's options. `APP_GUARD` and `useGlobalGuards()` do not reach microservices of `connectMicroservice()`. With
  * them, an application that serves HTTP and has unguarded message handlers does not start.
  *
- * Reads HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`.
+ * Supports HTTP, and TCP, Redis, NATS, MQTT 5, RabbitMQ, Kafka and gRPC of `@nestjs/microservices`.
  *
- * A refused message of RabbitMQ with manual acknowledgement is rejected and not queued again, also where the guard
- * can't decide because an issuer is down. It may be good: give its queue a dead letter exchange, from which it can be
- * sent again. Without one, RabbitMQ drops it.
+ * With manual acknowledgement, the guard rejects a refused RabbitMQ message without requeueing it, even if it can't
+ * decide because an issuer is down. Such a message may be valid: give its queue a dead letter exchange, from which you
+ * can send it again. Without one, RabbitMQ drops it.
  *
- * The guard sets header fields on the response of a refused HTTP request. A guard of your own that catches the refusal
- * and allows the call has to remove them: `www-authenticate`, `retry-after` and `cache-control`.
+ * The guard sets `www-authenticate`, `retry-after` and `cache-control` on the response to a refused HTTP request. If a
+ * guard of your own catches the refusal and allows the call, it has to remove them.
  */
 @Injectable()
 export class M2MAuthGuard implements CanActivate {
@@ -39,11 +39,11 @@ export class M2MAuthGuard implements CanActivate {
     private readonly transports: InboundTransports,
   ) {}
 
-  /** Returns without a promise where the decision is known at once. */
+  /** Returns without a promise if the decision is known at once. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const rules = handlerRulesOf(context);
     const { access } = rules;
-    // Before any wait: what is entered after one is left again with the guard.
+    // Before any wait: a context that is entered after one ends together with the guard.
     const slot = httpSlotOf(context, rules);
     if (access === 'public' || allowed.has(context)) return true;
     const isHttp = rules.isRoute && context.getType() === 'http';
@@ -64,7 +64,7 @@ export class M2MAuthGuard implements CanActivate {
     return settle(verdict, context, transport, policy, slot);
   }
 
-  /** Refuses with Nest's own answer for such a call. */
+  /** Refuses with Nest's own response to such a call. */
   #refuseUnreadable(context: ExecutionContext): false {
     void this.decisions.decide(refuse('transport_unknown'), NO_POLICY, 'unknown', context);
     return false;

@@ -11,10 +11,10 @@ import {
 import { type Observable, of, throwError } from 'rxjs';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 
-/** Metadata that `@MessagePattern()`, `@EventPattern()` and the decorators of gRPC leave on a handler. */
+/** Metadata key that `@MessagePattern()`, `@EventPattern()` and the gRPC decorators set on a handler. */
 const HANDLER_TYPE = 'microservices:handler_type';
 const EVENT = 2;
-/** The only transport of a handler, where its decorator names one. */
+/** Metadata key of a handler's only transport, if its decorator names one. */
 const TRANSPORT = 'microservices:transport';
 
 /** Whether a method handles messages. */
@@ -22,7 +22,7 @@ export function isMessageHandler(method: object): boolean {
   return Reflect.hasMetadata(HANDLER_TYPE, method);
 }
 
-/** Whether a call is an event, whose sender waits for no answer. */
+/** Whether a call is an event, whose sender waits for no reply. */
 export function isEventHandler(context: ExecutionContext): boolean {
   return Reflect.getMetadata(HANDLER_TYPE, context.getHandler()) === EVENT;
 }
@@ -34,26 +34,26 @@ export function isHandlerOf(method: object, server: { readonly transportId?: unk
 }
 
 /**
- * A message was refused, and the guard has finished with it: it was settled with its broker or answered, or its sender
- * waits for no answer.
+ * A message was refused, and there is nothing more to do: it was settled with its broker or answered, or its sender
+ * waits for no reply.
  *
- * Filters of the application never see this error. One that acknowledged the message again, or threw into a broker's
+ * The application's filters never see this error. One that acknowledged the message again, or threw into a broker's
  * consumer, would undo what the guard did.
  */
 export class MessageRefusal extends Error {
   override readonly name = 'MessageRefusal';
 
-  /** @param answer The answer to a caller that waits for one; undefined where the message ends here. */
+  /** @param answer The answer for a sender that waits for one; undefined if none does. */
   constructor(readonly answer: object | undefined) {
     super('the message was refused');
   }
 }
 
-/** Ends a refused message. Stands on the handlers themselves, before all other filters. */
+/** Ends the handling of a refused message. It is on the handlers themselves, before all other filters. */
 @Catch(MessageRefusal)
 export class MessageRefusalFilter implements ExceptionFilter<MessageRefusal> {
   catch({ answer }: MessageRefusal, _host: ArgumentsHost): Observable<unknown> {
-    // Nest waits for a last value of handlers of Kafka and of gRPC streams, so there has to be one.
+    // Nest waits for a last value from handlers of Kafka and of gRPC streams, so there must be one.
     return answer ? throwError(() => answer) : of(undefined);
   }
 }
@@ -62,10 +62,10 @@ export class MessageRefusalFilter implements ExceptionFilter<MessageRefusal> {
 export const GLOBAL_MESSAGE_GUARD = Symbol('GlobalMessageGuard');
 
 /**
- * Stands for the application's global guard on controllers and gateways that handle messages.
+ * Represents the application's global guard on controllers and gateways that handle messages.
  *
  * Metadata belongs to a class, and several applications of one process may use that class. So the metadata names this
- * class, and each application makes an instance with its own guard; without a global guard it allows every call.
+ * class, and each application creates an instance with its own guard. Without a global guard, it allows every call.
  */
 @Injectable()
 export class MessageHandlerGuard implements CanActivate {
@@ -76,7 +76,9 @@ export class MessageHandlerGuard implements CanActivate {
   }
 }
 
-/** The message handlers of a controller would be unguarded despite a global guard. The application does not start. */
+/**
+ * The message handlers of a controller would be unguarded despite a global guard, so the application does not start.
+ */
 export class UnguardedMessageHandlersError extends IdentityM2MError {
   readonly code = 'M2M_HANDLERS_UNGUARDED';
 

@@ -6,17 +6,17 @@ export interface RefusalAnswer {
   /** `error` of RFC 6750 §3.1, or a code of this package. */
   readonly error: string;
   readonly message: string;
-  /** When to try again, in seconds; undefined where time alone changes nothing. */
+  /** When to retry, in seconds; undefined if time alone changes nothing. */
   readonly retryAfterSeconds: number | undefined;
 }
 
-/** Groups the reasons by what would help: another token, another right, or another moment. */
+/** Groups the reasons by what would help: another token, more rights, or a later attempt. */
 export type RefusalKind = 'missing' | 'malformed' | 'invalid' | 'insufficient' | 'forbidden' | 'undecidable';
 
 /**
  * Returns the answer for a refusal.
  *
- * Its texts are fixed: they hold no part of the token, the call or an exception. The log names the reason.
+ * Its texts are fixed and hold no part of the token, the call or an exception. The log has the reason.
  *
  * @param scopes Scopes that the handler requires.
  */
@@ -40,7 +40,7 @@ const TEXTS: Readonly<Record<RefusalKind, readonly [error: string, message: stri
   undecidable: ['temporarily_unavailable', 'The access token cannot be verified at the moment. Try again later.'],
 };
 
-/** Whether a refused token may be good: the guard could not decide at that moment. */
+/** Whether a refused token may be valid, because the guard could not decide at that moment. */
 export function isUndecidable(reason: RefusalReason): boolean {
   return kindOf(reason) === 'undecidable';
 }
@@ -101,7 +101,7 @@ export interface ChallengeOptions {
   readonly scopes: readonly string[] | undefined;
 }
 
-/** Returns the challenge of RFC 6750 §3; undefined where no other token would help. */
+/** Returns the challenge of RFC 6750 §3; undefined if no other token would help. */
 export function bearerChallenge(
   { kind, error }: Pick<RefusalAnswer, 'kind' | 'error'>,
   { realm, scopes }: ChallengeOptions,
@@ -118,13 +118,13 @@ export function bearerChallenge(
   return text === '' ? 'Bearer' : `Bearer ${text}`;
 }
 
-/** The answer to the caller of a refused message. It uses the names of gRPC's status codes with every transport. */
+/** The answer to the sender of a refused message. Every transport uses the names of gRPC's status codes. */
 export interface RpcAnswer {
   readonly code: RpcCode;
   /** `error` of RFC 6750 §3.1, or a code of this package. */
   readonly error: string;
   readonly message: string;
-  /** When to try again, in seconds, with `UNAVAILABLE`. */
+  /** When to retry, in seconds; only with `UNAVAILABLE`. */
   readonly retryAfterSeconds?: number;
 }
 

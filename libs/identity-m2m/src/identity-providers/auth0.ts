@@ -9,12 +9,12 @@ export interface Auth0Options {
 
 const schema = z.strictObject({ domain: hostName('a domain, such as acme.eu.auth0.com') });
 
-/** An Auth0 tenant. A client names the API of its token by `audience`. */
+/** An Auth0 tenant. Set `audience` in the client's options to name the API that the token is for. */
 export function auth0(options: Auth0Options): KnownIssuer {
   const origin = `https://${hostOf(options.domain)}`;
   return {
     name: 'Auth0',
-    // The tenant's tokens have the slash at the end, and issuers are compared to the letter.
+    // The tenant's tokens have the trailing slash, and issuers are compared exactly.
     issuer: `${origin}/`,
     tokenEndpoint: `${origin}/oauth/token`,
     revocationEndpoint: `${origin}/oauth/revoke`,
@@ -34,7 +34,7 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   isMachine: allOf(
     {
       claim: 'sub',
-      // A person's subject begins with the name of a connection and a bar.
+      // The subject of a person starts with the name of a connection and a vertical bar.
       expected: '<client id>@clients',
       holds: ({ sub, azp, client_id: clientId }) => {
         const client = azp ?? clientId;

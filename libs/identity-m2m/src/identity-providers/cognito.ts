@@ -6,7 +6,7 @@ import { hostName, hostOf, presetFaults } from './preset-options.js';
 export interface CognitoOptions {
   /** Identifier of the user pool, which names its region: `eu-west-1_AbCdEf123`. */
   readonly userPoolId: string;
-  /** Domain of the user pool's token endpoint. Default: that of the pool's metadata. */
+  /** Domain of the user pool's token endpoint. Default: discovered through the pool's metadata. */
   readonly domain?: string;
 }
 
@@ -21,9 +21,9 @@ const schema = z.strictObject({
 /**
  * A user pool of Amazon Cognito.
  *
- * Its access tokens have no audience, so a token for one API is valid for all of them. The guard's options must name the
- * clients; scopes (`resource server/scope`) tell one API from another. The guard does not compare its `audience` with these
- * tokens.
+ * Its access tokens have no audience, so a token for one API is valid for all of them. The guard's options must name
+ * the clients. Require scopes (`resource server/scope`) to tell one API from another: the guard can't check `audience`
+ * for these tokens.
  */
 export function cognito(options: CognitoOptions): KnownIssuer {
   const { userPoolId, domain } = options;

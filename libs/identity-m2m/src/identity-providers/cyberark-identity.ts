@@ -9,8 +9,8 @@ export type CyberArkIdentityOptions = {
   /** Address of the tenant: `https://<tenant id>.id.cyberark.cloud`, or a vanity host. */
   readonly tenantUrl: string;
   /**
-   * Whether tokens, and responses of introspection, may have no `aud`: the guard then accepts them for this API. If there is
-   * an `aud`, it must match. Default: false.
+   * Accepts tokens and introspection responses without `aud` for this API. An `aud` that is present must match.
+   * Default: false.
    */
   readonly hasNoAudience?: boolean;
 } & (
@@ -29,14 +29,17 @@ export type CyberArkIdentityOptions = {
 /** Application of platform tokens, which every tenant has. */
 const PLATFORM_APPLICATION_ID = '__idaptive_cybr_user_oidc';
 
-/** Marks the caller as no browser: the tenant redirects browsers to its login page instead of answering 401. */
+/**
+ * Tells the tenant that the caller is not a browser. It redirects browsers to its login page instead of responding with
+ * 401.
+ */
 const NATIVE_CLIENT = { 'x-idap-native-client': 'true' };
 
 /**
- * CyberArk Identity.
+ * A CyberArk Identity tenant and one of its applications.
  *
- * Outbound: tokens of an application of type *OAuth2 Client* call the tenant's own REST API, which is an allowed origin.
- * Inbound: tokens of an application of type *OAuth2 Server* call your own API.
+ * Outbound: tokens of an application of type *OAuth2 Client* are for the tenant's own REST API, which is an allowed
+ * origin. Inbound: tokens of an application of type *OAuth2 Server* are for your own API.
  */
 export function cyberArkIdentity(options: CyberArkIdentityOptions): KnownIssuer {
   const tenantUrl = withoutTrailingSlash(options.tenantUrl);
@@ -44,14 +47,14 @@ export function cyberArkIdentity(options: CyberArkIdentityOptions): KnownIssuer 
   const application = encodedSegment(applicationId);
   return {
     name: 'CyberArk Identity',
-    // The tenant's tokens have the slash at the end, and issuers are compared to the letter.
+    // The tenant's tokens have the trailing slash, and issuers are compared exactly.
     issuer: `${tenantUrl}/${application}/`,
     tokenEndpoint: options.platformToken
       ? `${tenantUrl}/oauth2/platformtoken`
       : `${tenantUrl}/oauth2/token/${application}`,
     revocationEndpoint: `${tenantUrl}/OAuth2/Revoke/${application}`,
     introspectionEndpoint: `${tenantUrl}/OAuth2/Introspect/${application}`,
-    // The tenant does not decode the halves of Basic; form-encoded ones fail like a wrong secret.
+    // The tenant does not form-decode Basic credentials: encoded ones fail like a wrong secret.
     clientSecretMethod: 'client_secret_basic_raw',
     tokenRequestHeaders: NATIVE_CLIENT,
     credentialErrors: ['access_denied'],
@@ -76,7 +79,7 @@ const ACCESS_TOKEN: AccessTokenProfile = {
   // No isMachine: a machine is a service user, and its token looks like that of a person.
 };
 
-/** Returns where in the admin portal to correct what the tenant refuses. */
+/** Returns where to correct the cause of a refusal in the admin portal. */
 function hint(detail: string): string | undefined {
   const text = detail.toLowerCase();
   if (text.includes('not allowed access to app')) {
@@ -97,7 +100,7 @@ function hint(detail: string): string | undefined {
 
 const schema = z.strictObject({
   tenantUrl: z.unknown(),
-  // The admin portal allows no blanks.
+  // The admin portal allows no spaces.
   applicationId: shownField<string>(
     'an Application ID, without blanks and slashes',
     (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),
@@ -120,12 +123,12 @@ function faults(options: CyberArkIdentityOptions, plainHttp: PlainHttp): OptionF
   return found;
 }
 
-/** A tenant is at the root of its host, or at this path behind the platform's gateway. */
+/** A tenant is at the root of its host, or at one of these paths behind the platform's gateway. */
 const TENANT_PATHS = ['/', '/api/idadmin', '/api/idadmin/'];
 
 /**
- * Returns the address as tokens write it: host in lower case, no slash at the end. An invalid one is left for the check of
- * the options.
+ * Returns the address as it appears in tokens: host in lower case, no trailing slash. Leaves an invalid one to the
+ * check of the options.
  */
 function withoutTrailingSlash(tenantUrl: unknown): string {
   const text = String(tenantUrl);

@@ -4,14 +4,14 @@ import { type AccessTokenProfile, allOf, absent, SIGNATURE_ALGORITHMS, type Know
 import { presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface DuendeOptions {
-  /** Issuer, to the letter: usually the address of the server, without a slash at the end. */
+  /** Issuer, exactly as in the tokens: usually the address of the server, without a trailing slash. */
   readonly issuer: string;
   /**
-   * Whether tokens, and responses of introspection, may have no `aud`: the guard then accepts them for this API. If there is
-   * an `aud`, it must match. Default: false.
+   * Accepts tokens and introspection responses without `aud` for this API. An `aud` that is present must match.
+   * Default: false.
    *
    * A token has no `aud` if its scopes belong to no API resource. Prefer an `ApiResource` with the scopes of this API.
-   * `EmitStaticAudienceClaim` writes one audience, `<issuer>/resources`, into every token.
+   * `EmitStaticAudienceClaim` instead writes the same audience, `<issuer>/resources`, into every token.
    */
   readonly hasNoAudience?: boolean;
   /**

@@ -12,7 +12,7 @@ import { hostName, hostOf, inLowerCase, encodedSegment, presetFaults } from './p
 export interface EntraIdOptions {
   /** Directory (tenant) ID. Not `common` or `organizations`, which stand for all tenants. */
   readonly tenantId: string;
-  /** `requestedAccessTokenVersion` of the API's registration. Default: `v2`. */
+  /** Token version of the API (`requestedAccessTokenVersion` in its app registration). Default: `v2`. */
   readonly tokenVersion?: 'v1' | 'v2';
   /** Host of the sign-in service in a national cloud. Default: `login.microsoftonline.com`. */
   readonly host?: string;
@@ -30,8 +30,8 @@ const schema = z.strictObject({
 /**
  * A tenant of Microsoft Entra ID.
  *
- * A client requests a token with the scope `<API>/.default`. The guard reads app roles as scopes. The guard's options must
- * name the clients: any application of the tenant can get a token for any API.
+ * A client requests a token with the scope `<API>/.default`. The guard treats app roles as scopes. The guard's options
+ * must name the clients, because any application of the tenant can get a token for any API.
  */
 export function entraId(options: EntraIdOptions): KnownIssuer {
   const { tokenVersion = 'v2', host = 'login.microsoftonline.com' } = options;
@@ -50,7 +50,7 @@ export function entraId(options: EntraIdOptions): KnownIssuer {
   };
 }
 
-/** The cloud of China has its own issuer; the others share one. */
+/** The China cloud has its own issuer; all other clouds share one. */
 function v1IssuerHost(host: string): string {
   return hostOf(host).endsWith('.cn') ? 'sts.chinacloudapi.cn' : 'sts.windows.net';
 }
@@ -73,8 +73,8 @@ function accessToken(tenantId: string, isV1: boolean): AccessTokenProfile {
 }
 
 /**
- * The optional claim `idtyp` marks tokens of applications. Without it: a client that authenticated (1: secret, 2:
- * certificate), for itself (`sub` is `oid`), and without scopes of a person.
+ * The optional claim `idtyp` marks tokens of applications. Without it, the token must be of a client that authenticated
+ * (1: secret, 2: certificate) for itself (`sub` equals `oid`), without delegated scopes.
  */
 function isApplication(method: 'appidacr' | 'azpacr'): ClaimCondition[] {
   const isSilent = ({ idtyp }: Claims) => idtyp === undefined;

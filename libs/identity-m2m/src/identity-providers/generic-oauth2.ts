@@ -29,9 +29,9 @@ import { addressFault, issuerFault } from './preset-options.js';
 
 export interface GenericOAuth2Options {
   /**
-   * Issuer identifier, to the letter. Addresses that are not given below are found in its metadata (RFC 8414, OpenID
-   * Connect); then it must be an https URL. Otherwise it may be any name (RFC 7519 §4.1.1): `urn:sso.acme.example`,
-   * `http://adfs.acme.example/adfs/services/trust`, `sso`.
+   * Issuer identifier, exactly as in the tokens. Addresses that are not set below are discovered through its metadata
+   * (RFC 8414, OpenID Connect), so it must be an https URL. If all are set, it may be any name (RFC 7519 §4.1.1):
+   * `urn:sso.acme.example`, `http://adfs.acme.example/adfs/services/trust`, `sso`.
    */
   readonly issuer?: string;
   /** Token endpoint. Required for a client without `issuer`. */
@@ -47,30 +47,33 @@ export interface GenericOAuth2Options {
   readonly internalJwksUri?: string;
   /** The key set itself, instead of an address. */
   readonly jwks?: JsonWebKeySet;
-  /** Path of a file with the key set. The guard reads it again while it is in use, so you can replace it. */
+  /**
+   * Path of a file with the key set. The guard reads it again every few seconds while it is used, so you can replace
+   * it.
+   */
   readonly jwksFile?: string;
   /** Introspection endpoint (RFC 7662). Required if it is not on the issuer's own origin. */
   readonly introspectionEndpoint?: string;
-  /** Name of the server, for messages. Default: `OAuth 2.0 server`. */
+  /** Name of the server in messages. Default: `OAuth 2.0 server`. */
   readonly name?: string;
   /** How a client secret is sent. Default: `client_secret_basic`. */
   readonly clientSecretMethod?: ClientSecretMethod;
   /**
-   * `aud` of the assertions of `privateKeyJwt` and `client_secret_jwt`: the `issuer` (the `tokenEndpoint` if there is none),
-   * or the `endpoint` of the request, for servers that accept nothing else. Default: `issuer`.
+   * `aud` of the assertions of `privateKeyJwt` and `client_secret_jwt`. `issuer`: the issuer, or the token endpoint if
+   * no issuer is set. `endpoint`: the endpoint of the request, for servers that accept nothing else. Default: `issuer`.
    */
   readonly assertionAudience?: AssertionAudience;
   /**
-   * Whether tokens, and responses of introspection (RFC 7662 §2.2), may have no `aud`. Such a token is valid for every API
-   * that trusts this issuer, so the guard's options must name the clients. If there is an `aud`, it must match. Default:
+   * Accepts tokens and introspection responses (RFC 7662 §2.2) without `aud`. Such a token is valid for every API that
+   * trusts this issuer, so the guard's options must name the clients. An `aud` that is present must match. Default:
    * false.
    */
   readonly hasNoAudience?: boolean;
-  /** Where its access tokens differ from RFC 9068. */
+  /** Where its access tokens differ from RFC 9068. Default: nowhere. */
   readonly accessToken?: Partial<Omit<AccessTokenProfile, 'hasNoAudience'>>;
 }
 
-/** Any OAuth 2.0 authorization server that follows the standards. */
+/** Any standards-compliant OAuth 2.0 authorization server. */
 export function genericOAuth2(options: GenericOAuth2Options): IdentityProvider {
   return {
     name: options.name ?? 'OAuth 2.0 server',
@@ -158,7 +161,7 @@ function faults(options: GenericOAuth2Options, plainHttp: PlainHttp): OptionFaul
     found.push(...addressFault(path, options[path], plainHttp, { mayHaveQuery: true }));
   }
   const places = KEY_PLACES.filter((path) => options[path] !== undefined);
-  // Whether anything is found by the issuer depends on the client or guard that uses the provider.
+  // The client or guard that uses the provider decides whether anything is discovered through the issuer.
   const isName = places.length > 0 || options.tokenEndpoint !== undefined;
   if (options.issuer !== undefined && isName) found.push(...issuerFault('issuer', options.issuer));
   if (places.length > 1) {

@@ -15,49 +15,53 @@ export interface JsonWebKeySet {
  * Created by a preset such as `cyberArkIdentity()` or `genericOAuth2()`.
  */
 export interface IdentityProvider {
-  /** Product name, for messages. */
+  /** Product name in messages. */
   readonly name: string;
-  /** Issuer identifier, to the letter (RFC 8414 §2). */
+  /** Issuer identifier, exactly as in the tokens (RFC 8414 §2). */
   readonly issuer?: string | undefined;
-  /** Token endpoint. Default: that of the issuer's metadata. */
+  /** Token endpoint. Default: discovered through the issuer's metadata. */
   readonly tokenEndpoint?: string | undefined;
-  /** Revocation endpoint (RFC 7009). Default: that of the issuer's metadata, where there is no `tokenEndpoint`. */
+  /**
+   * Revocation endpoint (RFC 7009). Default: discovered through the issuer's metadata if `tokenEndpoint` is not set.
+   */
   readonly revocationEndpoint?: string | undefined;
   /** Method that sends the client secret, unless the client's options name one. */
   readonly clientSecretMethod: ClientSecretMethod;
   /**
-   * The only `aud` of assertions that the client signs (RFC 7523 §3): the issuer, or the endpoint of the request, for
+   * `aud` of the assertions that the client signs (RFC 7523 §3): the issuer, or the endpoint of the request, for
    * servers that accept nothing else. Default: `issuer`.
    */
   readonly assertionAudience?: AssertionAudience | undefined;
   /** Headers of every token request. Default: none. */
   readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
-  /** Values of `error` by which its token endpoint refuses the client's credential, besides those of the standards. */
+  /** Additional values of `error` that mean a rejected credential. Default: none. */
   readonly credentialErrors?: readonly string[];
-  /** Reads the responses of a token endpoint with a format of its own. */
+  /** Reads non-standard responses of the token endpoint. Default: none. */
   readonly readTokenResponse?: TokenResponseReader | undefined;
   /** Base URL of the provider's own API: an allowed origin of its tokens, and the base of relative URLs. */
   readonly apiBaseUrl?: string | undefined;
-  /** Headers of calls of that API. */
+  /** Headers of calls to that API. Default: none. */
   readonly apiHeaders?: Readonly<Record<string, string>>;
-  /** Address of the key set. Default: that of the issuer's metadata. */
+  /** Address of the key set. Default: discovered through the issuer's metadata. */
   readonly jwksUri?: string | undefined;
-  /** Address of the key set for an issuer without metadata. */
+  /** Address of the key set if the issuer has no metadata. */
   readonly fallbackJwksUri?: string | undefined;
   /**
-   * Address of the key set inside your own network, where the issuer can't be reached; replaces `jwksUri`. Plain http is
-   * allowed for it, in production too: an attacker who can respond in its place can sign tokens.
+   * Address of the key set inside your own network, if the guard can't reach the issuer; replaces `jwksUri`. It may be
+   * plain http, even in production. Anyone who can respond in its place can sign tokens.
    */
   readonly internalJwksUri?: string | undefined;
   /** The key set itself, instead of an address. */
   readonly jwks?: JsonWebKeySet | undefined;
   /** Path of a file with the key set, instead of an address. */
   readonly jwksFile?: string | undefined;
-  /** Introspection endpoint (RFC 7662). Default: that of the issuer's metadata. */
+  /** Introspection endpoint (RFC 7662). Default: discovered through the issuer's metadata. */
   readonly introspectionEndpoint?: string | undefined;
-  /** How its access tokens look. */
+  /** Profile of its access tokens. */
   readonly accessToken: AccessTokenProfile;
-  /** Returns what a refusal of the token endpoint means in this product, and what to do. */
+  /**
+   * Returns what an error text of the token endpoint means in this product, and what to do; undefined if it is unknown.
+   */
   readonly hint?: (detail: string) => string | undefined;
   /** Returns what is invalid in the preset's own options, with paths relative to them. */
   readonly faults: (plainHttp: PlainHttp) => readonly OptionFault[];
@@ -68,13 +72,13 @@ export interface KnownIssuer extends IdentityProvider {
   readonly issuer: string;
 }
 
-/** Options that say where the keys are; without them, the issuer's metadata does. */
+/** Options that locate the keys; without them, the issuer's metadata does. */
 export const KEY_PLACES = ['jwks', 'jwksFile', 'jwksUri', 'internalJwksUri'] as const;
 
 /** Claims of a token whose signature has been verified. */
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** Signature algorithms that the guard can accept (RFC 7518 §3.1, RFC 9864): none with a shared secret, and not `none`. */
+/** Signature algorithms that the guard can accept (RFC 7518 §3.1, RFC 9864): neither HMAC nor `none`. */
 export const SIGNATURE_ALGORITHMS = [
   'RS256',
   'RS384',
@@ -91,7 +95,7 @@ export const SIGNATURE_ALGORITHMS = [
 
 export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
 
-/** A test of a token's claims. Only `true` accepts them; if it throws, the guard refuses the token. */
+/** A test of a token's claims. Only `true` accepts the token; if the test throws, the guard refuses it. */
 export interface ClaimsTest {
   (claims: Claims): boolean;
   /** The conditions of the test, so that a refusal can name the claim. */
@@ -119,13 +123,13 @@ export function absent(claim: string): ClaimCondition {
 }
 
 /**
- * How the access tokens of an identity provider look. The guard needs it to tell an access token of a machine from other
- * tokens that the same keys sign.
+ * Profile of an identity provider's access tokens. The guard needs it to tell the access token of a machine from other
+ * tokens that are signed with the same keys.
  *
- * Its functions judge a token by its claims alone. If one throws, the guard refuses the token.
+ * Its functions receive only the claims of a token. If one throws, the guard refuses the token.
  */
 export interface AccessTokenProfile {
-  /** Signature algorithms accepted. */
+  /** Accepted signature algorithms. */
   readonly algorithms: readonly SignatureAlgorithm[];
   /**
    * Accepted values of the `typ` header, in lower case, without `application/`; undefined accepts tokens without it.
@@ -137,27 +141,27 @@ export interface AccessTokenProfile {
   readonly clientIdClaims: readonly string[];
   /** Claims that list the scopes. One is enough; if several are present, they must agree. Default: `scope`, `scp`. */
   readonly scopeClaims?: readonly string[] | undefined;
-  /** Claims that every access token of this provider has. */
+  /** Claims that every access token of this provider has; the guard refuses a token without them. */
   readonly requiredClaims: readonly string[];
-  /** Claims that only other kinds of tokens have, besides the usual ones (`nonce`, `at_hash`, `events` …). Default: none. */
+  /** Additional claims that only other kinds of tokens have, like `nonce`, `at_hash` and `events`. Default: none. */
   readonly foreignClaims?: readonly string[] | undefined;
   /**
    * Whether a token is an access token, by the values of its claims, such as `token_use`. Default: no further condition.
    */
   readonly isAccessToken?: ClaimsTest | undefined;
   /**
-   * Whether a token belongs to a machine and not to a person. Default: the tokens do not show it, and the guard accepts only
-   * clients that its options name.
+   * Whether a token belongs to a machine and not to a person. Default: the tokens do not show it, so the guard's
+   * options must name the clients.
    */
   readonly isMachine?: ClaimsTest | undefined;
   /**
-   * Whether the guard's options must name the clients all the same, because any client can get a token for any API.
-   * Default: false.
+   * Whether the guard's options must name the clients even so, because any client can get a token for any API. Default:
+   * false.
    */
   readonly requiresNamedClients?: boolean | undefined;
   /**
-   * Whether tokens may have no `aud`, or an empty list of audiences, because this provider writes none. The guard's options
-   * must name the clients then. Default: false.
+   * Whether tokens may have no `aud`, or an empty one, because this provider sets none. The guard's options must then
+   * name the clients. Default: false.
    */
   readonly hasNoAudience?: boolean | undefined;
   /** Whether introspection returns times as strings of digits. Default: false. */
@@ -173,7 +177,7 @@ export const RFC_9068: AccessTokenProfile = {
   isMachine: isSubject('client_id'),
 };
 
-/** Returns the same profile with other claims that name the client. */
+/** Returns the same profile with other claims for the client. */
 export function rfc9068WithClientIn(clientIdClaims: readonly string[]): AccessTokenProfile {
   return { ...RFC_9068, clientIdClaims, requiredClaims: ['sub', 'iat'], isMachine: isSubject(...clientIdClaims) };
 }
@@ -187,9 +191,9 @@ function isSubject(...names: readonly string[]): ClaimsTest {
 }
 
 /**
- * Media types of other tokens that the same keys may sign (RFC 8725 §3.11): logout tokens, security events (RFC 8417), DPoP
- * proofs (RFC 9449), introspection responses (RFC 9701), request objects (RFC 9101), client assertions, refresh tokens,
- * statements and credentials.
+ * Media types of other tokens that may be signed with the same keys (RFC 8725 §3.11): logout tokens, security events
+ * (RFC 8417), DPoP proofs (RFC 9449), introspection responses (RFC 9701), request objects (RFC 9101), client
+ * assertions, refresh tokens, statements and credentials.
  */
 const FOREIGN_TOKEN_TYPES: ReadonlySet<string> = new Set([
   'client-authentication+jwt',
@@ -211,7 +215,7 @@ const FOREIGN_TOKEN_TYPES: ReadonlySet<string> = new Set([
   'vc+sd-jwt',
 ]);
 
-/** Whether a media type is one of other tokens. @param type In lower case, without `application/`. */
+/** Whether a media type belongs to another kind of token. @param type In lower case, without `application/`. */
 export function isForeignTokenType(type: string): boolean {
   return FOREIGN_TOKEN_TYPES.has(type);
 }

@@ -12,28 +12,31 @@ import {
 import { encodedSegment, pathSegment, presetFaults, withoutTrailingSlash } from './preset-options.js';
 
 export interface KeycloakOptions {
-  /** Address of the server as its tokens write it, with its relative path if it has one: `https://id.example/auth`. */
+  /**
+   * Address of the server as it appears in its tokens, with the relative path if there is one:
+   * `https://id.example/auth`.
+   */
   readonly url: string;
-  /** Name of the realm, as the admin console shows it: blanks and umlauts are percent-encoded. */
+  /** Name of the realm as the admin console shows it. Spaces and umlauts are percent-encoded for you. */
   readonly realm: string;
   /**
-   * Whether the tokens of service accounts have a session (`sid`), as they do where a client uses the setting *Use refresh
-   * tokens for client credentials grant*. Default: false; a token with a session is refused as `not_a_machine`, because it
-   * is a person's, or a client has exchanged a person's for it.
+   * Whether the tokens of service accounts have a session (`sid`), as they do with the client setting *Use refresh
+   * tokens for client credentials grant*. Default: false: the guard refuses a token with a session as `not_a_machine`,
+   * because it belongs to a person, or was exchanged for the token of one.
    *
-   * With true, a token with a session must name its client three times: `azp`, `client_id` and the user name
-   * `service-account-<azp>`. Prefer to switch the setting off at the client.
+   * With true, a token with a session must name its client three times: in `azp`, in `client_id` and in the user name
+   * `service-account-<azp>`. Prefer to turn the setting off at the client.
    */
   readonly serviceAccountSessions?: boolean;
   /**
-   * Whether tokens, and responses of introspection, may have no `aud`: the guard then accepts them for this API. If there is
-   * an `aud`, it must match. Default: false. Prefer an audience mapper.
+   * Accepts tokens and introspection responses without `aud` for this API. An `aud` that is present must match.
+   * Default: false. Prefer an audience mapper.
    */
   readonly hasNoAudience?: boolean;
   /**
    * Address of the key set inside your own network, such as
-   * `http://keycloak:8080/realms/acme/protocol/openid-connect/certs`, where the guard can't reach `url`. It may be plain
-   * http. The issuer stays that of the tokens. Default: the key set at `url`.
+   * `http://keycloak:8080/realms/acme/protocol/openid-connect/certs`, if the guard can't reach `url`. It may be plain
+   * http. `url` stays the issuer of the tokens. Default: the key set at `url`.
    */
   readonly internalJwksUri?: string;
 }
@@ -49,10 +52,10 @@ const schema = z.strictObject({
 /**
  * A realm of Keycloak.
  *
- * Tokens have the audience `account` until the client has an audience mapper for your API. The guard's options must name
- * the clients: a user who may register users could register one that is named like a service account. Tokens need the
- * claims of the client scope `service_account` (before version 24: of the client's own mappers) or of `profile`; without
- * them the guard can't tell a machine from a person.
+ * Tokens have the audience `account` until the client has an audience mapper for your API. The guard's options must
+ * name the clients: a user who may register users could register one with the name of a service account. Tokens need
+ * the claims of the client scope `service_account` (before version 24, of the client's own mappers) or of `profile`.
+ * Without them, the guard can't tell a machine from a person.
  */
 export function keycloak(options: KeycloakOptions): KnownIssuer {
   const issuer = `${withoutTrailingSlash(options.url)}/realms/${encodedSegment(options.realm)}`;
@@ -75,7 +78,7 @@ function accessToken({ serviceAccountSessions, hasNoAudience }: KeycloakOptions)
   return {
     algorithms: SIGNATURE_ALGORITHMS,
     tokenTypes: ['jwt', 'at+jwt'],
-    // `clientId` is how versions before 24 wrote it.
+    // Versions before 24 write `clientId`.
     clientIdClaims: ['azp', 'client_id', 'clientId'],
     requiredClaims: ['azp', 'iat'],
     // ID, refresh, logout and other tokens of a realm have another `typ` among their claims.
@@ -96,7 +99,7 @@ function accessToken({ serviceAccountSessions, hasNoAudience }: KeycloakOptions)
 
 const SESSION_CLAIMS = ['sid', 'session_state'];
 
-/** An exchanged token has another user name, or no client beside `azp`. */
+/** An exchanged token has another user name, or names the client only in `azp`. */
 function onlyOfServiceAccount(claim: string): ClaimCondition {
   return {
     claim,
@@ -110,9 +113,9 @@ function onlyOfServiceAccount(claim: string): ClaimCondition {
 }
 
 /**
- * A token of a person has a session, but not if a client has exchanged it: so the absence of a session proves nothing. The
- * user of a service account has a name made of the client's, in lower case; and only its own tokens repeat the client beside
- * `azp`. Introspection repeats it for every token, but always has a user name.
+ * A person's token has a session, but not after a client has exchanged it. So the absence of a session proves nothing.
+ * The user of a service account is named after the client, in lower case, and only its own tokens repeat the client
+ * next to `azp`. Introspection repeats it for every token, but always has a user name.
  */
 function isServiceAccount(claims: Claims): boolean {
   const { azp, client_id: client = claims.clientId } = claims;
@@ -121,7 +124,7 @@ function isServiceAccount(claims: Claims): boolean {
   return names.every((name) => name === `service-account-${String(azp).toLowerCase()}`);
 }
 
-/** Returns the user names, as tokens and as introspection name them. */
+/** Returns the user names, under the names that tokens and introspection use. */
 function userNames({ preferred_username: inTokens, username }: Claims): unknown[] {
   return [inTokens, username].filter((name) => name !== undefined);
 }

@@ -5,13 +5,17 @@ import { type AccessTokenProfile, allOf, type KnownIssuer } from './identity-pro
 import { addressFault, issuerFault, presetFaults } from './preset-options.js';
 
 export interface KubernetesServiceAccountsOptions {
-  /** The cluster's service account issuer, to the letter (`kubectl get --raw /.well-known/openid-configuration`). */
+  /**
+   * The cluster's service account issuer, exactly as `kubectl get --raw /.well-known/openid-configuration` shows it.
+   */
   readonly issuer: string;
   /** Address of the key set. Required if it is not on the issuer's own origin. */
   readonly jwksUri?: string;
   /** Address of the key set inside the cluster. It may be plain http. */
   readonly internalJwksUri?: string;
-  /** Path of a file with the key set, if the issuer can't be reached or requires a certificate of the cluster. */
+  /**
+   * Path of a file with the key set, if the guard can't reach the issuer or would need a certificate of the cluster.
+   */
   readonly jwksFile?: string;
 }
 
@@ -41,7 +45,7 @@ export function kubernetesServiceAccounts(options: KubernetesServiceAccountsOpti
   };
 }
 
-/** The issuer may be any name, such as `kubernetes/serviceaccount`, if the keys have their own address. */
+/** The issuer may be any name, such as `kubernetes/serviceaccount`, if the options locate the keys. */
 function faults(options: KubernetesServiceAccountsOptions, plainHttp: PlainHttp): OptionFault[] {
   const { issuer, jwksUri, internalJwksUri, jwksFile } = options;
   const hasKeys = [jwksUri, internalJwksUri, jwksFile].some((place) => place !== undefined);

@@ -14,7 +14,10 @@ const schema = z.strictObject({
   authorizationServerId: pathSegment('the identifier of an authorization server').optional(),
 });
 
-/** A custom authorization server of Okta. APIs other than Okta's can't verify tokens of the organisation's own server. */
+/**
+ * A custom authorization server of Okta. Tokens of the org authorization server are for Okta's own API; no other API
+ * can verify them.
+ */
 export function okta(options: OktaOptions): KnownIssuer {
   const server = encodedSegment(options.authorizationServerId ?? 'default');
   const issuer = `https://${hostOf(options.domain)}/oauth2/${server}`;

@@ -4,8 +4,8 @@ import { printableText, strayCharacters } from '../foundation/text.js';
 import { type PlainHttp, parseUrl, urlFault } from '../foundation/url.js';
 
 /**
- * A name that becomes a segment of a path, by {@link encodedSegment}: as the product's console shows it, with blanks and
- * umlauts. A slash shows that a path was given instead of a name.
+ * A name that becomes a path segment by {@link encodedSegment}: as the product's console shows it, with spaces and
+ * umlauts. A slash shows that a path was passed instead of a name.
  */
 export const pathSegment = (expected: string) =>
   field<string>(
@@ -13,13 +13,13 @@ export const pathSegment = (expected: string) =>
     (value) => isIssuerName(value) && !/[/\\]/.test(value) && value !== '.' && value !== '..',
   );
 
-/** Returns a name percent-encoded (RFC 3986 §2.1). An invalid name is left for the check of the options. */
+/** Returns a name percent-encoded (RFC 3986 §2.1). Leaves an invalid name to the check of the options. */
 export function encodedSegment(name: unknown): string {
   const text = String(name);
   return text.isWellFormed() ? encodeURIComponent(text) : text;
 }
 
-/** Returns a case-insensitive identifier as tokens write it. An invalid one is left for the check of the options. */
+/** Returns a case-insensitive identifier as it appears in tokens. Leaves an invalid one to the check of the options. */
 export function inLowerCase(identifier: unknown): string {
   return String(identifier).toLowerCase();
 }
@@ -31,20 +31,20 @@ export const hostName = (expected: string) =>
     (value) => typeof value === 'string' && !/[\s/\\?#@]/.test(value) && parseUrl(`https://${value}`) !== undefined,
   );
 
-/** Returns a host name as tokens write it: in lower case and Punycode. An invalid one is returned unchanged. */
+/** Returns a host name as it appears in tokens: in lower case and Punycode. Returns an invalid one unchanged. */
 export function hostOf(name: unknown): string {
   return parseUrl(`https://${String(name)}`)?.host ?? String(name);
 }
 
-/** Returns an address without slashes at its end. An invalid one is left for the check of the options. */
+/** Returns an address without trailing slashes. Leaves an invalid one to the check of the options. */
 export function withoutTrailingSlash(address: unknown): string {
   return String(address).replace(/\/+$/, '');
 }
 
 /**
- * Returns what is invalid in the options of a preset, by their schema, and in the addresses among them. With
- * `internalJwksUri` the addresses may be names alone, so plain http is valid here. The client or guard that uses the
- * provider checks what is fetched.
+ * Returns what is invalid in the options of a preset and in the addresses among them. With `internalJwksUri`, the
+ * addresses may be mere names, so plain http is valid here. The client or guard that uses the provider checks the
+ * addresses that it fetches.
  */
 export function presetFaults<Options extends object>(
   options: Options,
@@ -67,8 +67,8 @@ const EXPECTED = {
 } as const;
 
 /**
- * Checks the address of an identity provider or of an endpoint. An endpoint may have a query (RFC 6749 §3.1, §3.2), an issuer
- * or a tenant may not (RFC 8414 §2).
+ * Checks the address of an identity provider or of an endpoint. An endpoint may have a query (RFC 6749 §3.1, §3.2); an
+ * issuer or a tenant may not (RFC 8414 §2).
  */
 export function addressFault(
   path: string,
@@ -77,7 +77,7 @@ export function addressFault(
   { mayHaveQuery = false } = {},
 ): OptionFault[] {
   if (typeof value !== 'string') return [{ path, expected: EXPECTED.not_a_url, found: describeAddress(value) }];
-  // The URL parser ignores characters that an issuer, compared to the letter, must not have.
+  // The URL parser ignores characters that an issuer must not have, because it is compared exactly.
   const stray = mayHaveQuery ? undefined : strayCharacters(value);
   if (stray !== undefined) return [{ path, expected: EXPECTED.not_a_url, found: `an address that ${stray}` }];
   const fault = urlFault(value, plainHttp);
@@ -98,8 +98,8 @@ export function describeAddress(value: unknown): string {
 const MAX_LENGTH = 1024;
 
 /**
- * Whether a value can be an issuer identifier: any StringOrURI (RFC 7519 §4.1.1). It is compared to the letter and never
- * resolved. Control characters and blanks at the ends come from copying; no token has them.
+ * Whether a value can be an issuer identifier: any StringOrURI (RFC 7519 §4.1.1). It is compared exactly and never
+ * resolved. Control characters and surrounding whitespace come from copying; no token has them.
  */
 export function isIssuerName(name: unknown): name is string {
   return (
@@ -111,7 +111,7 @@ export function isIssuerName(name: unknown): name is string {
   );
 }
 
-/** Checks the name of an issuer that nothing is fetched by. */
+/** Checks the identifier of an issuer through which nothing is discovered. */
 export function issuerFault(path: string, value: unknown): OptionFault[] {
   if (isIssuerName(value)) return [];
   const expected = 'an issuer identifier, to the letter as in its tokens, without blanks at its ends';

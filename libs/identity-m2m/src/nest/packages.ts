@@ -19,10 +19,10 @@ export interface MicroservicesPackage {
 }
 
 /**
- * Loads the application's `@nestjs/microservices`. Returns undefined where it is not installed: no message can come
- * then.
+ * Loads the application's `@nestjs/microservices`. Returns undefined if it is not installed; then no message can
+ * arrive.
  *
- * @throws The error of a package that fails to load: a half-loaded package would leave messages unguarded.
+ * @throws The error of a package that fails to load: without it, messages would be unguarded.
  */
 export async function loadMicroservices(): Promise<MicroservicesPackage | undefined> {
   try {
@@ -42,10 +42,10 @@ function isMissing(error: unknown): boolean {
 }
 
 /**
- * Loads a transport's package from the place of `@nestjs/microservices`, whose clients use it. From here, Node.js might
- * find another copy.
+ * Loads a transport's package as `@nestjs/microservices` does, whose clients use it. From here, Node.js might find
+ * another copy.
  *
- * @throws Error of Node.js where it is not installed; the client could not have been made then.
+ * @throws The error of Node.js if it is not installed; but then the client could not have been created.
  */
 export function packageOfNest(name: string): unknown {
   const nest = createRequire(import.meta.url).resolve('@nestjs/microservices');

@@ -15,12 +15,15 @@ export interface ProviderWrapper {
 
 type Kind = 'providers' | 'controllers' | 'injectables';
 
-/** Lists what Nest keeps of a module's members of these kinds. `injectables` are guards, filters and the like. */
+/**
+ * Lists what Nest keeps of a module's members of these kinds. `injectables` are guards, filters, pipes and
+ * interceptors.
+ */
 export function wrappersOf(module: ApplicationModule, kinds: readonly Kind[]): ProviderWrapper[] {
   return kinds.flatMap((kind) => [...(module[kind].values() as Iterable<ProviderWrapper>)]);
 }
 
-/** Lists what was injected into a provider, by its constructor and its properties. */
+/** Lists what was injected into a provider, through its constructor and its properties. */
 export function injectedInto(wrapper: ProviderWrapper): (ProviderWrapper | undefined)[] {
   return [
     ...(wrapper.getCtorMetadata() ?? []),

@@ -6,7 +6,7 @@ import type { InboundEvent } from '../guard/inbound-events.js';
 import { isUndecidable } from '../guard/refusal-answer.js';
 import type { VerificationEvent } from '../verification/verification-events.js';
 
-/** Events that the log has lines for. An access log is made of the event `caller.accepted`. */
+/** Events that the log has lines for. Subscribe to `caller.accepted` for an access log. */
 const LOGGED = [
   'caller.refused',
   'handler.unknown',
@@ -19,8 +19,8 @@ const LOGGED = [
 /**
  * Writes the guard's refusals into Nest's log.
  *
- * They have the debug level, because a stranger can cause any number of them. Operators learn from the log of the
- * verification whether the issuers can be reached.
+ * They have the debug level, because any caller can cause any number of them. The log of verification events shows
+ * operators whether the issuers can be reached.
  *
  * @returns Ends the logging.
  */
@@ -87,25 +87,25 @@ function whyUnknown(unknownRules: readonly string[]): string {
     : "the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)";
 }
 
-/** Maximum number of warnings about problems that strangers can cause. */
+/** Maximum number of warnings about problems that any caller can cause. */
 const MAX_WARNINGS = 20;
 
 /**
- * Maximum number of lines about issuers that were accepted at run time, and of their names that are kept. A stranger
- * can name any issuer that the resolver accepts, so that it is accepted, and its keys are fetched, again and again.
+ * Maximum number of lines about issuers that were accepted at run time, and of remembered names. Any caller can name an
+ * issuer that the resolver accepts, so that it is accepted, and its keys are fetched, again and again.
  */
 const MAX_RUN_TIME_LINES = 200;
 const MAX_RUN_TIME_ISSUERS = 1000;
 
 /**
- * Writes into Nest's log what happens behind the guard's decisions: key sets, issuers, introspection.
+ * Writes verification events into Nest's log: about key sets, issuers and introspection.
  *
  * @returns Ends the logging.
  */
 export function logVerificationEvents(events: Pick<EventStream<VerificationEvent>, 'subscribe'>): () => void {
   const logger = new Logger('IdentityM2M');
   const neverAnswered = new Set<string>();
-  // A stranger can cause any number of these: one warning for each kind, and for each of a few problems.
+  // Any caller can cause any number of these, so there is one warning for each kind, and for each of a few problems.
   const warned = new Set<string>();
   const warnOnce = (kind: string, text: string) => {
     if (warned.has(kind) || warned.size >= MAX_WARNINGS) return logger.debug(text);
@@ -114,7 +114,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
   };
   const runTimeIssuers = new BoundedMap<true>({ maxEntries: MAX_RUN_TIME_ISSUERS });
   const runTimeLines = new Set<string>();
-  /** Writes a line about an issuer; about one that was accepted at run time, the same line once. */
+  /** Writes a line about an issuer; the same line only once if the issuer was accepted at run time. */
   const write = (level: 'log' | 'warn', issuer: string, text: string) => {
     if (!runTimeIssuers.get(issuer)) return logger[level](text);
     if (runTimeLines.has(text) || runTimeLines.size >= MAX_RUN_TIME_LINES) return logger.debug(text);
@@ -165,7 +165,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
           `guard: the issuer ${event.issuer} was evicted; raise resolvedIssuers.maxIssuers if all issuers are in use`,
         );
       case 'introspection.failed': {
-        // One odd token is enough, and a stranger can send it.
+        // One unusual token is enough, and any caller can send it.
         const { issuer, tokens, problem } = event;
         return logger.debug(`guard: introspection of one of the ${tokens} tokens at ${issuer} failed: ${problem}`);
       }

@@ -8,7 +8,7 @@ import { SHORTEST_TIMED_LIFETIME_MS } from '../token/refresh-policy.js';
 const MAX_FAILING = 1000;
 
 /**
- * Writes the events of a client into Nest's log: a line where the state of a token changes, and none per call.
+ * Writes the events of a client into Nest's log: one line when the state of a token changes, and none per call.
  *
  * An outage is one warning at its start and one line at its end; lines between have the debug level.
  *
@@ -95,7 +95,7 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
     }
   });
 
-  /** Warns once of an unusual lifetime of this client's tokens. */
+  /** Warns once about an unusual lifetime of this client's tokens. */
   function explainLifetime(event: Extract<OutboundEvent, { readonly lifetimeSource: string }>): void {
     const lifeMs = event.expiresAt.getTime() - event.requestedAt.getTime();
     if (event.lifetimeSource === 'default') {

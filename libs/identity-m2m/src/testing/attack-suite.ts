@@ -5,15 +5,15 @@ import { type ForgeryMaterial, forgeryMaterial } from './forged-token.js';
 import { forgedFrom } from './forged-tokens.js';
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
-/** Options of an attack suite. */
+/** Options of {@link attackSuite}. */
 export interface AttackSuiteOptions {
   /** An issuer that the attacked application trusts. */
   readonly issuer: TestIssuer;
   /** A token of the issuer that the application accepts, with the scopes that the route requires. */
   readonly accepted: TestTokenOptions;
-  /** A guarded route that answers a valid token with 2xx. Default: `/`. */
+  /** A guarded route that responds to a valid token with 2xx. Default: `/`. */
   readonly path?: string;
-  /** Default: GET. */
+  /** HTTP method of the route. Default: `GET`. */
   readonly method?: string;
   /** Number of concurrent attacks. Default: 8. */
   readonly concurrency?: number;
@@ -23,36 +23,36 @@ export interface AttackSuiteOptions {
 export interface AttackOutcome {
   readonly id: string;
   readonly attack: string;
-  /** HTTP status of the response; undefined where the application closed the connection. */
+  /** HTTP status of the response; undefined if the application closed the connection. */
   readonly status: number | undefined;
 }
 
 /** The outcome of all attacks. */
 export interface AttackReport {
-  /** Number of attacks. */
+  /** Number of attacks that were made. */
   readonly made: number;
   /** Attacks that the application accepted: each is a vulnerability. */
   readonly accepted: readonly AttackOutcome[];
-  /** Attacks with an error of the server (5xx other than 503): the application did not expect them. */
+  /** Attacks that caused a server error (5xx other than 503), because the application did not expect them. */
   readonly crashed: readonly AttackOutcome[];
-  /** Refusals with a part of the token in the response. */
+  /** Attacks whose response contains a part of the token. */
   readonly echoed: readonly AttackOutcome[];
-  /** Addresses of the attacker that the application requested because a token named them. */
+  /** Paths of the attacker that the application requested because a token named them. */
   readonly lured: readonly string[];
 }
 
-/** A listening Nest application, or its address. */
+/** A listening Nest application, or its base URL. */
 export type AttackTarget = string | { getUrl(): Promise<string> };
 
 /**
- * Attacks an application with tokens and requests that no guard may accept, and reports the vulnerabilities.
+ * Attacks an application with tokens and requests that no guard may accept, and reports what it got wrong.
  *
  * @example
  * const accepted = { clientId: 'billing', audience: 'my-api' };
  * const report = await attackSuite(app, { issuer, accepted, path: '/users' });
  * expect(report.accepted).toEqual([]);
  *
- * @throws Error where a valid token is refused: every attack would be refused for that reason alone.
+ * @throws Error if the application refuses a valid token: it would then refuse every attack for the same reason.
  */
 export async function attackSuite(target: AttackTarget, options: AttackSuiteOptions): Promise<AttackReport> {
   const { issuer, accepted, path = '/', method = 'GET', concurrency = 8 } = options;
@@ -126,7 +126,7 @@ async function tokenAttacks(material: ForgeryMaterial): Promise<Attack[]> {
   );
 }
 
-/** Attacks with a valid token in a wrong place, or in an ambiguous form: RFC 6750 §2 and §3.1. */
+/** Attacks with a valid token in the wrong place, or in an ambiguous form: RFC 6750 §2 and §3.1. */
 function carriageAttacks(good: string, url: URL): Attack[] {
   const bearer = `Bearer ${good}`;
   const marks = [good.slice(-40)];

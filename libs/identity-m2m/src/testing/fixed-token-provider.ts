@@ -6,7 +6,7 @@ import type { OutboundEvent } from '../token/outbound-events.js';
 import { TokenProvider } from '../token/token-provider.js';
 
 /**
- * A `TokenProvider` with a token of the test, which sends no token request: for tests of code that sends tokens.
+ * A `TokenProvider` with a fixed token, which sends no token requests: for tests of code that makes calls with a token.
  *
  * @example
  * Test.createTestingModule({ imports: [AppModule] })
@@ -26,7 +26,7 @@ export class FixedTokenProvider extends TokenProvider {
     this.#allowedOrigins = new AllowedOrigins(allowedOrigins);
   }
 
-  /** Provides another token from now on, as after a refresh. */
+  /** Provides this token from now on, as after a refresh. */
   replaceToken(token: string): void {
     this.#token = new AccessToken(token);
   }

@@ -4,7 +4,7 @@ import { signatureOf } from './signing-key.js';
 import type { TestTokenOptions } from './test-issuer.js';
 
 /**
- * Forges tokens with valid signatures that are not for this API, not for this time, or no access tokens of machines.
+ * Forges tokens with valid signatures that are for another API or another time, or are not access tokens of machines.
  */
 export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
   const { issuer, claims, accepted, header, attacker } = material;
@@ -71,7 +71,7 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
       ...namesOfClient.flatMap((name) =>
         each(name, [[accepted.clientId], {}, 1, '', `${accepted.clientId} `, `${accepted.clientId}\u200b`]),
       ),
-      // Where another claim names the client as well, null counts as absent.
+      // If another claim names the client as well, null counts as absent.
       ...(namesOfClient.length === 1 ? each(namesOfClient[0]!, [null]) : []),
       [
         'another client',
@@ -91,7 +91,7 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
     ]),
     ...named('C12', [
       ['on behalf of a user', withClaims({ sub: 'a-user', act: { sub: accepted.clientId } })],
-      // RFC 9068 §2.2. Where the client is named in some other way, `sub` may be anything.
+      // RFC 9068 §2.2. If another claim names the client, `sub` may be anything.
       ...(claims.sub === claims.client_id ? [['a user’s own', withClaims({ sub: 'a-user' })] as const] : []),
     ]),
     ...named(

@@ -41,7 +41,7 @@ function outOfShape({ token }: ForgeryMaterial): Forgery[] {
   ];
 }
 
-/** GHSA-5hjw-83fp-phq9 and the like: a payload that is no object has no claims to check. */
+/** GHSA-5hjw-83fp-phq9 and similar ones: a payload that is not an object has no claims to check. */
 function noObjects(material: ForgeryMaterial): Forgery[] {
   const { issuer, claims } = material;
   const header = JSON.stringify(material.header);
@@ -66,7 +66,7 @@ function noObjects(material: ForgeryMaterial): Forgery[] {
   ];
 }
 
-/** RFC 7515 §4 and §10.12: parsers differ in which of two members they take. */
+/** RFC 7515 §4 and §10.12: parsers differ in which of two members they use. */
 function duplicateMembers(material: ForgeryMaterial): Forgery[] {
   const { issuer, claims, accepted } = material;
   const header = JSON.stringify(material.header);

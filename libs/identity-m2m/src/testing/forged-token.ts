@@ -3,7 +3,7 @@ import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /** A token that no guard may accept. */
 export interface ForgedToken {
-  /** Identifies the attack: the class and a number. Stable over versions. */
+  /** Identifies the class of attack, such as `S1`; several tokens share it. Stable across versions. */
   readonly id: string;
   /** Description of the attack. */
   readonly attack: string;
@@ -34,7 +34,7 @@ export async function forgeryMaterial(issuer: TestIssuer, accepted: TestTokenOpt
 /** One row of a table of attacks: the description, and the token. */
 export type Forgery = readonly [attack: string, token: string];
 
-/** Gives each forgery of a class its id. */
+/** Gives each forgery of a class the id of the class. */
 export function named(id: string, forgeries: readonly Forgery[]): ForgedToken[] {
   return forgeries.map(([attack, token]) => ({ id, attack, token }));
 }

@@ -5,16 +5,16 @@ import { type ForgedToken, type ForgeryMaterial, forgeryMaterial } from './forge
 import type { TestIssuer, TestTokenOptions } from './test-issuer.js';
 
 /**
- * Forges about two hundred tokens that look like an accepted one of the issuer. A guard must refuse all of them. Each
+ * Forges about two hundred tokens that look like an accepted token of the issuer. A guard must refuse every one. Each
  * comes with a description of its attack.
  *
- * @param accepted A token that the guard accepts, of a client that it knows.
+ * @param accepted Options of a token that the guard accepts.
  */
 export async function forgedTokens(issuer: TestIssuer, accepted: TestTokenOptions): Promise<ForgedToken[]> {
   return forgedFrom(await forgeryMaterial(issuer, accepted));
 }
 
-/** Forges tokens from a basis, which holds the accepted token. */
+/** Forges tokens from this material. */
 export async function forgedFrom(material: ForgeryMaterial): Promise<ForgedToken[]> {
   return [...(await forgedSignatures(material)), ...forgedEncodings(material), ...forgedClaims(material)];
 }

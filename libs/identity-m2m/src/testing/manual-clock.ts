@@ -6,7 +6,7 @@ interface PendingTimer {
   readonly callback: () => void;
 }
 
-/** A clock that a test moves. Timers fire in the order in which they are due. */
+/** A clock that a test advances. Timers fire in the order in which they are due. */
 export class ManualClock implements Clock {
   #wallMs: number;
   #monotonicMs = 0;
@@ -14,8 +14,8 @@ export class ManualClock implements Clock {
 
   /**
    * @param start Start of the wall clock. Default: 2030-01-01, 00:00 UTC.
-   * @param settle Waits for the work that a timer started. Default: one turn of the event loop, which is enough for
-   * work without sockets.
+   * @param settle Waits for the work that a timer started. Default: one turn of the event loop, enough for work without
+   * sockets.
    */
   constructor(
     start = new Date('2030-01-01T00:00:00Z'),
@@ -39,7 +39,7 @@ export class ManualClock implements Clock {
     return this.#timers.size;
   }
 
-  /** Advances both clocks, and fires each timer at its time. */
+  /** Advances both clocks and fires each timer at its time. */
   async advance(ms: number): Promise<void> {
     const end = this.#monotonicMs + ms;
     await this.settle();
@@ -52,7 +52,7 @@ export class ManualClock implements Clock {
     this.#moveTo(end);
   }
 
-  /** Sets the wall clock alone, as a time server or an operator does. */
+  /** Sets only the wall clock, as a time server or an operator does. */
   setWallClock(to: Date): void {
     this.#wallMs = to.getTime();
   }

@@ -18,7 +18,7 @@ export async function generateSigningKey(algorithm: string, kid: string): Promis
   return { kid, algorithm, privateKey, publicKey, publicJwk };
 }
 
-/** Signs a string in the form of JWS (RFC 7515). */
+/** Returns the JWS signature of a string (RFC 7515). */
 export function signatureOf(text: string, algorithm: string, key: KeyObject): Buffer {
   const data = Buffer.from(text);
   if (algorithm.startsWith('Ed')) return sign(null, data, key);
@@ -38,7 +38,7 @@ function keyPairFor(algorithm: string): Promise<{ publicKey: KeyObject; privateK
   throw new TypeError(`unknown signature algorithm "${algorithm}"`);
 }
 
-/** Makes a self-signed certificate of an RSA key (RFC 5280 §4.1), in DER. */
+/** Creates a self-signed certificate of an RSA key (RFC 5280 §4.1), in DER. */
 export function selfSignedCertificate(publicKey: KeyObject, privateKey: KeyObject): Buffer {
   const name = sequence(set(sequence(objectIdentifier('550403'), element(0x0c, Buffer.from('attacker')))));
   const toBeSigned = sequence(

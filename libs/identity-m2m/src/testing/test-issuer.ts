@@ -5,37 +5,37 @@ import { text } from 'node:stream/consumers';
 import { type Clock, systemClock } from '../foundation/clock.js';
 import { generateSigningKey, type SigningKey, signatureOf } from './signing-key.js';
 
-/** Claims and header of a token of a {@link TestIssuer}. */
+/** Options of a token of {@link TestIssuer}: its claims and header. */
 export interface TestTokenOptions {
   /** Becomes `client_id` and `sub` (RFC 9068 §2.2). */
   readonly clientId: string;
   readonly audience: string | readonly string[];
-  /** Default: none. */
+  /** Value of `scope`. Default: no claim. */
   readonly scopes?: readonly string[];
-  /** Default: 300. Negative for an expired token. */
+  /** Time from now to `exp`, in seconds; negative for an expired token. Default: 300. */
   readonly expiresInSeconds?: number;
-  /** Added to the claims or replacing them; a claim with the value undefined is left out. */
+  /** Claims to add or replace; undefined removes a claim. */
   readonly claims?: Readonly<Record<string, unknown>>;
-  /** Added to the header or replacing its members. */
+  /** Header parameters to add or replace; undefined removes one. */
   readonly header?: Readonly<Record<string, unknown>>;
 }
 
 /**
  * An authorization server for tests, with real keys and a real socket. It publishes its metadata and its key set,
- * answers introspection requests (RFC 7662), and signs any token.
+ * handles introspection requests (RFC 7662), and signs any token. It has no token endpoint. Call `close()` at the end.
  *
  * @example
  * const issuer = await TestIssuer.start();
  * const token = await issuer.tokenFor({ clientId: 'billing', audience: 'my-api', scopes: ['read'] });
  */
 export class TestIssuer {
-  /** While set, replaces every response: the HTTP status, or no response at all. */
+  /** While set, replaces every response: with this HTTP status, or with `silence`, no response. Default: undefined. */
   outage: number | 'silence' | undefined;
-  /** Delay of every response, in milliseconds. */
+  /** Delay of every response, in milliseconds. Default: 0. */
   latencyMs = 0;
-  /** Number of requests for the key set. */
+  /** Number of requests for the key set since the start. */
   keySetRequests = 0;
-  /** Number of introspection requests. */
+  /** Number of introspection requests since the start. */
   introspectionRequests = 0;
   #keys: readonly SigningKey[] = [];
   #keysMade = 0;
@@ -53,7 +53,7 @@ export class TestIssuer {
    * Starts an issuer on a free port of 127.0.0.1.
    *
    * @param algorithm Algorithm of its keys: RS256, PS256, ES256, EdDSA and so on. Default: RS256.
-   * @param clock Clock for the times in its tokens. Default: the system's.
+   * @param clock Clock for the times in its tokens. Default: the clocks of Node.js.
    */
   static async start(algorithm = 'RS256', clock: Clock = systemClock): Promise<TestIssuer> {
     const server = createServer();
@@ -67,7 +67,7 @@ export class TestIssuer {
     return issuer;
   }
 
-  /** Issuer identifier and base address. */
+  /** Issuer identifier and base URL. */
   get url(): string {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
@@ -81,7 +81,7 @@ export class TestIssuer {
   }
 
   /**
-   * Signs with a new key from now on. Default algorithm: the same as before. With `keep`, the key set still has the old
+   * Signs with a new key from now on, by default with the same algorithm. With `keep: true`, the key set keeps the old
    * keys, and their tokens stay valid.
    */
   async rotateKeys({ algorithm = this.signingKey.algorithm, keep = false } = {}): Promise<void> {
@@ -101,7 +101,7 @@ export class TestIssuer {
     return key;
   }
 
-  /** Makes a signed access token (RFC 9068). */
+  /** Returns a signed access token (RFC 9068), which is active for introspection. */
   async tokenFor(options: TestTokenOptions): Promise<string> {
     const claims = this.claimsFor(options);
     const token = await this.sign(claims, options.header);
@@ -109,7 +109,7 @@ export class TestIssuer {
     return token;
   }
 
-  /** Makes an opaque access token; introspection returns its claims. */
+  /** Returns an opaque access token; introspection returns its claims. */
   opaqueTokenFor(options: TestTokenOptions): string {
     const token = randomUUID();
     this.#active.set(token, this.claimsFor(options));
@@ -126,12 +126,12 @@ export class TestIssuer {
     return [...this.#publishedAsked];
   }
 
-  /** Revokes a token: it is inactive for introspection from now on. */
+  /** Revokes a token: introspection reports it as inactive from now on. */
   revoke(token: string): void {
     this.#active.delete(token);
   }
 
-  /** Returns the claims of an access token for these options. */
+  /** Returns the claims of an access token with these options. */
   claimsFor({ clientId, audience, scopes, expiresInSeconds = 300, claims }: TestTokenOptions): Record<string, unknown> {
     const now = Math.floor(this.clock.now().wallMs / 1000);
     return {
@@ -147,7 +147,7 @@ export class TestIssuer {
     };
   }
 
-  /** Signs claims unchanged. Members of `header` replace the usual ones. */
+  /** Signs claims unchanged. Members of `header` replace those of `usualHeader`. */
   async sign(
     claims: Readonly<Record<string, unknown>>,
     header: Readonly<Record<string, unknown>> = {},
@@ -155,7 +155,7 @@ export class TestIssuer {
     return this.signText(JSON.stringify({ ...this.usualHeader, ...header }), JSON.stringify(claims));
   }
 
-  /** Signs a header and a payload unchanged, also where they are no JSON. */
+  /** Signs a header and a payload unchanged, even if they are not JSON. */
   signText(header: string | Buffer, payload: string | Buffer): string {
     const { algorithm, privateKey } = this.signingKey;
     const input = `${base64url(header)}.${base64url(payload)}`;

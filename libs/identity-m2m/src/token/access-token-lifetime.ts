@@ -21,10 +21,10 @@ export interface AccessTokenLifetime {
 }
 
 /**
- * Returns a token's lifetime, from just before its request; undefined if `expires_in` is not a positive number of
- * seconds, which never means "without end".
+ * Returns a token's lifetime, measured from just before its request; undefined if `expires_in` is not a positive number
+ * of seconds, which never means "unlimited".
  *
- * `expires_in` counts first, then a readable JWT by the server's clock, then {@link DEFAULT_LIFETIME_SECONDS}. A
+ * `expires_in` takes precedence, then a readable JWT by the server's clock, then {@link DEFAULT_LIFETIME_SECONDS}. A
  * readable JWT also shortens `expires_in`, because some servers return a cached token with the lifetime of a new one.
  * Other tokens are not read, because access tokens are opaque to clients.
  */

@@ -15,7 +15,7 @@ export class AccessToken extends SensitiveValue {
   readonly #authorizationHeader: string;
 
   /**
-   * @param scope The granted scope, if the authorization server named it (RFC 6749 §5.1).
+   * @param scope The granted scope, if the authorization server returned it (RFC 6749 §5.1).
    * @throws TypeError for a string that cannot be a token, because it goes into headers unchanged.
    */
   constructor(
@@ -37,11 +37,11 @@ export class AccessToken extends SensitiveValue {
 const NO_ACCESS_TOKEN = `An access token is 1 to ${MAX_ACCESS_TOKEN_LENGTH} visible ASCII characters, without spaces.`;
 
 /**
- * Returns whether a string may be an access token: visible ASCII (RFC 6749 appendix A.12, without the space), and not
- * too long.
+ * Returns whether a string may be an access token: visible ASCII without spaces (RFC 6749 appendix A.12), and not too
+ * long.
  *
- * RFC 6750 §2.1 allows fewer characters, but tokens of large issuers contain a bar or an exclamation mark. The excluded
- * characters cannot stand in a header unchanged. So a token endpoint cannot put line breaks into later calls.
+ * RFC 6750 §2.1 allows fewer characters, but tokens of large issuers contain a vertical bar or an exclamation mark. The
+ * excluded characters can't be in a header unchanged. So a token endpoint can't inject line breaks into later calls.
  */
 export function isAccessTokenText(text: string): boolean {
   return text.length <= MAX_ACCESS_TOKEN_LENGTH && /^[\x21-\x7e]+$/.test(text);
@@ -64,7 +64,7 @@ export class TokenHeader {
   }
 
   /**
-   * Returns the header's value. A DPoP token keeps its scheme, by which the receiver expects a proof (RFC 9449 §7.1).
+   * Returns the header's value. A DPoP token keeps its scheme, which makes the receiver expect a proof (RFC 9449 §7.1).
    */
   revealValue(token: AccessToken): string {
     if (this.scheme === undefined || token.tokenType !== 'Bearer') return token.revealAuthorizationHeader();

@@ -40,7 +40,7 @@ const MAX_DECIDED_ORIGINS = 256;
 /**
  * Decides which calls may carry the token: those to the allowed origins, and no others.
  *
- * The WHATWG URL parser reads the URLs, for this check as for the call itself. So both read letter case, default ports,
+ * This check parses URLs with the WHATWG URL parser, like the call itself. So both treat letter case, default ports,
  * punycode, dot segments, backslashes and encoded hosts in the same way.
  */
 export class AllowedOrigins {
@@ -96,8 +96,8 @@ export class AllowedOrigins {
  * Returns what is invalid in an entry of `allowedOrigins`; undefined for a valid one.
  *
  * An entry is an origin, `https://api.example`, or an origin with a path, `https://api.example/v2`, which allows the
- * path and everything below it. A star may replace the first label of the host, `https://*.api.example`: exactly one
- * label.
+ * path and everything below it. A star may replace the first label of the host, `https://*.api.example`, and matches
+ * exactly one label.
  */
 export function originRuleFault(text: string): string | undefined {
   const withoutStar = text.replace(/^(https?:\/\/)\*\./i, '$1');

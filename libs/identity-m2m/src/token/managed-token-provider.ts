@@ -44,8 +44,8 @@ export interface ManagedTokenProviderOptions extends Omit<
   /** Maximum wait for a token at boot in mode `require`, in milliseconds. */
   readonly startTimeoutMs: number;
   /**
-   * Maximum random delay of the first token request, in milliseconds: instances that boot together spread their
-   * requests.
+   * Maximum random delay of the first token request, in milliseconds: it spreads the requests of instances that boot
+   * together.
    */
   readonly startSpreadMs: number;
 }
@@ -163,7 +163,7 @@ export class ManagedTokenProvider extends TokenProvider {
     return new RefreshedToken({ ...options, ...own }, backoff);
   };
 
-  /** Returns the token for a caller's parameters; undefined where there is none. */
+  /** Returns the token for a caller's parameters; undefined if there is none. */
   #find(options: GetTokenOptions): RefreshedToken | undefined {
     if (!hasParameters(options)) return this.#default;
     const parameters = this.#merged(options);

@@ -4,11 +4,11 @@ import type { TokenUnavailableError } from './token-errors.js';
 import type { AccessTokenLifetime } from './access-token-lifetime.js';
 
 interface OfClient {
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   readonly client: string;
 }
 
-/** What a token was requested for. Without other parameters, because they may hold secrets. */
+/** What a token was requested for. Other parameters are left out, because they may hold secrets. */
 export interface RequestedAccess {
   readonly scope?: string;
   readonly audience?: string;
@@ -26,7 +26,7 @@ interface OfToken extends OfRequest {
   readonly refreshAt: Date;
 }
 
-/** A problem of a client that works. An operator should look at it. */
+/** A problem of a client that still works. An operator should look at it. */
 export type ClientWarning =
   /** Grants have no `token_type`. */
   | 'token_type_missing'
@@ -63,7 +63,7 @@ export type OutboundEvent =
       /** Whether calls will fail before the next attempt, because the token expires first. */
       readonly degraded: boolean;
     })
-  /** A token close to its end was used, because there was no newer one. Once per token. */
+  /** A token close to its expiry was used, because there was no newer one. Once per token. */
   | (OfToken & { readonly type: 'token.served_stale' })
   /**
    * A token request had no response for a third of `acquireTimeoutMs` while callers waited without a token. The client
@@ -72,16 +72,16 @@ export type OutboundEvent =
   | (OfRequest & { readonly type: 'token.second_attempt'; readonly isFirstAborted: boolean })
   /** No call used the token since its last two refreshes, so it is not refreshed until the next call (`keepWarm`). */
   | (OfRequest & { readonly type: 'token.dormant' })
-  /** The identity provider refused the credential. The client does not send it again before `retryAt`. */
+  /** The identity provider rejected the credential. The client does not send it again before `retryAt`. */
   | (OfClient & {
       readonly type: 'credential.quarantined';
-      /** undefined: not until the credential changes, or `retryNow()` is called. */
+      /** undefined: not until the credential changes or `retryNow()` is called. */
       readonly retryAt: Date | undefined;
       readonly halted: boolean;
     })
-  /** `retryNow()` was called, which ends every back-off and quarantine of the client. */
+  /** `retryNow()` was called, which ended every back-off and quarantine of the client. */
   | (OfClient & { readonly type: 'client.retry_now' })
-  /** The server accepted another credential than the last time: it was rotated. */
+  /** The server accepted another credential than before: it was rotated. */
   | (OfClient & {
       readonly type: 'credential.rotated';
       readonly fingerprint: string;
@@ -89,7 +89,10 @@ export type OutboundEvent =
     })
   /** A problem of the client. Once per `warning`. */
   | (OfClient & { readonly type: 'client.warning'; readonly warning: ClientWarning; readonly message: string })
-  /** The server may have refused a credential because its clock is ahead of this machine's by this time. */
+  /**
+   * The server may have rejected a credential because its clock differs from this machine's. Positive if the server's
+   * clock is ahead.
+   */
   | (OfClient & { readonly type: 'client.clock_skew'; readonly clockSkewMs: number })
   /**
    * A resource server rejected the token, with 401 or `UNAUTHENTICATED`, and the client repeated the call with a newer
@@ -117,14 +120,14 @@ export type OutboundEvent =
       readonly type: 'option.failed';
       /** Name of the option. */
       readonly option: string;
-      /** Such as `threw a TypeError`. Without the error's text, which may repeat the function's arguments. */
+      /** For example `threw a TypeError`. Leaves out the error's message, which may repeat the function's arguments. */
       readonly problem: string;
     });
 
 /** @param message The sentence after the client's name. Holds no token and no secret. */
 export type EmitClientWarning = (warning: ClientWarning, message: string) => void;
 
-/** Emits events of a client once each, not with each token request. */
+/** Emits each of these events once per client, not once per token request. */
 export interface ClientWarnings {
   readonly emitWarning: EmitClientWarning;
   /** Emits that `readTokenResponse` threw, or returned a value that it may not return. */

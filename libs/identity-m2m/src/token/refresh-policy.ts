@@ -1,8 +1,8 @@
 /** The settings of the refresh policy. */
 export interface RefreshPolicy {
-  /** Last part of a token's lifetime, in milliseconds: callers wait for a new token instead of using it. */
+  /** Last part of a token's lifetime, in milliseconds, in which callers wait for a new token instead of using it. */
   readonly skewMs: number;
-  /** Outage of the token endpoint that a token of usual lifetime should bridge, in milliseconds. */
+  /** Outage of the token endpoint that a token of normal lifetime should bridge, in milliseconds. */
   readonly outageBudgetMs: number;
 }
 
@@ -12,7 +12,7 @@ export const YOUNG_TOKEN_MS = 5000;
 /**
  * The schedule of one token. Each time is an age: milliseconds since just before the token request.
  *
- * Ages, not points in time, because only an age can be measured by two clocks at once.
+ * Ages and not points in time, because only an age can be measured by two clocks at once.
  */
 export interface RefreshSchedule {
   /** From this age on, the token is refreshed in the background. */
@@ -21,7 +21,7 @@ export interface RefreshSchedule {
   readonly waitAtMs: number;
   /** From this age on, the token is expired. */
   readonly expiresAtMs: number;
-  /** Before this age the token counts as new, and is not renewed for a longer remaining lifetime. */
+  /** Before this age, the token counts as new, and is not renewed for a longer remaining lifetime. */
   readonly renewableAtMs: number;
   /** Whether a timer refreshes the token. Calls refresh one with a very short lifetime. */
   readonly timed: boolean;
@@ -49,9 +49,9 @@ export interface RefreshScheduleInput {
 /**
  * Returns when to refresh a token of a given lifetime.
  *
- * The refresh comes before the end by a share of the lifetime, never by a fixed time. A fixed time exceeds a short
- * lifetime, and then each call would fetch a token. The share is the outage budget, but at least a quarter and at most
- * a half of the lifetime.
+ * The refresh comes before the expiry by a share of the lifetime, not by a fixed time, which would exceed a short
+ * lifetime: then each call would fetch a token. The share is the outage budget, but at least a quarter and at most a
+ * half of the lifetime.
  */
 export function refreshSchedule(input: RefreshScheduleInput, policy: RefreshPolicy): RefreshSchedule {
   const life = input.lifetimeMs;
@@ -103,15 +103,15 @@ export function reissuedSchedule(
  */
 export const PROLONGED_LIFETIME_MS = 300_000;
 
-/** How close a token is to its end. */
+/** How close a token is to its expiry. */
 export type TokenFreshness =
-  /** Used. */
+  /** In use. */
   | 'fresh'
-  /** Used, and refreshed in the background. */
+  /** In use, and refreshed in the background. */
   | 'stale'
   /** Callers wait for the refresh; if it fails, they get this token. */
   | 'expiring'
-  /** Not used. */
+  /** No longer used. */
   | 'expired';
 
 export function tokenFreshness(schedule: RefreshSchedule, ageMs: number): TokenFreshness {

@@ -8,7 +8,7 @@ const UNUSED_REFRESHES = 2;
 
 export interface RefreshTimerOptions {
   readonly clock: Clock;
-  /** Refreshes the token also while no call uses it. */
+  /** Refreshes the token even while no call uses it. */
   readonly keepWarm: boolean;
   /** Returns the time to the next attempt without a caller, in milliseconds; undefined for none. */
   readonly delayMs: (now: Instant) => number | undefined;

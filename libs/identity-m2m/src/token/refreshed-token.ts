@@ -28,7 +28,7 @@ export interface RefreshedTokenOptions {
   /** Makes one attempt to get a token, and updates its progress. */
   readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<TokenResult<Acquisition>>;
   readonly policy: RefreshPolicy;
-  /** Refreshes the token also while no call uses it. */
+  /** Refreshes the token even while no call uses it. */
   readonly keepWarm: boolean;
   /** Maximum time that a caller waits for a token, over any number of attempts, in milliseconds. */
   readonly acquireTimeoutMs: number;
@@ -55,8 +55,8 @@ type AttemptEnd = { readonly error: TokenUnavailableError | undefined };
  * attempt among all waiting callers.
  *
  * `refresh-policy.ts`, `retry-policy.ts` and `single-flight.ts` make the decisions. Timers and callers follow the same
- * schedule. One attempt of at most two tries runs at a time. After a failure no attempt starts before it is due,
- * whatever the number of callers.
+ * schedule. One attempt of at most two tries runs at a time. After a failure, no attempt starts before it is due,
+ * however many callers there are.
  */
 export class RefreshedToken {
   #held: HeldToken | undefined;

@@ -71,7 +71,10 @@ function equalJitter(delayMs: number, random: () => number): number {
   return delayMs / 2 + (delayMs / 2) * random();
 }
 
-/** Interval for reading the source of a refused credential, in milliseconds. It is sent only if it is another one. */
+/**
+ * Interval at which the source of a refused credential is read again, in milliseconds. Only a changed credential is
+ * sent.
+ */
 const CREDENTIAL_RECHECK_MS = 5000;
 
 interface Backoff {

@@ -5,7 +5,7 @@ import type { BoundedFetch } from '../foundation/bounded-fetch.js';
 import type { TlsIdentity } from '../foundation/tls.js';
 import { type PlainHttp, urlFault } from '../foundation/url.js';
 
-/** Where an authorization server's endpoints are: configured, or discovered through the issuer. */
+/** The location of an authorization server's endpoints: configured, or discovered through the issuer. */
 export interface ServerLocation {
   readonly issuer?: string | undefined;
   readonly tokenEndpoint?: string | undefined;
@@ -46,14 +46,14 @@ export class ServerMetadata {
     return { ...metadata, issuer: metadata[name] ?? metadata.issuer };
   }
 
-  /** Explains why a valid assertion may be refused; undefined where its audience is the endpoint already. */
+  /** Explains why a valid assertion may be refused; undefined if its audience is already the endpoint. */
   get assertionRemark(): string | undefined {
     const { issuer, assertionAudience } = this.location;
     if (issuer === undefined || assertionAudience === 'endpoint') return undefined;
     return "The audience of its assertion is the issuer; if the server expects the endpoint, set assertionAudience: 'endpoint' of the identity provider.";
   }
 
-  /** Has the next request discover the endpoints again, because the known one failed: the server may have moved. */
+  /** Makes the next request discover the endpoints again, because the known one failed: the server may have moved. */
   invalidate(): void {
     this.#isInvalid = true;
   }

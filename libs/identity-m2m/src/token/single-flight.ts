@@ -118,8 +118,8 @@ export class SingleFlight<Outcome, Result> {
  * of the client.
  *
  * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has at
- * most one second request under way. No other follows until the server grants a token promptly. After a hung connection
- * the second request itself does so; a slow or unreachable server does so much later.
+ * most one second request under way. Another follows only after the server has granted a token promptly. After a hung
+ * connection, that is the second request itself. A slow or unreachable server grants one much later.
  */
 export class SecondAttempts {
   #isSpent = false;

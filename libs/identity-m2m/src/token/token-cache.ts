@@ -6,13 +6,11 @@ import { tokenKey, type TokenParameters } from './token-parameters.js';
 /** Maximum number of back-offs kept of evicted tokens. */
 const MAX_BACKOFFS = 1000;
 
-/**
- * The client's tokens for other parameters than its own: one per set of parameters, the least recently used evicted.
- */
+/** The client's tokens for parameters other than its own, one per set. Evicts the least recently used ones. */
 export class TokenCache {
-  /** In the order of their last use, the longest ago first. */
+  /** In the order of their last use, the least recent first. */
   readonly #tokens = new Map<string, RefreshedToken>();
-  /** Of tokens that were evicted after a failure: eviction does not end a back-off. */
+  /** Back-offs of tokens that were evicted after a failure: eviction does not end them. */
   readonly #backoffs = new BoundedMap<RetryBackoff>({ maxEntries: MAX_BACKOFFS });
 
   constructor(
@@ -31,10 +29,10 @@ export class TokenCache {
   }
 
   /**
-   * Adds a token for parameters that have none, and evicts the least recently used one where the cache is full. A token
-   * that is being fetched is not evicted, because a caller waits for it.
+   * Adds a token for parameters that have none, and evicts the least recently used one if the cache is full. It does
+   * not evict a token that is being fetched, because a caller waits for it.
    *
-   * @throws The error of `overload`, where all are being fetched.
+   * @throws The error of `overload` if all are being fetched.
    */
   add(parameters: TokenParameters, overload: () => Error): RefreshedToken {
     if (this.#tokens.size >= this.max) this.#evict(overload);

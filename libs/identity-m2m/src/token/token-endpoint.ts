@@ -49,7 +49,7 @@ export interface TokenRequest {
   readonly onSend: () => void;
 }
 
-/** The result of one token request, with the times that the token's age is measured from. */
+/** The result of one token request, with the times from which the token's age is measured. */
 export type TimedTokenResult = TokenResult & {
   /** Just before the request was sent. */
   readonly requestedAt: Instant;

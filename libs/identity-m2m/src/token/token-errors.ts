@@ -4,34 +4,35 @@ import type { TokenFailure } from './token-result.js';
 
 /** Why there is no token. */
 export type TokenUnavailableReason =
-  /** The identity provider is unreachable, did not respond in time, or cannot issue tokens now. */
+  /** The identity provider is unreachable, did not respond in time, or can't issue tokens at the moment. */
   | 'outage'
-  /** The response reported success but holds no valid token: wrong format, wrong content, or too long. */
+  /** The response has a status of success but no valid token: wrong format, wrong content, or too long. */
   | 'malformed_answer'
   /**
-   * HTTP 401 or 403 without an OAuth error: the identity provider refused the client, or a gateway or firewall blocks
-   * this machine. Retried within seconds, then `client_rejected`. Or a proxy requires credentials (407).
+   * HTTP 401 or 403 without an OAuth error: the identity provider rejected the client, or a gateway or firewall blocks
+   * this machine. Retried within seconds, then reported as `client_rejected`. Also if a proxy requires credentials
+   * (407).
    */
   | 'blocked'
   /**
    * A TLS certificate was rejected: the server's by this client, or the client's by the server. Waiting does not help.
    */
   | 'certificate_rejected'
-  /** The identity provider refuses the client: {@link ClientRejectedError}. */
+  /** The identity provider rejected the client: {@link ClientRejectedError}. */
   | 'client_rejected'
-  /** The identity provider refuses the request: {@link TokenRequestRejectedError}. */
+  /** The identity provider rejected the request: {@link TokenRequestRejectedError}. */
   | 'request_rejected'
   /** No token within this caller's timeout. The token request continues. */
   | 'wait_timeout'
-  /** The client is fetching the maximum number of different tokens (`maxTokens`). */
+  /** The client is already fetching the maximum number of different tokens (`maxTokens`). */
   | 'overloaded'
   /** The application is shutting down. */
   | 'shut_down';
 
 export interface TokenUnavailableDetails {
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   readonly client: string;
-  /** Earliest time of the next token request; calls before it fail at once, without one. */
+  /** Earliest time of the next token request; until then, calls fail at once. */
   readonly retryAt?: Date | undefined;
   /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
   readonly oauthError?: string | undefined;
@@ -39,16 +40,16 @@ export interface TokenUnavailableDetails {
 }
 
 /**
- * The client has no valid access token, and could not get one in time. The call that needed it was not sent.
+ * The client has no valid access token and could not get one in time. The call that needed it was not sent.
  *
- * Most reasons are temporary: answer your own caller with 503. The two subclasses, and the reason
+ * Most reasons are temporary: respond to your own caller with 503. The two subclasses, and the reason
  * `certificate_rejected`, mean that an operator has to correct a setting.
  */
 export class TokenUnavailableError extends IdentityM2MError {
   readonly code: string = 'M2M_TOKEN_UNAVAILABLE';
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   readonly client: string;
-  /** Earliest time of the next token request; calls before it fail at once, without one. */
+  /** Earliest time of the next token request; until then, calls fail at once. */
   readonly retryAt?: Date;
   /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
   readonly oauthError?: string;
@@ -65,11 +66,11 @@ export class TokenUnavailableError extends IdentityM2MError {
   }
 }
 
-/** The identity provider refuses this client: its id, its secret, or its permission to use the application. */
+/** The identity provider rejected this client: its id, its secret, or its permission to use the application. */
 export class ClientRejectedError extends TokenUnavailableError {
   override readonly code = 'M2M_CLIENT_REJECTED';
 
-  /** Whether automatic attempts have stopped, except for rare probes, so that the client does not get locked out. */
+  /** Whether automatic attempts have stopped, except for rare probes, to avoid a lockout. */
   readonly halted: boolean;
 
   constructor(message: string, details: TokenUnavailableDetails & { readonly halted: boolean }) {
@@ -78,7 +79,7 @@ export class ClientRejectedError extends TokenUnavailableError {
   }
 }
 
-/** The identity provider refuses the token request as configured: its scope, grant, audience or address. */
+/** The identity provider rejected the token request as configured: its scope, grant, audience or address. */
 export class TokenRequestRejectedError extends TokenUnavailableError {
   override readonly code = 'M2M_TOKEN_REQUEST_REJECTED';
 
@@ -94,13 +95,13 @@ export class TokenParametersError extends IdentityM2MError {
 
 /**
  * The token is bound to a key (DPoP, RFC 9449), so every HTTP request needs its own proof. A message, or a header that
- * is created in advance, cannot hold one. Nothing was sent.
+ * is created in advance, can't carry one. Nothing was sent.
  */
 export class TokenNotBearerError extends IdentityM2MError {
   readonly code = 'M2M_TOKEN_NOT_BEARER';
 
   constructor(
-    /** Name of the client in the module's configuration. */
+    /** Name of the client in the module's options. */
     readonly client: string,
   ) {
     super(
@@ -111,18 +112,18 @@ export class TokenNotBearerError extends IdentityM2MError {
 
 /** Facts for error messages besides the failure. */
 export interface FailureContext {
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   readonly client: string;
   /** The token endpoint, or the issuer. */
   readonly server: string;
-  /** Explains an error text of the identity provider, and where to correct the cause. */
+  /** Explains an error text of the identity provider and how to correct the cause. */
   readonly hint?: ((detail: string) => string | undefined) | undefined;
 }
 
 /**
  * Returns the error for callers of a failed token request: what failed, what was found, what to do.
  *
- * @param halted For a refused credential: whether automatic attempts have stopped, except for rare probes.
+ * @param halted For a rejected credential: whether automatic attempts have stopped, except for rare probes.
  */
 export function tokenFailureError(
   failure: TokenFailure,

@@ -3,15 +3,17 @@ import { isScopeName } from '../foundation/text.js';
 import { parseUrl } from '../foundation/url.js';
 import type { RequestedAccess } from './outbound-events.js';
 
-/** Parameters of a token request. Each one given replaces that of the client's options. */
+/**
+ * Parameters of a token request. Each one replaces that of the client's options; members of `parameters` are merged.
+ */
 export interface TokenParameters {
-  /** Scopes (RFC 6749 §3.3): a string of names separated by spaces, or a list. */
+  /** Scopes (RFC 6749 §3.3): a string of names separated by spaces, or a list. Default: none. */
   readonly scope?: string | readonly string[] | undefined;
-  /** The API that the token is for, with servers that use this parameter. */
+  /** The API that the token is for, if the server uses this parameter. Default: none. */
   readonly audience?: string | undefined;
-  /** URIs of the resources that the token is for (RFC 8707). */
+  /** URIs of the resources that the token is for (RFC 8707). Default: none. */
   readonly resource?: string | readonly string[] | undefined;
-  /** Other members of the token request's body. */
+  /** Additional members of the token request's body. Default: none. */
   readonly parameters?: Readonly<Record<string, string>> | undefined;
 }
 

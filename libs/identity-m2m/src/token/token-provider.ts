@@ -5,35 +5,39 @@ import type { OriginDecision } from './allowed-origins.js';
 import type { OutboundEvent } from './outbound-events.js';
 import type { TokenParameters } from './token-parameters.js';
 
-/** Which token a call needs, and for how long. What is left out is as in the client's options. */
+/** Which token a call needs, and for how long. Omitted members default to the client's options. */
 export interface GetTokenOptions extends TokenParameters {
   /**
-   * How long the token should still live, in seconds: for calls that take long. One that lives shorter is renewed
-   * first, as long as a new one would live longer. Default: 0.
+   * Minimum remaining lifetime of the token, in seconds, for calls that take long. A token with less is renewed first,
+   * unless a new one would not live longer. Default: 0.
    */
   readonly minTtlSeconds?: number | undefined;
-  /** Aborts this caller's wait. The token request continues for other callers. */
+  /** Aborts this caller's wait. The token request continues for other callers. Default: none. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Provides the access tokens of one client, and keeps them usable.
+ * Provides the access tokens of one client and keeps them fresh.
  *
- * Inject it to put a token where the module's `HttpService` does not reach. Each set of parameters has its own token.
+ * Inject it to send a token by other means than the module's `HttpService`. Each set of parameters has its own token.
  */
 export abstract class TokenProvider {
-  /** Name of the client in the module's configuration. */
+  /** Name of the client in the module's options. */
   abstract readonly clientName: string;
 
-  /** Emits what happens to the tokens, and to the calls that carry them. */
+  /** Events of the tokens, and of the calls that carry them. */
   abstract readonly events: EventStream<OutboundEvent>;
 
   /**
-   * Returns whether the token may be sent to an address, by which rule, or why not. Carriers ask before they send it.
+   * Returns whether the token may be sent to a URL, and by which rule; or why not. Carriers call this before they send
+   * it.
    */
   abstract explain(url: string): OriginDecision;
 
-  /** Returns the token if there is no need to wait, which is nearly always; starts a refresh where one is due. */
+  /**
+   * Returns the cached token; undefined if a call would have to wait for one. Starts a background refresh if one is
+   * due.
+   */
   abstract peek(options?: GetTokenOptions): AccessToken | undefined;
 
   /**
@@ -45,52 +49,50 @@ export abstract class TokenProvider {
   abstract getToken(options?: GetTokenOptions): Promise<AccessToken>;
 
   /**
-   * Returns a token other than the one that a resource server has just rejected with 401; undefined where there is
-   * none.
+   * Returns a token other than the one that a resource server has just rejected with 401; undefined if there is none.
    *
-   * Callers with the same rejected token share one token request. As in `getToken`, they wait for the next attempt
-   * where it is due within `acquireTimeoutMs`.
+   * Callers with the same rejected token share one token request. As with `getToken`, they wait for the next attempt if
+   * it is due within `acquireTimeoutMs`.
    */
   abstract renewToken(rejected: AccessToken, options?: GetTokenOptions): Promise<AccessToken | undefined>;
 
   /**
-   * Returns the token that the given one has just replaced by schedule, while it can still be used; undefined where
-   * there is none. For a receiver whose clock is behind: it rejects a token issued a moment ago, and accepts the one
-   * before.
+   * Returns the token that a scheduled refresh has just replaced with the given one, while it is still valid; undefined
+   * if there is none. A receiver whose clock is behind rejects a token issued a moment ago, but accepts the one before.
    *
-   * By default there is none, which is always safe.
+   * The default implementation returns undefined, which is always safe.
    */
   previousToken(_token: AccessToken, _options?: GetTokenOptions): AccessToken | undefined {
     return undefined;
   }
 
-  /** Returns the state of a token, without any secret. Never contacts the identity provider. */
+  /** Returns the state of a token, without secrets. Never contacts the identity provider. */
   abstract status(options?: TokenParameters): AccessTokenStatus;
 
   /**
-   * Ends every wait of this client, for all its tokens: the quarantine of refused credentials, the back-off after
-   * failures, a `Retry-After`. Counts begin anew. The next attempt is made at once where a caller waits or a token is
-   * kept fresh, otherwise by the next call.
+   * Ends every wait of this client, for all its tokens: the quarantine of rejected credentials, the back-off after
+   * failures, a `Retry-After`. Resets the counts of failures. The next attempt is made at once if a caller waits or a
+   * token is kept fresh; otherwise by the next call.
    *
-   * Call it after an operator has corrected a setting at the identity provider or a firewall. A credential that changed
-   * at its source needs no such call. Each call may cost a failed login, so do not call it from a timer or per request.
-   * By default it does nothing.
+   * Call it after an operator has corrected a setting at the identity provider or a firewall. A changed credential
+   * needs no call. Each call may cost a failed login, so do not call it from a timer or per request. The default
+   * implementation does nothing.
    */
   retryNow(): void {}
 
   /**
    * Returns the `DPoP` header for one call with this token (RFC 9449 §7.1); undefined for a token that is not bound to
-   * a key. By default no token is.
+   * a key. The default implementation returns undefined.
    */
   async proof(_token: AccessToken, _method: string, _url: string): Promise<string | undefined> {
     return undefined;
   }
 
   /**
-   * Remembers the nonce that a resource server wants in further proofs (`DPoP-Nonce`, RFC 9449 §9). By default there
-   * are no proofs.
+   * Remembers the nonce that a resource server requires in further proofs (`DPoP-Nonce`, RFC 9449 §9). The default
+   * implementation does nothing.
    *
-   * @returns Whether it is another one than before.
+   * @returns Whether the nonce is a new one.
    */
   learnNonce(_url: string, _nonce: string | null | undefined): boolean {
     return false;

@@ -4,21 +4,21 @@ export interface ResourceServerResponse {
    * HTTP status, 400 or above. For message transports: 401 for the error `UNAUTHENTICATED`, 500 for any other error.
    */
   readonly status: number;
-  /** Response headers by their names in lower case. Fields of the same name are joined by a comma and a space. */
+  /** Response headers by their names in lower case. Several fields of one name are joined by a comma and a space. */
   readonly headers: Readonly<Record<string, string>>;
   /** Start of the body as UTF-8, at most 16 KiB. For message transports: the error as JSON. */
   readonly body: string;
 }
 
 /**
- * Returns whether a response means that the token was rejected, so that a newer one may help.
+ * Returns whether a response means that the API rejected the token, so that a newer one may help.
  *
- * Only `true` counts. If the predicate throws or returns a promise, the token counts as accepted. It must not have side
- * effects, because it may be called twice for one call.
+ * If the predicate throws, or returns anything but a boolean, the token counts as accepted and `option.failed` is
+ * emitted once. It must not have side effects, because it may run twice for one call.
  */
 export type TokenRejectedPredicate = (response: ResourceServerResponse) => boolean;
 
-/** Statuses that mean a rejected token, or a predicate for APIs that report it in another way. */
+/** Statuses that mean a rejected token; or a predicate, for APIs that report it in another way. */
 export type TokenRejection = readonly (401 | 403)[] | TokenRejectedPredicate;
 
 export const DEFAULT_TOKEN_REJECTION: TokenRejection = [401];

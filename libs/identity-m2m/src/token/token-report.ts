@@ -7,7 +7,7 @@ import { type BackoffDecision, dateAfter } from './retry-policy.js';
 import { type FailureContext, TokenUnavailableError } from './token-errors.js';
 import type { TokenFailure } from './token-result.js';
 
-/** State of a token at one time. Never holds the token. */
+/** State of a token at one moment. Never holds the token. */
 export interface AccessTokenStatus {
   readonly freshness: TokenFreshness | 'none';
   readonly fingerprint?: string;

@@ -49,7 +49,7 @@ export class TokenRequester {
   constructor(private readonly options: TokenRequesterOptions) {}
 
   /**
-   * Makes one attempt, with each credential until the server refuses none.
+   * Makes one attempt: sends one credential after the other until the server accepts one.
    *
    * @param progress Updated while the attempt is under way.
    */
@@ -89,7 +89,7 @@ export class TokenRequester {
     this.options.quarantine.forgetRefusals(this.#quarantineKey(''));
   }
 
-  /** Sends one credential after the other, until the server refuses none. */
+  /** Sends one credential after the other until the server accepts one. */
   async #requestWithEach(attempt: Attempt): Promise<TokenResult<Acquisition>> {
     const { progress, tried } = attempt;
     let refused: TokenResult<Acquisition> | undefined;
@@ -279,7 +279,7 @@ interface Attempt {
   readonly tried: Set<string>;
 }
 
-/** What one token request proves itself with. */
+/** The credentials of one token request. */
 interface RequestCredentials {
   readonly credential: ClientCredential;
   readonly assertion?: SignedAssertion;

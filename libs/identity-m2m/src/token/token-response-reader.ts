@@ -10,11 +10,11 @@ export interface TokenEndpointResponse {
 
 /** A token endpoint's response, as `readTokenResponse` receives it. */
 export interface TokenResponse extends TokenEndpointResponse {
-  /** The parsed body; undefined where the body is not JSON, or has a member name twice. */
+  /** The parsed body; undefined if the body is not JSON, or has a member name twice. */
   readonly json: unknown;
 }
 
-/** A grant with the member names of RFC 6749 §5.1, whatever names the server uses. */
+/** A grant with the member names of RFC 6749 §5.1, whichever names the server uses. */
 export interface TokenResponseGrant {
   readonly access_token: string;
   /** `Bearer` or `DPoP`. Default: `Bearer`. */
@@ -33,16 +33,17 @@ export interface TokenResponseError {
   readonly error_description?: string | undefined;
 }
 
-/** Meaning of a response: a grant, an error, or a kind of failure. undefined: read it by the standards. */
+/** Meaning of a response: a grant, an error, or a kind of failure; undefined to read it by the standard. */
 export type TokenResponseReading =
   TokenResponseGrant | TokenResponseError | Exclude<TokenFailureKind, 'certificate'> | undefined;
 
 /**
- * Reads responses of a token endpoint that does not follow RFC 6749. Called with each response, before the standards
- * apply.
+ * Reads the responses of a token endpoint that does not follow RFC 6749. Called with each response, before the standard
+ * reader.
  *
  * Every limit still applies: size of the response, characters and length of the token, lifetime, and DPoP binding. If
- * it throws, or returns a promise or another value, the result is ignored and `option.failed` is emitted once.
+ * it throws, or returns a promise or an invalid value, the response is read by the standard and `option.failed` is
+ * emitted once.
  */
 export type TokenResponseReader = (response: TokenResponse) => TokenResponseReading;
 

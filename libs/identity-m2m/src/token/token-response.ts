@@ -15,14 +15,14 @@ export interface TokenResponseOptions {
   readonly readers?: readonly TokenResponseReader[];
   /** Values of `error` that mean a refused credential, besides those of RFC 6749 §5.2. */
   readonly credentialErrors?: readonly string[];
-  /** Warns of a response that is used although it is not as the standards require. */
+  /** Warns about a response that is used although it violates the standard. */
   readonly emitWarning?: EmitClientWarning;
   /** Reports that a reader threw, or returned an invalid value. */
   readonly emitReaderFailure?: (problem: string) => void;
 }
 
 /**
- * Reads a token endpoint's response: a grant, or a failure and its kind.
+ * Reads a token endpoint's response as a grant, or as a failure of some kind.
  *
  * The body decides, not its media type. A 2xx response is a grant if its body is a JSON object with an `access_token`
  * and no error; member names must be unique, and the token must fit into a header unchanged. An OAuth error counts with

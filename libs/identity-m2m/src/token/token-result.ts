@@ -51,7 +51,7 @@ export interface TokenFailure {
   readonly kind: TokenFailureKind;
   /** What was found. May hold the server's text, so it must not be shown before `printableText` has cleaned it. */
   readonly detail: string;
-  /** What to do, if more is known than the kind tells. */
+  /** What to do, if more is known than the kind. */
   readonly advice?: string | undefined;
   /** Sentence about a possible cause on the client's side. */
   readonly remark?: string | undefined;

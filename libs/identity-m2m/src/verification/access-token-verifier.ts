@@ -21,10 +21,10 @@ export interface AccessTokenVerifierOptions {
   readonly issuers: TrustedIssuers;
   /** Whether a bare client identifier may mean more than one client. */
   readonly hasSeveralIssuers: boolean;
-  /** The issuer that opaque tokens are checked with; undefined: opaque tokens are refused. */
+  /** The issuer that checks opaque tokens; undefined: opaque tokens are refused. */
   readonly opaqueTokensOf: string | undefined;
   readonly revocations: RevocationStore | undefined;
-  /** Longest token read, in characters. */
+  /** Longest accepted token, in characters. */
   readonly maxTokenLength: number;
   readonly verifiedTokens: BoundedMapLimits;
   readonly events: EventStream<VerificationEvent>;
@@ -37,16 +37,16 @@ const ANY_ROUTE: RoutePolicy = {};
  * Verifies access tokens, and decides whether their callers are allowed.
  *
  * Cheap checks come first: form, issuer, header, claims; then the key, and the signature last. Until the signature is
- * verified, the claims are a stranger's words: they are used to refuse and never to accept. A token whose signature was
- * verified before takes the same way and skips the signature alone, so that the cache never changes a verdict.
+ * verified, the claims are untrusted: they can refuse a token, but never accept it. A token whose signature was
+ * verified before passes the same checks except for the signature, so the cache never changes a verdict.
  */
 export class AccessTokenVerifier {
   readonly #verified: VerifiedTokens;
-  /** Signatures that are being verified, by the token: no more than there are waiting calls. */
+  /** Signatures that are being verified, by token: no more than there are waiting calls. */
   readonly #underWay = new Map<string, Promise<VerifiedToken | Refusal>>();
   readonly #rights: RightsContext;
 
-  /** Emits what happens behind the decisions: key sets, issuers, introspection. */
+  /** Events about key sets, issuers and introspection. */
   readonly events: Pick<EventStream<VerificationEvent>, 'subscribe' | 'publishOn'>;
 
   constructor(private readonly options: AccessTokenVerifierOptions) {
@@ -60,7 +60,7 @@ export class AccessTokenVerifier {
    * Verifies a token and checks the rights of its caller.
    *
    * @param route What the route requires besides a valid token. Default: nothing.
-   * @returns The verdict without a promise where it is known at once, as with a known token; otherwise a promise, which
+   * @returns The verdict, without a promise if it is known at once, as for a cached token; otherwise a promise, which
    * never rejects.
    */
   verify(token: string, route: RoutePolicy = ANY_ROUTE): Verdict | Promise<Verdict> {
@@ -78,17 +78,18 @@ export class AccessTokenVerifier {
   }
 
   /**
-   * Fetches the issuers' keys before the first token comes, by the option `start`. `createAccessTokenVerifier` has
-   * started it; call this to wait, where the option is `require`.
+   * Fetches the issuers' keys before the first token arrives, as the option `start` requires.
+   * `createAccessTokenVerifier` has already called it: call it again to wait for the keys if the option is `require`.
    *
-   * @throws `KeySetError` with `require`, where the keys are not available in time. Names the issuers and what failed.
+   * @throws `KeySetError` with `require`, if the keys are not available in time. The message names the issuers and what
+   * failed.
    */
   start(): Promise<void> {
     return this.options.issuers.start();
   }
 
   /**
-   * Ends background work and requests under way. From now on, a token whose key would have to be fetched is refused.
+   * Ends background work and requests under way. From then on, a token whose key would have to be fetched is refused.
    */
   close(): void {
     this.#verified.clear();
@@ -121,7 +122,7 @@ export class AccessTokenVerifier {
     return refusal ?? this.#judgeVerified(verified, route, wallMs);
   }
 
-  /** Verifies a signature once for all calls that wait for it: a client sends its new token on many calls at once. */
+  /** Verifies a signature once for all calls that wait for it: a client may send a new token on many calls at once. */
   #verifyOnce(signed: SignedToken): Promise<VerifiedToken | Refusal> {
     const { token } = signed;
     const underWay = this.#underWay.get(token);
@@ -151,7 +152,7 @@ export class AccessTokenVerifier {
     const result = await issuer.opaqueTokens!.ask(token);
     if (result.active !== true) return inactive(result);
     const { claims } = result;
-    // An issuer answers for its own tokens alone.
+    // An issuer can only vouch for its own tokens.
     if (Object.hasOwn(claims, 'iss') && claims.iss !== issuer.issuer) return issuerUnknown(claims, [issuer.issuer]);
     const { wallMs } = this.options.clock.now();
     const refusal = foreignRefusal(claims) ?? answerRefusal(claims, issuer.policy, wallMs / 1000);
@@ -193,7 +194,7 @@ export class AccessTokenVerifier {
       : this.#confirm(caller, issuer, route, result);
   }
 
-  /** Confirms a signed token by its issuer's answer, which can narrow what the token grants and never widen it. */
+  /** Confirms a signed token by its issuer's response, which can narrow what the token grants, but never widen it. */
   #confirm(caller: MachineCaller, { policy }: TrustedIssuer, route: RoutePolicy, result: IntrospectionResult): Verdict {
     if (result.active !== true) return inactive(result);
     const { claims } = result;
@@ -212,24 +213,24 @@ export class AccessTokenVerifier {
 }
 
 /**
- * Whether a token is opaque. A token with the form of a signed one is judged as one, however malformed, and sent to no
- * issuer. Three parts alone are not that form: opaque tokens of some issuers, such as Salesforce, contain dots.
+ * Whether a token is opaque. A token that looks like a signed one is treated as one, however malformed, and is sent to
+ * no issuer. Three parts alone do not make it look so: opaque tokens of some issuers, such as Salesforce, contain dots.
  */
 function isOpaque(token: string): boolean {
   const first = token.indexOf('.');
   const second = first < 0 ? -1 : token.indexOf('.', first + 1);
   if (second < 0 || token.includes('.', second + 1)) return true;
   const header = token.slice(0, first);
-  // The decoder skips characters that are no base64, and so finds a header in any spelling.
+  // The decoder skips characters that are not base64, so it finds a header in any spelling.
   return NO_BASE64.test(header) && Buffer.from(header, 'base64url').toString().trimStart()[0] !== '{';
 }
 
 const NO_BASE64 = /[^\w+/=-]/;
 
 /**
- * Checks the claims of an introspection answer. RFC 7662 §2.2 makes all of them optional, so claims that a profile
- * requires of tokens may be missing. `exp` and `aud` are required all the same, because no other source has them; `aud`
- * not with a profile whose tokens have none.
+ * Checks the claims of an introspection response. RFC 7662 §2.2 makes all of them optional, so claims that a profile
+ * requires of tokens may be missing. `exp` and `aud` are still required, because no other source has them; except `aud`
+ * for a profile with `hasNoAudience`.
  */
 function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number): Refusal | undefined {
   const profile = { ...policy.profile, requiredClaims: [], isAccessToken: undefined };
@@ -238,16 +239,17 @@ function answerRefusal(claims: Claims, policy: ClaimsPolicy, nowSeconds: number)
 
 /**
  * Claims with the type of a token. RFC 7662 §2.2 puts the type of RFC 6749 §5.1 into `token_type`. Some servers put the
- * kind of token there, as a word or as a URI (RFC 8693 §3), or use another claim: only that shows a refresh token.
+ * kind of token there, as a word or a URI (RFC 8693 §3), or into another claim. Nothing else identifies a refresh
+ * token.
  */
 const TYPE_CLAIMS = ['token_type', 'token_use', 'typ'];
 const TOKEN_TYPE_URI = 'urn:ietf:params:oauth:token-type:';
 const ACCESS_TOKEN_TYPES = ['bearer', 'access_token', 'access', 'jwt', 'at+jwt', 'application/at+jwt'];
 
 /**
- * Refuses an introspection answer about another kind of token.
+ * Refuses an introspection response about another kind of token.
  *
- * @param own Claims of the token itself. The profile has checked the ones that an answer repeats.
+ * @param own Claims of the token itself. The profile has checked those that the response repeats.
  */
 function foreignRefusal(answer: Claims, own: Claims = {}): Refusal | undefined {
   const isRepeated = (claim: string) => claim !== 'token_type' && answer[claim] === own[claim];
@@ -270,7 +272,7 @@ function inactive(result: Exclude<IntrospectionResult, { active: true }>): Refus
     : refuse('token_inactive');
 }
 
-/** Returns what shows that an answer is about another token; undefined where it is about this one. */
+/** Returns what shows that a response is about another token; undefined if it is about this one. */
 function differenceFrom(answer: Claims, { claims, clientId }: MachineCaller): RefusalDetail | undefined {
   const differs = (name: string, own: unknown) => Object.hasOwn(answer, name) && answer[name] !== own;
   const name = ['iss', 'sub', 'jti'].find((claim) => Object.hasOwn(claims, claim) && differs(claim, claims[claim]));

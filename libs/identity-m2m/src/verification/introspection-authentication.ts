@@ -6,13 +6,16 @@ export interface IntrospectionRequest {
   readonly endpoint: string;
 }
 
-/** The guard's proof for an introspection request: header fields, form fields, or both. */
+/** The guard's credentials for an introspection request: headers, form fields, or both. */
 export interface IntrospectionProof {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Readonly<Record<string, string>>;
 }
 
-/** Authenticates the guard at an introspection endpoint (RFC 7662 §2.1). Called for each request. */
+/**
+ * Authenticates the guard at an introspection endpoint (RFC 7662 §2.1). Called for each request. If it throws, callers
+ * get 503.
+ */
 export type IntrospectionAuthentication = (
   request: IntrospectionRequest,
 ) => IntrospectionProof | Promise<IntrospectionProof>;
@@ -31,7 +34,7 @@ export interface IntrospectionClient {
   readonly method: IntrospectionMethod;
 }
 
-/** Authenticates by a client identifier and a secret, as at a token endpoint (RFC 6749 §2.3.1). */
+/** Authenticates with a client identifier and a secret, as at a token endpoint (RFC 6749 §2.3.1). */
 export function introspectionClient({
   clientId,
   clientSecret,

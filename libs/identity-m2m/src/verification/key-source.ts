@@ -20,14 +20,14 @@ export interface KeySource {
 }
 
 /**
- * The keys of an issuer can't be read. Callers get a refusal; operators see an event, and with `start: 'require'` a
- * failed boot.
+ * The keys of an issuer can't be read. Callers get a refusal, operators see an event, and with `start: 'require'` the
+ * boot fails.
  */
 export class KeySetError extends IdentityM2MError {
   readonly code = 'M2M_KEY_SET_UNAVAILABLE';
 }
 
-/** Describes what failed, and what to do where that is known. */
+/** Describes what failed and, if that is known, what to do. */
 export function problemText(problem: unknown): string | undefined {
   if (problem === undefined) return undefined;
   if (!(problem instanceof Error)) return 'unknown';
@@ -40,7 +40,7 @@ export interface RemoteKeySourceOptions {
   readonly issuer: string;
   /** Address of the key set. Default: from the issuer's metadata. */
   readonly jwksUri?: string | undefined;
-  /** Address of the key set where the issuer has no metadata. */
+  /** Address of the key set if the issuer has no metadata. */
   readonly fallbackJwksUri?: string | undefined;
   readonly plainHttp: PlainHttp;
   /** Follows no redirects, and limits the length of responses to that of a key set. */
@@ -74,7 +74,7 @@ async function discoverAddress(
     const { jwks_uri: address } = await discoverAuthorizationServer(input);
     return addressOfIssuer(issuer, address, 'jwks_uri', plainHttp);
   } catch (error) {
-    // Where the server is down, so are its other addresses.
+    // If the server is down, so are its other addresses.
     const hasNone = error instanceof KeySetError || (error instanceof DiscoveryError && !error.isServerDown);
     if (hasNone && fallbackJwksUri !== undefined) return fallbackJwksUri;
     throw error;
@@ -82,10 +82,10 @@ async function discoverAddress(
 }
 
 /**
- * Reads an address from an issuer's metadata. It must be on the issuer's own origin: manipulated metadata could
- * otherwise lead the guard to any server.
+ * Reads an address from an issuer's metadata. It must be on the issuer's own origin: otherwise, manipulated metadata
+ * could lead the guard to any server.
  *
- * @throws {@link KeySetError} where it is not.
+ * @throws {@link KeySetError} if it is not.
  */
 export function addressOfIssuer(issuer: string, address: unknown, member: string, plainHttp: PlainHttp): string {
   if (typeof address !== 'string' || urlFault(address, plainHttp)) {
@@ -107,8 +107,8 @@ const LIFETIME_MS = 10_000;
 export const MAX_KEY_SET_BYTES = 262_144;
 
 /**
- * Reads a key set from a file, such as a mounted ConfigMap or Secret. These are replaced behind a link, so that the
- * content and not the file system shows a change.
+ * Reads a key set from a file, such as a mounted ConfigMap or Secret. These are replaced through a symbolic link, so
+ * only the content shows a change.
  */
 export function keyFileSource(path: string): KeySource {
   return {

@@ -2,9 +2,9 @@ import type { Claims } from '../identity-providers/identity-provider.js';
 import type { MachineCaller } from './machine-caller.js';
 
 /**
- * Every reason for a refusal. `docs/refusals.md` has the meaning, the usual cause and the remedy of each.
+ * Every reason for a refusal. `docs/refusals.md` explains each: its meaning, its usual cause and its remedy.
  *
- * For logs, events and metrics. The caller gets less detail: see the guard's challenges.
+ * For logs, events and metrics. The caller learns less: see the guard's challenges.
  */
 export const REFUSAL_REASONS = [
   // The request has no readable credential.
@@ -57,27 +57,29 @@ export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 export interface Refusal extends RefusalDetail {
   readonly ok: false;
   readonly reason: RefusalReason;
-  /** When to try again, in seconds, where the guard could not decide. */
+  /** When to retry, in seconds, if the guard could not decide. */
   readonly retryAfterSeconds?: number;
-  /** The caller, where its token is valid and only rights are missing. */
+  /** The caller, if its token is valid and it only lacks rights. */
   readonly caller?: MachineCaller;
 }
 
-/** @param detail Made by the functions below, which keep it printable, short and free of secrets. */
+/** @param detail Created by the functions below, which keep it printable, short and free of secrets. */
 export function refuse(reason: RefusalReason, detail?: RefusalDetail): Refusal {
   return { ok: false, reason, ...detail };
 }
 
 /**
- * The detail of a refusal, for the operator: never part of an answer to the caller.
+ * The detail of a refusal, for the operator. It is never part of the response to the caller.
  *
  * Its strings are short printable ASCII. Strings of a token are quoted as in JSON, with escape sequences for other
  * characters, so that `"1"` is not 1 and homoglyphs are visible. Values that may be personal or secret are not shown.
  */
 export interface RefusalDetail {
-  /** Name of the claim or header parameter: `aud`, `typ`. `client id` where several claims may name the client. */
+  /**
+   * Name of the claim or header parameter: `aud`, `typ`; or `client id`, because several claims may name the client.
+   */
   readonly claim?: string;
-  /** Its value in the token; absent where the token has no such claim. `[not shown]` where it must not be logged. */
+  /** Its value in the token; absent if the token has no such claim; `[not shown]` if it must not be logged. */
   readonly found?: string;
   /** The value that the guard's options require. */
   readonly expected?: string;
@@ -155,7 +157,7 @@ export function shownClaim(claims: Claims, name: string, alsoShown: readonly str
   return { claim, found: isShown ? shown(claims[name]) : NOT_SHOWN };
 }
 
-/** Formats a name from the options or a profile: unchanged where it is printable, and quoted otherwise. */
+/** Formats a name from the options or a profile: unchanged if it is printable, and quoted otherwise. */
 function printableName(name: string): string {
   return /^[\x21-\x7e]{1,80}$/.test(name) ? name : quoted(name);
 }

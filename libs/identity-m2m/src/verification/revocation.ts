@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { type Refusal, refuse } from './refusal.js';
 
-/** The facts of a token that a revocation can name. Its issuer vouches for them. Never the token itself. */
+/** The facts of a verified token that a revocation can match. Never the token itself. */
 export interface RevocableToken {
   readonly issuer: string;
   readonly clientId: string;
@@ -17,21 +17,21 @@ export interface RevocableToken {
 }
 
 /**
- * Knows which tokens are revoked. Asked for each request, also when the token's signature was verified before. A store
- * outside of this process should cache its answers.
+ * Knows which tokens are revoked. The guard calls it for each request, even if the token's signature was verified
+ * before. A store outside of this process should cache its results.
  */
 export interface RevocationStore {
   /**
-   * Whether a token is revoked. Return without a promise where you can. Where it throws, rejects or takes longer than 2
-   * s, the guard refuses the call.
+   * Whether a token is revoked. Return without a promise if you can. If this throws, rejects or takes longer than 2 s,
+   * the guard refuses the call, with 503.
    */
   isRevoked(token: RevocableToken): boolean | Promise<boolean>;
 }
 
-/** Timeout of a store, in milliseconds. */
+/** Timeout of one call of the store, in milliseconds. */
 const TIMEOUT_MS = 2000;
 
-/** Returns why a store refuses a token; undefined where it does not. */
+/** Returns why a store refuses a token; undefined if it does not. */
 export function revocationRefusal(
   store: RevocationStore,
   token: RevocableToken,
@@ -65,7 +65,7 @@ function inTime<T>(answer: Promise<T>, clock: Clock): Promise<T> {
 /** What to revoke: tokens of one issuer, by exactly one criterion. */
 export type Revocation = {
   readonly issuer: string;
-  /** When the revocation ends, because its tokens have expired by then. Default: never. */
+  /** When the revocation ends: its tokens have expired by then. Default: never. */
   readonly until?: Date;
 } & (
   | { /** One token, by its `jti`. */ readonly tokenId: string }
@@ -73,12 +73,12 @@ export type Revocation = {
   | { /** All tokens about a subject. */ readonly subject: string; readonly issuedBefore?: Date }
   | { /** All tokens that a key signed, by its `kid`. */ readonly keyId: string }
   | {
-      /** All tokens of the issuer from before this moment, including tokens without `iat`. */
+      /** All tokens that the issuer issued before this time, and all tokens without `iat`. */
       readonly issuedBefore: Date;
     }
 );
 
-/** The store is full. No revocation in force was evicted. */
+/** The store is full, and nothing was revoked. The store never evicts a revocation that is in force. */
 export class RevocationsFullError extends IdentityM2MError {
   readonly code = 'M2M_REVOCATIONS_FULL';
 }
@@ -89,12 +89,12 @@ interface Entry {
   readonly untilMs: number;
 }
 
-/** Whether one entry revokes all that another does, for as long. */
+/** Whether one entry revokes everything that another does, for at least as long. */
 function includes(one: Entry, other: Entry): boolean {
   return one.beforeMs >= other.beforeMs && one.untilMs >= other.untilMs;
 }
 
-/** Revocations in the memory of this process. Each is in force when `revoke` returns. */
+/** Keeps revocations in the memory of this process. Each is in force as soon as `revoke` returns. */
 export class InMemoryRevocations implements RevocationStore {
   /** By their criterion; none of several entries includes another. */
   readonly #entries = new Map<string, readonly Entry[]>();
@@ -111,7 +111,8 @@ export class InMemoryRevocations implements RevocationStore {
   /**
    * Revokes tokens.
    *
-   * @throws {@link RevocationsFullError} where the store is full; nothing is revoked then.
+   * @throws {@link RevocationsFullError} if the store is full: then nothing is revoked. TypeError if the revocation is
+   * invalid.
    */
   revoke(revocation: Revocation): void {
     const key = keyOf(revocation);

@@ -4,15 +4,15 @@ import { oneOf, type Refusal, type RefusalDetail, refuse, shown, shownClaim } fr
 
 /** What a route requires besides a valid token. */
 export interface RoutePolicy {
-  /** Scopes that the token must have. Default: none. */
+  /** Required scopes. Default: none. */
   readonly scopes?: readonly string[] | undefined;
-  /** Whether it must have all of them or any one. Default: all. */
+  /** Whether the token must have all of them, or any one. Default: `all`. */
   readonly scopesMode?: 'all' | 'any' | undefined;
   /** Clients that may call. Default: every client that the guard accepts. */
   readonly clients?: readonly string[] | undefined;
-  /** Rules for the token's claims. */
+  /** Rules for the token's claims. Default: none. */
   readonly claims?: ClaimRules | undefined;
-  /** Whether the token must be checked with its issuer, even where its signature is valid. Default: false. */
+  /** Whether the token must be checked with its issuer as well, by introspection. Default: false. */
   readonly sensitive?: boolean | undefined;
 }
 
@@ -24,9 +24,7 @@ export interface RightsContext {
 
 declare const rightsWereChecked: unique symbol;
 
-/**
- * A caller that a route allows. {@link routeVerdict} alone makes one, so that no caller passes with unchecked rights.
- */
+/** An allowed call. Only {@link routeVerdict} creates one, so that no caller passes with unchecked rights. */
 export interface AllowedCall {
   readonly ok: true;
   readonly caller: MachineCaller;
@@ -37,8 +35,8 @@ export interface AllowedCall {
 export type Verdict = AllowedCall | Refusal;
 
 /**
- * Allows a caller that meets a route's policy, and refuses it otherwise. A sensitive route allows only a caller whose
- * issuer was asked about the token.
+ * Allows a caller that meets a route's policy, and refuses any other. A sensitive route allows only a caller whose
+ * token was checked with its issuer.
  */
 export function routeVerdict(caller: MachineCaller, policy: RoutePolicy, context: RightsContext): Verdict {
   const refusal = rightsRefusal(caller, policy, context);
@@ -49,7 +47,7 @@ export function routeVerdict(caller: MachineCaller, policy: RoutePolicy, context
 
 const NOT_INTROSPECTED: RefusalDetail = { expected: 'introspection of its issuer, for a route that is @Sensitive()' };
 
-/** Returns why a caller's client, scopes or claims do not meet a policy; undefined where they do. */
+/** Returns why a caller's client, scopes or claims do not meet a policy; undefined if they do. */
 function rightsRefusal(
   caller: MachineCaller,
   policy: RoutePolicy,
@@ -79,7 +77,7 @@ function hasScopes(caller: MachineCaller, scopes: readonly string[], mode: Route
   return mode === 'any' ? scopes.some(has) : scopes.every(has);
 }
 
-/** Shows a rule: it stands in the application's source and holds no secret. */
+/** Formats a rule. It is part of the application's source, so it holds no secret. */
 function shownRule(rule: ClaimRule): string {
   return typeof rule === 'object' && !Array.isArray(rule) ? 'an object with the members of the rule' : shown(rule);
 }
@@ -89,15 +87,15 @@ export type ClaimValue = string | number | boolean;
 /** The rule for a claim: a value, several accepted values, or rules for the members of an object. */
 export type ClaimRule = ClaimValue | readonly ClaimValue[] | ClaimRules;
 
-/** Rules by the exact names of claims: a dot in a name is a dot. */
+/** Rules by the exact names of claims. A dot in a name is not a path separator. */
 export interface ClaimRules {
   readonly [name: string]: ClaimRule;
 }
 
 /**
- * Returns the name of the first claim that does not meet its rule; undefined where all do.
+ * Returns the name of the first claim that does not meet its rule; undefined if all do.
  *
- * Values must be equal and of the same type. A list passes where it has such a member; a string is no list, so that
+ * Values must be equal and of the same type. A list passes if it has such a member. A string is not searched, so
  * `admin` is not found in `administrator`. Only a claim's own members count.
  */
 function unmetRule(claims: Claims, rules: ClaimRules): string | undefined {

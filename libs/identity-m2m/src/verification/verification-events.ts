@@ -1,27 +1,29 @@
 import type { UnusableKeyReason } from './verification-key.js';
 
-/** What happens behind the guard's decisions: key sets, issuers, introspection. Holds no token and no key. */
+/**
+ * An event about the key sets, the issuers or the introspection that the guard relies on. Holds no token and no key.
+ */
 export type VerificationEvent =
-  /** The issuer's keys have changed. */
+  /** The issuer's keys have changed. `keys` is the number of usable ones. */
   | { readonly type: 'key_set.changed'; readonly issuer: string; readonly keys: number }
-  /** The keys can be read again. */
+  /** The keys can be read again after a failure. */
   | { readonly type: 'key_set.recovered'; readonly issuer: string }
   | {
-      /** The keys could not be read. Held keys are used for a while. */
+      /** The keys could not be read. The guard keeps using cached keys for up to an hour beyond their lifetime. */
       readonly type: 'key_set.refresh_failed';
       readonly issuer: string;
-      /** In a row. */
+      /** Number of consecutive ones. */
       readonly failures: number;
       readonly problem: string;
     }
   | {
       /**
-       * A token names an unknown key, and the key set was read for such a key too recently: the caller gets 503.
-       * Emitted once until the next read.
+       * A token names an unknown key, and the key set was read for another unknown key too recently: the caller gets
+       * 503. Emitted once until the next read.
        */
       readonly type: 'key_set.look_up_deferred';
       readonly issuer: string;
-      /** When the key set can be read, in seconds. */
+      /** When the key set can be read again, in seconds. */
       readonly retryAfterSeconds: number;
     }
   | {
@@ -39,19 +41,19 @@ export type VerificationEvent =
     }
   /** The resolver accepted an issuer that was not accepted before. */
   | { readonly type: 'issuer.accepted'; readonly issuer: string }
-  /** The resolver denied an issuer. A stranger can name any issuer. */
+  /** The resolver denied an issuer. Any caller can name any issuer. */
   | { readonly type: 'issuer.denied'; readonly issuer: string }
   | {
-      /** The resolver failed, or its answer is invalid: callers with tokens of that issuer get 503. */
+      /** The resolver failed, or its result is invalid: callers with tokens of that issuer get 503. */
       readonly type: 'issuer.resolution_failed';
       readonly issuer: string;
-      /** In a row. */
+      /** Number of consecutive ones. */
       readonly failures: number;
       readonly problem: string;
     }
-  /** The resolver was not asked, because too many calls of it are under way. Emitted at most once in 10 s. */
+  /** The resolver was not called, because too many of its calls are under way. Emitted at most once in 10 s. */
   | { readonly type: 'issuer.resolver_overloaded' }
-  /** An accepted issuer was evicted. Its next token has the resolver asked and the keys fetched again. */
+  /** An accepted issuer was evicted. For its next token, the resolver is called and the keys are fetched again. */
   | { readonly type: 'issuer.evicted'; readonly issuer: string }
   | {
       /** Introspection of one token failed. Other tokens are not affected. */
@@ -59,15 +61,15 @@ export type VerificationEvent =
       readonly issuer: string;
       /** The kind of token: opaque, or signed and sent to a handler marked `@Sensitive()`. */
       readonly tokens: 'opaque' | 'signed';
-      /** In a row. */
+      /** Number of consecutive ones. */
       readonly failures: number;
       readonly problem: string;
     }
   | {
-      /** Introspection of a token that does not exist failed, too: the issuer is down, and requests pause. */
+      /** Introspection of a token that does not exist also failed: the issuer is down, and requests pause. */
       readonly type: 'introspection.paused';
       readonly issuer: string;
-      /** In a row. */
+      /** Number of consecutive ones. */
       readonly pauses: number;
       /** Length of the pause, in milliseconds. */
       readonly pauseMs: number;
@@ -80,7 +82,7 @@ export type VerificationEvent =
       readonly type: 'introspection.rejected';
       readonly issuer: string;
       readonly tokens: 'opaque' | 'signed';
-      /** Whether it ever answered: otherwise the address or another option may be wrong. */
+      /** Whether the issuer ever responded as expected; if not, the address or another option may be wrong. */
       readonly hasAnswered: boolean;
       readonly problem: string;
     };

@@ -18,24 +18,27 @@ import { ClientCertificateAgent } from './client-certificate-agent.js';
 import { type AxiosResult, hideConnections, hideConnectionsOfAgents } from './result.js';
 import { proxyChoice, sendWith } from './sent-request.js';
 
-/** Token options of one call. What is left out is as in the client's options. */
+/** Token options of one call. Omitted members default to the client's options. */
 export interface CallTokenOptions extends Omit<GetTokenOptions, 'signal'> {
-  /** Name of another client of the module: its token and its allowed origins apply to this call. */
+  /**
+   * Name of another client of the module: its token and its allowed origins apply to this call. Default: the client of
+   * the `HttpService`.
+   */
   readonly client?: string;
-  /** Name of the tenant, if the client has one token per tenant. */
+  /** Name of the tenant; required if the client has `perTenant`. */
   readonly tenant?: string;
 }
 
 /**
- * Name of the option among those of axios, which passes unknown ones on.
+ * Name of the option in the axios config. axios keeps unknown options.
  *
- * It is not declared as a member of axios' own type: that type's parameters differ between axios versions, and a
- * declaration for one does not compile with another.
+ * Not declared on axios' own type: the type's parameters differ between axios versions, and a declaration for one does
+ * not compile with another.
  */
 const OPTION = 'm2m';
 
 /**
- * Makes one call carry a token other than the client's default one.
+ * Makes one call carry a token other than the client's default one. Returns a copy of the axios config.
  *
  * @example http.get('/reports', withToken({ scope: 'reports.read', minTtlSeconds: 120 }, { params: { year: 2026 } }))
  */
@@ -44,7 +47,7 @@ export function withToken<Config extends AxiosRequestConfig>(options: CallTokenO
 }
 
 /**
- * Sends one call without a token, whatever its address.
+ * Makes one call carry no token, whatever its address. Returns a copy of the axios config.
  *
  * @example http.get('/.well-known/status', withoutToken({ params: { verbose: true } }))
  */
@@ -92,7 +95,7 @@ export function installAxiosBearerInterceptor(instance: AxiosInstance, options: 
     undefined,
     { synchronous: true },
   );
-  // Here and not at the sending: reading a response can also fail after it has arrived.
+  // Here and not when the call is sent: reading a response can also fail after it has arrived.
   instance.interceptors.response.use(undefined, (error: unknown) => {
     if (isAxiosError(error)) {
       for (const request of [error.request, error.response?.request]) hideConnections(request);
@@ -197,7 +200,7 @@ async function sendWithoutToken(
 }
 
 /**
- * Returns the call with the base address and agent of another client, where the call has no own ones. An agent of the
+ * Returns the call with the base URL and agent of another client, unless the call sets its own. An agent of the
  * application serves both clients if the other has none; a certificate belongs to one client only.
  */
 function asCallOf(

@@ -17,27 +17,28 @@ import { firstHop, followable, type Hop, initOf, nextHop } from './redirect.js';
 type Fetch = typeof globalThis.fetch;
 
 export interface BearerFetchOptions {
-  /** Token that the calls carry. What is left out is as in the client's options. */
+  /** Token that the calls carry. Omitted members default to the client's options. */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /** Sends the calls. Default: the global `fetch`, looked up at each call. */
   readonly fetch?: Fetch;
 }
 
 /**
- * Returns a `fetch` that puts the provider's token on calls to allowed origins, and passes other calls on as they are.
+ * Returns a `fetch` that puts the provider's token on calls to allowed origins, and passes other calls through
+ * unchanged.
  *
  * It behaves like `fetch`, except for calls that carry the token. After a 401, it sends the call once more with a newer
- * token if the body is a string, bytes or empty. It follows redirects itself and judges each by its target: after the
- * first target that is not allowed, the token is off for all further ones. The body of a `Request` can be sent once, so
- * a redirect that needs it again fails the call.
+ * token if the body is a string, bytes or empty. It follows redirects itself and checks each target: from the first
+ * target that is not allowed, the token is left off. The body of a `Request` can only be sent once, so a redirect that
+ * needs it again fails the call.
  *
- * The caller's own `Authorization` header stays as it is, and so does one named by the option `tokenHeader`.
+ * An `Authorization` header that the caller sets is kept, and so is the header of the option `tokenHeader`.
  *
  * @example
  * const fetch = bearerFetch(provider);
  * const response = await fetch('https://api.example/users', { signal: AbortSignal.timeout(2000) });
  *
- * @throws Before anything is sent, `TokenUnavailableError` or one of its subclasses; `CallAddressError` if the address
+ * @throws `TokenUnavailableError` or one of its subclasses, before anything is sent; `CallAddressError` if the address
  * is not an absolute http or https URL and `fetch` rejects it; whatever `fetch` throws.
  */
 export function bearerFetch(provider: TokenProvider, options: BearerFetchOptions = {}): Fetch {
@@ -141,11 +142,11 @@ function redirected(response: Response): Response {
 
 /**
  * Returns the value of the `Authorization` header, or of the header in the option `tokenHeader`. For calls that no
- * carrier makes: the handshake of a WebSocket, the call of a GraphQL client. Returns undefined if the address is not
- * allowed, and the call must go out without a token.
+ * carrier makes, such as a WebSocket handshake or a call of a GraphQL client. Returns undefined if the address is not
+ * allowed: then send the call without a token.
  *
- * Call it for each call or connection: the token changes. An HTTP request opens a WebSocket (RFC 6455 §1.3), so `wss:`
- * counts as `https:` and `ws:` as `http:`.
+ * Run it for each call or connection, because the token changes. An HTTP request opens a WebSocket (RFC 6455 §1.3), so
+ * `wss:` counts as `https:` and `ws:` as `http:`.
  *
  * @throws `TokenUnavailableError` or one of its subclasses; {@link TokenNotBearerError}; `TokenParametersError`; the
  * signal's reason once that has aborted.

@@ -12,25 +12,25 @@ import { hasAuthorization, type TokenPlace, tokenPlaceOf } from './token-place.j
 
 export interface AttachTokenOptions {
   /**
-   * Token that the calls carry. Default: the client's default token. Make it as narrow as the receiver allows: a
+   * Token that the calls carry. Default: the client's default token. Request as few scopes as the receiver needs: a
    * broker, and every reader of its queues, could use the token until it expires.
    */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
    * Whether a call that the receiver refused as unauthenticated is sent once more with a newer token. Turn it off if
-   * several receivers get and handle each message: one may have handled it when another refuses. The token is renewed
-   * in either case. Default: true.
+   * several receivers handle each message: one may have handled it when another refuses it. The token is renewed in
+   * either case. Default: true.
    */
   readonly replay?: boolean;
   /**
-   * Confirms that the client's custom serializer keeps what accompanies the payload: `metadata` of the packet (TCP,
-   * Redis), the records of Nest's builders (NATS, RabbitMQ, MQTT), the headers of a message (Kafka). Default: false,
-   * and `attachToken` rejects a client with a custom serializer.
+   * Confirms that the client's custom serializer keeps the place of the token: `metadata` of the packet (TCP, Redis),
+   * the records of Nest's builders (NATS, RabbitMQ, MQTT), the headers of a message (Kafka). Default: false:
+   * `attachToken` rejects a client with a custom serializer.
    */
   readonly serializerKeepsHeaders?: boolean;
   /**
-   * Allows the token on connections without TLS, or with TLS that does not verify the server. Default: plain
-   * connections only to this machine, and not with `NODE_ENV=production`.
+   * Allows the token on connections without TLS, or with TLS that does not verify the server. Default: false: such
+   * connections only to loopback, and not with `NODE_ENV=production`.
    */
   readonly unsafeAllowInsecureTransport?: boolean;
 }
@@ -39,14 +39,14 @@ export interface AttachTokenOptions {
 type MessageClient = Pick<ClientProxy, 'send' | 'emit' | 'connect' | 'close'>;
 
 /**
- * Puts a token of the provider on all further messages and calls of a Nest client, and returns that client.
+ * Puts a token of the provider on all further messages and calls of a Nest client proxy. Returns that client.
  *
- * `send` and `emit` wait for a valid token if there is none, and fail with `TokenUnavailableError` before anything is
- * sent. A call that the receiver refuses as unauthenticated is sent once more with a newer token. The caller's own
- * `authorization` stays as it is.
+ * `send` and `emit` wait if there is no valid token. If there is none in time, they fail with `TokenUnavailableError`
+ * before anything is sent. A call that the receiver refuses as unauthenticated is sent once more with a newer token. An
+ * `authorization` that the caller sets is kept.
  *
- * Attach the token where the client is made, to a client with one receiver: brokers have no URL, so there is no check
- * of allowed origins. For gRPC, get services after attaching.
+ * Attach the token where the client is created, and only to a client with one receiver: there is no check of allowed
+ * origins, because brokers have no URL. For gRPC, call `getService` after attaching.
  *
  * @example
  * {
@@ -55,7 +55,7 @@ type MessageClient = Pick<ClientProxy, 'send' | 'emit' | 'connect' | 'close'>;
  *   useFactory: (tokens: TokenProvider) =>
  *     attachToken(ClientProxyFactory.create({ transport: Transport.NATS, options }), tokens),
  * }
- * @throws {@link ClientProxyConfigurationError} if the client's messages cannot carry the token, or would expose it.
+ * @throws {@link ClientProxyConfigurationError} if the client's messages can't carry the token, or would expose it.
  */
 export function attachToken<Client extends MessageClient | ClientGrpc>(
   client: Client,

@@ -10,11 +10,11 @@ import { inspectHeaders, snapshotOf, withLastingHeaders } from './dispatch-heade
 import { DispatchedCall, failCall, withAuthorization } from './dispatched-call.js';
 
 export interface BearerInterceptorOptions {
-  /** Token that the calls carry. What is left out is as in the client's options. */
+  /** Token that the calls carry. Omitted members default to the client's options. */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
-   * Origin of the composed `Client` or `Pool`. These connect to one origin, whatever origin a call names. Required for
-   * them with undici 7, with undici 8 only for a `BalancedPool`. Leave it out for an `Agent` or a proxy agent.
+   * Origin of the composed `Client` or `Pool`, which connects to that origin whatever origin a call names. Required for
+   * these with undici 7; with undici 8, only for a `BalancedPool`. Omit it for an `Agent` or a proxy agent.
    */
   readonly origin?: string | URL;
 }
@@ -23,19 +23,19 @@ export interface BearerInterceptorOptions {
  * Returns an interceptor for undici that puts the provider's token on a dispatcher's calls to allowed origins, and on
  * no others.
  *
- * It judges each dispatch by its own origin and path. So compose the redirect and retry interceptors after this one:
- * each of their requests then passes it. A redirect interceptor before it does not follow the calls that carry a token.
- * The call is dispatched at once if a token is available.
+ * It checks each dispatch by its own origin and path. So compose the redirect and retry interceptors after this one, as
+ * in the example: each of their requests then passes it. A redirect interceptor composed before it does not follow
+ * calls that carry a token. If a token is cached, the call is dispatched at once.
  *
- * After a 401, the call is sent once more with a newer token if its body is a string, bytes or empty. The caller's own
- * `Authorization` header stays as it is, and so does one named by the option `tokenHeader`. The interceptor never
- * changes the caller's options and headers.
+ * After a 401, the call is sent once more with a newer token if its body is a string, bytes or empty. An
+ * `Authorization` header that the caller sets is kept, and so is the header of the option `tokenHeader`. The
+ * interceptor never changes the caller's options and headers.
  *
  * @example
  * const dispatcher = new Agent().compose(bearerInterceptor(provider), interceptors.redirect({ maxRedirections: 3 }));
  * const { body } = await request('https://api.example/users', { dispatcher });
  *
- * Calls fail before anything is sent with `TokenUnavailableError` or one of its subclasses; with
+ * Before anything is sent, calls fail with `TokenUnavailableError` or one of its subclasses; with
  * {@link IdentityM2MConfigurationError} if neither the call nor the options name an origin; with `CallAddressError` if the
  * origin is not an http or https URL.
  *

@@ -33,8 +33,8 @@ type UnaryCallback = (error: object) => void;
 /**
  * Returns the call of a gRPC handler; undefined for other handlers.
  *
- * Handlers of three modes get the request, its metadata and the call; a handler of `@GrpcStreamCall()` gets the call
- * alone, or the call and a callback. Calls are recognised by their methods, which no received message has.
+ * Handlers of three modes receive the request, its metadata and the call; a handler of `@GrpcStreamCall()` receives
+ * only the call, or the call and a callback. Calls are recognised by their methods, which no received message has.
  */
 export function grpcCallOf(context: ExecutionContext): GrpcCall | undefined {
   const [first, second, third] = context.getArgs<unknown[]>();
@@ -48,7 +48,8 @@ function isCall(value: unknown): value is GrpcCall {
 }
 
 /**
- * gRPC in its four modes: the metadata `authorization`, refused with a status and the challenge in trailing metadata.
+ * gRPC in its four modes: reads the metadata `authorization`, and refuses with a status and a challenge in trailing
+ * metadata.
  */
 export class GrpcTransport implements InboundTransport {
   readonly name = 'grpc';
@@ -67,14 +68,14 @@ export class GrpcTransport implements InboundTransport {
   }
 
   /**
-   * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it asks the guard.
+   * Holds the messages of a stream for `@GrpcStreamMethod()`, which Nest starts to read before it calls the guard.
    *
-   * Nest up to 12.0.3 loses them where the stream ends before the handler is called, and every version buffers as many
-   * as the caller sends. HTTP/2's flow control bounds a paused stream.
+   * Nest up to 12.0.3 loses them if the stream ends before the handler is called, and every version buffers as many as
+   * the caller sends. HTTP/2 flow control limits a paused stream.
    */
   hold(context: ExecutionContext): () => void {
     const call = grpcCallOf(context)!;
-    // A stream without a reader, as that of `@GrpcStreamCall()`, holds its messages by itself.
+    // A stream without a reader, such as that of `@GrpcStreamCall()`, holds its messages by itself.
     if (!isBeingRead(call)) return () => {};
     call.pause();
     return () => call.resume();
@@ -88,7 +89,7 @@ export class GrpcTransport implements InboundTransport {
     const isStreamCall = context.getArgByIndex(0) === call;
     if (!isStreamCall) return new this.microservices.RpcException(status);
     // Nest leaves such a call to its handler. An error would end the process as an unhandled rejection, and the caller
-    // would wait for ever.
+    // would wait forever.
     const callback = context.getArgByIndex<UnaryCallback | undefined>(1);
     if (callback) callback(status);
     else call.emit('error', status);

@@ -21,13 +21,13 @@ const EXCEPTIONS = {
   503: ServiceUnavailableException,
 } as const;
 
-/** Makes Nest's exception for an answer, so that filters of the application recognise its class. */
+/** Creates Nest's exception for an answer, so that the application's filters recognise its class. */
 export function httpException(answer: RefusalAnswer): HttpException {
   const statusCode = httpStatus(answer);
   return new EXCEPTIONS[statusCode]({ statusCode, error: answer.error, message: answer.message });
 }
 
-/** HTTP on Express and Fastify, by RFC 6750. */
+/** HTTP on Express and Fastify (RFC 6750). */
 export class HttpTransport implements InboundTransport {
   readonly name = 'http';
 
@@ -51,14 +51,14 @@ export class HttpTransport implements InboundTransport {
     return httpException(answer);
   }
 
-  /** Sets them on the response itself, where they stay whichever filter sends it. */
+  /** Sets them on the response itself, where they stay no matter which filter sends it. */
   #setHeaders(response: unknown, headers: Readonly<Record<string, string>>): void {
     try {
       for (const [name, value] of Object.entries(headers)) {
         this.adapterHost.httpAdapter.setHeader(response, name, value);
       }
     } catch {
-      // Only a made-up response takes none, as in unit tests. The call is refused all the same.
+      // Only a mocked response accepts none, as in unit tests. The call is refused nevertheless.
     }
   }
 }
@@ -67,22 +67,22 @@ export class HttpTransport implements InboundTransport {
 export interface TokenHeader {
   /** In lower case. */
   readonly name: string;
-  /** The scheme before the token; empty where the whole value is the token. */
+  /** The scheme before the token; empty if the whole value is the token. */
   readonly scheme: string;
 }
 
 const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
 
 /**
- * Node's request, as far as it is there. Serverless adapters and tests make requests up, without the members that
- * Node's parser sets.
+ * Node's request, as far as it exists. Serverless adapters and tests build requests without the members that Node's
+ * parser sets.
  */
 type HttpMessage = Partial<Pick<IncomingMessage, 'rawHeaders' | 'headers' | 'url'>>;
 
 /** A request of Express (the message itself) or Fastify (with the message inside). */
 export type HttpRequest = HttpMessage & { readonly raw?: HttpMessage; readonly body?: unknown };
 
-/** Returns Node's request. Express applications may keep something else under `raw`, so its form is checked. */
+/** Returns Node's request. Express applications may keep another value under `raw`, so its form is checked. */
 export function messageOf(request: HttpRequest | undefined): HttpMessage {
   if (typeof request !== 'object' || request === null) return {};
   if (!('raw' in request)) return request;
@@ -93,7 +93,7 @@ export function messageOf(request: HttpRequest | undefined): HttpMessage {
 }
 
 /**
- * Reads the one access token of a request from its `Authorization` header, or from the configured header alone (RFC
+ * Reads the only access token of a request from its `Authorization` header, or only from the configured header (RFC
  * 6750 §2.1, RFC 9700 §4.3.2). Refuses a second token in any place.
  */
 export function readHttpCredential(request: HttpRequest, { name, scheme }: TokenHeader = AUTHORIZATION): Credential {
@@ -117,7 +117,7 @@ function valuesAsSent(rawHeaders: readonly string[], wanted: string): string[] {
 }
 
 /**
- * Reads the `headers` of a request that an adapter made from an event. From a repeated header, adapters make a list, a
+ * Reads the `headers` of a request that an adapter built from an event. Adapters turn a repeated header into a list, a
  * value with a comma, or two spellings of the name.
  */
 function madeUpCredential(headers: IncomingHttpHeaders | undefined, wanted: string, scheme: string): Credential {

@@ -3,30 +3,30 @@ import { type Refusal, refuse } from '../../verification/refusal.js';
 import type { RoutePolicy } from '../../verification/route-policy.js';
 import type { Credential } from '../credential.js';
 
-/** One way in which calls come into an application, as far as the guard needs it. */
+/** One way in which calls reach an application, as far as the guard needs it. */
 export interface InboundTransport {
-  /** For events and counts. */
+  /** Name in events and counts. */
   readonly name: string;
 
-  /** Returns the one credential of a call, or a refusal. Never throws, and never looks into the payload. */
+  /** Returns the only credential of a call, or a refusal. Never throws, and never reads the payload. */
   read(context: ExecutionContext): Credential;
 
-  /** Returns the object that stands for the call as long as it lasts. Never the payload. */
+  /** Returns the object that represents the call as long as it lasts. Never the payload. */
   callKey(context: ExecutionContext): object;
 
   /**
-   * Holds the messages of a stream until the call is decided. Returns a function that releases them; a refused call is
-   * held for good.
+   * Holds the messages of a stream until the call is decided. Returns a function that releases them; those of a refused
+   * call are never released.
    */
   hold?(context: ExecutionContext): () => void;
 
-  /** Refuses the call to its caller and its broker. Returns the error that the guard has to throw. */
+  /** Reports the refusal to the caller and the broker. Returns the error that the guard must throw. */
   refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error;
 }
 
-/** A transport whose handlers get the payload first, and then an object that stands for the call. */
+/** A transport whose handlers receive the payload first, and then an object that represents the call. */
 export abstract class ContextTransport<Context extends object> implements InboundTransport {
-  /** @param credentialOf Reads the second argument alone. An error that it throws becomes a refusal. */
+  /** @param credentialOf Reads only the second argument. An error that it throws becomes a refusal. */
   constructor(
     readonly name: string,
     private readonly credentialOf: (context: Context) => Credential,

@@ -18,7 +18,7 @@ import { observeSharedDeliveries } from './shared-deliveries.js';
 export interface InboundTransportsOptions {
   readonly decisions: AccessDecisions;
   readonly adapterHost: HttpAdapterHost;
-  /** undefined where the application has no messages. */
+  /** undefined if the application has no messages. */
   readonly microservices: MicroservicesPackage | undefined;
   readonly extractors: readonly CredentialExtractor[];
   /** Default: `Authorization: Bearer`. */
@@ -27,10 +27,10 @@ export interface InboundTransportsOptions {
 
 type ContextClass = abstract new (...args: never[]) => object;
 
-/** A transport for each class of the object beside the payload. */
+/** A transport for each class of context, the argument after the payload. */
 type TransportsByContext = readonly (readonly [ContextClass, InboundTransport])[];
 
-/** Every way in which calls with a credential come into this application. */
+/** Every way in which calls with a credential reach this application. */
 export class InboundTransports {
   readonly #external: TransportsByContext;
   readonly #grpc: InboundTransport | undefined;
@@ -49,15 +49,15 @@ export class InboundTransports {
     this.#ofNest = microservices ? nestTransports(microservices, decisions) : [];
   }
 
-  /** Makes the transport of requests that Nest's router handles. */
+  /** Creates the transport of requests that Nest's router handles. */
   http(): InboundTransport {
     const { adapterHost, decisions, tokenHeader } = this.options;
     return new HttpTransport(adapterHost, decisions.realm, tokenHeader);
   }
 
   /**
-   * Finds the transport of a call that Nest's router does not handle; undefined where no part of the call may be read.
-   * A message without a reader has a transport that refuses it.
+   * Finds the transport of a call that Nest's router does not handle; undefined if no part of the call may be read. A
+   * message whose credential can't be read has a transport that refuses it.
    */
   of(context: ExecutionContext): InboundTransport | undefined {
     const type: string = context.getType();
@@ -67,8 +67,8 @@ export class InboundTransports {
   }
 
   /**
-   * Returns why no message of a server can carry a credential, and what to do, for the log; undefined where it can,
-   * also through an extractor of the application.
+   * Returns why no message of a server can carry a credential, and what to do, for the log; undefined if messages can,
+   * even if only by an extractor of the application.
    */
   noCredentialReason(server: object): string | undefined {
     const { microservices, extractors } = this.options;
@@ -85,8 +85,8 @@ export class InboundTransports {
 }
 
 /**
- * Calls by `ExternalContextCreator`: libraries such as `@golevelup/nestjs-rabbitmq` run handlers through it, outside of
- * Nest's own transports.
+ * Calls through `ExternalContextCreator`, by which libraries such as `@golevelup/nestjs-rabbitmq` run handlers outside
+ * of Nest's own transports.
  *
  * Refuses with HTTP exceptions, as Nest itself does there. The library decides what happens to a refused message.
  */
@@ -100,7 +100,7 @@ function reader(extractor: CredentialExtractor): (context: object) => Credential
   return (context) => soleCredential([...extractor.authorization(context)]);
 }
 
-/** Looks at the object beside the payload, and never at the payload. */
+/** Looks at the argument after the payload, never at the payload. */
 function transportsOf(context: ExecutionContext, transports: TransportsByContext): InboundTransport[] {
   const beside = context.getArgByIndex<unknown>(1);
   if (typeof beside !== 'object' || beside === null) return [];
@@ -125,7 +125,7 @@ function nestTransports(nest: MicroservicesPackage, decisions: AccessDecisions):
   ];
 }
 
-/** Messages without room for a credential: packets before Nest 12.1, and MQTT before version 5. */
+/** Messages without a place for a credential: packets before Nest 12.1, and MQTT before version 5. */
 function noCredentialCase(server: object, nest: MicroservicesPackage): [string | undefined, Type<object>?] {
   if (server instanceof nest.ServerTCP) return [packetReason('TCP', nest.TcpContext), nest.TcpContext];
   if (server instanceof nest.ServerRedis) return [packetReason('Redis', nest.RedisContext), nest.RedisContext];

@@ -14,17 +14,17 @@ export interface KafkaContext {
   getMessage(): { readonly headers?: Readonly<Record<string, unknown>> };
 }
 
-/** Kafka: the header `authorization`. Repeated ones come joined by a comma, which no token contains. */
+/** Kafka: reads the header `authorization`. Repeated ones arrive joined by a comma, which no token contains. */
 export function kafkaCredential(context: KafkaContext): Credential {
   return credentialIn(Object.entries(context.getMessage().headers ?? {}));
 }
 
 /**
- * Kafka. An error that reaches the consumer has the message delivered again, and blocks the messages behind it in its
- * partition until then.
+ * Kafka. An error that reaches the consumer makes Kafka deliver the message again, and blocks the messages behind it in
+ * its partition until then.
  *
- * So a refused message whose sender waits for no answer is skipped, as if it were handled. A message that the guard
- * can't decide on is delivered again: it may be good, and no other place would keep it.
+ * So a refused message whose sender waits for no reply is skipped, as if it were handled. A message that the guard
+ * can't decide on is delivered again: it may be valid, and would otherwise be lost.
  */
 export class KafkaTransport extends MessageTransport<KafkaContext> {
   constructor(
@@ -38,12 +38,12 @@ export class KafkaTransport extends MessageTransport<KafkaContext> {
     if (expectsReply(context, this.callKey(context))) return super.refuse(context, refusal, policy);
     const delivery = sharedDelivery(this.callKey(context));
     if (!delivery) return this.#settled([refusal], true) ?? new MessageRefusal(undefined);
-    // Delivered again at once, it would not reach the handlers that are allowed.
+    // If it were delivered again at once, it would not reach the handlers that are allowed.
     delivery.refused(refusal, (refusals, areAll) => this.#settled(refusals, areAll));
     return new MessageRefusal(undefined);
   }
 
-  /** @returns The error that has the message delivered again; undefined where the consumer goes on. */
+  /** @returns The error that makes Kafka deliver the message again; undefined if the consumer continues. */
   #settled(refusals: readonly Refusal[], areAll: boolean): Error | undefined {
     const undecidable = refusals.find(({ reason }) => isUndecidable(reason));
     if (undecidable) {
@@ -58,7 +58,7 @@ export class KafkaTransport extends MessageTransport<KafkaContext> {
   }
 }
 
-/** Whether the sender waits for an answer, by the rule of Nest's server. */
+/** Whether the sender waits for a reply, by the rule of Nest's server. */
 function expectsReply(context: ExecutionContext, kafka: KafkaContext): boolean {
   const headers = kafka.getMessage().headers ?? {};
   return !isEventHandler(context) && Boolean(headers['kafka_correlationId']) && Boolean(headers['kafka_replyTopic']);

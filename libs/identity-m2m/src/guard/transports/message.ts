@@ -28,7 +28,7 @@ export interface PacketContext {
   getMetadata?(): unknown;
 }
 
-/** TCP and Redis: `metadata.authorization` of Nest's packet. The sender may have put any JSON there. */
+/** TCP and Redis: reads `metadata.authorization` of Nest's packet. The sender may have put any JSON there. */
 export function packetCredential(context: PacketContext): Credential {
   const metadata = context.getMetadata?.();
   if (metadata === undefined || metadata === null) return refuse('credential_missing');
@@ -48,7 +48,7 @@ export interface NatsHeaders {
 }
 
 /**
- * NATS: the header `authorization`.
+ * NATS: reads the header `authorization`.
  *
  * Names of NATS headers are case-sensitive, so a message can carry `authorization` and `Authorization`: these are two
  * credentials.
@@ -64,8 +64,8 @@ export interface MqttContext {
 }
 
 /**
- * MQTT 5: the user property `authorization` (MQTT 5 §3.3.2.3.7). MQTT 3.1.1 has no properties, so its messages carry no
- * credential. A repeated property comes as a list: more than one credential.
+ * MQTT 5: reads the user property `authorization` (MQTT 5 §3.3.2.3.7). MQTT 3.1.1 has no properties, so its messages
+ * carry no credential. A repeated property arrives as a list: more than one credential.
  */
 export function mqttCredential(context: MqttContext): Credential {
   const properties = context.getPacket().properties?.userProperties;

@@ -18,18 +18,18 @@ export interface RmqContext {
   getChannelRef(): SettlingChannel;
 }
 
-/** RabbitMQ: the header `authorization` of the message's properties, as a string. */
+/** RabbitMQ: reads the header `authorization` in the message's properties, which must be a string. */
 export function rabbitmqCredential(context: { getMessage(): WithHeaders }): Credential {
   return credentialIn(Object.entries(context.getMessage().properties?.headers ?? {}));
 }
 
 /**
- * RabbitMQ. A message that waits for an acknowledgement would come back with each new connection, and block the
+ * RabbitMQ. A message that is never acknowledged would be delivered again on each new connection, and block the
  * consumer until then.
  *
- * So a refused message is rejected without being queued again: it goes to the dead letter exchange, where the queue has
- * one. That also applies to a message that the guard can't decide on. Queued again, it would come back at once, in an
- * endless loop.
+ * So the guard rejects a refused message without requeueing it: it goes to the queue's dead letter exchange, if there
+ * is one. That also applies to a message that the guard can't decide on. Requeued, it would be delivered again at once,
+ * in an endless loop.
  */
 export class RabbitmqTransport extends MessageTransport<RmqContext> {
   constructor(
@@ -48,7 +48,7 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
     const { reason } = refusal;
     const answer = rpcAnswer(refusalAnswer(refusal, policy.scopes));
     if (mode === 'unknown') {
-      // A custom server: the application's filters see the refusal, and can settle the message.
+      // A custom server: the application's filters see the refusal and can settle the message.
       this.decisions.settled({ type: 'message.unsettled', transport: this.name, reason });
       return new this.microservices.RpcException(answer);
     }
@@ -58,7 +58,7 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
       this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
       return new MessageRefusal(answer);
     }
-    // Another handler may be allowed, and settle the message.
+    // Another handler may be allowed and settle the message.
     delivery.refused(refusal, (_refusals, areAll) => {
       if (rejectUnsettled(channel, message.getMessage(), delivery.startedAt)) {
         this.decisions.settled({ type: 'message.dead_lettered', transport: this.name, reason });
@@ -86,9 +86,9 @@ const observed = new WeakSet<object>();
 /**
  * Records the mode of each channel that Nest's server sets up from now on.
  *
- * A message of manual mode must be rejected, and one of automatic mode must not: RabbitMQ would close the channel. A
- * handler can't see the mode in the message, the channel or the context. So a step before a public method of the server
- * records it, and changes nothing else.
+ * A message in manual mode must be rejected, and one in automatic mode must not be: RabbitMQ would close the channel. A
+ * handler can't see the mode in the message, the channel or the context. So a wrapper around a public method of the
+ * server records it, and changes nothing else.
  */
 export function observeAcknowledgementModes(server: Type<object>): AcknowledgementModes {
   const prototype = server.prototype as RabbitmqServer;
@@ -121,8 +121,8 @@ export interface Delivered {
 /**
  * The settled messages of one channel.
  *
- * RabbitMQ closes a channel on which a message is settled twice, and delivers its open messages again. Neither the
- * message nor the channel of amqplib shows whether a message was settled.
+ * RabbitMQ closes a channel on which a message is settled twice, and redelivers its open messages. Neither the message
+ * nor the channel of amqplib shows whether a message was settled.
  */
 class Settlements {
   readonly #settled = new WeakSet<object>();
@@ -180,7 +180,7 @@ function watchSettlements(channel: SettlingChannel): void {
 }
 
 /**
- * Rejects a message without queueing it again, unless the application has settled it. Returns whether it did.
+ * Rejects a message without requeueing it, unless the application has settled it. Returns whether it was rejected.
  *
  * @param since When it was delivered, by `performance.now()`.
  */

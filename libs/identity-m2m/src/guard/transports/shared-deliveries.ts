@@ -3,7 +3,7 @@ import { isObservable, Observable } from 'rxjs';
 import type { Refusal } from '../../verification/refusal.js';
 
 /**
- * Settles a delivery with its broker. Returns the error of the delivery; undefined where it succeeds.
+ * Settles a delivery with its broker. Returns the error of the delivery; undefined if it succeeds.
  *
  * @param refusals Refusals of the handlers, in order.
  * @param areAll Whether every handler was refused.
@@ -11,7 +11,7 @@ import type { Refusal } from '../../verification/refusal.js';
 export type Settlement = (refusals: readonly Refusal[], areAll: boolean) => unknown;
 
 /**
- * A message of several handlers, because they listen to the same event.
+ * A message with several handlers, because they listen to the same event.
  *
  * The guard decides for each handler, but there is one message to settle. It is settled when all handlers have ended:
  * an allowed handler may be working on it, and may settle it.
@@ -30,7 +30,7 @@ class SharedDelivery {
     if (this.#isOver && this.#settle) return;
     this.#refusals.push(refusal);
     this.#settle ??= settle;
-    // Where one handler fails, Nest does not wait for the others.
+    // If one handler fails, Nest does not wait for the others.
     if (this.#isOver) this.#settled();
   }
 
@@ -61,16 +61,16 @@ const deliveries = new WeakMap<object, SharedDelivery>();
 const observed = new WeakSet<object>();
 const observing = new WeakMap<ServerHandler, ServerHandler>();
 
-/** Returns the delivery of a context; undefined where its message has one handler. */
+/** Returns the delivery of a context; undefined if its message has only one handler. */
 export function sharedDelivery(context: object): SharedDelivery | undefined {
   return deliveries.get(context);
 }
 
 /**
- * Observes the messages that a server of Nest gives to several handlers, and when these have ended.
+ * Observes the messages that a Nest server passes to several handlers, and when these have ended.
  *
- * A handler can't see whether there are others. So a step after a public method of the server observes it. Messages
- * with one handler are not affected.
+ * A handler can't see whether there are others. So a wrapper around a public method of the server observes them.
+ * Messages with one handler are not affected.
  */
 export function observeSharedDeliveries(server: Type<object>): void {
   const prototype = server.prototype as MessageServer;
