@@ -24,13 +24,13 @@ export interface OutgoingCall<Response> {
    * DPoP nonce.
    */
   send(authorization: CallAuthorization): Promise<Response>;
-  /** Returns undefined where no response came, or one from a place that the token was not sent to. */
+  /** Returns undefined if no response came, or one from a place that the token was not sent to. */
   status(response: Response): number | undefined;
   /** Returns the headers by their names in lower case. Called only if the response may reject the token. */
   headers(response: Response): Readonly<Record<string, string>>;
   /**
-   * Returns the beginning of the body; empty where it does not arrive in time. The caller can still read the whole
-   * body. Called only if a predicate judges the response.
+   * Returns the beginning of the body; empty if it does not arrive in time. The caller can still read the whole body.
+   * Called only if a predicate checks the response.
    */
   bodyStart(response: Response): string | Promise<string>;
   /**
@@ -78,7 +78,7 @@ export function brokenBodySignal(body: unknown): AbortSignal | undefined {
   return broken.signal;
 }
 
-/** Judged by members: the stream may be of another implementation of Node.js streams. */
+/** Checked by its members: the stream may come from another implementation of Node.js streams. */
 function isNodeStream(body: unknown): body is NodeJS.ReadableStream & Stream {
   if (typeof body !== 'object' || body === null) return false;
   return 'pipe' in body && typeof body.pipe === 'function' && 'on' in body && typeof body.on === 'function';

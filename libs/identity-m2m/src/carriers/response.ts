@@ -4,7 +4,7 @@ import { JUDGED_BODY_TIMEOUT_MS, MAX_JUDGED_BODY_BYTES } from '../token/token-re
 /** Maximum size of a body that is buffered while the carrier decides about its response, in bytes. */
 export const MAX_KEPT_BYTES = 262_144;
 
-/** Returns the beginning of a body that was read already; empty where there is none. */
+/** Returns the beginning of a body that was read already; empty if there is none. */
 export function startOfValue(body: unknown): string {
   if (typeof body === 'string') return body.slice(0, MAX_JUDGED_BODY_BYTES);
   if (body instanceof ArrayBuffer) return startOfBytes(new Uint8Array(body));
@@ -58,7 +58,7 @@ export function discardBody(body: unknown): void {
   else if (body instanceof Readable) body.destroy();
 }
 
-/** Judged by its members: implementations of `fetch` other than Node's have their own streams. */
+/** Checked by its members: other implementations of `fetch` have their own streams. */
 export function isWebStream(body: unknown): body is ReadableStream<Uint8Array> {
   return typeof body === 'object' && body !== null && 'getReader' in body;
 }

@@ -183,7 +183,7 @@ const NO_BEARER_SCHEMES = ['basic', 'dpop'];
 /**
  * Returns every invalid option of the guard.
  *
- * @param placeOf Returns where an option belongs that the guard does not have.
+ * @param placeOf Returns where an option belongs that is not a guard option.
  */
 export function guardFaults(
   options: GuardOptions,
@@ -192,7 +192,7 @@ export function guardFaults(
   placeOf: (option: string) => string | undefined,
 ): OptionFault[] {
   const faults = optionFaults(guardSchema, options, root, placeOf);
-  // What goes beyond the schema is checked only where the schema has found nothing.
+  // Checks beyond the schema run only on fields that the schema accepts.
   const isSound = (field: keyof GuardOptions) =>
     !faults.some(({ path }) => path === root || path.startsWith(`${root}.${field}`));
   if (!isSound('issuers')) return faults;

@@ -15,8 +15,8 @@ export interface DuendeOptions {
    */
   readonly hasNoAudience?: boolean;
   /**
-   * Address of the key set inside your own network, where the guard can't reach the issuer. It may be plain http.
-   * Default: the key set at the issuer.
+   * Address of the key set inside your own network, if the guard can't reach the issuer. It may be plain http. Default:
+   * the key set at the issuer.
    */
   readonly internalJwksUri?: string;
 }

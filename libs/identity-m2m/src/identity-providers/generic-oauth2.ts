@@ -41,8 +41,8 @@ export interface GenericOAuth2Options {
   /** Address of the key set (RFC 7517 §5). Required if it is not on the issuer's own origin. */
   readonly jwksUri?: string;
   /**
-   * Address of the key set inside your own network, where the guard can't reach the issuer. It may be plain http.
-   * Default: `jwksUri`.
+   * Address of the key set inside your own network, if the guard can't reach the issuer. It may be plain http. Default:
+   * `jwksUri`.
    */
   readonly internalJwksUri?: string;
   /** The key set itself, instead of an address. */

@@ -12,7 +12,7 @@ export interface OAuthError {
 type Members = Readonly<Record<string, unknown>>;
 
 /**
- * Returns the error in a response's body (RFC 6749 §5.2), whatever its media type; undefined where there is none.
+ * Returns the error in a response's body (RFC 6749 §5.2), whatever its media type; undefined if there is none.
  *
  * The body is a JSON object or, with some servers, a form. An error in another member, such as `errorCode`,
  * `error.code` or `errors[0].code`, counts only with a code that OAuth knows, because gateways use such members too.
@@ -84,7 +84,7 @@ function lettersOf(text: string): string {
   return text.replaceAll(/[^a-z]/gi, '').toLowerCase();
 }
 
-/** Returns the members of a form; none where the text is not a form, or has a name twice. */
+/** Returns the members of a form; none if the text is not a form, or has a name twice. */
 function formMembers(body: string): Members {
   const text = body.trim();
   if (!/^[\w.-]+=[^\s<>{}"]*$/.test(text)) return {};

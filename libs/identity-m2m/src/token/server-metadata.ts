@@ -32,7 +32,7 @@ export class ServerMetadata {
 
   /**
    * Returns the metadata for a request to one endpoint. Its `issuer` is the audience that an assertion needs there. The
-   * revocation endpoint is undefined where the server has none.
+   * revocation endpoint is undefined if the server has none.
    *
    * @param tls The client's certificate, if it has one. The server may require it for discovery as well, and may have
    * another endpoint for clients with a certificate (RFC 8705 §5).

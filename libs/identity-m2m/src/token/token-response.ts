@@ -34,7 +34,7 @@ export function readTokenResponse(response: TokenEndpointResponse, options: Toke
   return { ok: false, failure: { ...result.failure, serverTimeMs: serverTimeMs(response.headers) } };
 }
 
-/** Returns the first result of a reader; undefined where no reader has one. */
+/** Returns the first result of a reader; undefined if no reader has one. */
 function byReaders(response: TokenEndpointResponse, options: TokenResponseOptions): TokenResult | undefined {
   for (const reader of options.readers ?? []) {
     const reading = callReader(reader, response);

@@ -6,7 +6,7 @@ import type { MachineCaller } from './machine-caller.js';
 import { oneOf, type Refusal, type RefusalDetail, refuse, shown, shownClaim } from './refusal.js';
 import type { RegisteredClient, TrustedIssuer } from './trusted-issuer.js';
 
-/** The caller of a good token: a machine that the guard's options allow, unless its entry has ended. */
+/** The caller of a valid token: a machine that the guard's options allow, unless its entry has ended. */
 export interface CallerIdentity {
   readonly ok: true;
   readonly caller: MachineCaller;
@@ -25,8 +25,8 @@ interface AuthenticToken {
 type Source = 'signed' | 'introspected';
 
 /**
- * Reads the caller from a token's claims, and refuses one that is no machine or no allowed client. Depends on its
- * arguments alone, so that the result can be kept with them.
+ * Reads the caller from a token's claims, and refuses one that is not a machine or not an allowed client. Depends only
+ * on its arguments, so that the result can be cached with them.
  */
 export function callerIdentity(token: AuthenticToken, source: Source): CallerIdentity | Refusal {
   const { issuer, clients, policy } = token.issuer;
@@ -41,7 +41,7 @@ export function callerIdentity(token: AuthenticToken, source: Source): CallerIde
   return refusal ?? { ok: true, caller, clientEndsAtMs: registered?.endsAtMs ?? Infinity };
 }
 
-/** RFC 7662 §2.2 has its own name for the client. */
+/** RFC 7662 §2.2 uses its own claim for the client. */
 function namesWhenAsked({ clientIdClaims }: AccessTokenProfile): readonly string[] {
   return [...new Set([...clientIdClaims, 'client_id'])];
 }
@@ -74,7 +74,7 @@ function machineCaller(
 /**
  * Returns the caller of a token that its issuer has confirmed.
  *
- * @param scopes Scopes in the issuer's answer; the token's other scopes no longer count.
+ * @param scopes Scopes in the issuer's response; the token's other scopes no longer count.
  */
 export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]): MachineCaller {
   const confirmed = Object.freeze(caller.scopes.filter((scope) => scopes.includes(scope)));
@@ -86,7 +86,7 @@ export function confirmedCaller(caller: MachineCaller, scopes: readonly string[]
   return Object.freeze(Object.defineProperties({}, members)) as MachineCaller;
 }
 
-/** Returns why a caller is not allowed at any time; undefined where it is. */
+/** Returns why a caller is not allowed at any time; undefined if it is. */
 function callerRefusal(
   caller: MachineCaller,
   { policy, clients }: TrustedIssuer,
@@ -96,7 +96,7 @@ function callerRefusal(
   // RFC 8693 §4.1: one party acts for another, and which of the two is the caller is not settled.
   if (Object.hasOwn(caller.claims, 'act')) return { ...unwanted('delegated_token', caller.claims, 'act'), caller };
   const fault = machineFault(caller, source, policy.profile);
-  // Where the profile can't tell machines from people, the options must name the client.
+  // If the profile can't tell machines from people, the options must name the client.
   if (fault && !(fault === 'unnamed' && clients)) {
     return { ...refuse('not_a_machine', fault === 'unnamed' ? NAMED_CLIENT : fault), caller };
   }
@@ -116,7 +116,7 @@ const NAMED_CLIENT: RefusalDetail = {
 };
 
 /**
- * Returns what shows that a caller is no machine; `unnamed` where its token is not conclusive and no option names it.
+ * Returns what shows that a caller is not a machine; `unnamed` if its token is not conclusive and no option names it.
  */
 function machineFault(
   caller: MachineCaller,
@@ -127,15 +127,15 @@ function machineFault(
   const byName = caller.isNamed ? undefined : 'unnamed';
   if (!isMachine) return byName;
   if (source === 'signed') return profileFault(isMachine, caller.claims, profile);
-  // An introspection answer may have no subject (RFC 7662 §2.2): then it is about the client, or not conclusive.
+  // An introspection response may have no subject (RFC 7662 §2.2): then it is about the client, or not conclusive.
   if (!Object.hasOwn(caller.claims, 'sub') && !Object.hasOwn(caller.claims, 'username')) return byName;
-  // Introspection has its own name for the client, which the profile need not know.
+  // Introspection uses its own claim for the client, which the profile need not know.
   const named = Object.fromEntries(clientIdClaims.map((name) => [name, caller.clientId]));
   return profileFault(isMachine, { ...named, ...caller.claims }, profile);
 }
 
 /**
- * Returns the client that a token was issued to, by the claims that name it with this issuer.
+ * Returns the client that a token was issued to, from the claims that this issuer names it in.
  *
  * Strings are compared exactly and never normalised. Two claims that name different clients are refused.
  */
@@ -164,11 +164,11 @@ function resolveClientId(
 const USUAL_CLAIMS: readonly string[] = ['scope', 'scp'];
 
 /**
- * Reads the scopes of a token: a string of names separated by blanks (RFC 6749 §3.3, RFC 8693 §4.2), or a list of
- * names, as some servers write it. Several blanks in a row, which some issuers write, count as one.
+ * Reads the scopes of a token: a string of names separated by spaces (RFC 6749 §3.3, RFC 8693 §4.2), or a list of
+ * names, as some servers send it. Consecutive spaces, which some issuers send, count as one.
  *
  * @param names Claims that may hold scopes.
- * @returns A refusal where a claim has another form, or two claims differ: half-understood rights are worse than none.
+ * @returns A refusal if a claim has another form, or two claims differ: half-understood rights are worse than none.
  */
 export function readScopes(
   claims: Claims,

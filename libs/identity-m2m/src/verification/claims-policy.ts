@@ -14,16 +14,16 @@ import {
 export interface ClaimsPolicy {
   /** Names of this API; `aud` must contain one. */
   readonly audiences: readonly string[];
-  /** Largest accepted difference between the clocks of issuer and guard, in seconds. */
+  /** Tolerated difference between the clocks of issuer and guard, in seconds. */
   readonly clockToleranceSeconds: number;
-  /** Longest time from `iat` to `exp`, in seconds; undefined: no limit. */
+  /** Longest accepted time from `iat` to `exp`, in seconds; undefined: no limit. */
   readonly maxTokenLifetimeSeconds: number | undefined;
   readonly profile: AccessTokenProfile;
 }
 
 /**
- * Returns why a token's claims are refused at a moment; undefined where they are not. Depends on its arguments alone,
- * so that claims can be judged again at any time.
+ * Returns why a token's claims are refused at a given time; undefined if they are not. Depends only on its arguments,
+ * so that claims can be checked again at any time.
  *
  * @param nowSeconds Seconds since the epoch.
  */
@@ -46,7 +46,7 @@ function timeRefusal({ exp, nbf, iat }: Claims, policy: ClaimsPolicy, now: numbe
   const { clockToleranceSeconds: tolerance, maxTokenLifetimeSeconds: maxLifetime } = policy;
   if (now >= exp + tolerance) return refuse('token_expired', atTime('exp', exp, 'after', now - tolerance));
   if (iat !== undefined && exp < iat) return refuse('time_claim_malformed', atTime('exp', exp, 'not before iat', iat));
-  // A token from the future comes from a wrong clock, so its other times are wrong as well.
+  // A token from the future was issued by a wrong clock, so its other times are wrong as well.
   const latest = now + tolerance;
   if (nbf !== undefined && nbf > latest) return refuse('token_not_yet_valid', atTime('nbf', nbf, 'up to', latest));
   if (iat !== undefined && iat > latest) return refuse('token_not_yet_valid', atTime('iat', iat, 'up to', latest));
@@ -111,14 +111,14 @@ function kindRefusal(claims: Claims, profile: AccessTokenProfile): Refusal | und
   return undefined;
 }
 
-/** Refuses a claim that must not be there. */
+/** Refuses a claim that must be absent. */
 export function unwanted(reason: RefusalReason, claims: Claims, name: string): Refusal {
   return refuse(reason, { ...shownClaim(claims, name), expected: 'none' });
 }
 
 /**
- * Returns why a profile's test rejects the claims; undefined where it accepts them. The test may be the application's
- * own: unless it returns true, it has rejected them, also where it throws.
+ * Returns why a profile's test rejects the claims; undefined if it accepts them. The test may be application code:
+ * anything but true is a rejection, even an exception.
  */
 export function profileFault(
   test: ClaimsTest,
@@ -140,8 +140,8 @@ function accepts(test: (claims: Claims) => unknown, claims: Claims): boolean {
 }
 
 /**
- * Claims that count by their presence, also with the value null: a token that is bound to a key, or that one party uses
- * for another, must never pass as a plain token.
+ * Claims that count even with the value null: a token that is bound to a key, or that one party uses for another, must
+ * never pass as a plain token.
  */
 const COUNT_BY_PRESENCE = ['cnf', 'act'];
 

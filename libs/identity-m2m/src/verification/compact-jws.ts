@@ -19,8 +19,8 @@ export interface CompactJws {
 /**
  * Parses a token by the strict grammar of a signed JWT in compact serialisation (RFC 7515 §7.1, RFC 7519 §7.2).
  *
- * It has three non-empty parts of canonical base64url without padding; header and claims are JSON objects in UTF-8
- * without repeated members and lone surrogates. So a token has exactly one spelling and one reading. Runs before any
+ * It has three non-empty parts in canonical base64url without padding; header and claims are JSON objects in UTF-8
+ * without repeated members or lone surrogates. So a token has exactly one encoding and one meaning. Runs before any
  * cryptography, in time linear in the token's length.
  */
 export function parseCompactJws(token: string, maxLength: number): CompactJws | Refusal {
@@ -66,7 +66,7 @@ function hasLoneSurrogates(json: string, value: unknown): boolean {
   return /\\u[dD][89a-fA-F]/.test(json) && /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(value));
 }
 
-/** Decodes a canonical base64url string; undefined for any other string. */
+/** Decodes a canonical base64url string. Returns undefined for any other string. */
 function decodeBase64Url(text: string): Buffer | undefined {
   return isCanonicalBase64Url(text) ? Buffer.from(text, 'base64url') : undefined;
 }

@@ -16,7 +16,7 @@ export interface IntrospectionAvailabilityOptions {
   readonly emit: (event: VerificationEvent) => void;
 }
 
-/** How an issuer reacts to a request about a token that does not exist. */
+/** How an issuer responds to a request about a token that does not exist. */
 export type ProbeOutcome = 'answered' | 'rejected' | 'failed';
 
 /** A request that was sent. */
@@ -29,9 +29,9 @@ export interface SentRequest {
 
 /** Timeout of one request, in milliseconds. */
 export const INTROSPECTION_TIMEOUT_MS = 5000;
-/** Failures in a row after which the issuer is probed. */
+/** Consecutive failures after which the issuer is probed. */
 const FAILURES_BEFORE_PROBE = 3;
-/** Shortest time between two probes. */
+/** Shortest time between two probes, in milliseconds. */
 export const PROBE_INTERVAL_MS = 5000;
 /** Shortest time until a request is overdue: in milliseconds, and as a multiple of the usual response time. */
 const SHORTEST_PATIENCE_MS = 1000;
@@ -44,19 +44,20 @@ const LONGEST_PAUSE_MS = 30_000;
 /**
  * Whether an issuer's introspection is available.
  *
- * A stranger can make up a token that an issuer, or a proxy before it, fails for: with 500, 429 or no response. So a
- * failure alone does not show that other tokens fail. A probe, which is a request about a token that does not exist, tells
- * the two cases apart. Where the issuer answers the probe, only the odd tokens stay undecided. Where it fails the probe
- * too, it is down: requests pause, and each pause doubles the last one. After a pause, one request leads the others.
+ * Any caller can make up a token that an issuer, or a proxy before it, fails for: with 500, 429 or no response. So one
+ * failure does not show that other tokens fail. A probe, which is a request about a token that does not exist, tells
+ * the two cases apart. If the issuer answers the probe, only the failing tokens stay undecided. If the probe fails too,
+ * the issuer is down: requests pause, and each pause is twice as long as the last one. After a pause, one request is
+ * sent ahead of the others.
  *
  * Shared by all requests to one issuer, so that there is one probe for all of them.
  */
 export class IntrospectionAvailability {
-  /** Last answer; undefined: none yet, so that the address may be wrong. */
+  /** Last valid response; undefined: none yet, so the address may be wrong. */
   #answeredAt: Instant | undefined;
   /** Moving average of the response time, in milliseconds. */
   #usualMs = 0;
-  /** In a row. */
+  /** Number of consecutive failures. */
   #failures = 0;
   #probedAt: Instant | undefined;
   #probe: Promise<void> | undefined;
@@ -91,7 +92,7 @@ export class IntrospectionAvailability {
     return leftMs <= 0 && this.#hasLead ? FIRST_PAUSE_MS : Math.max(leftMs, 0);
   }
 
-  /** Records that the issuer answered a request of that moment. */
+  /** Records that the issuer answered a request that was sent at that time. */
   answered(askedAt: Instant): void {
     const now = this.options.clock.now();
     const tookMs = elapsedMs(askedAt, now);
@@ -100,7 +101,7 @@ export class IntrospectionAvailability {
     this.#up('answered');
   }
 
-  /** Whether a request waits much longer than others, which are answered. */
+  /** Whether a request takes much longer than others, which the issuer answers. */
   isOverdue(askedAt: Instant, now: Instant): boolean {
     const patienceMs = Math.max(SHORTEST_PATIENCE_MS, PATIENCE_IN_ANSWERS * this.#usualMs);
     if (!this.#answeredAt || elapsedMs(this.#answeredAt, now) > ANSWERS_COUNT_FOR_MS) return false;
@@ -108,10 +109,10 @@ export class IntrospectionAvailability {
   }
 
   /**
-   * Records that the issuer did not answer a request, and probes it where that is due.
+   * Records that the issuer did not answer a request, and probes it if that is due.
    *
    * @param signal Ends the wait for a probe, not the probe.
-   * @returns How the issuer reacts to other requests, as far as is known.
+   * @returns How the issuer responds to other requests, as far as is known.
    */
   async unanswered(error: unknown, { tokens, isLead }: SentRequest, signal: AbortSignal): Promise<ProbeOutcome> {
     const { issuer } = this.options;
@@ -138,7 +139,7 @@ export class IntrospectionAvailability {
     this.#abort?.abort(new IntrospectionError('the verifier was closed'));
   }
 
-  /** Waits for the probe under way, or for a new one; for none where the last one is too recent. */
+  /** Waits for the probe under way, or for a new one; for none if the last one is too recent. */
   async #probeIfDue(signal: AbortSignal): Promise<void> {
     const now = this.options.clock.now();
     const isDue = !this.#probedAt || elapsedMs(this.#probedAt, now) >= PROBE_INTERVAL_MS;
@@ -149,7 +150,7 @@ export class IntrospectionAvailability {
     if (this.#probe) await untilAborted(this.#probe, signal).catch(() => undefined);
   }
 
-  /** Asks about a token that does not exist, in an unremarkable form. */
+  /** Asks about a token that does not exist but looks like any other. */
   async #askProbe(): Promise<void> {
     const { clock, endpoint } = this.options;
     const askedAt = clock.now();
@@ -194,7 +195,10 @@ export class IntrospectionAvailability {
   }
 }
 
-/** Returns the wait that an issuer wants (`Retry-After`, RFC 9110 §10.2.3), within the longest pause; 0 without one. */
+/**
+ * Returns the delay that an issuer asks for (`Retry-After`, RFC 9110 §10.2.3), at most the longest pause; 0 without
+ * one.
+ */
 export function wantedPauseMs(error: unknown): number {
   const seconds = error instanceof IntrospectionError ? (error.retryAfterSeconds ?? 0) : 0;
   return Math.min(seconds * 1000, LONGEST_PAUSE_MS);

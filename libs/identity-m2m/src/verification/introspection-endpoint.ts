@@ -13,7 +13,7 @@ import { statedClaims } from './claims-policy.js';
 
 export interface IntrospectionEndpointOptions {
   readonly issuer: string;
-  /** Address of the endpoint; where absent, it is found through the issuer's metadata. */
+  /** Address of the endpoint; if absent, it is discovered through the issuer's metadata. */
   readonly endpoint?: string | undefined;
   readonly authenticate: IntrospectionAuthentication;
   /** Client identifier that signed responses must be addressed to (RFC 9701); undefined: responses are not signed. */
@@ -32,7 +32,7 @@ export class IntrospectionError extends IdentityM2MError {
 
   constructor(
     message: string,
-    /** When the issuer wants the next request, in seconds. */
+    /** Delay before the next request that the issuer asks for, in seconds. */
     readonly retryAfterSeconds?: number,
   ) {
     super(message);
@@ -40,8 +40,8 @@ export class IntrospectionError extends IdentityM2MError {
 }
 
 /**
- * An issuer, or a proxy before it, rejected a request because of its token. Other tokens are not affected: a stranger can
- * make up a token that a firewall or a limit rejects.
+ * An issuer, or a proxy before it, rejected a request because of its token. Other tokens are not affected: any caller
+ * can make up a token that a firewall or a limit rejects.
  */
 export class IntrospectionRejectedError extends IntrospectionError {}
 
@@ -99,12 +99,12 @@ export class IntrospectionEndpoint {
   }
 }
 
-/** RFC 8259 §11, RFC 6839 §3.1, and `text/json` of older servers. An HTML page that echoes a token is none. */
+/** RFC 8259 §11, RFC 6839 §3.1, and `text/json` of older servers. Excludes HTML pages, which may echo a token. */
 function isJson(type: string | undefined): boolean {
   return type === 'application/json' || type === 'text/json' || type?.endsWith('+json') === true;
 }
 
-/** Client errors about the guard or the moment: the same with any token. */
+/** Client errors that do not depend on the token. */
 const NOT_ABOUT_THE_TOKEN = [401, 407, 408, 425, 429];
 
 /** Codes of RFC 6749 §4.1.2.1 and §5.2, and of RFC 6750 §3.1, about the guard's own credentials. */
@@ -115,7 +115,7 @@ const CREDENTIAL_ERRORS: readonly unknown[] = [
   'insufficient_scope',
 ];
 
-/** RFC 7662 §2.3 defines errors about the guard's own credentials alone, and none about the token. */
+/** RFC 7662 §2.3 defines only errors about the guard's own credentials, and none about the token. */
 async function problemOf(response: Response, endpoint: string): Promise<IntrospectionError> {
   const { status, headers } = response;
   const isClientError = status >= 400 && status < 500;
@@ -138,7 +138,7 @@ function retryAfterSeconds(headers: Headers): number | undefined {
   return value !== null && /^\d{1,6}$/.test(value) ? Number(value) : undefined;
 }
 
-/** An issuer's answer about a token. */
+/** An issuer's response about a token. */
 export type IntrospectionAnswer = { readonly active: true; readonly claims: Claims } | { readonly active: false };
 
 /**
@@ -146,8 +146,8 @@ export type IntrospectionAnswer = { readonly active: true; readonly claims: Clai
  *
  * `active` must be true or false: a response with the string "true" is invalid.
  *
- * @param timesAsText Whether times may be strings of digits, as some servers write them.
- * @returns undefined where the response is invalid.
+ * @param timesAsText Whether times may be strings of digits, as some servers send them.
+ * @returns undefined if the response is invalid.
  */
 function readIntrospectionAnswer(json: string, timesAsText: boolean): IntrospectionAnswer | undefined {
   const document = parseStrictJsonObject(json);
@@ -163,7 +163,7 @@ function introspectionAnswer(
   return { active, claims: withoutEmptyAudience(statedClaims(timesAsText ? withTimes(claims) : claims)) };
 }
 
-/** Removes an empty list of audiences, which some servers write where no audience was granted. */
+/** Removes an empty list of audiences, which some servers send if no audience was granted. */
 function withoutEmptyAudience({ aud, ...rest }: Claims): Claims {
   return aud === undefined || (Array.isArray(aud) && aud.length === 0) ? rest : { ...rest, aud };
 }
@@ -195,7 +195,7 @@ const MAX_DEVIATION_SECONDS = 120;
 /**
  * Verifies and reads a signed introspection response (RFC 9701 §5, §8.1).
  *
- * @returns undefined where it is not a current response of this issuer to this guard.
+ * @returns undefined if it is not a current response of this issuer to this guard.
  */
 async function verifySignedAnswer(
   text: string,

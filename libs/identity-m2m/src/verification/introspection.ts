@@ -18,7 +18,7 @@ import {
 } from './introspection-availability.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
-/** The issuer's answer about a token, or that the issuer could not be asked. */
+/** The issuer's response about a token; `unknown` if there is none. */
 export type IntrospectionResult =
   IntrospectionAnswer | { readonly active: 'unknown'; readonly retryAfterSeconds: number };
 
@@ -36,11 +36,11 @@ interface HeldAnswer {
   readonly holdsMs: number;
 }
 
-/** How long an answer is cached, in milliseconds. An inactive token may become active a moment later. */
+/** How long a response is cached, in milliseconds. An inactive token may become active a moment later. */
 const ACTIVE_HOLDS_MS = 60_000;
 const INACTIVE_HOLDS_MS = 10_000;
 const HELD_ANSWERS = { maxEntries: 10_000, maxBytes: 33_554_432 };
-/** Maximum number of open requests: a stranger can make up tokens, and each would cause one. */
+/** Maximum number of open requests: any caller can make up tokens, and each would cause one. */
 const MAX_OPEN_REQUESTS = 100;
 
 interface OpenRequest {
@@ -50,21 +50,21 @@ interface OpenRequest {
 }
 
 /**
- * Checks tokens of one kind with their issuer, and caches its answers for a short time.
+ * Checks tokens of one kind with their issuer, and caches its responses for a short time.
  *
- * All calls with one token share one request. While an issuer is down, requests pause and tokens stay undecided: an answer
- * is never used for longer because there is no newer one.
+ * All calls with one token share one request. While an issuer is down, requests pause and tokens stay undecided: a
+ * response is never used for longer because there is no newer one.
  */
 export class Introspection {
   readonly #held = new BoundedMap<HeldAnswer>(HELD_ANSWERS);
-  /** The longest first. */
+  /** The oldest first. */
   readonly #open = new Map<string, OpenRequest>();
   #isClosed = false;
 
   constructor(private readonly options: IntrospectionOptions) {}
 
   ask(token: string): IntrospectionResult | Promise<IntrospectionResult> {
-    // By its hash, so that no opaque token is stored.
+    // Stored by its hash, so that no opaque token is kept in memory.
     const key = createHash('sha256').update(token).digest('base64');
     if (this.#isClosed) return unknown(1000);
     const { availability, clock } = this.options;
@@ -94,7 +94,7 @@ export class Introspection {
   }
 
   /**
-   * Ends the longest open request, where the issuer hangs for that token alone. Otherwise a stranger could lock out every
+   * Aborts the oldest open request if the issuer hangs only for that token. Otherwise, one caller could lock out every
    * other caller with a hundred such tokens.
    */
   #makeRoom(now: Instant): boolean {
@@ -133,10 +133,10 @@ export class Introspection {
     }
   }
 
-  /** @param others How the issuer reacts to requests about other tokens. */
+  /** @param others How the issuer responds to requests about other tokens. */
   #withoutAnswer(key: string, error: unknown, others: ProbeOutcome, askedAt: Instant): IntrospectionResult {
     if (error instanceof IntrospectionRejectedError) {
-      // An issuer that rejects every request may have another address, or want another authentication: undecided.
+      // An issuer that rejects every request may have another address, or require another authentication: undecided.
       if (others !== 'answered') return unknown(PROBE_INTERVAL_MS);
       const inactive = { active: false } as const;
       this.#hold(key, inactive, askedAt);
@@ -146,7 +146,7 @@ export class Introspection {
     return unknown(Math.max(wantedPauseMs(error), availability.waitMs(clock.now())));
   }
 
-  /** @param answeredAt The time of the request: an answer is no younger than its request. */
+  /** @param answeredAt The time of the request: a response is no newer than its request. */
   #hold(key: string, answer: IntrospectionAnswer, answeredAt: Instant): void {
     if (this.#isClosed) return;
     const isActive = answer.active;

@@ -21,23 +21,23 @@ export interface KeySet {
   /**
    * Returns the current keys. A token is valid only while the key that signed it is among them.
    *
-   * @returns undefined where there are none, or where they have to be read again first.
+   * @returns undefined if there are none, or if they have to be read again first.
    */
   current(now: Instant): VerificationKeys | undefined;
   /**
-   * Finds the keys for a token's header. Returns without a promise where they are known.
+   * Finds the keys for a token's header. Returns without a promise if they are known.
    *
-   * @param kid Key identifier in the header (RFC 7515 §4.1.4), where it has one.
+   * @param kid Key identifier in the header (RFC 7515 §4.1.4), if it has one.
    * @param tried A set whose keys did not sign the token: only a newer set counts.
    */
   find(kid: string | undefined, algorithm: string, tried?: VerificationKeys): KeyLookup | Promise<KeyLookup>;
   /**
    * Fetches the keys before a token needs them, and retries until it has them.
    *
-   * @returns Settles once the keys are held. Never rejects, and stays pending where the set is closed first.
+   * @returns Settles once the keys are held. Never rejects, and stays pending if the set is closed first.
    */
   warmUp(): Promise<void>;
-  /** Error of the last read; undefined where it succeeded. */
+  /** Error of the last read; undefined if it succeeded. */
   readonly problem: unknown;
   /** Stops background reads; a read under way finishes, and callers are served. */
   stopRefreshing(): void;
@@ -45,7 +45,7 @@ export interface KeySet {
   close(): void;
 }
 
-/** Maximum number of keys that a signature is tried with, where several fit the header. Each costs about 0.15 ms. */
+/** Maximum number of keys that a signature is tried with, if several fit the header. Each costs about 0.15 ms. */
 const MAX_CANDIDATES = 16;
 
 /** The keys of a set at one moment. */
@@ -70,8 +70,8 @@ export class VerificationKeys {
   }
 
   /**
-   * Returns the keys that fit a header: the keys with its `kid`, or else those without one; all keys where the header
-   * has no `kid`. Keys for its algorithm alone come first, because the number of tries is limited.
+   * Returns the keys that fit a header: the keys with its `kid`, or else those without one; all keys if the header has
+   * no `kid`. Keys for only its algorithm come first, because the number of tries is limited.
    */
   candidates(kid: string | undefined, algorithm: string): readonly VerificationKey[] {
     const named = kid === undefined ? this.list : (this.#byKid.get(this.has(kid) ? kid : undefined) ?? []);

@@ -11,7 +11,7 @@ export interface RefreshedKeySetOptions {
   readonly source: KeySource;
   readonly schedule: KeySetSchedule;
   readonly clock: Clock;
-  /** From 0 to 1. */
+  /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly emit: (event: VerificationEvent) => void;
 }
@@ -37,9 +37,9 @@ interface Wanted {
  * Keys that are read from a source, cached, and read again before they expire, as long as they are in use.
  *
  * There is at most one read at a time, which all callers share. Reads caused by tokens with unknown keys have a budget;
- * scheduled reads are not affected by it, and a caller whose key is known never waits for a read. A key counts as
- * unknown only after a read that began after its token came: a client that gets 401 discards a good token, one that
- * gets 503 sends it again.
+ * scheduled reads do not, and a caller whose key is known never waits for a read. A key counts as unknown only after a
+ * read that began after its token arrived: a client that gets 401 discards a valid token, while one that gets 503 sends
+ * it again.
  */
 export class RefreshedKeySet implements KeySet {
   #held: HeldKeys | undefined;
@@ -51,7 +51,7 @@ export class RefreshedKeySet implements KeySet {
   #lookUps: readonly Instant[] = [];
   /** Whether a deferred look-up was reported since the last read. */
   #isDeferralReported = false;
-  /** Failures in a row. */
+  /** Number of consecutive failures. */
   #failures = 0;
   #retryAfterMs = 0;
   #problem: unknown;
@@ -115,13 +115,13 @@ export class RefreshedKeySet implements KeySet {
     this.#abort?.abort(new KeySetError('the verifier was closed'));
   }
 
-  /** @param reads Number of reads that were started when the token came. */
+  /** @param reads Number of reads that had started when the token arrived. */
   async #lookUp(wanted: Wanted, reads: number): Promise<KeyLookup> {
     if (this.#reading) await this.#reading;
     const found = match(this.#usable(), wanted);
     if (found) return found;
     if (this.#reads === reads) {
-      // The read under way began before the token came, and may have missed its key.
+      // The read under way began before the token arrived, and may have missed its key.
       await this.#readForLookUp(this.options.clock.now());
       const late = match(this.#usable(), wanted);
       if (late) return late;
@@ -255,7 +255,7 @@ function namesOf(keys: readonly UnusableKey[]): ReadonlySet<string> {
   return new Set(keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid])));
 }
 
-/** Finds the keys for a header; undefined where a newer set may have them. */
+/** Finds the keys for a header; undefined if a newer set may have them. */
 function match(set: VerificationKeys | undefined, { kid, algorithm, tried }: Wanted): KeyLookup | undefined {
   if (!set || set === tried) return undefined;
   const keys = set.candidates(kid, algorithm);
@@ -278,7 +278,7 @@ export interface KeySetSchedule {
   readonly readTimeoutMs: number;
 }
 
-/** Limits reads for unknown keys: a stranger can make up key identifiers. */
+/** Limits reads for unknown keys: any caller can make up key identifiers. */
 export interface LookUpBudget {
   /** Maximum number of reads in the window. */
   readonly most: number;
@@ -314,7 +314,7 @@ export const REMOTE_KEY_SET_SCHEDULE: KeySetSchedule = {
   readTimeoutMs: 5000,
 };
 
-/** A file is cheap to read, and no issuer is asked. */
+/** A file is cheap to read, and causes no load on an issuer. */
 export const KEY_FILE_SCHEDULE: KeySetSchedule = {
   ...REMOTE_KEY_SET_SCHEDULE,
   lookUps: { most: 60, windowMs: 60_000, firstGapMs: 1000, gapMs: 1000 },
@@ -329,7 +329,7 @@ type KeySetStage =
   | 'due'
   /** Beyond their lifetime: used only while they can't be read. */
   | 'stale'
-  /** Not used any more. */
+  /** No longer used. */
   | 'dead';
 
 function keySetStage(
@@ -346,13 +346,13 @@ function keySetStage(
  * Returns when to read keys again: at 80 % of their lifetime, or up to a tenth earlier, so that the processes of a
  * fleet spread their reads.
  *
- * @param random From 0 to 1.
+ * @param random Uniform in [0, 1).
  */
 function refreshAfterMs(lifetimeMs: number, random: number): number {
   return Math.floor(lifetimeMs * 0.8 * (1 - 0.1 * random));
 }
 
-/** Returns the wait after failures in a row: it doubles, and half of it is random. */
+/** Returns the delay after consecutive failures: it doubles, and half of it is random. */
 function retryDelayMs(failures: number, random: number, { firstRetryMs, lastRetryMs }: KeySetSchedule): number {
   return Math.ceil(doublingDelayMs(firstRetryMs, lastRetryMs, failures - 1) * (1 - 0.5 * random));
 }

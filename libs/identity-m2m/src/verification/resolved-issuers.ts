@@ -7,18 +7,18 @@ import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationEvent } from './verification-events.js';
 
 export interface ResolvedIssuersOptions {
-  /** The application's function: it may throw, never settle, and return anything. */
+  /** The application's function, which may throw, never settle, or return anything. */
   readonly resolve: (issuer: string, signal: AbortSignal) => unknown;
   /**
-   * Makes an issuer of an answer.
+   * Creates an issuer from the resolver's result.
    *
-   * @param before The issuer of the answer before: its keys are kept where their source is the same.
-   * @throws `IdentityM2MError` where the answer is invalid.
+   * @param before The issuer of the previous result: its keys are kept if their source is the same.
+   * @throws `IdentityM2MError` if the result is invalid.
    */
   readonly trust: (issuer: string, answer: unknown, before: TrustedIssuer | undefined) => TrustedIssuer;
-  /** Maximum number of issuers kept of those that a token was verified for. */
+  /** Maximum number of cached issuers with a verified token. */
   readonly maxIssuers: number;
-  /** How long an acceptance holds, in milliseconds. */
+  /** How long an accepted issuer stays accepted, in milliseconds. */
   readonly holdMs: number;
   readonly clock: Clock;
   readonly emit: (event: VerificationEvent) => void;
@@ -38,11 +38,11 @@ interface Acceptance {
   readonly since: Instant;
 }
 
-/** A denial or a failure: the resolver is not asked about the issuer for a while. */
+/** A denial or a failure: the resolver is not called for this issuer for a while. */
 interface Setback {
   readonly at: Instant;
   readonly holdMs: number;
-  /** Failures in a row; 0 where the resolver denied the issuer. */
+  /** Number of consecutive failures; 0 if the resolver denied the issuer. */
   readonly failures: number;
 }
 
@@ -55,7 +55,10 @@ const TIMEOUT_MS = 5000;
 /** Share of `holdMs` after which the next token renews an acceptance in the background. */
 const RENEWAL_DUE = 0.8;
 
-/** How long a denial holds, in milliseconds: a tenant may exist a moment after the first token that names it. */
+/**
+ * How long a denial is cached, in milliseconds. It is short, because a tenant may be created just after the first token
+ * that names it.
+ */
 const DENIAL_MS = 30_000;
 
 const FIRST_RETRY_MS = 1000;
@@ -65,9 +68,9 @@ const LAST_RETRY_MS = 30_000;
 const SETBACKS = { maxEntries: 1000, maxBytes: 262_144 };
 
 /**
- * Maximum number of accepted issuers without a verified token, and how long each one stays, in milliseconds. A stranger
- * can name issuers that the resolver accepts. This limits how often strangers can cause key requests (six times a
- * second), and protects issuers with verified tokens from eviction.
+ * Maximum number of accepted issuers without a verified token, and how long each one stays, in milliseconds. Anyone can
+ * name issuers that the resolver accepts. This limits how often callers can cause key requests (six times a second),
+ * and protects issuers with verified tokens from eviction.
  */
 const MAX_UNPROVEN = 32;
 const UNPROVEN_STAY_MS = 5000;
@@ -75,7 +78,7 @@ const UNPROVEN_STAY_MS = 5000;
 /** Shortest time between two events about too many calls, in milliseconds. */
 const OVERLOAD_REPORT_MS = 10_000;
 
-/** The resolver returned no valid answer. Callers get a refusal; operators see an event. */
+/** The resolver returned no valid result. Callers get a refusal, and operators see an event. */
 class IssuerResolutionError extends IdentityM2MError {
   readonly code = 'M2M_ISSUER_RESOLUTION_FAILED';
 }
@@ -84,8 +87,8 @@ class IssuerResolutionError extends IdentityM2MError {
  * Issuers that the application's resolver accepts at run time.
  *
  * There is one call per issuer at a time, and calls are limited in number and time. An acceptance is cached for a
- * while, a denial for a shorter one; while the resolver fails, tokens stay undecided. The address of keys comes from
- * its answer, and never from a token.
+ * while, a denial for a shorter time; while the resolver fails, tokens stay undecided. The address of keys comes from
+ * the resolver's result, never from a token.
  */
 export class ResolvedIssuers {
   readonly #proven: BoundedMap<Acceptance>;
@@ -122,7 +125,7 @@ export class ResolvedIssuers {
     return acceptance?.issuer === issuer && this.#isLive(acceptance, this.options.clock.now());
   }
 
-  /** Protects an issuer from eviction by strangers: a token was verified with its keys. */
+  /** Protects an issuer from eviction by other callers: a token was verified with its keys. */
   markProven(issuer: TrustedIssuer): void {
     const acceptance = this.#unproven.get(issuer.issuer);
     if (acceptance?.issuer !== issuer) return;
@@ -206,7 +209,7 @@ export class ResolvedIssuers {
     return { kind: 'accepted', issuer };
   }
 
-  /** Whether one more issuer fits: the oldest one without verified tokens is evicted after its stay. */
+  /** Whether another issuer fits. Evicts the oldest one without a verified token, once it has stayed long enough. */
   #hasRoom(now: Instant): boolean {
     if (this.#unproven.size < MAX_UNPROVEN) return true;
     const [name, oldest] = this.#unproven.entries().next().value!;
@@ -228,7 +231,7 @@ export class ResolvedIssuers {
     const failures = (this.#setbacks.get(issuer)?.failures ?? 0) + 1;
     const holdMs = doublingDelayMs(FIRST_RETRY_MS, LAST_RETRY_MS, failures - 1);
     this.#setBack(issuer, holdMs, failures);
-    // The message of an application's error may hold anything.
+    // The message of an application's error may hold anything, so it is left out.
     const problem = error instanceof IdentityM2MError ? error.message : `the resolver threw ${nameOf(error)}`;
     this.options.emit({
       type: 'issuer.resolution_failed',

@@ -23,10 +23,10 @@ export interface SignedToken {
 }
 
 /**
- * Reads the form and the header of a token, and finds its issuer. Returns without a promise unless the resolver has to
- * be asked, which it is only about a token of valid form and header.
+ * Checks the form and the header of a token, and finds its issuer. Returns a promise only if the resolver has to be
+ * called, which happens only for a token with valid form and header.
  *
- * @param maxLength Longest token read, in characters.
+ * @param maxLength Longest accepted token, in characters.
  */
 export function readSignedToken(
   token: string,
@@ -74,7 +74,7 @@ export function issuerUnknown(claims: Claims, trusted: readonly string[]): Refus
   return refuse('issuer_unknown', { ...shownClaim(claims, 'iss'), expected: oneOf(trusted) });
 }
 
-/** The header parameters that are used. The source of keys is not among them: a token never decides it. */
+/** The header parameters that are used. None of them locates keys: a token never decides where they come from. */
 export interface TokenHeader {
   readonly ok: true;
   readonly algorithm: string;
@@ -126,7 +126,7 @@ function found(value: unknown): { readonly found?: string } {
 
 const NO_TYPE = 'not a string';
 
-/** RFC 7515 §4.1.9: compared without regard to case, and `application/` may be left out. */
+/** RFC 7515 §4.1.9: case-insensitive, and `application/` may be omitted. */
 function mediaType(typ: unknown): string | undefined {
   if (typ === undefined) return undefined;
   return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : NO_TYPE;

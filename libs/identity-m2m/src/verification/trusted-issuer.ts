@@ -11,7 +11,7 @@ export interface TrustedIssuer {
   /** Clients that may call; undefined: every machine of the issuer. */
   readonly clients: ClientRegistry | undefined;
   /**
-   * Whether the keys are fetched at boot. Not for an issuer with opaque tokens and no known key address: it may have
+   * Whether the keys are fetched at boot. False for an issuer with opaque tokens and no configured key set: it may have
    * none.
    */
   readonly fetchesKeysEarly: boolean;
@@ -20,8 +20,8 @@ export interface TrustedIssuer {
   /** Introspection of opaque tokens; undefined: they are refused. */
   readonly opaqueTokens?: Introspection | undefined;
   /**
-   * Introspection of signed tokens; undefined: sensitive routes are refused. Separate, because a stranger can make up
-   * opaque tokens: their requests take no place of these.
+   * Introspection of signed tokens; undefined: sensitive routes are refused. Separate, because any caller can make up
+   * opaque tokens, whose requests must not crowd out these.
    */
   readonly signedTokens?: Introspection | undefined;
 }

@@ -49,7 +49,7 @@ export class TrustedIssuers {
   /**
    * Fetches the keys before a token needs them.
    *
-   * @throws {@link KeySetError} with `require`: at once where a certificate is rejected, which no wait changes;
+   * @throws {@link KeySetError} with `require`: at once if a certificate is rejected, because waiting does not help;
    * otherwise after `startTimeoutMs`.
    */
   start(): Promise<void> {
@@ -85,7 +85,7 @@ export class TrustedIssuers {
     throw startError(missing, `within ${startTimeoutMs} ms`);
   }
 
-  /** Rejects as soon as a server's certificate is rejected: no wait changes that. */
+  /** Rejects as soon as a server's certificate is rejected, because waiting does not help. */
   #certificateFault(issuers: ReadonlySet<TrustedIssuer>) {
     let forget = () => {};
     const found = new Promise<never>((_resolve, reject) => {

@@ -7,7 +7,7 @@ export interface VerificationKey {
   /** Algorithms for the key. */
   readonly algorithms: readonly string[];
   readonly key: KeyObject;
-  /** All of the above as a string: equal for equal keys. */
+  /** All of the above as one string, equal for equal keys. */
   readonly identity: string;
 }
 
@@ -26,12 +26,12 @@ export interface KeySetContent {
 }
 
 /**
- * Maximum number of keys that are used of a set: about as many as fit into the longest key set. Keys on longer curves
+ * Maximum number of keys used from a set: about as many as fit into the largest accepted one. Keys on longer curves
  * count as several, because OpenSSL reads them more slowly. So reading a set takes about 100 ms at worst, once.
  */
 const MAX_KEYS = 1000;
 
-/** Maximum number of entries that are read of a set: more do not fit, unless they are too short to be keys. */
+/** Maximum number of entries read from a set: more do not fit, unless they are too short to be keys. */
 const MAX_ENTRIES = 2000;
 
 /** By OpenSSL's names of P-384 and P-521. */
@@ -45,7 +45,7 @@ export const MAX_KID_LENGTH = 256;
  * keys for other uses in the same set.
  *
  * @param held Keys that were read before; a key that is still there stays the same object.
- * @returns undefined where the document is no key set.
+ * @returns undefined if the document is not a key set.
  */
 export function readKeySet(
   document: Readonly<Record<string, unknown>>,
@@ -83,7 +83,7 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
   if (misuse) return { kid, reason: misuse };
   const algorithms = usableAlgorithms(jwk);
   if (algorithms.length === 0) return { kid, reason: 'unsupported' };
-  // Public members alone, so that no other member of the entry matters.
+  // Only public members, so that no other member of the entry matters.
   const { kty, n, e, crv, x, y } = jwk;
   if (kty === 'RSA' && (isLonger(n, MAX_MODULUS_LENGTH) || isLonger(e, MAX_EXPONENT_LENGTH))) {
     return { kid, reason: 'weak' };
@@ -99,8 +99,8 @@ function readKey(entry: unknown, known: ReadonlyMap<string, VerificationKey>): V
 }
 
 /**
- * Removes empty members. Some issuers write every member of their class of keys, also those without a value: `"alg":
- * null`, `"key_ops": []`, `"d": ""`. A required member is then missing.
+ * Removes empty members, so that an empty required member is missing. Some issuers write every member of their key
+ * class, even without a value: `"alg": null`, `"key_ops": []`, `"d": ""`.
  */
 function withoutEmptyMembers(entry: object): object {
   return Object.fromEntries(Object.entries(entry).filter(([, value]) => !isEmpty(value)));
@@ -114,7 +114,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
 function misuseOf(jwk: JWK): UnusableKeyReason | undefined {
   if (jwk.kty === 'oct' || Object.hasOwn(jwk, 'k')) return 'symmetric';
-  // A private key in a public document is known to the public.
+  // A private key in a public document is compromised.
   if (PRIVATE_MEMBERS.some((name) => Object.hasOwn(jwk, name))) return 'private';
   const isForSignatures =
     (jwk.use === undefined || jwk.use === 'sig') &&
@@ -122,7 +122,7 @@ function misuseOf(jwk: JWK): UnusableKeyReason | undefined {
   return isForSignatures ? undefined : 'not_for_signatures';
 }
 
-/** @returns undefined where the numbers make no key, such as a point that is not on its curve. */
+/** @returns undefined if the numbers make no key, such as a point that is not on its curve. */
 function publicKey(jwk: JWK): KeyObject | undefined {
   try {
     return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
@@ -144,12 +144,12 @@ function coordinate(text: unknown, curve: unknown): string | undefined {
   return Buffer.from(digits.padStart(bytes * 2, '0'), 'hex').toString('base64url');
 }
 
-/** Longer keys take too long to check a signature with. */
+/** Verifying with longer keys takes too long. */
 const MAX_RSA_BITS = 8192;
 
 /**
  * Longest strings of an RSA key's numbers, in characters, with room for leading zeros, padding and line breaks. Node.js
- * takes time in the square of an exponent's length to read it: 20 s where it fills a key set.
+ * takes time in the square of an exponent's length to read it: 20 s if it fills a key set.
  */
 const MAX_MODULUS_LENGTH = 2048;
 const MAX_EXPONENT_LENGTH = 64;
@@ -162,7 +162,7 @@ function isLonger(text: unknown, length: number): boolean {
  * RSA: 2048 bits or more (RFC 7518 §3.3). An exponent of 1 accepts every signature; an even or a huge one is invalid. A
  * modulus with a small factor (NIST SP 800-89 §5.3.3) is easy to factor.
  *
- * Ed25519: a point of small order accepts signatures that a stranger can make.
+ * Ed25519: a point of small order accepts signatures that anyone can make.
  */
 function isWeak(key: KeyObject): boolean {
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
@@ -219,7 +219,7 @@ function powersOf65537(prime: number): ReadonlySet<number> {
   return powers;
 }
 
-/** Whether a small prime divides an RSA modulus, so that a stranger can factor it. */
+/** Whether a small prime divides an RSA modulus, so that anyone can factor it. */
 function hasSmallFactor(modulus: bigint): boolean {
   return SMALL_PRIMES.some((prime) => modulus % prime === 0n);
 }
@@ -250,7 +250,7 @@ const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([1n, P - 1n, 0n, Y_OF_ORDER_8
  * Whether an Ed25519 public key is a point of small order, in any of its encodings.
  *
  * With such a key the equation of RFC 8032 §5.1.7 holds for one message in at most eight whatever the signature, so
- * that a stranger can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts
+ * that anyone can find a signature by trying. The sign of x is ignored and y is reduced, because OpenSSL accepts
  * encodings that RFC 8032 §5.1.3 does not.
  *
  * Points of mixed order (an honest key plus a point of small order) are not refused: forging for one needs its private

@@ -11,8 +11,8 @@ import { verifyJws } from './compact-jws.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
 
 /**
- * A token with a verified signature, and the key that signed it. Nothing else about it is decided: whether it is valid
- * now, here and for a route is checked on each call.
+ * A token with a verified signature, and the key that signed it. Nothing else is decided yet: each call checks whether
+ * it is valid now, for this API and for the route.
  */
 export class VerifiedToken implements SignedToken {
   readonly ok = true;
@@ -37,7 +37,7 @@ export class VerifiedToken implements SignedToken {
     this.#set = set;
   }
 
-  /** Whether the issuer still publishes the key; undefined where the keys have to be read first. */
+  /** Whether the issuer still publishes the key; undefined if the keys have to be read first. */
   hasCurrentKey(now: Instant): boolean | undefined {
     const set = this.issuer.keys.current(now);
     if (set === this.#set) return true;
@@ -48,7 +48,7 @@ export class VerifiedToken implements SignedToken {
   }
 }
 
-/** Length of a token's key in the cache: the end of its signature, which is as distinctive as a hash. */
+/** Length of a token's cache key in characters: the end of its signature, which is as distinctive as a hash. */
 const TAIL_LENGTH = 64;
 
 /** Size of an entry besides the token and its claims, in bytes. */
@@ -59,8 +59,8 @@ export const VERIFIED_TOKENS_LIMITS: Required<BoundedMapLimits> = { maxEntries: 
 /**
  * Caches tokens whose signature was verified.
  *
- * Hashing a whole token costs several times as much as the rest of a warm check, so the end of its signature is the
- * key. It proves nothing: a token counts as known only where all of it is equal.
+ * Hashing a whole token costs several times as much as the rest of a cached check, so the end of its signature is the
+ * key. A match proves nothing: a token counts as known only if all of it is equal.
  */
 export class VerifiedTokens {
   readonly #tokens: BoundedMap<VerifiedToken>;
@@ -88,7 +88,7 @@ export class VerifiedTokens {
   }
 }
 
-/** Verifies a token's signature with its issuer's keys alone, and by the algorithm of each key alone. */
+/** Verifies a token's signature, only with its issuer's keys and the algorithms of each key. */
 export async function verifySignature(signed: SignedToken): Promise<VerifiedToken | Refusal> {
   const { token, header, issuer } = signed;
   const verified = await verifyJws(token, header, issuer.keys);

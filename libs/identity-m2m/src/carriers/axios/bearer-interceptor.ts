@@ -226,7 +226,7 @@ function hasCredentials({ auth, headers }: InternalAxiosRequestConfig, header: T
   return headers.has(header.name) || (auth !== undefined && header.key === 'authorization');
 }
 
-/** Returns an empty string where the header is not a single string. */
+/** Returns an empty string if the header is not a single string. */
 function hostHeader({ headers }: InternalAxiosRequestConfig): string | undefined {
   const host: unknown = headers.get('Host');
   if (host === undefined || host === null || host === false) return undefined;

@@ -50,7 +50,7 @@ export class ClientCertificateAgent extends Agent {
     return this.#current.has(socket) && (super.keepSocketAlive(socket) as unknown) !== false;
   }
 
-  /** Async, so that it rejects where `connect` throws: a certificate and a key that do not match. */
+  /** Async, so that it rejects if `connect` throws: a certificate and a key that do not match. */
   async #connect(options: ClientRequestArgs): Promise<Duplex> {
     return connect({ ...(options as ConnectionOptions), ...(await this.readIdentity()) });
   }

@@ -56,7 +56,7 @@ export class AxiosResult {
     return this.sent.trace.isRedirected;
   }
 
-  /** Returns undefined where no response came, or one from an address that did not get the token. */
+  /** Returns undefined if no response came, or one from an address that did not get the token. */
   status(): number | undefined {
     const status: unknown = this.response?.status;
     if (typeof status !== 'number' || !this.sent.trace.carriesToken) return undefined;
@@ -106,7 +106,7 @@ export class AxiosResult {
   }
 
   /**
-   * Whether a proxy refused to open a tunnel. Its response looks like that to the call, on a connection without TLS,
+   * Whether a proxy refused to open a tunnel. Its response looks like the response to the call, but came without TLS,
    * and the call was not sent.
    */
   #isFromProxy(): boolean {
@@ -169,10 +169,10 @@ function redactRequest(request: unknown, { header, authorization, dpop }: CallAu
 }
 
 /**
- * Hides the connections of a request from printing and walking; they work as before.
+ * Makes the connections of a request non-enumerable, so that they are not printed; they work as before.
  *
- * Connections are shared: when an error is logged, its connection may carry the next call with that call's headers.
- * Used for errors only, because it takes longer than all the rest.
+ * Connections are shared: when an error is logged, its connection may already carry the next call, with that call's
+ * headers. Used only for errors, because it takes longer than everything else.
  */
 export function hideConnections(request: unknown): void {
   for (const one of requestsOf(request)) {

@@ -54,9 +54,9 @@ function copyOf(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig 
 }
 
 /**
- * Judges each redirect by its target, like a call of its own. The token stays on while the target is allowed; after the
- * first that is not, it is off for all further ones. axios and follow-redirects know no allowed paths, and their
- * versions differ in how they treat headers and subdomains.
+ * Checks each redirect by its target, like a call of its own. The token stays on as long as every target is allowed;
+ * from the first one that is not, it is left off. axios and follow-redirects have no allowed paths, and their versions
+ * differ in how they treat headers and subdomains.
  *
  * A DPoP token follows no redirect: each target needs its own proof, and a redirect cannot wait for one.
  */
@@ -80,7 +80,7 @@ function redirectWithinAllowedOrigins(
   };
 }
 
-/** What a call with a token does about proxies. */
+/** How a call with a token uses proxies. */
 export type ProxyChoice =
   /** No proxy can read the call. */
   | 'as it is'
@@ -136,7 +136,7 @@ type Transport = { request(options: RequestOptions, onResponse: (response: Incom
  * Returns Node's transports, with a limit on the body of a response after which the call may be sent again. axios
  * reports a response only when it has read the whole body, so a body that does not end would block the call forever.
  *
- * Returns undefined where the limit cannot apply: axios or the application uses a transport of its own (axios does to
+ * Returns undefined if the limit cannot apply: axios or the application uses a transport of its own (axios does to
  * follow redirects); `timeout` is set, which axios counts while it connects only with Node's own transports; or the
  * body is passed on as a stream.
  */
@@ -154,7 +154,7 @@ function boundedBodyTransport(
   };
 }
 
-/** Called after axios has started to read the response: a listener sets it in motion. */
+/** Called after axios has started to read the response, because adding a listener starts the flow. */
 function limit(response: IncomingMessage): void {
   let bytes = 0;
   const timer = setTimeout(() => response.destroy(), TIMEOUT_MS);

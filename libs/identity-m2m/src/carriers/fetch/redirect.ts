@@ -58,7 +58,7 @@ export function followable({ redirect }: Hop, { status, headers }: Response): bo
 /**
  * Returns the next request after a redirect (Fetch Standard, HTTP-redirect fetch).
  *
- * @throws TypeError where `fetch` would: too many redirects, a target that is not http or https, a body that cannot be
+ * @throws TypeError if `fetch` would: too many redirects, a target that is not http or https, a body that cannot be
  * sent again.
  */
 export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
@@ -140,7 +140,7 @@ function addressOf(input: string | URL | Request): string {
   return isRequest(input) ? input.url : input.href;
 }
 
-/** Judged by its members: it may be of another implementation of `fetch`. */
+/** Checked by its members: it may come from another implementation of `fetch`. */
 function isRequest(input: string | URL | Request): input is Request {
   return typeof input === 'object' && 'url' in input && 'headers' in input;
 }

@@ -7,7 +7,7 @@ import type { TokenPlace } from './token-place.js';
 interface Transport {
   readonly connect: () => Promise<unknown>;
   readonly close: () => unknown;
-  /** The same as `close` where `ClientsModule` made the client. */
+  /** The same as `close` if `ClientsModule` made the client. */
   readonly onApplicationShutdown?: () => unknown;
   publish(packet: ReadPacket, callback: (response: WritePacket) => void): () => void;
   dispatchEvent(packet: ReadPacket): Promise<unknown>;

@@ -7,7 +7,7 @@ export type Abort = (reason?: Error) => void;
 
 /** The caller's handler, in either of undici's two forms. */
 export interface Caller {
-  /** Reports the begin of a request, which the caller can end with `abort`. */
+  /** Reports the start of a request, which the caller can end with `abort`. */
   start(abort: Abort, context: unknown): void;
   /** Gives the caller another `abort` for the call. */
   takeOver(abort: Abort): void;
@@ -82,7 +82,7 @@ export abstract class Attempt {
 
   constructor(protected readonly options: AttemptOptions) {}
 
-  /** undefined where no response is held. */
+  /** undefined if no response is held. */
   get status(): number | undefined {
     return this.#response?.status;
   }
@@ -209,7 +209,7 @@ export abstract class Attempt {
         else this.#state = 'open';
       }
     } catch (error) {
-      // As undici does where a handler throws.
+      // As undici does if a handler throws.
       this.#abort(error as Error);
       this.options.call.fail(error as Error);
     } finally {

@@ -7,7 +7,7 @@ type Headers = Dispatcher.DispatchOptions['headers'];
 export interface InspectedHeaders {
   /** Whether the caller set the token's header. */
   readonly hasToken: boolean;
-  /** Empty where the header is not a single string. */
+  /** Empty if the header is not a single string. */
   readonly host: string | undefined;
 }
 

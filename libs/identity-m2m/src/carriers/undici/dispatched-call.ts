@@ -155,8 +155,8 @@ function callerOf(handler: Dispatcher.DispatchHandler): Caller {
 }
 
 /**
- * Returns a copy of the call's options with the token on it. It tells a redirect interceptor behind this one to leave
- * the call alone, because that one's requests would not pass here.
+ * Returns a copy of the call's options with the token. It also stops a redirect interceptor behind this one from
+ * following redirects, because its requests would not pass through here.
  */
 export function withAuthorization(
   options: Dispatcher.DispatchOptions,

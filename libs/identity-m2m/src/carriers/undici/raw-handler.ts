@@ -108,7 +108,7 @@ function wantsMore(result: boolean | undefined): boolean {
   return result !== false;
 }
 
-/** @param headers Names and values in turn; a value is a list where an interceptor has joined the fields of a name. */
+/** @param headers Names and values in turn; a value is a list if an interceptor has joined the fields of a name. */
 function pairsOf(headers: RawHeaders): [string, string | string[]][] {
   const pairs: [string, string | string[]][] = [];
   for (let index = 0; index < headers.length; index += 2) {
