@@ -1,8 +1,22 @@
 import { describe, expect, it, test } from '@jest/globals';
 import fc from 'fast-check';
-import { originRuleFault, AllowedOrigins } from './allowed-origins.js';
+import { AllowedOrigins, type OriginDecision, originRuleFault, ruleUrl } from './allowed-origins.js';
 
-const explain = (rule: string, url: string) => new AllowedOrigins([rule]).explain(url).reason;
+const explain = (rule: string, url: string) => new AllowedOrigins([rule]).explain(url);
+
+const NAMING_A_RULE: OriginDecision['reason'][] = [
+  'allowed',
+  'scheme_not_allowed',
+  'path_not_allowed',
+  'path_ambiguous',
+];
+
+/** The decision for this reason. It names the rule where one is for the host. */
+const decision = (reason: OriginDecision['reason'], rule: string): OriginDecision => ({
+  isAllowed: reason === 'allowed',
+  reason,
+  ...(NAMING_A_RULE.includes(reason) && { rule }),
+});
 
 describe('a token bound to an origin', () => {
   test.each([
@@ -41,9 +55,11 @@ describe('a token bound to an origin', () => {
     ['https://api.example', 'https://api%2eexample/'],
     ['https://api.example', 'https://ａｐｉ．example/'],
     ['https://straße.example', 'https://xn--strae-oqa.example/'],
-  ])('%s goes to %s', (rule, url) => expect(explain(rule, url)).toBe('allowed'));
+    ['https://api.example', 'https://api.example/a%2fb%5Cc'],
+    ['https://api.example///', 'https://api.example/v2'],
+  ])('%s goes to %s', (rule, url) => expect(explain(rule, url)).toEqual(decision('allowed', rule)));
 
-  test.each([
+  test.each<[string, string, OriginDecision['reason']]>([
     ['https://api.example', 'https://api.example.evil.example/', 'origin_not_allowed'],
     ['https://api.example', 'https://evil-api.example/', 'origin_not_allowed'],
     ['https://api.example', 'https://evil.example/api.example', 'origin_not_allowed'],
@@ -93,7 +109,7 @@ describe('a token bound to an origin', () => {
     ['https://api.example', 'blob:https://api.example/x', 'not_a_url'],
     ['https://api.example', 'javascript:https://api.example/', 'not_a_url'],
     ['http://127.0.0.1:4400', 'http://127.0.0.1.evil.example:4400/', 'origin_not_allowed'],
-  ])('%s does not go to %s: %s', (rule, url, reason) => expect(explain(rule, url)).toBe(reason));
+  ])('%s does not go to %s: %s', (rule, url, reason) => expect(explain(rule, url)).toEqual(decision(reason, rule)));
 
   it('goes to no origin but its own, whatever the address', () => {
     fc.assert(
@@ -112,7 +128,7 @@ describe('a token bound to an origin', () => {
 });
 
 describe('a token bound to a path', () => {
-  test.each([
+  test.each<[string, string, OriginDecision['reason']]>([
     ['https://api.example/v2', 'https://api.example/v2', 'allowed'],
     ['https://api.example/v2', 'https://api.example/v2/', 'allowed'],
     ['https://api.example/v2/', 'https://api.example/v2/users?x', 'allowed'],
@@ -127,6 +143,9 @@ describe('a token bound to a path', () => {
     ['https://api.example/v2', 'https://api.example/v2/%5C..%5Cadmin', 'path_ambiguous'],
     ['https://api.example/v2', 'https://api.example/v2/%2Fx', 'path_ambiguous'],
     ['https://api.example/v2', 'https://api.example/v2%2fx', 'path_ambiguous'],
+    ['https://api.example/v2', 'https://api.example/v2/%5cx', 'path_ambiguous'],
+    ['https://api.example/v2//', 'https://api.example/v2/x', 'allowed'],
+    ['https://api.example/v2//', 'https://api.example/v20', 'path_not_allowed'],
     ['https://api.example/v2', 'https://api.example/v2\\..\\admin', 'path_not_allowed'],
     ['https://api.example/v2', 'https://api.example\\v2\\x', 'allowed'],
     ['https://api.example/v2', 'https://api.example/v2/.', 'allowed'],
@@ -142,11 +161,11 @@ describe('a token bound to a path', () => {
     ['https://api.example/v2', 'http://api.example/v2/x', 'scheme_not_allowed'],
     ['https://api.example/v2', 'https://api.example:8443/v2/x', 'origin_not_allowed'],
     ['https://api.example/v1/../v2', 'https://api.example/v2/x', 'allowed'],
-  ])('%s and %s: %s', (rule, url, reason) => expect(explain(rule, url)).toBe(reason));
+  ])('%s and %s: %s', (rule, url, reason) => expect(explain(rule, url)).toEqual(decision(reason, rule)));
 });
 
 describe('a token bound to a domain’s hosts', () => {
-  test.each([
+  test.each<[string, string, OriginDecision['reason']]>([
     ['https://*.api.example', 'https://eu.api.example/', 'allowed'],
     ['https://*.api.example:8443', 'https://eu.api.example:8443/', 'allowed'],
     ['https://*.api.example/v2', 'https://eu.api.example/v2/x', 'allowed'],
@@ -164,28 +183,68 @@ describe('a token bound to a domain’s hosts', () => {
     ['https://*.api.example', 'https://a%2eb.api.example/', 'origin_not_allowed'],
     ['https://*.bücher.example', 'https://eu.xn--bcher-kva.example/', 'allowed'],
     ['https://*.api.example/v2', 'https://eu.api.example/v1', 'path_not_allowed'],
-  ])('%s and %s: %s', (rule, url, reason) => expect(explain(rule, url)).toBe(reason));
+  ])('%s and %s: %s', (rule, url, reason) => expect(explain(rule, url)).toEqual(decision(reason, rule)));
 });
 
 describe('a binding rule', () => {
+  const STAR = 'a star in another place than the first label of the host';
+  const NO_DOMAIN = 'a star before a host that is not a domain';
+
   test.each([
-    'api.example',
-    'ftp://api.example',
-    'https://',
-    'https://*',
-    'https://*.example',
-    'https://*.127.0.0.1',
-    'https://a.*.example',
-    'https://api*.example',
-    'https://*.*.example.org',
-    'https://api.example/*',
-    'https://user@api.example',
-    'https://api.example?x',
-    'https://api.example/#',
-    'https://api.example/a%2Fb',
-    '*',
-    '',
-  ])('%j is none', (rule) => expect(originRuleFault(rule)).toBeDefined());
+    ['api.example', 'not an absolute URL'],
+    ['https://', 'not an absolute URL'],
+    ['', 'not an absolute URL'],
+    ['ftp://api.example', 'neither https nor http'],
+    ['wss://api.example', 'neither https nor http'],
+    ['*', STAR],
+    ['https://*', STAR],
+    ['https://a.*.example', STAR],
+    ['https://api*.example', STAR],
+    ['https://*.*.example.org', STAR],
+    ['https://api.example/*', STAR],
+    ['view-source:https://*.api.example', STAR],
+    ['ftp://*.api.example', STAR],
+    ['https://*.example', NO_DOMAIN],
+    ['https://*.127.0.0.1', NO_DOMAIN],
+    ['https://*.2130706433', NO_DOMAIN],
+    ['https://*.[::1]', NO_DOMAIN],
+    ['https://*.[::ffff:127.0.0.1]', NO_DOMAIN],
+    ['https://user@api.example', 'a user name or password'],
+    ['https://:password@api.example', 'a user name or password'],
+    ['https://user:password@api.example', 'a user name or password'],
+    ['https://api.example?x', 'a query or fragment'],
+    ['https://api.example?', 'a query or fragment'],
+    ['https://api.example/#x', 'a query or fragment'],
+    ['https://api.example/#', 'a query or fragment'],
+    ['https://api.example/a%2Fb', 'an encoded slash'],
+    ['https://api.example/a%2fb', 'an encoded slash'],
+    ['https://api.example/a%5Cb', 'an encoded slash'],
+    ['https://api.example/a%5cb', 'an encoded slash'],
+  ])('%j is none: %s', (rule, fault) => expect(originRuleFault(rule)).toBe(fault));
+
+  test.each([
+    'https://api.example',
+    'http://localhost:4400',
+    'http://127.0.0.1:4400',
+    'https://[::1]',
+    'https://example',
+    'https://api.example/v2/',
+    'https://api.example/a%20b',
+    'https://*.api.example',
+    'http://*.api.example:8080/v2',
+    'HTTPS://*.API.example',
+    'https://*.10.example',
+    'https://*.api.example2',
+    'https://*.api.example.',
+  ])('%j is one', (rule) => expect(originRuleFault(rule)).toBeUndefined());
+
+  test.each([
+    ['https://api.example/v2', 'https://api.example/v2'],
+    ['https://*.api.example/v2', 'https://api.example/v2'],
+    ['http://*.api.example', 'http://api.example'],
+    ['HTTPS://*.api.example', 'HTTPS://api.example'],
+    ['view-source:https://*.api.example', 'view-source:https://*.api.example'],
+  ])('%s has the URL %s', (rule, url) => expect(ruleUrl(rule)).toBe(url));
 
   it('explains which rule decided', () => {
     const binding = new AllowedOrigins(['https://a.example', 'https://b.example/v2']);
@@ -195,6 +254,53 @@ describe('a binding rule', () => {
       rule: 'https://b.example/v2',
     });
     expect(binding.explain('https://b.example/v1')).toMatchObject({ rule: 'https://b.example/v2' });
+  });
+});
+
+describe('a token bound by several rules', () => {
+  const allowedBy = (rule: string): OriginDecision => ({ isAllowed: true, reason: 'allowed', rule });
+
+  it('goes where any of them allows it, whatever their order', () => {
+    const [narrow, wide] = ['https://a.example/v2', 'https://a.example'];
+    const narrowFirst = new AllowedOrigins([narrow, wide]);
+    const wideFirst = new AllowedOrigins([wide, narrow]);
+    // Twice, because decisions may be remembered.
+    for (const _time of [1, 2]) {
+      expect(narrowFirst.explain('https://a.example/v1')).toEqual(allowedBy(wide));
+      expect(narrowFirst.explain('https://a.example/v2')).toEqual(allowedBy(narrow));
+      expect(wideFirst.explain('https://a.example/v1')).toEqual(allowedBy(wide));
+      expect(wideFirst.explain('https://a.example/v2')).toEqual(allowedBy(wide));
+    }
+  });
+
+  it('goes to each of two paths, also after it was refused at another one', () => {
+    const origins = new AllowedOrigins(['https://a.example/v2', 'https://a.example/v3', 'http://a.example']);
+    const urls = ['/v1', '/v2', '/v3', '/v1', '/v2', '/v3'].map((path) => `https://a.example${path}`);
+    expect(urls.map((url) => origins.allows(url))).toEqual([false, true, true, false, true, true]);
+  });
+
+  it('goes to a host under the scheme and port of any rule', () => {
+    const origins = new AllowedOrigins(['http://a.example', 'https://a.example:8443', 'https://a.example']);
+    expect(origins.explain('https://a.example/')).toEqual(allowedBy('https://a.example'));
+    expect(origins.explain('https://a.example:8443/')).toEqual(allowedBy('https://a.example:8443'));
+    expect(origins.explain('http://a.example/')).toEqual(allowedBy('http://a.example'));
+    expect(origins.allows('http://a.example:8443/')).toBe(false);
+  });
+
+  it('is refused with the rule for the host, past rules for others', () => {
+    const origins = new AllowedOrigins(['https://b.example', 'http://a.example', 'https://c.example']);
+    expect(origins.explain('https://a.example/')).toEqual({
+      isAllowed: false,
+      reason: 'scheme_not_allowed',
+      rule: 'http://a.example',
+    });
+  });
+
+  it('goes nowhere without a rule', () => {
+    expect(new AllowedOrigins([]).explain('https://a.example/')).toEqual({
+      isAllowed: false,
+      reason: 'origin_not_allowed',
+    });
   });
 });
 
@@ -233,11 +339,36 @@ describe('decisions that are remembered', () => {
     expect(binding.explain('https://b.example/v2')).not.toBe(binding.explain('https://b.example/v2'));
   });
 
-  it('are not kept without end', () => {
+  it('are not those of a host that begins or ends alike', () => {
+    const origins = new AllowedOrigins(['https://api.example.co']);
+    const urls = [
+      'https://api.example.co',
+      'https://api.example.com',
+      'https://api.example.c',
+      'https://api.example.co',
+    ];
+    for (const end of ['', '/', '?', '/x']) {
+      expect(urls.map((url) => origins.allows(url + end))).toEqual([true, false, false, true]);
+    }
+  });
+
+  it('cannot be changed', () => {
     const binding = new AllowedOrigins(RULES);
-    const first = binding.explain('https://host-0.example/');
-    for (let host = 1; host < 1000; host++) binding.explain(`https://host-${host}.example/`);
-    expect(binding.explain('https://host-0.example/')).not.toBe(first);
+    const decisions = ['https://a.example/', 'https://evil.example/'].map((url) => binding.explain(url));
+    expect(decisions.map((decision) => Object.isFrozen(decision))).toEqual([true, true]);
+  });
+
+  it('are kept for 256 origins, and then forgotten', () => {
+    const binding = new AllowedOrigins(RULES);
+    const explain = (host: number) => binding.explain(`https://host-${host}.example/`);
+    const first = explain(0);
+    for (let host = 1; host < 256; host++) explain(host);
+    const last = explain(255);
+    expect(explain(0)).toBe(first);
+    const next = explain(256);
+    expect(explain(256)).toBe(next);
+    expect(explain(255)).not.toBe(last);
+    expect(explain(0)).not.toBe(first);
     expect(binding.explain('https://a.example/').isAllowed).toBe(true);
   });
 });

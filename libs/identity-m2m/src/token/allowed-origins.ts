@@ -104,13 +104,13 @@ export function originRuleFault(text: string): string | undefined {
   if (withoutStar.includes('*')) return 'a star in another place than the first label of the host';
   const url = parseUrl(withoutStar);
   if (!url) return 'not an absolute URL';
-  const { protocol, hostname, username, password, search, hash } = url;
+  const { protocol, hostname, username, password } = url;
   if (protocol !== 'https:' && protocol !== 'http:') return 'neither https nor http';
   if (username !== '' || password !== '') return 'a user name or password';
-  if (search !== '' || hash !== '' || /[?#]/.test(text)) return 'a query or fragment';
+  if (/[?#]/.test(text)) return 'a query or fragment';
   if (/%2f|%5c/i.test(withoutStar)) return 'an encoded slash';
   const isStarred = withoutStar !== text;
-  if (isStarred && (!hostname.includes('.') || /^[\d.]+$/.test(hostname) || hostname.startsWith('['))) {
+  if (isStarred && (!hostname.includes('.') || /^[\d.]+$/.test(hostname))) {
     return 'a star before a host that is not a domain';
   }
   return undefined;
