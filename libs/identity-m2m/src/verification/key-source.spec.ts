@@ -291,6 +291,7 @@ describe('keys in a file', () => {
     ['{"keys":', 'not_json'],
     ['', 'not_json'],
     ['{"keys":[{"a":1,"a":2},]}', 'not_json'],
+    ['{"keys":[{a:1},{"b":1}]}', 'not_json'],
     ['"keys"', 'not_an_object'],
     ['[{"a":1}]', 'not_an_object'],
     ['[{"a":1,"a":2}]', 'duplicate_member'],
