@@ -444,7 +444,7 @@ describe('floods and outages', () => {
     await clock.advance(4999);
     await clock.advance(1);
     expect(await verdict).toMatchObject({ ok: false, reason: 'issuer_unavailable' });
-    expect(events).toContainEqual(expect.objectContaining({ problem: 'no answer within 5000 ms' }));
+    expect(events).toContainEqual(expect.objectContaining({ problem: 'no response within 5000 ms' }));
   });
 
   it('H7 an issuer that drips is given up after 5 s, however much it has said', async () => {
@@ -461,7 +461,7 @@ describe('floods and outages', () => {
     expect(events).toEqual([]);
     await clock.advance(1);
     expect(await verdict).toMatchObject({ ok: false, reason: 'issuer_unavailable' });
-    expect(events).toContainEqual(expect.objectContaining({ problem: 'no answer within 5000 ms' }));
+    expect(events).toContainEqual(expect.objectContaining({ problem: 'no response within 5000 ms' }));
     stop();
   });
 

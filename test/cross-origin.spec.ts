@@ -247,7 +247,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
     }
     expect(evidence()).toEqual([]);
     expect(wronglyAddressed(system.provider)).toEqual([]);
-    // The journeys were made: each first request came, with the token where its place is bound.
+    // The journeys were made: each first request came, with the token where it belongs in bound.
     const first = Object.values(servers).find(({ url }) => url === start(servers))!;
     expect(first.requests.length).toBeGreaterThanOrEqual(10);
     const isBound = system.provider.explain(start(servers)).isAllowed;

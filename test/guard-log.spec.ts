@@ -113,7 +113,7 @@ describe('the guard’s log', () => {
     issuer.introspectionAnswer = json(200, { active: false });
     await outcome('another');
     expect(lines).toEqual([
-      `warn: guard: introspection at ${issuer.url} fails, next attempt in 1 s: introspection at ${issuer.url}/introspect was answered with HTTP 500`,
+      `warn: guard: introspection at ${issuer.url} failed; next attempt in 1 s: introspection at ${issuer.url}/introspect returned HTTP 500`,
       `log: guard: introspection at ${issuer.url} works again`,
     ]);
   });
@@ -122,7 +122,7 @@ describe('the guard’s log', () => {
     const [issuer] = issuers as [ForgeableIssuer];
     issuer.introspectionAnswer = json(404, {});
     for (let token = 0; token < 20; token++) await outcome(`early-${token}`);
-    expect(lines).toEqual([expect.stringContaining('rejected the introspection of one of the opaque tokens')]);
+    expect(lines).toEqual([expect.stringContaining('rejected the introspection of one opaque token')]);
     issuer.introspectionAnswer = json(200, { active: false });
     await outcome('known');
     issuer.introspectionAnswer = json(403, {});

@@ -331,12 +331,12 @@ describe('a guard that was not told whom to let in', () => {
   const GATEWAY = SetMetadata('websockets:is_gateway', true);
 
   it.each<[string, Pick<DynamicModule, 'controllers' | 'providers'>, string]>([
-    ['on a route', { controllers: [RuledRoutes] }, 'stands before RuledRoutes.guarded'],
-    ['on a message handler', { controllers: [GuardedMessages] }, 'stands before GuardedMessages.guarded'],
-    ['as a derived class on a controller', { controllers: [derivedGuardOn(Routes)] }, 'stands before OfRoutes.plain'],
+    ['on a route', { controllers: [RuledRoutes] }, 'is on RuledRoutes.guarded'],
+    ['on a message handler', { controllers: [GuardedMessages] }, 'is on GuardedMessages.guarded'],
+    ['as a derived class on a controller', { controllers: [derivedGuardOn(Routes)] }, 'is on OfRoutes.plain'],
     ['as the global one', { providers: [BY_HAND] }, 'is a global guard'],
     ['as the global one, by its class', { providers: [{ provide: APP_GUARD, useClass: M2MAuthGuard }] }, 'is a global'],
-    ['on a gateway', { providers: [guardOnGateway(GATEWAY)] }, 'stands before Gateway.say'],
+    ['on a gateway', { providers: [guardOnGateway(GATEWAY)] }, 'is on Gateway.say'],
   ])('host-4: stops the application from starting: %s', async (_name, module, because) => {
     await expect(boot(module)).rejects.toMatchObject({
       code: 'M2M_CONFIGURATION_INVALID',

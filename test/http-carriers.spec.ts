@@ -557,7 +557,7 @@ describe('bearerFetch', () => {
     ['in circles', '/', undefined, /more than 20 redirects/],
     ['to an invalid URL', 'http://[', undefined, /an invalid URL/],
     ['away from HTTP', 'file:///etc/passwd', undefined, /neither http nor https/],
-    ['with a stream', '/end', () => new Blob(['x']).stream(), /can be sent once/],
+    ['with a stream', '/end', () => new Blob(['x']).stream(), /can be sent only once/],
   ])('fails as fetch does where a redirect leads %s', async (_name, location, body, reason) => {
     const { provider, api } = await setUp();
     api.answer = (_request, response) => response.writeHead(307, { location }).end();

@@ -98,8 +98,7 @@ async function boot(metadata: ModuleMetadata): Promise<void> {
   await app.init();
 }
 
-const named = () =>
-  warnings.flatMap((line) => /by the HttpService of (.*) go out without a token/.exec(line)?.[1] ?? []);
+const named = () => warnings.flatMap((line) => /by the HttpService of (.*) carry no token/.exec(line)?.[1] ?? []);
 
 describe('HttpModule in the way of the HttpService with tokens', () => {
   it('out-N1: is named at the start where both are imported', async () => {

@@ -548,12 +548,12 @@ describe('issuers of any name', () => {
     [
       'in-C1: plain http without keys',
       [genericOAuth2({ issuer: 'http://adfs.acme.com/adfs/services/trust' })],
-      { 'options.issuers[0].issuer': /^an https URL .*for any other issuer give jwksUri, jwks or jwksFile; "http:/ },
+      { 'options.issuers[0].issuer': /^an https URL .*for any other issuer, set jwksUri, jwks or jwksFile; "http:/ },
     ],
     [
       'in-C2: a bare name without keys',
       [genericOAuth2({ issuer: 'foo.acme.com' })],
-      { 'options.issuers[0].issuer': /^an absolute https URL, by which its keys are found.*"foo.acme.com"$/ },
+      { 'options.issuers[0].issuer': /^an absolute https URL, through which its keys are discovered.*"foo.acme.com"$/ },
     ],
     [
       'in-C4: a URN without keys',
@@ -568,7 +568,7 @@ describe('issuers of any name', () => {
     [
       'in-C4: the same issuer twice',
       [genericOAuth2({ issuer: 'urn:a', jwks }), genericOAuth2({ issuer: 'urn:a', jwksFile: '/k' })],
-      { 'options.issuers[1].issuer': /not listed yet; a repetition/ },
+      { 'options.issuers[1].issuer': /not listed yet; a duplicate/ },
     ],
     [
       'in-C4: no name, and names that come from copying',
@@ -576,7 +576,10 @@ describe('issuers of any name', () => {
         genericOAuth2({ issuer, jwks }),
       ),
       Object.fromEntries(
-        Array.from({ length: 7 }, (_, at) => [`options.issuers[${at}].issuer`, /^an issuer identifier, to the letter/]),
+        Array.from({ length: 7 }, (_, at) => [
+          `options.issuers[${at}].issuer`,
+          /^an issuer identifier, exactly as in its tokens/,
+        ]),
       ),
     ],
   ])('%s fails the boot', (_name, issuers, expected) => {
@@ -588,7 +591,7 @@ describe('issuers of any name', () => {
   it('in-C4: an issuer that is no URL is asked about tokens at an address that is given', () => {
     const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
     expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks })], { introspection })).toEqual({
-      'options.issuers[0].introspectionEndpoint': expect.stringContaining('can’t be found by an issuer'),
+      'options.issuers[0].introspectionEndpoint': expect.stringContaining('can’t be discovered through an issuer'),
     });
     const introspectionEndpoint = 'https://id.example/introspect';
     expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks, introspectionEndpoint })], { introspection })).toEqual({});
@@ -792,7 +795,7 @@ describe('in-C10: one client at several issuers', () => {
     [
       'the same issuer twice',
       [{ clientId: 'app1', issuer: [v2.issuer, v2.issuer] }],
-      { 'options.clients[0]': 'a repetition' },
+      { 'options.clients[0]': 'a duplicate' },
     ],
     [
       'the same client twice',
@@ -800,7 +803,7 @@ describe('in-C10: one client at several issuers', () => {
         { clientId: 'app1', issuer: [v1.issuer, v2.issuer] },
         { clientId: 'app1', issuer: v2.issuer },
       ],
-      { 'options.clients[1]': 'a repetition' },
+      { 'options.clients[1]': 'a duplicate' },
     ],
   ])('in-C10: %s fails the boot', (_name, clients, expected) => {
     try {
@@ -912,7 +915,7 @@ describe('srv-11: keys are fetched at boot', () => {
     await clock.advance(1);
     expect(await started).toMatchObject({
       code: 'M2M_KEY_SET_UNAVAILABLE',
-      message: `The keys of these issuers could not be had within 10000 ms, and the guard has start: 'require':\n  ${issuer.url}: the key set at ${issuer.url}/keys was answered with HTTP 503`,
+      message: `The guard has start: 'require', but could not get the keys of these issuers within 10000 ms:\n  ${issuer.url}: the key set at ${issuer.url}/keys returned HTTP 503`,
     });
   });
 
@@ -926,7 +929,7 @@ describe('srv-11: keys are fetched at boot', () => {
       .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({
       code: 'M2M_KEY_SET_UNAVAILABLE',
-      message: expect.stringMatching(/could not be had at all[^]*certificate[^]*NODE_EXTRA_CA_CERTS/),
+      message: expect.stringMatching(/could not get the keys of these issuers:[^]*certificate[^]*NODE_EXTRA_CA_CERTS/),
     });
     expect(events).toContainEqual(
       expect.objectContaining({ problem: expect.stringMatching(/certificate.*option ca/) }),
@@ -995,7 +998,7 @@ describe('srv-11: a Nest application', () => {
   it('srv-11: does not boot without keys where they are required', async () => {
     issuer.keySetAnswer = json(503, {});
     const app = await application({ start: 'require', startTimeoutMs: 50 });
-    await expect(app.init()).rejects.toThrow(/could not be had within 50 ms.*HTTP 503/s);
+    await expect(app.init()).rejects.toThrow(/could not get the keys of these issuers within 50 ms.*HTTP 503/s);
     await app.close();
     issuer.keySetAnswer = undefined;
     const second = await application({ start: 'require' });
@@ -1021,63 +1024,63 @@ describe('in-C12: identifiers with what comes along when they are copied or spli
     [
       'a client of a list that was split',
       { clients: 'a, b'.split(',') },
-      { 'options.clients[1]': 'a string that begins with a blank' },
+      { 'options.clients[1]': 'a string that starts with whitespace' },
     ],
     [
       'a client with a line break',
       { clients: ['a\n'] },
-      { 'options.clients[0]': 'a string that ends in a line break' },
+      { 'options.clients[0]': 'a string that ends with a line break' },
     ],
     [
       'a client with a byte order mark',
       { clients: ['\uFEFFa'] },
-      { 'options.clients[0]': 'a string that begins with a byte order mark' },
+      { 'options.clients[0]': 'a string that starts with a byte order mark' },
     ],
     [
       'a client with a control character',
       { clients: ['a\0b'] },
-      { 'options.clients[0]': 'a string that has a control character in it' },
+      { 'options.clients[0]': 'a string that contains a control character' },
     ],
     [
       'a client with a blank that is none of ASCII',
       { clients: ['a\u00a0'] },
-      { 'options.clients[0]': 'a string that ends in a blank' },
+      { 'options.clients[0]': 'a string that ends with whitespace' },
     ],
     [
       'a client in its long form',
       { clients: [{ clientId: 'a ' }] },
-      { 'options.clients[0].clientId': 'a string that ends in a blank' },
+      { 'options.clients[0].clientId': 'a string that ends with whitespace' },
     ],
-    ['an audience', { audience: 'api ' }, { 'options.audience': '"api ", which ends in a blank' }],
+    ['an audience', { audience: 'api ' }, { 'options.audience': '"api ", which ends with whitespace' }],
     [
       'an audience of a list that was split',
       { audience: 'a, b'.split(',') },
-      { 'options.audience': 'a list of 2 whose [1] begins with a blank' },
+      { 'options.audience': 'a list of 2 whose [1] starts with whitespace' },
     ],
     [
       'a scope',
       { clients: [{ clientId: 'a', scopes: 'r, w'.split(',') }] },
-      { 'options.clients[0].scopes': 'a list of 2 whose [1] begins with a blank' },
+      { 'options.clients[0].scopes': 'a list of 2 whose [1] starts with whitespace' },
     ],
     [
       'the issuer of a client',
       { clients: [{ clientId: 'a', issuer: ['https://id.example', ' https://id.example'] }] },
-      { 'options.clients[0].issuer': 'a list of 2 whose [1] begins with a blank' },
+      { 'options.clients[0].issuer': 'a list of 2 whose [1] starts with whitespace' },
     ],
     [
       'the guard’s own identifier',
       { introspection: [{ clientId: 'a\t', clientSecret: 'a secret of the guard' }] },
-      { 'options.introspection[0].clientId': 'a string that has a control character in it' },
+      { 'options.introspection[0].clientId': 'a string that contains a control character' },
     ],
     [
       'an issuer',
       { issuers: [genericOAuth2({ issuer: 'https://id.example\n' })] },
-      { 'options.issuers[0].issuer': 'an address that ends in a line break' },
+      { 'options.issuers[0].issuer': 'an address that ends with a line break' },
     ],
     [
       'the address of a preset that tokens repeat',
       { issuers: [keycloak({ url: 'https://id.example ', realm: 'r' })], clients: ['a'] },
-      { 'options.issuers[0].url': 'an address that ends in a blank' },
+      { 'options.issuers[0].url': 'an address that ends with whitespace' },
     ],
     [
       'the name of a claim',
@@ -1090,8 +1093,8 @@ describe('in-C12: identifiers with what comes along when they are copied or spli
         ],
       },
       {
-        'options.issuers[0].accessToken.clientIdClaims': 'a list of 2 whose [1] begins with a blank',
-        'options.issuers[0].accessToken.requiredClaims': 'a list of 1 whose [0] ends in a blank',
+        'options.issuers[0].accessToken.clientIdClaims': 'a list of 2 whose [1] starts with whitespace',
+        'options.issuers[0].accessToken.requiredClaims': 'a list of 1 whose [0] ends with whitespace',
       },
     ],
   ])('in-C12: %s fails the boot, which names it', (_name, guard, expected) =>

@@ -129,7 +129,7 @@ describe('a root without its options', () => {
 
   it('host-10: takes options in the place of a factory for what they are', async () => {
     expect(await faultsOf(() => forRootAsync({ client }))).toEqual([
-      expect.stringContaining('forRootAsync: unknown option "client"; its place is forRoot'),
+      expect.stringContaining('forRootAsync: unknown option "client"; it belongs in forRoot'),
       expect.stringContaining('forRootAsync.useFactory: expected a function'),
     ]);
   });
@@ -143,13 +143,13 @@ describe('a root without its options', () => {
 });
 
 describe('an option in a wrong place', () => {
-  const misplaced = (place: string, option: string) => `${place}: unknown option "${option}"; its place is`;
+  const misplaced = (place: string, option: string) => `${place}: unknown option "${option}"; it belongs in`;
 
   it.each<[string, () => ModuleMetadata, string]>([
     [
       'globalGuard in the factory’s result',
       () => returned({ guard, globalGuard: true }),
-      `${misplaced('options', 'globalGuard')} forRoot, or beside useFactory in forRootAsync`,
+      `${misplaced('options', 'globalGuard')} forRoot, or next to useFactory in forRootAsync`,
     ],
     [
       'isGlobal there',

@@ -92,7 +92,7 @@ describe('a refusal says which claim was wrong, what the token has and what is e
     [
       'token_malformed',
       () => forge(key, '[]'),
-      'token_malformed | - | claims that are no strict JSON object in base64url | a signed JWT: three parts in base64url',
+      'token_malformed | - | claims that are not a strict JSON object in base64url | a signed JWT: three parts in base64url',
     ],
     [
       'token_header_refused',
@@ -222,7 +222,7 @@ describe('a refusal says which claim was wrong, what the token has and what is e
     [
       'introspection_unavailable',
       { sensitive: true },
-      'introspection_unavailable | - | - | introspection of its issuer, for a route that is @Sensitive()',
+      'introspection_unavailable | - | - | introspection by its issuer, because the route is @Sensitive()',
     ],
   ])('%s', async (_name, route, expected) => {
     expect(await refusalOf(forge(key, claims({ tenant: PRIVATE })), route)).toBe(expected);

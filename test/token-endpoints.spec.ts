@@ -517,7 +517,7 @@ describe('a private certificate authority', () => {
     const ca = (typeof given === 'function' ? (given as () => unknown)() : given) as string;
     const error = await failure(startClient('https://id.example/token', { ca }));
     expect(error).toBeInstanceOf(IdentityM2MConfigurationError);
-    expect(error.message).toMatch(/client\.ca: expected certificates of authorities in PEM/);
+    expect(error.message).toMatch(/client\.ca: expected CA certificates in PEM/);
     expect(error.message).not.toContain('BEGIN');
     expect(() =>
       createAccessTokenVerifier({
@@ -1091,14 +1091,14 @@ describe('options with stray characters', () => {
       introspection: [{ clientId: 'id', clientSecret: 's\n' }],
     };
     expect(() => createAccessTokenVerifier(options)).toThrow(
-      /introspection\[0\]\.clientSecret: .* ends in a line break/,
+      /introspection\[0\]\.clientSecret: .* ends with a line break/,
     );
   });
 
   test.each<[string, ClientOptions['clientSecret'], string]>([
-    ['out-D1', 'hunter2\n', 'ends in a line break'],
-    ['out-D1', { current: 'hunter2', next: 'hunter2\r\n' }, 'ends in a line break'],
-    ['out-D3', '\ufeffhunter2', 'begins with a byte order mark'],
+    ['out-D1', 'hunter2\n', 'ends with a line break'],
+    ['out-D1', { current: 'hunter2', next: 'hunter2\r\n' }, 'ends with a line break'],
+    ['out-D3', '\ufeffhunter2', 'starts with a byte order mark'],
   ])('%s: the boot fails for a secret in the options with them: %j', async (_id, clientSecret, words) => {
     const error = await failure(startClient('https://id.example/token', { clientSecret }));
     expect(error.message).toMatch(new RegExp(`client\\.clientSecret: .*found a string that ${words}`));
@@ -1106,11 +1106,11 @@ describe('options with stray characters', () => {
   });
 
   test.each([
-    [' hunter2-hunter2', 'begins with a blank'],
-    ['hunter2-hunter2 ', 'ends in a blank'],
+    [' hunter2-hunter2', 'starts with whitespace'],
+    ['hunter2-hunter2 ', 'ends with whitespace'],
     ['"hunter2-hunter2"', 'is in quotation marks'],
-    ['hunter2\nhunter2', 'has a line break in it'],
-    ['hunter2\thunter2', 'has a control character in it'],
+    ['hunter2\nhunter2', 'contains a line break'],
+    ['hunter2\thunter2', 'contains a control character'],
   ])('out-D1: other oddities are sent, and named once the secret is refused: %j', async (clientSecret, words) => {
     const server = await startServer(json(401, { error: 'invalid_client' }));
     const { provider } = await startClient(`${server.url}/token`, { clientSecret: () => clientSecret });
@@ -1120,12 +1120,12 @@ describe('options with stray characters', () => {
   });
 
   test.each([
-    ['svc\n', 'ends in a line break'],
-    ['\ufeffsvc', 'begins with a byte order mark'],
-    [' svc', 'begins with a blank'],
-    ['svc ', 'ends in a blank'],
-    ['s\0vc', 'has a control character in it'],
-    ['svc\r\nx', 'has a line break in it'],
+    ['svc\n', 'ends with a line break'],
+    ['\ufeffsvc', 'starts with a byte order mark'],
+    [' svc', 'starts with whitespace'],
+    ['svc ', 'ends with whitespace'],
+    ['s\0vc', 'contains a control character'],
+    ['svc\r\nx', 'contains a line break'],
   ])('out-D5: the boot fails for the client identifier %j', async (clientId, words) => {
     const error = await failure(startClient('https://id.example/token', { clientId }));
     expect(error.message).toMatch(new RegExp(`client\\.clientId: expected .*; found a string that ${words}`));
@@ -1134,7 +1134,7 @@ describe('options with stray characters', () => {
   it('out-D5: the same for audience and resource, which are sent as they are', async () => {
     const options = { audience: 'api\n', resource: 'https://api.example\n' };
     const error = await failure(startClient('https://id.example/token', options));
-    expect(error.message).toMatch(/client\.audience: .* ends in a line break\n.*client\.resource: /);
+    expect(error.message).toMatch(/client\.audience: .* ends with a line break\n.*client\.resource: /);
   });
 
   it('out-D6: several options that are missing are named at once', async () => {

@@ -108,7 +108,7 @@ export class IdentityM2MCoreModule
     super();
     requireOneRoot(modules);
     const [use] = inbound.isConfigured ? [] : guardUses(modules);
-    if (use !== undefined) throw guardOptionsMissing(`M2MAuthGuard stands before ${use}`);
+    if (use !== undefined) throw guardOptionsMissing(`M2MAuthGuard is on ${use}`);
     this.#inbound = inbound;
     this.#transports = transports;
     this.#modules = modules;
@@ -141,7 +141,7 @@ export class IdentityM2MCoreModule
     const logger = new Logger('IdentityM2M');
     if (unchecked.length > 0) {
       logger.warn(
-        `guard does not check the access rules on ${listed(unchecked)}, because no M2MAuthGuard stands before them: any caller may call them. Set globalGuard: true, or put @UseGuards(M2MAuthGuard) on them`,
+        `guard does not check the access rules on ${listed(unchecked)}, because M2MAuthGuard is not on them: any caller is allowed. Set globalGuard: true, or put @UseGuards(M2MAuthGuard) on them`,
       );
     }
     if (unreadable.length > 0) {
@@ -151,7 +151,7 @@ export class IdentityM2MCoreModule
     }
     if (skipped.length > 0) {
       logger.warn(
-        `guard does not check calls of ${listed(skipped)} on Nest 11, which calls no global guards for gateways: every client may call them. Nest 12 does, and the guard refuses every call. Set globalGuard: true to have them refused by both, or mark them @Public() and authenticate their callers with a guard of your own`,
+        `guard does not check calls of ${listed(skipped)} on Nest 11, which calls no global guards for gateways: any caller is allowed. On Nest 12, the guard refuses every call. Set globalGuard: true to refuse them on both, or mark them @Public() and authenticate their callers with a guard of your own`,
       );
     }
     this.#warnOfServersWithoutCredentials(guardedBy);
@@ -174,7 +174,7 @@ export class IdentityM2MCoreModule
     const users = stockHttpServices(this.#modules, (url) => this.outbound.explain(url));
     if (users.length === 0) return;
     new Logger('IdentityM2M').warn(
-      `calls by the HttpService of ${listed(users)} go out without a token: it is that of HttpModule, which hides the one of IdentityM2MModule. Remove HttpModule from the imports of their modules, or inject a client's by @InjectM2MHttp(client); for calls that need no token, give HttpModule.register() a baseURL`,
+      `calls by the HttpService of ${listed(users)} carry no token: it comes from HttpModule, which hides that of IdentityM2MModule. Remove HttpModule from the imports of their modules, or inject one with @InjectM2MHttp(client). If the calls need no token, set a baseURL in HttpModule.register()`,
     );
   }
 
@@ -209,8 +209,9 @@ function listed(names: readonly string[]): string {
 function requireOneRoot(modules: ModulesContainer): void {
   const roots = [...modules.values()].filter(({ metatype }) => metatype === IdentityM2MCoreModule);
   if (roots.length === 1) return;
-  const expected = 'one in an application; further clients go into its clients, or into forFeature(name, options)';
-  throw new IdentityM2MConfigurationError([{ path: 'forRoot', expected, found: String(roots.length) }]);
+  const expected =
+    'one import in the application; put further clients into its option clients, or into forFeature(name, options)';
+  throw new IdentityM2MConfigurationError([{ path: 'forRoot', expected, found: `${roots.length} imports` }]);
 }
 
 function outboundClients(configuration: IdentityM2MConfiguration, clock: Clock): ConfiguredClients {

@@ -324,7 +324,7 @@ export class TokenCarrier {
   }
 
   #emitRefused(url: string, reason: ReturnType<TokenProvider['explain']>['reason']): void {
-    const origin = parseUrl(url)?.origin ?? 'an address that is no URL';
+    const origin = parseUrl(url)?.origin ?? 'an address that is not a URL';
     if (this.#refusedOrigins.has(origin) || this.#refusedOrigins.size >= MAX_REFUSED_ORIGINS) return;
     this.#refusedOrigins.add(origin);
     const { clientName: client, events } = this.provider;

@@ -81,8 +81,7 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
   /** Fetches the first token as the option `start` requires; see `ManagedTokenProvider`. */
   start(): Promise<void> {
     if (this.#configuration.allowedOrigins.length === 0) {
-      const message =
-        'its token has no allowed origins, so every call goes out without it; list the APIs in allowedOrigins';
+      const message = 'its token has no allowed origins, so no call carries it; add the APIs to allowedOrigins';
       this.#warnings.emitWarning('no_allowed_origins', message);
     }
     return this.provider.start();

@@ -66,8 +66,9 @@ export class ConfiguredClients extends M2MClientRegistry {
     const client = this.#clients.get(name);
     if (client) return client;
     const known = [...this.#clients.keys(), ...this.#tenants.keys()];
-    const expected = known.length === 0 ? 'a client to be configured' : `one of the clients ${known.join(', ')}`;
-    const found = this.#tenants.has(name) ? `${name}, which has a client per tenant, and no tenant` : name;
+    const expected =
+      known.length === 0 ? 'a client of the options, which have none' : `one of the clients ${known.join(', ')}`;
+    const found = this.#tenants.has(name) ? `${name} without a tenant, which its perTenant needs` : name;
     throw new IdentityM2MConfigurationError([{ path: 'client', expected, found }]);
   }
 
@@ -96,8 +97,8 @@ export class ConfiguredClients extends M2MClientRegistry {
     const tenants = this.#tenants.get(client);
     if (tenants && tenant !== undefined) return tenants.get(tenant);
     if (tenant === undefined) return this.get(client);
-    const expected = 'a client with perTenant';
-    throw new IdentityM2MConfigurationError([{ path: 'tenant', expected, found: `the client ${client}` }]);
+    const expected = 'nothing, because this client has no perTenant';
+    throw new IdentityM2MConfigurationError([{ path: 'tenant', expected, found: `a tenant for the client ${client}` }]);
   }
 
   async start(): Promise<void> {
@@ -129,7 +130,7 @@ export class ConfiguredClients extends M2MClientRegistry {
   #claim(name: string): void {
     if (!this.#clients.has(name) && !this.#tenants.has(name)) return;
     const expected = 'a name that no other client has';
-    throw new IdentityM2MConfigurationError([{ path: `clients.${name}`, expected, found: 'a repetition' }]);
+    throw new IdentityM2MConfigurationError([{ path: `clients.${name}`, expected, found: 'a duplicate' }]);
   }
 
   *#all(): Iterable<ConfiguredClient> {

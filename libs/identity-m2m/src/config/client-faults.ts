@@ -60,8 +60,8 @@ function originsFaults({ allowedOrigins = [] }: ClientOptions, root: string, pla
     const isPlain = fault === undefined && urlFault(ruleUrl(rule), plainHttp) === 'plain_http';
     if (fault === undefined && !isPlain) return [];
     const expected = isPlain
-      ? 'an https origin (plain http is for loopback, and not for production; see unsafeAllowHttp)'
-      : `an origin, with or without a path, such as https://billing.example (this has ${fault})`;
+      ? 'an https origin (plain http is allowed only for loopback outside production; see unsafeAllowHttp)'
+      : `an origin, with or without a path, such as https://billing.example (this one ${fault})`;
     return [{ path: `${root}.allowedOrigins[${index}]`, expected, found: describeAddress(rule) }];
   });
 }

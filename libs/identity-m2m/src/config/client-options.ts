@@ -223,12 +223,12 @@ export const clientSchema = z.strictObject({
   agent: anAgent.optional(),
   ca: certificateAuthorities.optional(),
   tokenRequestFormat: oneOf(['form', 'json']).optional(),
-  tokenRequestHeaders: field<object>('an object of header values by their names', isRecord).optional(),
+  tokenRequestHeaders: field<object>('an object with header names and values', isRecord).optional(),
   scope: shownField<string | readonly string[]>('a scope, or a list of scopes', (value) =>
     areCleanTexts(value, isScope),
   ).optional(),
   audience: shownField<string>(
-    'an audience, without blanks and control characters at its ends',
+    'an audience, without control characters or surrounding whitespace',
     isCleanText,
   ).optional(),
   resource: field<string | readonly string[]>('an absolute URI without fragment, or a list of them', (value) =>
@@ -244,7 +244,7 @@ export const clientSchema = z.strictObject({
     .looseObject({
       baseURL: text('an absolute URL').optional(),
       transitional: field<object>(
-        'transitional options with legacyInterceptorReqResOrdering on, because the token is added last',
+        'transitional options without legacyInterceptorReqResOrdering: false, because the token is added last',
         (value) => (value as { legacyInterceptorReqResOrdering?: boolean }).legacyInterceptorReqResOrdering !== false,
       ).optional(),
     })

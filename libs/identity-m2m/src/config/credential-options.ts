@@ -49,7 +49,7 @@ export const credentialFields = {
     })
     .optional(),
   clientAuthentication: shownField<unknown>(
-    `one of ${[...CLIENT_SECRET_METHODS, 'none'].map((method) => `'${method}'`).join(', ')}, or privateKeyJwt({ … }) and the like`,
+    `one of ${[...CLIENT_SECRET_METHODS, 'none'].map((method) => `'${method}'`).join(', ')}; or privateKeyJwt({ … }), tlsClientAuth({ … }) or another authentication`,
     (value) => isMethodName(value) || isAuthentication(value),
   ).optional(),
   grant: field<TokenGrant>(
@@ -101,7 +101,7 @@ export function secretFaults(
   }
   return fixedSecrets(clientSecret).flatMap((text) => {
     if (withoutStrayCharacters(text) === text) return [];
-    const expected = 'a secret without a byte order mark and without line breaks at its end';
+    const expected = 'a secret without a leading byte order mark or trailing line breaks';
     return [{ path, expected, found: `a string that ${strayCharacters(text)}` }];
   });
 }
@@ -126,10 +126,10 @@ export function credentialFaults(options: ClientCredentials, root: string): Opti
   const found = authenticationOf(options).fault();
   if (found !== undefined) {
     const path = usesSecret ? `${root}.clientSecret` : `${root}.clientAuthentication`;
-    faults.push({ path, expected: usesSecret ? 'a secret' : 'credentials that can be used', found });
+    faults.push({ path, expected: usesSecret ? 'a secret' : 'usable credentials', found });
   }
   if (method === 'none' && (grant ?? clientCredentials).grantType === clientCredentials.grantType) {
-    const expected = 'a method of client authentication, because the client requests tokens with its own credentials';
+    const expected = 'a method that authenticates the client, because the client credentials grant requires one';
     faults.push({ path: `${root}.clientAuthentication`, expected, found: "'none'" });
   }
   const grantFault = grant?.fault();

@@ -135,7 +135,7 @@ export const guardSchema = z.strictObject({
     (value) => areCleanTexts(value),
   ),
   clients: namedClients.optional(),
-  introspection: z.array(introspectionSchema, 'a list of issuers to ask').optional(),
+  introspection: z.array(introspectionSchema, 'a list of issuers for introspection').optional(),
   agent: anAgent.optional(),
   ca: certificateAuthorities.optional(),
   revocations: field<RevocationStore>(
@@ -155,7 +155,7 @@ export const guardSchema = z.strictObject({
   start: oneOf(START_MODES).optional(),
   startTimeoutMs: quantity('milliseconds', 1, 3600_000).optional(),
   realm: field<string>(
-    'printable ASCII characters without quotes and backslashes',
+    'printable ASCII characters without double quotes and backslashes',
     (value) => typeof value === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(value),
   ).optional(),
   tokenHeader: z

@@ -44,7 +44,7 @@ export function tokenRequestHeadersFaults(headers: object, path: string): Option
       return [{ path: at, expected: 'no such header, because the library sets it itself', found: 'a value' }];
     }
     if (typeof value === 'string' && VALUE.test(value)) return [];
-    const expected = 'a string of visible ASCII characters and blanks, without blanks and line breaks at its ends';
+    const expected = 'a string of visible ASCII characters and spaces, without line breaks or surrounding whitespace';
     return [{ path: at, expected, found: typeof value === 'string' ? 'another string' : typeof value }];
   });
 }

@@ -72,7 +72,7 @@ function guardUseFaults(provider: IdentityProvider, path: string, plainHttp: Pla
 function foundBy(path: string, issuer: unknown, plainHttp: PlainHttp): OptionFault[] {
   return addressFault(path, issuer, plainHttp).map((fault) => ({
     ...fault,
-    expected: `${fault.expected}, by which its keys are found; for any other issuer give jwksUri, jwks or jwksFile`,
+    expected: `${fault.expected}, through which its keys are discovered; for any other issuer, set jwksUri, jwks or jwksFile`,
   }));
 }
 
@@ -88,7 +88,7 @@ export function trustedIssuerFaults(
     faults.push({ path: issuerPath, expected: 'the issuer of the tokens', found: 'nothing' });
   }
   if (isRepeated) {
-    faults.push({ path: issuerPath, expected: 'an issuer that is not listed yet', found: 'a repetition' });
+    faults.push({ path: issuerPath, expected: 'an issuer that is not listed yet', found: 'a duplicate' });
   }
   return [...faults, ...(Array.isArray(provider.jwks?.keys) ? keyFaults(provider.jwks, `${path}.jwks`) : [])];
 }
@@ -103,7 +103,7 @@ function keyFaults(jwks: object, path: string): OptionFault[] {
   const mistakes = keys.length > 0 ? unusable.filter((key) => !isForOtherUses(key)) : unusable;
   return mistakes.map(({ kid, reason }) => ({
     path: kid === undefined ? path : `${path}[kid ${describeAddress(kid)}]`,
-    expected: 'public keys for signatures (RSA from 2048 bits, P-256, P-384, P-521, Ed25519)',
+    expected: 'public keys for signatures (RSA with at least 2048 bits, P-256, P-384, P-521, Ed25519)',
     found: `a key that is ${reason.replaceAll('_', ' ')}`,
   }));
 }
@@ -114,7 +114,7 @@ export function unnamedClientsFaults({ name, accessToken }: IdentityProvider, pa
   if (isMachine && !requiresNamedClients && !hasNoAudience) return [];
   const because = isMachine
     ? `any client of ${name} can get a token for this API`
-    : `tokens of ${name} do not tell machines from people`;
+    : `tokens of ${name} do not distinguish machines from people`;
   return [{ path, expected: `the clients to allow, because ${because}`, found: 'nothing' }];
 }
 
@@ -129,6 +129,6 @@ export function issuerNameFaults(
     return [{ path, expected, found: 'nothing' }];
   }
   if (issuer === undefined || issuers.some((provider) => provider.issuer === issuer)) return [];
-  const expected = 'one of the issuers that the guard trusts, to the letter';
+  const expected = 'one of the issuers that the guard trusts, exactly as configured';
   return [{ path, expected, found: describeAddress(issuer) }];
 }

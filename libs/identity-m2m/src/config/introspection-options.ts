@@ -75,14 +75,14 @@ export function introspectionFaults(
   const faults = introspection.flatMap((options, index): OptionFault[] => {
     const path = `${root}.introspection[${index}]`;
     if (!only) {
-      const expected = 'nothing, because only issuers of the options can be asked, and there are none';
-      return [{ path, expected, found: 'an issuer to ask' }];
+      const expected = 'nothing, because only configured issuers can check tokens, and there are none';
+      return [{ path, expected, found: 'an entry' }];
     }
     const { issuer = only.issuer } = options;
     const found = issuerNameFaults(options.issuer, { issuers, areSeveral: issuers.length > 1 }, `${path}.issuer`);
     const isRepeated = introspection.slice(0, index).some((other) => (other.issuer ?? only.issuer) === issuer);
     if (found.length === 0 && isRepeated) {
-      found.push({ path: `${path}.issuer`, expected: 'an issuer that is not listed yet', found: 'a repetition' });
+      found.push({ path: `${path}.issuer`, expected: 'an issuer that is not listed yet', found: 'a duplicate' });
     }
     const position = issuers.findIndex((provider) => provider.issuer === issuer);
     found.push(...authenticationFaults(options, issuers[position]?.clientSecretMethod, path));
@@ -91,7 +91,8 @@ export function introspectionFaults(
   });
   const opaque = introspection.flatMap(({ opaqueTokens }, index) => (opaqueTokens === false ? [] : [index]));
   if (opaque.length > 1) {
-    const expected = 'false, because an opaque token does not name its issuer, and the guard asks one issuer only';
+    const expected =
+      'false, because an opaque token does not name its issuer, so only one issuer can check opaque tokens';
     const path = `${root}.introspection[${opaque.at(-1)}].opaqueTokens`;
     faults.push({ path, expected, found: 'a second issuer' });
   }
@@ -112,11 +113,11 @@ function authenticationFaults(
     faults.push({ path: `${path}.clientSecret`, expected, found: 'nothing that authenticates the guard' });
   }
   if (typeof clientSecret === 'string' && withoutStrayCharacters(clientSecret) !== clientSecret) {
-    const expected = 'a secret without a byte order mark and without line breaks at its end';
+    const expected = 'a secret without a leading byte order mark or trailing line breaks';
     faults.push({ path: `${path}.clientSecret`, expected, found: `a string that ${strayCharacters(clientSecret)}` });
   }
   if (clientSecret !== undefined && method !== undefined && !INTROSPECTION_METHODS.some((one) => one === method)) {
-    const expected = 'authenticate instead, because the secret can be sent by HTTP Basic or in the body only';
+    const expected = 'authenticate instead, because introspection sends a secret only by HTTP Basic or in the body';
     faults.push({ path: `${path}.clientSecret`, expected, found: `a secret, and '${method}'` });
   }
   if (authenticate !== undefined && signedAnswers && clientId === undefined) {
@@ -137,7 +138,7 @@ function endpointFaults(
     return addressFault(endpointPath, introspectionEndpoint, plainHttp, { mayHaveQuery: true });
   }
   if (addressFault('issuer', issuer, plainHttp).length === 0) return [];
-  const expected = 'its address, because it can’t be found by an issuer that is no https URL';
+  const expected = 'its address, because it can’t be discovered through an issuer that is not an https URL';
   return [{ path: endpointPath, expected, found: 'nothing' }];
 }
 

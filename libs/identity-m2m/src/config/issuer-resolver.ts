@@ -120,7 +120,7 @@ function readIssuerAnswer(
   else if (!Array.isArray(clients) || clients.length > 0) faults.push(...clientsFaults(clients, provider));
   if (faults.length === 0 && provider.issuer !== issuer) {
     const found = provider.issuer === undefined ? 'nothing' : JSON.stringify(printableText(provider.issuer, 80));
-    const expected = `${JSON.stringify(printableText(issuer, 80))}, to the letter, because the resolver was asked about it`;
+    const expected = `exactly ${JSON.stringify(printableText(issuer, 80))}, because the resolver was called with it`;
     faults.push({ path: `${path}.issuer`, expected, found });
   }
   if (faults.length > 0) throw answerError(faults);

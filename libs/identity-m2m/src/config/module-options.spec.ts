@@ -186,7 +186,7 @@ describe('options that are wrong', () => {
       'a secret that is not in the environment',
       { client: { ...client, clientSecret: fromEnv('NOT_SET_ANYWHERE') } },
       {
-        'client.clientSecret': 'environment variable NOT_SET_ANYWHERE is not set',
+        'client.clientSecret': 'environment variable NOT_SET_ANYWHERE, which is not set',
       },
     ],
     [
@@ -230,7 +230,7 @@ describe('options that are wrong', () => {
       {
         client: { ...client, clientSecret: undefined, clientAuthentication: privateKeyJwt({ key: 'no PEM' }) },
       },
-      { 'client.clientAuthentication': 'a key that cannot sign: no private key, or of a kind that is not supported' },
+      { 'client.clientAuthentication': 'a key that cannot sign: not a private key, or an unsupported kind of key' },
     ],
     [
       'no proof of the client where it asks for itself',
@@ -251,7 +251,7 @@ describe('options that are wrong', () => {
       },
       { 'client.parameters.grant_type': 'a string', 'client.resource': 'a string', 'client.dpop': 'an object' },
     ],
-    ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'both' }],
+    ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'client as well' }],
     [
       'a client of many that is wrong',
       { clients: { billing: { ...client, clientId: '' }, tenants: { perTenant: 'x', max: 1 } } },
@@ -292,7 +292,7 @@ describe('options that are wrong', () => {
       'an issuer twice',
       { guard: { ...guard, issuers: [guard.issuers[0], guard.issuers[0]] } },
       {
-        'guard.issuers[1].issuer': 'a repetition',
+        'guard.issuers[1].issuer': 'a duplicate',
       },
     ],
     [
@@ -390,7 +390,7 @@ describe('options that are wrong', () => {
     [
       'a client that is listed twice, so that its end would be a matter of order',
       { guard: { ...guard, clients: [{ clientId: 'a', until: '2020-01-01' }, 'b', 'a'] } },
-      { 'guard.clients[2]': 'a repetition' },
+      { 'guard.clients[2]': 'a duplicate' },
     ],
     [
       'a day that is in no calendar',
@@ -450,7 +450,7 @@ describe('options that are wrong', () => {
         'guard.introspection[0].clientSecret': 'nothing that authenticates the guard',
         'guard.introspection[1].issuer': '"https://nobody.example"',
         'guard.introspection[1].authenticate': 'both',
-        'guard.introspection[2].issuer': 'a repetition',
+        'guard.introspection[2].issuer': 'a duplicate',
         'guard.introspection[2].clientId': 'nothing',
         'guard.introspection[3].issuer': 'nothing',
         'guard.introspection[2].opaqueTokens': 'a second issuer',

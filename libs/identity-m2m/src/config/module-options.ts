@@ -57,13 +57,13 @@ export interface IdentityM2MConfiguration {
 /** Name of the client that is used if none is named. */
 export const DEFAULT_CLIENT = 'default';
 
-const CLIENT_NAME = 'of letters, digits, _ . and -';
+const CLIENT_NAME = '1 to 64 letters, digits, _ . or -';
 
 // client-options.ts and guard-options.ts check the members of these.
 const rootFields = {
   client: z.unknown().optional(),
   clients: field<object>(
-    `an object of clients by their names, ${CLIENT_NAME}`,
+    `an object of clients by name; a name has ${CLIENT_NAME}`,
     (value) => isObject(value) && Object.keys(value).every(isClientName),
   ).optional(),
   guard: z.unknown().optional(),
@@ -92,13 +92,13 @@ const asyncSchema = z.strictObject({ ...extras, ...asyncFields }).check(({ value
   issues.push({ code: 'custom', path: ['useFactory'], message, input: value });
 });
 
-const featureSchema = z.object({ client: field<string>(`the name of a client, ${CLIENT_NAME}`, isClientName) });
+const featureSchema = z.object({ client: field<string>(`the name of a client: ${CLIENT_NAME}`, isClientName) });
 
 const PLACES: readonly (readonly [place: string, fields: object])[] = [
   ['client', clientSchema.shape],
   ['guard', guardSchema.shape],
   ['forRoot', rootFields],
-  ['forRoot, or beside useFactory in forRootAsync', extras],
+  ['forRoot, or next to useFactory in forRootAsync', extras],
   ['forRootAsync', asyncFields],
 ];
 
@@ -142,7 +142,7 @@ export function checkOptions(options: IdentityM2MOptions | undefined, production
   }
   if (client !== undefined && Object.hasOwn(named, DEFAULT_CLIENT)) {
     const expected = 'another name, because client is the default';
-    faults.push({ path: `clients.${DEFAULT_CLIENT}`, expected, found: 'both' });
+    faults.push({ path: `clients.${DEFAULT_CLIENT}`, expected, found: 'client as well' });
   }
   if (guard !== undefined) faults.push(...guardFaults(guard, 'guard', production, placeOf));
   if (client === undefined && clients.length === 0 && guard === undefined && faults.length === 0) {

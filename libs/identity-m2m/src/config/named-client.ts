@@ -66,7 +66,7 @@ export function namedClientFaults(
       if (faults.length > 0) return faults;
       const key = JSON.stringify([clientId, one ?? issuers[0]?.issuer]);
       // Which of the two entries applies would depend on their order.
-      if (listed.has(key)) return [{ path: at, expected: 'a client that is not listed yet', found: 'a repetition' }];
+      if (listed.has(key)) return [{ path: at, expected: 'a client that is not listed yet', found: 'a duplicate' }];
       listed.add(key);
       return [];
     });

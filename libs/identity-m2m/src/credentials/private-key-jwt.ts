@@ -98,10 +98,10 @@ function fault({ key, algorithm }: PrivateKeyJwtOptions): string | undefined {
     const read = typeof key === 'string' ? parseKey(key) : keyOf(key);
     const suitable = algorithmOf(read.privateKey);
     const chosen = algorithm ?? read.algorithm ?? suitable;
-    return fits(suitable, chosen) ? undefined : 'a key that cannot sign by the algorithm that was chosen';
+    return fits(suitable, chosen) ? undefined : 'a key that cannot sign with the chosen algorithm';
   } catch {
     // The error may quote the key.
-    return 'a key that cannot sign: no private key, or of a kind that is not supported';
+    return 'a key that cannot sign: not a private key, or an unsupported kind of key';
   }
 }
 

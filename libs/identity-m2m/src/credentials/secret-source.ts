@@ -36,8 +36,8 @@ export function fromEnv(variable: string): SecretSource {
     description: `environment variable ${variable}`,
     read: async () => new ClientSecret(value()),
     fault: () => {
-      if (!process.env[variable]) return `environment variable ${variable} is not set`;
-      return value() === '' ? `environment variable ${variable} has nothing but line breaks` : undefined;
+      if (!process.env[variable]) return `environment variable ${variable}, which is not set`;
+      return value() === '' ? `environment variable ${variable}, which has only line breaks` : undefined;
     },
   };
 }

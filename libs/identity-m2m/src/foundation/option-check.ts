@@ -33,7 +33,7 @@ export function optionFaults(
   placeOf: (option: string) => string | undefined = () => undefined,
 ): OptionFault[] {
   if (options instanceof Promise) {
-    const expected = 'an object with options, not a promise; pass asynchronous options by a factory';
+    const expected = 'an object with options, not a promise; use a factory for asynchronous options';
     return [{ path: root || 'options', expected, found: kindOf(options) }];
   }
   const result = schema.safeParse(options);
@@ -68,7 +68,7 @@ function valueAt(options: unknown, path: readonly PropertyKey[]): unknown {
 
 function unknownOption(option: string, known: readonly string[], place: string | undefined): string {
   const problem = `unknown option "${printableText(option, 60)}"`;
-  if (place !== undefined) return `${problem}; its place is ${place}`;
+  if (place !== undefined) return `${problem}; it belongs in ${place}`;
   const meant = closestName(option, known);
   return meant === undefined ? problem : `${problem}; did you mean "${meant}"?`;
 }
@@ -162,7 +162,7 @@ export const text = (expected: string) => field<string>(expected, isText);
 
 /** A string without what copying adds: surrounding whitespace and control characters. */
 export const cleanText = (expected: string) =>
-  field<string>(`${expected}, without control characters and without blanks at its ends`, isCleanText);
+  field<string>(`${expected}, without control characters or surrounding whitespace`, isCleanText);
 
 /** A list of clean strings, at least one. */
 export const cleanTexts = (expected: string) =>
@@ -176,7 +176,7 @@ export const oneOf = <T extends string>(values: readonly T[]) =>
 /** A list whose members are all among these, at least one. */
 export const someOf = <T extends string>(values: readonly T[]) =>
   shownField<readonly T[]>(
-    `a list of some of ${quoted(values)}`,
+    `a list of one or more of ${quoted(values)}`,
     (value) => Array.isArray(value) && value.length > 0 && value.every((one) => values.includes(one as T)),
   );
 
@@ -198,7 +198,7 @@ export const anAgent = field<Agent>(
 );
 
 export const certificateAuthorities = field<CertificateAuthorities>(
-  'certificates of authorities in PEM: a string or Buffer, or a list of them, each with nothing but readable certificates',
+  'CA certificates in PEM: a string or Buffer, or a list of them, each with only valid certificates',
   areCertificateAuthorities,
 );
 

@@ -25,12 +25,12 @@ export function withoutStrayCharacters(secret: string): string {
  * mark, line breaks, other control characters, surrounding whitespace. Returns undefined if nothing is.
  */
 export function strayCharacters(text: string): string | undefined {
-  if (text.startsWith(MARK)) return 'begins with a byte order mark';
-  if (/[\r\n]$/.test(text)) return 'ends in a line break';
-  if (/[\r\n]/.test(text)) return 'has a line break in it';
-  if (/\p{Cc}/u.test(text)) return 'has a control character in it';
-  if (/^\s/u.test(text)) return 'begins with a blank';
-  if (/\s$/u.test(text)) return 'ends in a blank';
+  if (text.startsWith(MARK)) return 'starts with a byte order mark';
+  if (/[\r\n]$/.test(text)) return 'ends with a line break';
+  if (/[\r\n]/.test(text)) return 'contains a line break';
+  if (/\p{Cc}/u.test(text)) return 'contains a control character';
+  if (/^\s/u.test(text)) return 'starts with whitespace';
+  if (/\s$/u.test(text)) return 'ends with whitespace';
   return undefined;
 }
 

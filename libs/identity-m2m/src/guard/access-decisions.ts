@@ -134,7 +134,7 @@ export class AccessDecisions {
   }
 }
 
-const NO_ISSUER: RefusalDetail = { expected: 'an issuer in the options of the guard, which has none' };
+const NO_ISSUER: RefusalDetail = { expected: 'an issuer in the options of the guard, which are missing' };
 
 /** Numbers of accepted and refused calls since the start. */
 export interface TransportCount {

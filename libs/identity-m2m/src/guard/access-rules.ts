@@ -155,7 +155,7 @@ export function RequireScopes(
 export function RequireClaims(rules: ClaimRules): ClassDecorator & MethodDecorator {
   if (!isClaimRules(rules)) {
     throw new TypeError(
-      `@RequireClaims() takes claims with a value, several values or an object each; found ${JSON.stringify(rules)}`,
+      `@RequireClaims() takes an object of claims, each with a value, a list of values or an object; found ${JSON.stringify(rules)}`,
     );
   }
   return accessRule('claims', rules);

@@ -9,7 +9,7 @@ import { type PlainHttp, parseUrl, urlFault } from '../foundation/url.js';
  */
 export const pathSegment = (expected: string) =>
   field<string>(
-    `${expected}, without slashes, and without blanks at its ends`,
+    `${expected}, without slashes or surrounding whitespace`,
     (value) => isIssuerName(value) && !/[/\\]/.test(value) && value !== '.' && value !== '..',
   );
 
@@ -63,7 +63,7 @@ const EXPECTED = {
   not_a_url: 'an absolute https URL',
   not_http: 'an absolute https URL',
   has_userinfo: 'an absolute https URL without user name and password',
-  plain_http: 'an https URL (plain http is for loopback, and not for production; see unsafeAllowHttp)',
+  plain_http: 'an https URL (plain http is allowed only for loopback outside production; see unsafeAllowHttp)',
 } as const;
 
 /**
@@ -114,6 +114,6 @@ export function isIssuerName(name: unknown): name is string {
 /** Checks the identifier of an issuer through which nothing is discovered. */
 export function issuerFault(path: string, value: unknown): OptionFault[] {
   if (isIssuerName(value)) return [];
-  const expected = 'an issuer identifier, to the letter as in its tokens, without blanks at its ends';
+  const expected = 'an issuer identifier, exactly as in its tokens, without surrounding whitespace';
   return [{ path, expected, found: describeAddress(value) }];
 }

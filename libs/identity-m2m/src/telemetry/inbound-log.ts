@@ -49,7 +49,7 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
         if (isUndecidable(event.reason)) {
           warnOnce(
             event.type,
-            'guard: messages of RabbitMQ that cannot be decided at the moment are dead-lettered, good ones among them; a queue without a dead letter exchange loses them',
+            'guard: RabbitMQ messages that the guard cannot decide on at the moment are dead-lettered, including valid ones; a queue without a dead letter exchange loses them',
           );
         }
         break;
@@ -84,7 +84,7 @@ const TRANSPORTS: ReadonlyMap<string, string> = new Map([
 function whyUnknown(unknownRules: readonly string[]): string {
   return unknownRules.length > 0
     ? `it has access rules that this version does not know (${printableText(unknownRules.join(', '))}), by decorators of another copy of the package. Install one version of nestjs-identity-m2m (npm ls nestjs-identity-m2m)`
-    : "the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Let the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)";
+    : "the function that Nest calls is not a method of its class and carries none of the method's metadata, so its access rules are unknown. Make the decorator or instrumentation that replaces the method copy its metadata (Reflect.getMetadataKeys)";
 }
 
 /** Maximum number of warnings about problems that any caller can cause. */
@@ -124,7 +124,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
-        return write('log', event.issuer, `guard: usable keys of ${event.issuer}: ${event.keys}`);
+        return write('log', event.issuer, `guard: the keys of ${event.issuer} changed; usable keys: ${event.keys}`);
       case 'key_set.recovered':
         return write('log', event.issuer, `guard: the keys of ${event.issuer} can be read again`);
       case 'key_set.refresh_failed': {
@@ -140,10 +140,10 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
         return write(
           'warn',
           event.issuer,
-          `guard: a key of ${event.issuer} is not used: ${event.kid ?? 'without kid'}, ${event.reason}`,
+          `guard: ignored a key of ${event.issuer}: ${event.kid ?? 'no kid'}, ${event.reason}`,
         );
       case 'key_set.keys_ignored':
-        return write('warn', event.issuer, `guard: ${event.keys} keys of ${event.issuer} are not used`);
+        return write('warn', event.issuer, `guard: ignored ${event.keys} keys of ${event.issuer}`);
       case 'issuer.accepted':
         runTimeIssuers.set(event.issuer, true);
         return write('log', event.issuer, `guard: the resolver accepted the issuer ${event.issuer}`);
@@ -167,18 +167,18 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
       case 'introspection.failed': {
         // One unusual token is enough, and any caller can send it.
         const { issuer, tokens, problem } = event;
-        return logger.debug(`guard: introspection of one of the ${tokens} tokens at ${issuer} failed: ${problem}`);
+        return logger.debug(`guard: introspection of one ${tokens} token at ${issuer} failed: ${problem}`);
       }
       case 'introspection.paused': {
         const { issuer, pauses, pauseMs, problem } = event;
-        const text = `guard: introspection at ${issuer} fails, next attempt in ${pauseMs / 1000} s: ${problem}`;
+        const text = `guard: introspection at ${issuer} failed; next attempt in ${pauseMs / 1000} s: ${problem}`;
         // One warning for an outage, however long.
         return pauses === 1 ? logger.warn(text) : logger.debug(text);
       }
       case 'introspection.recovered':
         return logger.log(`guard: introspection at ${event.issuer} works again`);
       case 'introspection.rejected': {
-        const text = `guard: ${event.issuer} rejected the introspection of one of the ${event.tokens} tokens: ${event.problem}`;
+        const text = `guard: ${event.issuer} rejected the introspection of one ${event.tokens} token: ${event.problem}`;
         // One warning about the configuration.
         if (event.hasAnswered || neverAnswered.has(event.issuer)) return logger.debug(text);
         neverAnswered.add(event.issuer);

@@ -50,7 +50,9 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
       }
       case 'credential.quarantined':
         if (event.halted)
-          logger.error(`${client}: the server refused the credential repeatedly; attempts are almost halted`);
+          logger.error(
+            `${client}: the server rejected the credential repeatedly; attempts are halted, except for rare probes`,
+          );
         return;
       case 'token.served_stale':
         logger.warn(`${client}: no new access token is available; ${event.fingerprint} is used until it expires`);
@@ -59,21 +61,21 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         logger.log(`${client}: a new credential is in use`);
         return;
       case 'client.clock_skew':
-        logger.warn(`${client}: the identity provider's clock is ahead of this one by ${event.clockSkewMs} ms`);
+        logger.warn(`${client}: the identity provider's clock differs from this machine's by ${event.clockSkewMs} ms`);
         return;
       case 'client.warning':
         logger.warn(`${client}: ${event.message}`);
         return;
       case 'call.refused_origin':
         logger.warn(
-          `${client}: calls to ${event.origin} go out without a token (${event.reason}); list it in allowedOrigins if that is not meant`,
+          `${client}: calls to ${event.origin} carry no token (${event.reason}); add it to allowedOrigins if they should`,
         );
         return;
       case 'call.clock_behind':
         if (behind.has(event.origin) || behind.size >= MAX_FAILING) return;
         behind.add(event.origin);
         logger.warn(
-          `${client}: ${event.origin} rejects tokens that were just issued; its clock is behind, so it gets the previous token for a moment`,
+          `${client}: ${event.origin} rejects tokens that were just issued; its clock seems to be behind, so it gets the previous token for a moment`,
         );
         return;
       case 'option.failed':
@@ -83,7 +85,7 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         return;
       case 'token.dormant':
         logger.log(
-          `${client}: access token not used since its last two refreshes, not refreshed until the next call; set keepWarm to refresh unused tokens`,
+          `${client}: no call used the access token since its last two refreshes, so it is not refreshed until the next call; set keepWarm to keep refreshing it`,
         );
         return;
       case 'client.retry_now':

@@ -26,7 +26,7 @@ describe('the log of what goes on behind the guard', () => {
     events.emit({ type: 'key_set.recovered', issuer });
     events.emit({ type: 'introspection.recovered', issuer });
     const keys = `guard: the keys of ${issuer} could not be read: no answer`;
-    const question = `guard: introspection at ${issuer} fails, next attempt in 2 s: no answer`;
+    const question = `guard: introspection at ${issuer} failed; next attempt in 2 s: no answer`;
     expect(lines).toEqual([
       `warn: ${keys}`,
       `warn: ${question}`,
@@ -44,7 +44,7 @@ describe('the log of what goes on behind the guard', () => {
       events.emit({ type: 'introspection.failed', issuer, tokens: 'opaque', failures, problem: 'HTTP 500' });
     }
     expect(new Set(lines)).toEqual(
-      new Set([`debug: guard: introspection of one of the opaque tokens at ${issuer} failed: HTTP 500`]),
+      new Set([`debug: guard: introspection of one opaque token at ${issuer} failed: HTTP 500`]),
     );
   });
 
@@ -92,10 +92,10 @@ describe('the log of what goes on behind the guard', () => {
     events.emit({ type: 'key_set.key_ignored', issuer, kid: undefined, reason: 'symmetric' });
     events.emit({ type: 'key_set.keys_ignored', issuer, keys: 90 });
     expect(lines).toEqual([
-      `log: guard: usable keys of ${issuer}: 2`,
-      `warn: guard: a key of ${issuer} is not used: old, weak`,
-      `warn: guard: a key of ${issuer} is not used: without kid, symmetric`,
-      `warn: guard: 90 keys of ${issuer} are not used`,
+      `log: guard: the keys of ${issuer} changed; usable keys: 2`,
+      `warn: guard: ignored a key of ${issuer}: old, weak`,
+      `warn: guard: ignored a key of ${issuer}: no kid, symmetric`,
+      `warn: guard: ignored 90 keys of ${issuer}`,
     ]);
   });
 });

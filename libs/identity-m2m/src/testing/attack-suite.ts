@@ -156,16 +156,16 @@ function carriageAttacks(good: string, url: URL): Attack[] {
       ['Authorization', bearer],
       ['authorization', bearer],
     ]),
-    attack('H2', 'two tokens with a comma', [['Authorization', `${bearer}, ${bearer}`]]),
-    attack('H2', 'two tokens with a space', [['Authorization', `${bearer} ${good}`]]),
+    attack('H2', 'two tokens joined by a comma', [['Authorization', `${bearer}, ${bearer}`]]),
+    attack('H2', 'two tokens joined by a space', [['Authorization', `${bearer} ${good}`]]),
     attack('H2', 'no scheme', [['Authorization', good]]),
     attack('H2', 'the token as Basic', [['Authorization', `Basic ${good}`]]),
     attack('H2', 'the token as password of Basic', [
       ['Authorization', `Basic ${Buffer.from(`client:${good}`).toString('base64')}`],
     ]),
     attack('H2', 'the token as DPoP without a proof', [['Authorization', `DPoP ${good}`]]),
-    attack('H2', 'a parameter of that name', [['Authorization', `Bearer token="${good}"`]]),
-    attack('H2', 'a scheme and nothing', [['Authorization', 'Bearer']]),
+    attack('H2', 'the token as a parameter', [['Authorization', `Bearer token="${good}"`]]),
+    attack('H2', 'a scheme without a token', [['Authorization', 'Bearer']]),
     attack('H2', 'a scheme and 8,000 spaces', [['Authorization', `Bearer${' '.repeat(8000)}x`]]),
     attack('H3', 'in the query', [], inQuery),
     attack('H3', 'in the header and in the query', [['Authorization', 'Bearer bad']], inQuery),
@@ -173,12 +173,12 @@ function carriageAttacks(good: string, url: URL): Attack[] {
     attack('H3', 'in X-Forwarded-Authorization', [['X-Forwarded-Authorization', bearer]]),
     attack('H3', 'in X-Access-Token', [['X-Access-Token', good]]),
     attack('H3', 'in Proxy-Authorization', [['Proxy-Authorization', bearer]]),
-    attack('H5', 'nothing at all', []),
-    attack('H9', 'another method by header', [
+    attack('H5', 'no credential', []),
+    attack('H9', 'a method override in headers', [
       ['X-HTTP-Method-Override', 'OPTIONS'],
       ['X-Method-Override', 'OPTIONS'],
     ]),
-    attack('H9', 'what looks like a preflight', [
+    attack('H9', 'a request that looks like a preflight', [
       ['Origin', 'https://a.example'],
       ['Access-Control-Request-Method', 'GET'],
     ]),

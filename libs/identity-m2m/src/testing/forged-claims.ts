@@ -44,7 +44,7 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
         ` ${iss}`,
         'https://attacker.example',
       ]),
-      ['an issuer of the attacker’s, with keys that can be found', ofAnotherIssuer(attacker, header, claims)],
+      ['an issuer of the attacker, with discoverable keys', ofAnotherIssuer(attacker, header, claims)],
     ]),
     ...named(
       'C6',
@@ -85,14 +85,14 @@ export function forgedClaims(material: ForgeryMaterial): ForgedToken[] {
       ...['logout+jwt', 'dpop+jwt', 'secevent+jwt', 'token-introspection+jwt', 'client-authentication+jwt', 'x'].map(
         (typ): Forgery => [`a token of type ${typ}`, withType(typ)],
       ),
-      ['a type that is no text', withType(['at+jwt'])],
+      ['a type that is not a string', withType(['at+jwt'])],
       ['an ID token', withClaims({ nonce: 'n-1', at_hash: 'AAAA', auth_time: now })],
       ['a logout token', withClaims({ events: { 'http://schemas.openid.net/event/backchannel-logout': {} } })],
     ]),
     ...named('C12', [
       ['on behalf of a user', withClaims({ sub: 'a-user', act: { sub: accepted.clientId } })],
       // RFC 9068 §2.2. If another claim names the client, `sub` may be anything.
-      ...(claims.sub === claims.client_id ? [['a user’s own', withClaims({ sub: 'a-user' })] as const] : []),
+      ...(claims.sub === claims.client_id ? [['the token of a user', withClaims({ sub: 'a-user' })] as const] : []),
     ]),
     ...named(
       'C13',
@@ -123,9 +123,9 @@ function withoutScopes(
   return [
     ['no scope', withClaims({ scope: undefined })],
     ['another scope', withClaims({ scope: 'another' })],
-    ['no scope but blanks', withClaims({ scope: '   ' })],
+    ['a scope of only spaces', withClaims({ scope: '   ' })],
     ['scope null', withClaims({ scope: null })],
-    ['the scopes with other white space', withClaims({ scope: scopes.map((scope) => `\t${scope}\u00a0`).join('\n') })],
-    ['scopes that begin like those', withClaims({ scope: scopes.map((scope) => `${scope}.x`).join(' ') })],
+    ['the scopes with other whitespace', withClaims({ scope: scopes.map((scope) => `\t${scope}\u00a0`).join('\n') })],
+    ['scopes that start with the required ones', withClaims({ scope: scopes.map((scope) => `${scope}.x`).join(' ') })],
   ];
 }

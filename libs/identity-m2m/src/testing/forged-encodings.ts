@@ -48,16 +48,16 @@ function noObjects(material: ForgeryMaterial): Forgery[] {
   const payload = JSON.stringify(claims);
   const texts: [string, string | Buffer][] = [
     ['a list', `[${payload}]`],
-    ['a text', JSON.stringify(payload)],
+    ['a string', JSON.stringify(payload)],
     ['a number', '1'],
     ['null', 'null'],
     ['nothing', ''],
     ['behind a byte order mark', `\uFEFF${payload}`],
-    ['no UTF-8', Buffer.concat([Buffer.from(payload.slice(0, -1)), Buffer.from(',"x":"\u00ff"}', 'latin1')])],
+    ['not UTF-8', Buffer.concat([Buffer.from(payload.slice(0, -1)), Buffer.from(',"x":"\u00ff"}', 'latin1')])],
     ['followed by something', `${payload} {}`],
     ['with a comment', `/* */${payload}`],
     ['with single quotes', payload.replaceAll('"', "'")],
-    ['with a comma too many', payload.replace(/}$/, ',}')],
+    ['with an extra comma', payload.replace(/}$/, ',}')],
   ];
   return [
     ...texts.map(([name, text]): Forgery => [`payload: ${name}`, issuer.signText(header, text)]),
@@ -93,12 +93,9 @@ function prototypeMembers(material: ForgeryMaterial): Forgery[] {
   const { iss, aud, exp, ...rest } = claims;
   const member = (name: string, value: unknown) => `${JSON.stringify(name)}:${JSON.stringify(value)}`;
   return [
+    ['claims through the prototype', issuer.signText(header, `{${member('__proto__', claims)},${member('iss', iss)}}`)],
     [
-      'claims by way of the prototype',
-      issuer.signText(header, `{${member('__proto__', claims)},${member('iss', iss)}}`),
-    ],
-    [
-      'an end by way of the prototype',
+      'exp through the prototype',
       issuer.signText(header, `{${member('__proto__', { exp })},${JSON.stringify({ iss, aud, ...rest }).slice(1)}`),
     ],
   ];
@@ -110,6 +107,6 @@ function deepAndWide(material: ForgeryMaterial): Forgery[] {
   const open = JSON.stringify(claims).slice(0, -1);
   return [
     ['lists in lists, 2,000 deep', issuer.signText(header, `${open},"x":${'['.repeat(2000)}${']'.repeat(2000)}}`)],
-    ['an end beyond all numbers', issuer.signText(header, `${open.replace(/"exp":\d+/, '"exp":1e400')}}`)],
+    ['exp beyond all numbers', issuer.signText(header, `${open.replace(/"exp":\d+/, '"exp":1e400')}}`)],
   ];
 }

@@ -14,14 +14,14 @@ export async function forgedSignatures(material: ForgeryMaterial): Promise<Forge
     ...named('S4', [
       [`signed with another kind of key, ${otherKind.algorithm}`, signedBy(otherKind, {}, material)],
       [
-        `another kind of signature, said to be ${alg}`,
+        `another kind of signature, declared as ${alg}`,
         withSignature({}, material, (input) => signatureOf(input, otherKind.algorithm, otherKind.privateKey)),
       ],
     ]),
     ...named('S5', otherAlgorithms(material)),
     ...named('S6', degenerateSignatures(material)),
     ...named('S8', [
-      ['signed with another key of the same name', signedBy(attacker.key, {}, material)],
+      ['signed with another key of the same kid', signedBy(attacker.key, {}, material)],
       ...damagedSignatures(material),
     ]),
     ...named('S9', [
@@ -52,7 +52,7 @@ function withoutAlgorithm({ header, claims, token }: ForgeryMaterial): Forgery[]
       const name = `alg ${JSON.stringify(alg) ?? 'missing'}`;
       return [
         [`${name}, no signature`, `${input}.`],
-        [`${name}, the signature of another`, `${input}.${signature}`],
+        [`${name}, the signature of the accepted token`, `${input}.${signature}`],
       ];
     }),
     ['two segments', token.slice(0, token.lastIndexOf('.'))],
@@ -103,7 +103,7 @@ function otherAlgorithms({ issuer, header, claims }: ForgeryMaterial): Forgery[]
     .map((alg): Forgery => {
       const input = `${segment({ ...header, alg })}.${segment(claims)}`;
       const signature = signatureOf(input, alg, privateKey).toString('base64url');
-      return [`the right key with ${alg}, which it is not for`, `${input}.${signature}`];
+      return [`the right key with ${alg}, which is not its algorithm`, `${input}.${signature}`];
     });
 }
 
@@ -166,7 +166,7 @@ function criticalExtensions({ issuer, claims, header }: ForgeryMaterial): Forger
     ['no list', { crit: 'x-new', 'x-new': true }],
     ['one twice', { crit: ['x-new', 'x-new'], 'x-new': true }],
     ['one of the standard itself', { crit: ['alg'] }],
-    ['one that is not there', { crit: ['x-new'] }],
+    ['one that is absent', { crit: ['x-new'] }],
     ['b64', { crit: ['b64'], b64: false }],
   ];
   return [
@@ -175,7 +175,7 @@ function criticalExtensions({ issuer, claims, header }: ForgeryMaterial): Forger
       issuer.signText(JSON.stringify({ ...header, ...extra }), JSON.stringify(claims)),
     ]),
     [
-      'an unencoded payload without saying that it is critical',
+      'an unencoded payload that is not marked as critical',
       issuer.signText(JSON.stringify({ ...header, b64: false }), JSON.stringify(claims)),
     ],
   ];

@@ -101,17 +101,17 @@ export class AllowedOrigins {
  */
 export function originRuleFault(text: string): string | undefined {
   const withoutStar = text.replace(/^(https?:\/\/)\*\./i, '$1');
-  if (withoutStar.includes('*')) return 'a star in another place than the first label of the host';
+  if (withoutStar.includes('*')) return 'has a star in another place than the first label of the host';
   const url = parseUrl(withoutStar);
-  if (!url) return 'not an absolute URL';
+  if (!url) return 'is not an absolute URL';
   const { protocol, hostname, username, password } = url;
-  if (protocol !== 'https:' && protocol !== 'http:') return 'neither https nor http';
-  if (username !== '' || password !== '') return 'a user name or password';
-  if (/[?#]/.test(text)) return 'a query or fragment';
-  if (/%2f|%5c/i.test(withoutStar)) return 'an encoded slash';
+  if (protocol !== 'https:' && protocol !== 'http:') return 'is neither https nor http';
+  if (username !== '' || password !== '') return 'has a user name or password';
+  if (/[?#]/.test(text)) return 'has a query or fragment';
+  if (/%2f|%5c/i.test(withoutStar)) return 'has an encoded slash';
   const isStarred = withoutStar !== text;
   if (isStarred && (!hostname.includes('.') || /^[\d.]+$/.test(hostname))) {
-    return 'a star before a host that is not a domain';
+    return 'has a star before a host that is not a domain';
   }
   return undefined;
 }

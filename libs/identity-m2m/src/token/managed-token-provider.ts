@@ -190,7 +190,7 @@ export class ManagedTokenProvider extends TokenProvider {
   #minTtlMs({ minTtlSeconds = 0 }: GetTokenOptions): number {
     if (Number.isFinite(minTtlSeconds) && minTtlSeconds >= 0) return minTtlSeconds * 1000;
     throw new TokenParametersError(
-      `Invalid token parameters for client "${this.clientName}": minTtlSeconds is not a number of seconds (0 or above).`,
+      `Invalid token parameters for client "${this.clientName}": minTtlSeconds must be a number of seconds, 0 or above.`,
     );
   }
 

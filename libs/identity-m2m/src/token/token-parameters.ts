@@ -33,13 +33,13 @@ const RESERVED_PARAMETERS: ReadonlyMap<string, string> = new Map([
 /** Returns what is invalid in a caller's parameters; undefined for valid ones. */
 export function parametersFault({ scope, audience, resource, parameters = {} }: TokenParameters): string | undefined {
   if (![scope ?? []].flat().every(isText) || !namesOf(scope ?? []).every(isScopeName)) {
-    return 'scope is not one or more scopes';
+    return 'scope must be one or more scopes';
   }
-  if (audience !== undefined && !isText(audience)) return 'audience is not a string';
+  if (audience !== undefined && !isText(audience)) return 'audience must be a string';
   if (![resource ?? []].flat().every((uri) => isText(uri) && parseUrl(uri) !== undefined && !uri.includes('#'))) {
-    return 'resource is not one or more absolute URIs without fragment';
+    return 'resource must be one or more absolute URIs without fragment';
   }
-  if (typeof parameters !== 'object' || parameters === null) return 'parameters is not an object of strings';
+  if (typeof parameters !== 'object' || parameters === null) return 'parameters must be an object of strings';
   for (const [name, value] of Object.entries(parameters)) {
     const expected = parameterFault(name, value);
     if (expected !== undefined) return `parameters.${name}: expected ${expected}`;

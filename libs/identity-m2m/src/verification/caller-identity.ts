@@ -112,7 +112,7 @@ export function clientExpired(caller: MachineCaller, endsAtMs: number): Refusal 
 }
 
 const NAMED_CLIENT: RefusalDetail = {
-  expected: 'a client that the guard names, because its token does not show a machine',
+  expected: 'a client in the options of the guard, because its token does not show a machine',
 };
 
 /**
@@ -178,8 +178,9 @@ export function readScopes(
   for (const name of names) {
     if (!Object.hasOwn(claims, name)) continue;
     const scopes = namesIn(claims[name]);
-    if (!scopes) return malformed(claims, name, names, 'scopes, separated by blanks or as a list');
-    if (granted && !isSameSet(granted, scopes)) return malformed(claims, name, names, 'the scopes of the other claim');
+    if (!scopes) return malformed(claims, name, names, 'scopes, separated by spaces or in a list');
+    if (granted && !isSameSet(granted, scopes))
+      return malformed(claims, name, names, 'the same scopes as in the other claim');
     granted ??= scopes;
   }
   return { ok: true, granted: Object.freeze([...new Set(granted)]) };

@@ -28,12 +28,12 @@ export function parseCompactJws(token: string, maxLength: number): CompactJws | 
   const firstDot = token.indexOf('.');
   const secondDot = token.indexOf('.', firstDot + 1);
   if (firstDot < 1 || secondDot < 0 || token.includes('.', secondDot + 1)) {
-    return malformed(firstDot < 0 ? 'a token in one part' : 'parts of another number, or an empty one');
+    return malformed(firstDot < 0 ? 'a token in one part' : 'not three parts, or an empty one');
   }
   const header = jsonPart(token.slice(0, firstDot));
-  if (!header) return malformed('a header that is no strict JSON object in base64url');
+  if (!header) return malformed('a header that is not a strict JSON object in base64url');
   const claims = jsonPart(token.slice(firstDot + 1, secondDot));
-  if (!claims) return malformed('claims that are no strict JSON object in base64url');
+  if (!claims) return malformed('claims that are not a strict JSON object in base64url');
   if (!isCanonicalBase64Url(token.slice(secondDot + 1)))
     return malformed('a signature that is not canonical base64url');
   return { ok: true, header, claims };

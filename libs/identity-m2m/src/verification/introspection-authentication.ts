@@ -43,7 +43,7 @@ export function introspectionClient({
   return async () => {
     const given = await reveal(clientSecret);
     const secret = typeof given === 'string' ? withoutStrayCharacters(given) : '';
-    if (secret === '') throw new TypeError('the secret for introspection is empty');
+    if (secret === '') throw new TypeError('the client secret for introspection is empty');
     if (method === 'client_secret_post') return { body: { client_id: clientId, client_secret: secret } };
     const encoding = method === 'client_secret_basic' ? 'form' : 'raw';
     return { headers: { authorization: basicAuthorization(clientId, secret, encoding) } };

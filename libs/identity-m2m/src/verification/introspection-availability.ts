@@ -156,7 +156,7 @@ export class IntrospectionAvailability {
     const askedAt = clock.now();
     const abort = (this.#abort = new AbortController());
     const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () =>
-      abort.abort(new IntrospectionError(`no answer within ${INTROSPECTION_TIMEOUT_MS} ms`)),
+      abort.abort(new IntrospectionError(`no response within ${INTROSPECTION_TIMEOUT_MS} ms`)),
     );
     try {
       await untilAborted(endpoint.ask(randomBytes(24).toString('base64url'), abort.signal), abort.signal);

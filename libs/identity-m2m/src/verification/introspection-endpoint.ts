@@ -120,9 +120,9 @@ async function problemOf(response: Response, endpoint: string): Promise<Introspe
   const { status, headers } = response;
   const isClientError = status >= 400 && status < 500;
   if (status === 401 || (isClientError && (await refusesCredentials(response)))) {
-    return new IntrospectionError(`introspection at ${endpoint} refuses the guard's own credentials (HTTP ${status})`);
+    return new IntrospectionError(`introspection at ${endpoint} rejected the guard's own credentials (HTTP ${status})`);
   }
-  const problem = `introspection at ${endpoint} was answered with HTTP ${status}`;
+  const problem = `introspection at ${endpoint} returned HTTP ${status}`;
   return isClientError && !NOT_ABOUT_THE_TOKEN.includes(status)
     ? new IntrospectionRejectedError(problem)
     : new IntrospectionError(problem, retryAfterSeconds(headers));

@@ -101,7 +101,7 @@ export class Introspection {
     const [key, longest] = this.#open.entries().next().value!;
     if (!this.options.availability.isOverdue(longest.askedAt, now)) return false;
     this.#closeRequest(key, longest);
-    longest.abort.abort(new IntrospectionError('no answer while others were answered'));
+    longest.abort.abort(new IntrospectionError('no response, although other requests got one'));
     return true;
   }
 
@@ -118,7 +118,7 @@ export class Introspection {
   ): Promise<IntrospectionResult> {
     const { availability, clock, endpoint, tokens } = this.options;
     const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () =>
-      abort.abort(new IntrospectionError(`no answer within ${INTROSPECTION_TIMEOUT_MS} ms`)),
+      abort.abort(new IntrospectionError(`no response within ${INTROSPECTION_TIMEOUT_MS} ms`)),
     );
     try {
       const answer = deepFreeze(await untilAborted(endpoint.ask(token, abort.signal), abort.signal));

@@ -57,9 +57,9 @@ export function remoteKeySource(options: RemoteKeySourceOptions): KeySource {
         signal,
       });
       const { status, headers } = response;
-      if (!response.ok) throw new KeySetError(`the key set at ${address} was answered with HTTP ${status}`);
+      if (!response.ok) throw new KeySetError(`the key set at ${address} returned HTTP ${status}`);
       const document = parseKeySetDocument(await response.text());
-      if (!document.ok) throw new KeySetError(`the response of ${address} is no key set (${document.fault})`);
+      if (!document.ok) throw new KeySetError(`the response of ${address} is not a key set (${document.fault})`);
       return { document: document.value, lifetimeMs: lifetimeMs(headers.get('cache-control'), headers.get('age')) };
     },
   };
@@ -115,14 +115,15 @@ export function keyFileSource(path: string): KeySource {
     read: async (signal) => {
       const bytes = await readFile(path, { signal }).catch((cause: unknown) => {
         signal.throwIfAborted();
-        throw new KeySetError(`the key set ${path} can't be read (${(cause as NodeJS.ErrnoException).code})`, {
+        throw new KeySetError(`the key set file ${path} can't be read (${(cause as NodeJS.ErrnoException).code})`, {
           cause,
         });
       });
-      if (bytes.length > MAX_KEY_SET_BYTES) throw new KeySetError(`the key set ${path} is too long`);
+      if (bytes.length > MAX_KEY_SET_BYTES)
+        throw new KeySetError(`the key set file ${path} is longer than ${MAX_KEY_SET_BYTES} bytes`);
       // Removes the byte order mark that some editors write, as for responses.
       const document = parseKeySetDocument(new TextDecoder().decode(bytes));
-      if (!document.ok) throw new KeySetError(`the file ${path} is no key set (${document.fault})`);
+      if (!document.ok) throw new KeySetError(`the file ${path} is not a key set (${document.fault})`);
       return { document: document.value, lifetimeMs: LIFETIME_MS };
     },
   };

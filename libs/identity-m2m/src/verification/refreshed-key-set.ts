@@ -187,7 +187,7 @@ export class RefreshedKeySet implements KeySet {
     const { clock, schedule, source, random } = this.options;
     const abort = (this.#abort = new AbortController());
     const cancelTimeout = clock.setTimer(schedule.readTimeoutMs, () =>
-      abort.abort(new KeySetError(`no answer within ${schedule.readTimeoutMs} ms`)),
+      abort.abort(new KeySetError(`no response within ${schedule.readTimeoutMs} ms`)),
     );
     try {
       this.#take(await untilAborted(source.read(abort.signal), abort.signal), startedAt);
@@ -209,7 +209,7 @@ export class RefreshedKeySet implements KeySet {
     if (!content) throw new KeySetError(`the key set of ${issuer} has no list of keys`);
     this.#reportUnusable(content.unusable);
     // An issuer that signs tokens has a key: a set without one is an invalid response, and the held keys stay.
-    if (content.keys.length === 0) throw new KeySetError(`the key set of ${issuer} holds no key that can be used`);
+    if (content.keys.length === 0) throw new KeySetError(`the key set of ${issuer} has no usable key`);
     const isSame =
       before?.list.length === content.keys.length && content.keys.every((key, index) => key === before.list[index]);
     const unused = namesOf(content.unusable);

@@ -175,7 +175,7 @@ export class ResolvedIssuers {
     const abort = new AbortController();
     this.#aborts.add(abort);
     const cancelTimeout = clock.setTimer(TIMEOUT_MS, () =>
-      abort.abort(new IssuerResolutionError(`no answer within ${TIMEOUT_MS} ms`)),
+      abort.abort(new IssuerResolutionError(`the resolver took longer than ${TIMEOUT_MS} ms`)),
     );
     try {
       const { signal } = abort;

@@ -163,7 +163,7 @@ export class InMemoryRevocations implements RevocationStore {
     }
     if (this.#size < this.#maxEntries) return;
     throw new RevocationsFullError(
-      `there are ${this.#maxEntries} revocations in force; give each an end (until), or revoke a whole client, key or time`,
+      `The store is full: ${this.#maxEntries} revocations are in force. Give each an end (until), or revoke a whole client, key or period instead.`,
     );
   }
 }
@@ -193,6 +193,6 @@ function timeOf(date: Date): number {
 
 function misshapen(): TypeError {
   return new TypeError(
-    'a revocation names an issuer, and one of tokenId, clientId, subject, keyId and issuedBefore; its dates are dates',
+    'A revocation needs an issuer, and one of tokenId, clientId, subject, keyId and issuedBefore; its dates must be valid.',
   );
 }

@@ -45,7 +45,7 @@ export function routeVerdict(caller: MachineCaller, policy: RoutePolicy, context
   return { ok: true, caller } as AllowedCall;
 }
 
-const NOT_INTROSPECTED: RefusalDetail = { expected: 'introspection of its issuer, for a route that is @Sensitive()' };
+const NOT_INTROSPECTED: RefusalDetail = { expected: 'introspection by its issuer, because the route is @Sensitive()' };
 
 /** Returns why a caller's client, scopes or claims do not meet a policy; undefined if they do. */
 function rightsRefusal(
@@ -59,7 +59,7 @@ function rightsRefusal(
   if (clients && !(isUnmistakable && clients.includes(caller.clientId))) {
     const expected = isUnmistakable
       ? oneOf(clients)
-      : 'a client that the guard names, because it trusts several issuers';
+      : 'a client in the options of the guard, because the guard trusts several issuers';
     return { ...refuse('client_not_allowed', { claim: 'client id', found: shown(caller.clientId), expected }), caller };
   }
   if (scopes.length > 0 && !hasScopes(caller, scopes, scopesMode)) {

@@ -82,7 +82,7 @@ export class TrustedIssuers {
     } finally {
       mistake.forget();
     }
-    throw startError(missing, `within ${startTimeoutMs} ms`);
+    throw startError(missing, ` within ${startTimeoutMs} ms`);
   }
 
   /** Rejects as soon as a server's certificate is rejected, because waiting does not help. */
@@ -91,7 +91,7 @@ export class TrustedIssuers {
     const found = new Promise<never>((_resolve, reject) => {
       forget = this.options.events.subscribe(() => {
         const rejected = [...issuers].filter(({ keys }) => isCertificateFault(keys.problem));
-        if (rejected.length > 0) reject(startError(rejected, 'at all'));
+        if (rejected.length > 0) reject(startError(rejected, ''));
       });
     });
     return { found, forget };
@@ -104,9 +104,9 @@ function isCertificateFault(problem: unknown): boolean {
 
 function startError(issuers: Iterable<TrustedIssuer>, when: string): KeySetError {
   const missing = [...issuers].map(({ issuer, keys }) => ({ issuer: printableText(issuer), problem: keys.problem }));
-  const lines = missing.map(({ issuer, problem }) => `\n  ${issuer}: ${problemText(problem) ?? 'no answer yet'}`);
+  const lines = missing.map(({ issuer, problem }) => `\n  ${issuer}: ${problemText(problem) ?? 'no response yet'}`);
   return new KeySetError(
-    `The keys of these issuers could not be had ${when}, and the guard has start: 'require':${lines.join('')}`,
+    `The guard has start: 'require', but could not get the keys of these issuers${when}:${lines.join('')}`,
     { cause: missing[0]?.problem },
   );
 }

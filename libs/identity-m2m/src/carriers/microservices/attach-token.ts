@@ -93,7 +93,7 @@ function isAttached(client: object, { provider, options }: Attachment): boolean 
   if (earlier.provider === provider && isDeepStrictEqual(earlier.options, options)) return true;
   throw unsuitable(
     'attached_otherwise',
-    `it carries a token of client "${earlier.provider.clientName}" already, from another provider or with other options`,
+    `it already carries a token of client "${earlier.provider.clientName}", from another provider or with other options`,
   );
 }
 
