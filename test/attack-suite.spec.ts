@@ -181,7 +181,7 @@ describe('the attack suite finds in a service written by hand', () => {
     expect(rows.filter((row) => without!.has(row))).toEqual([]);
   });
 
-  it('the same where its tokens look otherwise: forgeries are made after the accepted token', async () => {
+  it('the same with other token formats: forgeries are modelled on the accepted token', async () => {
     const accepted = {
       ...ACCEPTED,
       claims: { iss: `${issuer.url}/api/`, client_id: undefined, sub: 'a-uuid', unique_name: 'billing' },
@@ -198,7 +198,7 @@ describe('the attack suite finds in a service written by hand', () => {
     expect(got.map(({ attack }) => attack)).toContain('unique_name ""');
   });
 
-  it('each hole by its row, with what was tried and what came of it', async () => {
+  it('each hole by its row, with the attack and its result', async () => {
     const { accepted: got, made } = await attacked({ ...careful, verify: (token) => decodeJwt(token) });
     expect(got).toContainEqual({ id: 'S1', attack: 'alg "none", no signature', status: 200 });
     expect(got.length).toBeLessThan(made);
@@ -245,7 +245,7 @@ describe('the attack suite finds nothing in the sample service', () => {
     await rm(dataFolder, { recursive: true });
   });
 
-  it('lets in nobody but the client that it names, does not fall over, and gives nothing away', async () => {
+  it('accepts only the named client, has no server errors, and reveals nothing', async () => {
     const report = await attackSuite(url, {
       issuer,
       accepted: {

@@ -83,7 +83,7 @@ async function flood(size: number): Promise<ReadonlySet<string>> {
 }
 
 describe('floods and outages', () => {
-  it('K1 10,000 made-up kids cause one request at once and four in a minute, and harm nobody whose key is known', async () => {
+  it('K1 10,000 made-up kids cause one request at once and four in a minute, and do not affect tokens with known keys', async () => {
     const known = fresh();
     expect(await outcome(known)).toBe('accepted');
     const before = issuer.keySetRequests;
@@ -131,7 +131,7 @@ describe('floods and outages', () => {
     expect(issuer.keySetRequests - before).toBeLessThanOrEqual(8);
   });
 
-  it('K3 a token whose key can\u2019t be looked up yet is not called bad, and is told when to come again', async () => {
+  it('K3 a token whose key can\u2019t be looked up yet is not refused as invalid, and gets a Retry-After', async () => {
     expect(await outcome(fresh())).toBe('accepted');
     expect(await outcome(fresh(first, { kid: 'made-up' }))).toBe('key_unknown');
     issuer.keys = [next.jwk, first.jwk];
@@ -149,7 +149,7 @@ describe('floods and outages', () => {
     ]);
   });
 
-  it('in-kid-1: during a flood of made-up kids a new key is found within 25 s, and its tokens are never called bad', async () => {
+  it('in-kid-1: during a flood of made-up kids, a new key is found within 25 s, and its tokens are never refused as invalid', async () => {
     const known = fresh();
     expect(await outcome(known)).toBe('accepted');
     const waits: number[] = [];
@@ -178,7 +178,7 @@ describe('floods and outages', () => {
     expect(waits).toEqual([4, 14, 13, 24, 14, 14]);
   });
 
-  it('in-kid-1: whenever tokens come, there are four look-ups in 60 s at most, and the next one is 25 s away at most', () => {
+  it('in-kid-1: there are at most four look-ups in 60 s, and the next one is at most 25 s away', () => {
     const { lookUps } = REMOTE_KEY_SET_SCHEDULE;
     const gaps = fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 200 });
     fc.assert(
@@ -202,7 +202,7 @@ describe('floods and outages', () => {
     expect(lookUpDelayMs([0], lookUps)).toBe(5000);
   });
 
-  it('in-kid-1: without a flood a new key is found at once, also right after another, and without waiting for the schedule', async () => {
+  it('in-kid-1: without a flood, a new key is found at once, even right after another, without waiting for the schedule', async () => {
     expect(await outcome(fresh())).toBe('accepted');
     issuer.keys = [next.jwk];
     expect(await outcome(fresh(next))).toBe('accepted');
@@ -213,7 +213,7 @@ describe('floods and outages', () => {
     expect(issuer.keySetRequests).toBe(3);
   });
 
-  it('in-kid-1: an issuer whose tokens name no key is asked too where none of its keys has signed', async () => {
+  it('in-kid-1: the keys of an issuer without kids are read again if none of them has signed the token', async () => {
     issuer.keys = [{ ...first.jwk, kid: undefined }];
     const unnamed = { kid: undefined };
     expect(await outcome(fresh(first, unnamed))).toBe('accepted');
@@ -225,7 +225,7 @@ describe('floods and outages', () => {
     expect(await outcome(fresh(first, unnamed))).toBe('signature_invalid');
   });
 
-  it('in-kid-1: where the issuer has a key of that name it is not asked for another', async () => {
+  it('in-kid-1: the keys are not read again if the issuer has a key with that kid', async () => {
     issuer.keys = [next.jwk];
     expect(await outcome(fresh(next))).toBe('accepted');
     const before = issuer.keySetRequests;
@@ -234,7 +234,7 @@ describe('floods and outages', () => {
     expect(issuer.keySetRequests).toBe(before);
   });
 
-  it('in-kid-1: a token that comes while keys are being read is judged by a read that began after it', async () => {
+  it('in-kid-1: a token that arrives during a read is decided by a read that began after it', async () => {
     expect(await outcome(fresh())).toBe('accepted');
     await clock.advance(60_000);
     const answers: (() => void)[] = [];
@@ -255,7 +255,7 @@ describe('floods and outages', () => {
     expect(await outcome(fresh(next))).toBe('accepted');
   });
 
-  it('K3 a rotation is found by schedule, before anybody brings the new key', async () => {
+  it('K3 a rotation is found by schedule, before the first token with the new key', async () => {
     expect(await outcome(fresh())).toBe('accepted');
     issuer.keys = [next.jwk, first.jwk];
     await outcome(fresh());
@@ -266,7 +266,7 @@ describe('floods and outages', () => {
     expect(issuer.keySetRequests).toBe(2);
   });
 
-  it('K3 keys that nobody uses are not read again', async () => {
+  it('K3 unused keys are not read again', async () => {
     expect(await outcome(fresh())).toBe('accepted');
     await clock.advance(24 * HOUR);
     expect(issuer.keySetRequests).toBe(1);
@@ -274,7 +274,7 @@ describe('floods and outages', () => {
     expect(issuer.keySetRequests).toBe(2);
   });
 
-  it('K4 a key that was removed stops counting with the next read, also for tokens that are known', async () => {
+  it('K4 a removed key stops counting with the next read, even for cached tokens', async () => {
     const token = fresh();
     expect(await outcome(token)).toBe('accepted');
     expect(verifier.verify(token)).toMatchObject({ ok: true });
@@ -291,21 +291,24 @@ describe('floods and outages', () => {
     ['no list of keys', { keys: null }],
     ['keys for other uses alone', { keys: [{ ...next.jwk, use: 'enc' }] }],
     ['keys that anyone has', { keys: [{ kty: 'oct', k: 'AAAA' }] }],
-  ])('in-A28: an answer with %s empties no key set; what is held counts for another hour', async (_name, answer) => {
-    const token = fresh();
-    expect(await outcome(token)).toBe('accepted');
-    issuer.keySetAnswer = json(200, answer);
-    await clock.advance(580_000);
-    expect(await outcome(token)).toBe('accepted');
-    expect(await outcome(fresh())).toBe('accepted');
-    await until(() => events.some((event) => event.type === 'key_set.refresh_failed' && event.failures === 1));
-    clock.suspend(HOUR + 20_000 - 1);
-    expect(await outcome(token)).toBe('accepted');
-    clock.suspend(1);
-    expect(await outcome(token)).toBe('issuer_unavailable');
-  });
+  ])(
+    'in-A28: a response with %s does not empty a key set; the cached keys count for another hour',
+    async (_name, answer) => {
+      const token = fresh();
+      expect(await outcome(token)).toBe('accepted');
+      issuer.keySetAnswer = json(200, answer);
+      await clock.advance(580_000);
+      expect(await outcome(token)).toBe('accepted');
+      expect(await outcome(fresh())).toBe('accepted');
+      await until(() => events.some((event) => event.type === 'key_set.refresh_failed' && event.failures === 1));
+      clock.suspend(HOUR + 20_000 - 1);
+      expect(await outcome(token)).toBe('accepted');
+      clock.suspend(1);
+      expect(await outcome(token)).toBe('issuer_unavailable');
+    },
+  );
 
-  it('K4 a set with one key less is believed', async () => {
+  it('K4 a set with one key less is accepted', async () => {
     issuer.keys = [first.jwk, next.jwk];
     const token = fresh();
     expect(await outcome(token)).toBe('accepted');
@@ -316,7 +319,7 @@ describe('floods and outages', () => {
     expect(await outcome(token)).toBe('key_unknown');
   });
 
-  it('K4 keys beyond their lifetime are not used before the issuer was asked', async () => {
+  it('K4 keys beyond their lifetime are not used before a new read', async () => {
     const token = fresh();
     expect(await outcome(token)).toBe('accepted');
     issuer.keys = [next.jwk];
@@ -326,7 +329,7 @@ describe('floods and outages', () => {
     expect(await outcome(token)).toBe('key_unknown');
   });
 
-  it('K5 keys are used for an hour beyond their lifetime while the issuer is down, and not a moment longer', async () => {
+  it('K5 keys are used for exactly an hour beyond their lifetime while the issuer is down', async () => {
     const token = fresh();
     expect(await outcome(token)).toBe('accepted');
     issuer.keySetAnswer = json(503, {});
@@ -343,7 +346,7 @@ describe('floods and outages', () => {
     expect(events.map(({ type }) => type)).toContain('key_set.recovered');
   });
 
-  it('K5 keys that the issuer lets live longer are read again later, within a day', async () => {
+  it('K5 keys with a longer lifetime are read again later, within a day', async () => {
     for (const [cacheControl, dueSeconds, age] of [
       ['max-age=3600', 2880],
       ['max-age=3600', 1440, '1800'],
@@ -371,7 +374,7 @@ describe('floods and outages', () => {
     }
   });
 
-  it('K6 there is never more than one read at a time, so that none can overtake another', async () => {
+  it('K6 there is never more than one read at a time, so none can overtake another', async () => {
     const waiting: (() => void)[] = [];
     issuer.keySetAnswer = (request, response, message) =>
       waiting.push(() => void json(200, { keys: [first.jwk] })(request, response, message));
@@ -383,7 +386,7 @@ describe('floods and outages', () => {
     expect(new Set(await Promise.all(verdicts))).toEqual(new Set(['accepted']));
   });
 
-  it('K7 other spellings of an issuer are strangers, and cause nothing', async () => {
+  it('K7 other spellings of an issuer are unknown issuers, and cause no requests', async () => {
     const spellings = Array.from({ length: 1000 }, (_, index) => `${issuer.url}/${'/'.repeat(index % 50)}?${index}`);
     for (const iss of spellings) expect(await outcome(forge(first, claims({ iss })))).toBe('issuer_unknown');
     expect(issuer.server.requests).toHaveLength(0);
@@ -429,7 +432,7 @@ describe('floods and outages', () => {
       },
     ],
   ];
-  it.each(bodies)('H7 %s in place of a key set can\u2019t be decided upon', async (_name, answer) => {
+  it.each(bodies)('H7 with %s instead of a key set, the token stays undecided', async (_name, answer) => {
     issuer.keySetAnswer = answer;
     const verdict = (await verifier.verify(fresh())) as Refusal;
     expect([verdict.reason, verdict.retryAfterSeconds]).toEqual(['issuer_unavailable', 1]);
@@ -437,7 +440,7 @@ describe('floods and outages', () => {
     expect(issuer.requestsFor('/elsewhere')).toHaveLength(0);
   });
 
-  it('H7 an issuer that never answers is given up after 5 s', async () => {
+  it('H7 the guard gives up on an issuer that never responds after 5 s', async () => {
     issuer.keySetAnswer = () => undefined;
     const verdict = verifier.verify(fresh());
     await until(() => issuer.keySetRequests === 1);
@@ -447,7 +450,7 @@ describe('floods and outages', () => {
     expect(events).toContainEqual(expect.objectContaining({ problem: 'no response within 5000 ms' }));
   });
 
-  it('H7 an issuer that drips is given up after 5 s, however much it has said', async () => {
+  it('H7 the guard gives up on an issuer that drips bytes after 5 s', async () => {
     let stop = () => {};
     issuer.keySetAnswer = (_request, response) => {
       response.writeHead(200, { 'content-type': 'application/json' }).write('{"keys":[');
@@ -490,7 +493,7 @@ describe('floods and outages', () => {
       (own) => ({ issuers: [genericOAuth2({ issuer: own, jwksUri: 'http://127.0.0.1:1/keys' })] }),
       /ECONNREFUSED/,
     ],
-  ])('H7 keys %s can\u2019t be had', async (_name, options, problem) => {
+  ])('H7 keys %s are unavailable', async (_name, options, problem) => {
     const by = start(options(issuer.url));
     const told: VerificationEvent[] = [];
     by.events.subscribe((event) => told.push(event));
@@ -526,7 +529,7 @@ describe('floods and outages', () => {
     expect(() => start({ issuers })).toThrow(/options\.issuers\[0\]\.jwksUri/);
   });
 
-  it('ends what goes on behind the scenes when it is closed', async () => {
+  it('ends background work when it is closed', async () => {
     const token = fresh();
     expect(await outcome(token)).toBe('accepted');
     expect(clock.pendingTimers).toBe(1);
@@ -541,7 +544,7 @@ describe('floods and outages', () => {
     expect(issuer.keySetRequests).toBe(2);
   });
 
-  it('reads no more than 1,000 keys, and says so', async () => {
+  it('uses at most 1,000 keys, and reports that', async () => {
     issuer.keys = [...Array.from({ length: 1000 }, (_, index) => ({ ...next.jwk, kid: `k${index}` })), first.jwk];
     expect(await outcome(fresh())).toBe('key_unknown');
     expect(await outcome(fresh(next, { kid: 'k999' }))).toBe('accepted');
@@ -551,14 +554,14 @@ describe('floods and outages', () => {
   it.each([
     ['ES384', 200],
     ['ES512', 112],
-  ] as const)('K11 keys for %s take so long to read that no more than %d are used', async (algorithm, used) => {
+  ] as const)('K11 keys for %s take so long to read that at most %d are used', async (algorithm, used) => {
     const { jwk } = forgingKey(algorithm);
     issuer.keys = [first.jwk, ...Array.from({ length: 250 }, (_, index) => ({ ...jwk, kid: `k${index}` }))];
     expect(await outcome(fresh())).toBe('accepted');
     expect(events).toContainEqual({ type: 'key_set.changed', issuer: issuer.url, keys: used });
   });
 
-  it('K11 no more than 2,000 entries of a set are looked at, whatever they are', async () => {
+  it('K11 at most 2,000 entries of a set are read, whatever they are', async () => {
     const point = { kty: 'EC', crv: 'P-521', x: 'AQ', y: 'AQ' };
     issuer.keys = [first.jwk, ...Array.from({ length: 5000 }, () => point), next.jwk];
     expect(await outcome(fresh())).toBe('accepted');
@@ -567,7 +570,7 @@ describe('floods and outages', () => {
     expect(reasons).toEqual(['malformed', 'beyond_limit']);
   });
 
-  it.each(['n', 'e'])('K11 an RSA key whose %s is as long as a key set holds nobody up', async (name) => {
+  it.each(['n', 'e'])('K11 an RSA key whose %s fills a key set delays no caller', async (name) => {
     const number = Buffer.alloc(150_000, 0xab).toString('base64url');
     issuer.keys = [first.jwk, { ...forgingKey('RS256', 'long').jwk, [name]: number }];
     const startedAt = performance.now();
@@ -576,7 +579,7 @@ describe('floods and outages', () => {
     expect(events).toContainEqual(expect.objectContaining({ kid: 'long', reason: 'weak' }));
   });
 
-  it('counts no keys that are for other uses', async () => {
+  it('does not count keys for other uses', async () => {
     issuer.keys = [
       ...Array.from({ length: 1000 }, (_, index) => ({ ...next.jwk, kid: `k${index}`, use: 'enc' })),
       first.jwk,
@@ -584,7 +587,7 @@ describe('floods and outages', () => {
     expect(await outcome(fresh())).toBe('accepted');
   });
 
-  it('tells in one event of many keys that are not used', async () => {
+  it('reports many unused keys in one event', async () => {
     issuer.keys = [
       ...Array.from({ length: 11 }, (_, index) => ({ ...next.jwk, kid: `k${index}`, use: 'enc' })),
       first.jwk,
@@ -609,7 +612,7 @@ describe('floods and outages', () => {
     expect(ignored).toEqual([{ type: 'key_set.key_ignored', issuer: issuer.url, kid: undefined, reason: 'malformed' }]);
   });
 
-  it('S14 takes no set that names its list of keys twice', async () => {
+  it('S14 rejects a set with two lists of keys', async () => {
     issuer.keySetAnswer = (_request, response) =>
       response
         .writeHead(200, { 'content-type': 'application/json' })
@@ -617,7 +620,7 @@ describe('floods and outages', () => {
     expect(await outcome(fresh())).toBe('issuer_unavailable');
   });
 
-  it('tells of a key that is not used once, and not with each read', async () => {
+  it('reports an unused key once, not with each read', async () => {
     issuer.keys = [first.jwk, { kty: 'oct', k: 'AAAA', kid: 'shared' }];
     await outcome(fresh());
     await outcome(fresh());
@@ -628,8 +631,8 @@ describe('floods and outages', () => {
   });
 });
 
-describe('keys that are given', () => {
-  it('takes them as they are, and asks nobody', async () => {
+describe('configured keys', () => {
+  it('are used unchanged, without a request', async () => {
     const by = start({ issuers: [genericOAuth2({ issuer: issuer.url, jwks: { keys: [first.jwk] } })] });
     expect(await outcome(fresh(), by)).toBe('accepted');
     expect(await outcome(fresh(next), by)).toBe('key_unknown');
@@ -637,7 +640,7 @@ describe('keys that are given', () => {
     by.close();
   });
 
-  it('finds a file that was replaced, and goes on with what it had while it is gone', async () => {
+  it('are read from a replaced file, and stay in use while it is missing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keys-'));
     const path = join(folder, 'jwks.json');
     const put = async (...keys: object[]) => {
@@ -669,8 +672,8 @@ describe('keys that are given', () => {
   });
 });
 
-describe('tokens that are known', () => {
-  it('answers without a promise, and verifies nothing twice', async () => {
+describe('cached tokens', () => {
+  it('are decided without a promise, and never verified twice', async () => {
     const token = fresh();
     expect(verifier.verify(token)).toBeInstanceOf(Promise);
     await verifier.verify(token);
@@ -679,7 +682,7 @@ describe('tokens that are known', () => {
     expect(verifier.verify(token)).toEqual(verdict);
   });
 
-  it('K8 judges each request anew: time, audience of another guard, scopes and clients of another route', async () => {
+  it('K8 are checked for each request: time, audience of another guard, scopes and clients of another route', async () => {
     const token = forge(first, claims({ exp: NOW + 60, nbf: NOW - 10 }));
     expect(await outcome(token)).toBe('accepted');
     expect(verifier.verify(token, { scopes: ['admin'], clients: undefined })).toMatchObject({
@@ -695,7 +698,7 @@ describe('tokens that are known', () => {
     expect(verifier.verify(token)).toMatchObject({ reason: 'token_expired' });
   });
 
-  it('K9 takes no token for another one because it ends alike', async () => {
+  it('K9 are not confused with tokens that end alike', async () => {
     const token = fresh();
     expect(await outcome(token)).toBe('accepted');
     const [header, , signed] = token.split('.');
@@ -704,7 +707,7 @@ describe('tokens that are known', () => {
     expect(verifier.verify(token)).toMatchObject({ ok: true });
   });
 
-  it('K10 hands out what nobody can change for others', async () => {
+  it('K10 have callers that no request can change for others', async () => {
     const token = forge(first, claims({ roles: ['reader'], nested: { deep: [{}] } }));
     const { caller } = (await verifier.verify(token)) as { caller: MachineCaller };
     const roles = caller.claims.roles as string[];
@@ -718,7 +721,7 @@ describe('tokens that are known', () => {
     expect(again.caller.claims.roles).toEqual(['reader']);
   });
 
-  it('K11 keeps no more than it may, and nothing that was refused', async () => {
+  it('K11 are limited in number, and never include a refused one', async () => {
     const by = start({ verifiedTokens: { maxEntries: 3 } });
     const tokens = Array.from({ length: 10 }, () => fresh());
     for (const token of tokens) expect(await outcome(token, by)).toBe('accepted');
@@ -736,7 +739,7 @@ describe('tokens that are known', () => {
     none.close();
   });
 
-  it('K13 compares nothing of a stranger\u2019s with what is revoked, so that the time it takes tells nothing of that', async () => {
+  it('K13 are checked for revocation only after verification, so the response time reveals no revocation', async () => {
     const asked: string[] = [];
     const store: RevocationStore = {
       isRevoked({ tokenId }) {
@@ -762,7 +765,7 @@ describe('tokens that are known', () => {
     by.close();
   });
 
-  it('C14 asks a store each time, and lets nobody in where it fails', async () => {
+  it('C14 are looked up in the store each time, and refused if it fails', async () => {
     let answer: () => boolean | Promise<boolean> = () => false;
     const store: RevocationStore = { isRevoked: () => answer() };
     const by = start({ revocations: store });
@@ -793,7 +796,7 @@ describe('tokens that are known', () => {
     by.close();
   });
 
-  it('lets a named client in with the scopes that count, until its end', async () => {
+  it('allow a named client with the scopes that count, until its end', async () => {
     const by = start({
       clients: [{ clientId: 'billing', scopes: ['users.read'], until: '2030-01-02' }, { clientId: 'other' }],
     });
@@ -808,7 +811,7 @@ describe('tokens that are known', () => {
     by.close();
   });
 
-  it('K8 a new token that many calls bring at once is verified once, and judged for each', async () => {
+  it('K8 include a new token of many concurrent calls, which is verified once and checked for each call', async () => {
     const { subtle } = globalThis.crypto;
     const verifySignature = jest.spyOn(subtle, 'verify');
     try {
@@ -829,7 +832,7 @@ describe('tokens that are known', () => {
     }
   });
 
-  it('K8 a warm answer is the cold one: any tokens, times, routes, removals and revocations', async () => {
+  it('K8 get the verdict of uncached ones: any tokens, times, routes, removals and revocations', async () => {
     // Its tokens are signed by two keys, one of which comes and goes.
     const pool = [first, next].flatMap((key) =>
       [

@@ -263,7 +263,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       await deleteQueues(name, channel);
     });
 
-    it('joiners and leavers become users that are made and deleted, in order', async () => {
+    it('joiners and leavers are created and deleted as users, in order', async () => {
       const [ann, bob] = [person(), person()];
       await backend.put('1', { type: 'joiner', id: `${name}-a1`, user: ann });
       await backend.put('2', { type: 'joiner', id: `${name}-b1`, user: bob });
@@ -300,7 +300,7 @@ for (const [index, { name, server, url }] of transports.entries()) {
       if (name === 'RabbitMQ') expect(await deadLetters(channel)).toBe(4);
     }, 60_000);
 
-    it('nothing is lost and nothing is done twice while daemon, backend and service are killed', async () => {
+    it('nothing is lost or done twice while daemon, backend and service are killed', async () => {
       tenant.switches.change({ faults: { api: { slowMs: 60 } } });
       const joiners = Array.from({ length: 30 }, person);
       const refused = await backend.refusals();
@@ -464,7 +464,7 @@ describe('the daemon refuses', () => {
     expect([created() - before, usersNamed(user.name)]).toEqual([0, []]);
   });
 
-  it('nothing of a proper sender, so that the refusals above are for their own reasons', async () => {
+  it('nothing from a valid sender, so the refusals above have their own reasons', async () => {
     const user = person();
     const scope = 'joiners.write';
     const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon', scope)}`;
@@ -472,7 +472,7 @@ describe('the daemon refuses', () => {
     expect(usersNamed(user.name)).toHaveLength(1);
   });
 
-  it.each(['.', '..'])('a leaver named %s, which would be another address at the service', async (name) => {
+  it.each(['.', '..'])('a leaver named %s, which would be another URL of the service', async (name) => {
     const bearer = `Bearer ${await tokenOf('hr', 'provisioning-daemon')}`;
     const answer = await send('leaver', bearer, { id: 'x', user: { name } });
     expect(answer).toMatchObject({ response: { outcome: 'refused', detail: expect.stringContaining('".."') } });
@@ -508,7 +508,7 @@ describe('the daemon refuses', () => {
   }
 });
 
-describe('the daemon asks the service', () => {
+describe('the daemon calls the service', () => {
   async function withService(answer: Answer) {
     const here = await TestServer.start(answer);
     const daemon = await daemonHere({ SERVICE_URL: here.url, SERVICE_TIMEOUT_MS: '400' });
@@ -521,7 +521,7 @@ describe('the daemon asks the service', () => {
     return { send, requests: here.requests };
   }
 
-  it('with one key for one event, however often that is sent, and another for any other', async () => {
+  it('with the same key for each copy of an event, and another key for another event', async () => {
     const { send, requests } = await withService(json(201, {}));
     const [ann, bob] = [person(), person()];
     await send('joiner', '1', ann);
@@ -535,7 +535,7 @@ describe('the daemon asks the service', () => {
     );
   });
 
-  it('once for an event that comes again while it is being dealt with', async () => {
+  it('once for an event that arrives again while it is being handled', async () => {
     const { send, requests } = await withService(async (_request, response) => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       response.writeHead(204).end();
@@ -546,7 +546,7 @@ describe('the daemon asks the service', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it('and gives up a leaver that the service will never delete: a service user', async () => {
+  it('and gives up on a leaver that the service never deletes: a service user', async () => {
     const message = 'svc-hr is a service user.';
     const { send } = await withService(json(422, { statusCode: 422, error: 'service_user', message }));
     const sent = await send('leaver', '1', { name: 'svc-hr' });
@@ -557,7 +557,7 @@ describe('the daemon asks the service', () => {
     ['as a date', new Date(Date.now() + 1e9).toUTCString(), 3600],
     ['absurdly big', '99999999999', 3600],
     ['negative', '-30', undefined],
-  ])('and passes its Retry-After on within reason: %s', async (_name, retryAfter, expected) => {
+  ])('and passes on its Retry-After within limits: %s', async (_name, retryAfter, expected) => {
     const { send } = await withService(json(503, {}, { 'retry-after': retryAfter }));
     const { err } = await send('leaver', '1', { name: person().name });
     expect((err as Record<string, unknown>).retryAfterSeconds).toBe(expected);
@@ -573,7 +573,7 @@ describe('the daemon asks the service', () => {
     ['gets a conflict of another kind', 'joiner', json(409, { error: 'Conflict' })],
     ['gets no answer', 'leaver', () => {}],
     ['is cut off', 'joiner', (_request, response) => response.destroy()],
-  ])('and settles nothing where it %s', async (_name, type, answer) => {
+  ])('and settles nothing if the service %s', async (_name, type, answer) => {
     const { send } = await withService(answer);
     const { name, mail } = person();
     const user = type === 'joiner' ? { name, mail } : { name };
@@ -584,7 +584,7 @@ describe('the daemon asks the service', () => {
 });
 
 describe('with TLS', () => {
-  it('the backend verifies the daemon, and hands its events over', async () => {
+  it('the backend verifies the daemon and delivers its events', async () => {
     const authority = await CertificateAuthority.create('Test authority');
     const { cert, key } = await authority.issueForLoopback();
     const files = await mkdtemp(join(tmpdir(), 'tls-'));
@@ -613,7 +613,7 @@ describe('with TLS', () => {
     expect(usersNamed(user.name)).toHaveLength(1);
   }, 60_000);
 
-  it('everything goes that leaves this machine, or the backend does not start', async () => {
+  it('every connection to another machine is protected, or the backend does not start', async () => {
     const starting = Backend.start('tcp://192.0.2.1:3100', 'far', {}, { isHere: true });
     await expect(starting).rejects.toThrow(/without TLS to tcp:\/\/192\.0\.2\.1:3100/);
   });
@@ -639,8 +639,8 @@ async function silentServer(silent = Infinity, further = 0): Promise<{ port: num
   return { port: (server.address() as AddressInfo).port, connections: () => count };
 }
 
-describe('a daemon that takes a connection and never answers', () => {
-  it('is given up with a reason, and connected to anew', async () => {
+describe('a daemon that accepts a connection and never responds', () => {
+  it('times out with a reason, and the backend connects again', async () => {
     const { port, connections } = await silentServer();
     const backend = await Backend.start(
       `tcp://127.0.0.1:${port}`,
@@ -661,7 +661,7 @@ describe('a daemon that takes a connection and never answers', () => {
 });
 
 describe('an outbox whose files cannot be removed', () => {
-  it('has each event sent once, and is tried again at growing distances', async () => {
+  it('has each event sent once, and the attempts to remove them back off', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
     const daemon = await daemonAt(address, 'stuck');
     const backend = await Backend.start(address, 'stuck', { RETRY_LONGEST_MS: '60000' });
@@ -694,7 +694,7 @@ describe('the outbox', () => {
   };
   const joiner = (id: string) => JSON.stringify({ type: 'joiner', id, user: person() });
 
-  it('app-5: is held up by nothing in its folder that is no event', async () => {
+  it('app-5: is not blocked by files that are not events', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
     await daemonAt(address, 'odd');
     const backend = await Backend.start(address, 'odd', {}, { isHere: true });
@@ -726,7 +726,7 @@ describe('the outbox', () => {
     );
   }, 30_000);
 
-  it('app-5: puts aside what cannot be read, what is too long to be named twice, and what is dated ahead', async () => {
+  it('app-5: puts aside unreadable files, files with too long names, and files dated in the future', async () => {
     const { folder, outbox } = await outboxHere();
     const long = `${'ü'.repeat(120)}.json`;
     await writeFile(join(folder, 'a.json'), '{');
@@ -748,7 +748,7 @@ describe('the outbox', () => {
     expect((await readdir(join(folder, 'refused'))).length).toBe(4);
   });
 
-  it('app-5: takes a byte order mark, and no text in another encoding', async () => {
+  it('app-5: accepts a byte order mark, and no other encoding', async () => {
     const { folder, outbox } = await outboxHere();
     const text = JSON.stringify({ type: 'joiner', id: '1', user: { name: 'jörg', mail: 'j@x.example' } });
     await writeFile(join(folder, 'a.json'), `\ufeff${text}`);
@@ -762,7 +762,7 @@ describe('the outbox', () => {
     expect(await outbox.next()).toEqual({ file: 'b.json', fault: 'it is not UTF-8 text' });
   });
 
-  it('app-5: of 20,000 events costs each of them no reading of the whole folder, and keeps their order', async () => {
+  it('app-5: of 20,000 events is not read as a whole for each event, and keeps their order', async () => {
     const { folder, outbox } = await outboxHere();
     const names = Array.from({ length: 20_000 }, (_, i) => `${100_000 + i}.json`);
     for (let i = 0; i < names.length; i += 500) {
@@ -788,7 +788,7 @@ describe('the outbox', () => {
 });
 
 describe('a backend whose clock is wrong', () => {
-  it.each([3600_000, -3600_000])('app-3: by %d ms has its leavers deleted all the same', async (differenceMs) => {
+  it.each([3600_000, -3600_000])('app-3: by %d ms still has its leavers deleted', async (differenceMs) => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
     const daemon = await daemonAt(address, 'clock');
     const environment = { ...SETTABLE_CLOCK, CLOCK_DIFFERENCE_MS: String(differenceMs) };
@@ -839,8 +839,8 @@ describe('the log', () => {
   }, 60_000);
 });
 
-describe('a backend that the daemon does not let in', () => {
-  it('keeps its events, and delivers them once it is let in', async () => {
+describe('a backend that the daemon does not allow', () => {
+  it('keeps its events, and delivers them once it is allowed', async () => {
     const address = `tcp://127.0.0.1:${await freePort()}`;
     const strict = { ...daemonEnvironment(address, 'locked'), ALLOWED_CLIENTS: 'svc-other@acme.example' };
     const app = await startDaemonHere(strict);
@@ -864,7 +864,7 @@ await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
   const environment = () => daemonEnvironment('amqp://127.0.0.1:5672', channel);
   afterAll(() => deleteQueues('RabbitMQ', channel));
 
-  it('keeps an event while no daemon is there, over a restart of the backend, and it is done once', async () => {
+  it('keeps an event without a daemon, across a restart of the backend, and it is handled once', async () => {
     await prepareDeadLetters(readSettings(environment()));
     const backend = await Backend.start('amqp://127.0.0.1:5672', channel);
     const user = person();
@@ -885,7 +885,7 @@ await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
     expect([created() - before, usersNamed(user.name).length]).toEqual([1, 1]);
   }, 60_000);
 
-  it('that takes the first connection and says nothing is connected to anew', async () => {
+  it('connects again to a broker that accepts the first connection and stays silent', async () => {
     const { port, connections } = await silentServer(1, 5672);
     const settings = readSettings({ ...environment(), LISTEN_URL: `amqp://127.0.0.1:${port}` });
     await prepareDeadLetters(settings, { timeoutMs: 300, retryMs: 100 });
@@ -909,7 +909,7 @@ await describeWithServer('RabbitMQ', ['RabbitMQ', 5672], () => {
 });
 
 describe('settings', () => {
-  it('that are wrong are told all at once, without any value', () => {
+  it('that are invalid are all reported at once, without any value', () => {
     const wrong = { TENANT_URL: 'x', LISTEN_URL: 'udp://secret', CHANNEL: 'a b', SERVICE_URL: 'ftp://x' };
     expect(() => readSettings(wrong)).toThrow(/LISTEN_URL[^]*CHANNEL[^]*ALLOWED_CLIENTS[^]*CLIENT_ID[^]*SERVICE_URL/);
     expect(() => readSettings(wrong)).not.toThrow(/secret:/);
@@ -924,7 +924,7 @@ describe('settings', () => {
     );
   });
 
-  it('are those of the emulator where no tenant is named', () => {
+  it('default to the emulator if no tenant is set', () => {
     expect(readSettings({}).ALLOWED_CLIENTS).toEqual([readBackendSettings({}).CLIENT_ID]);
     expect(readSettings({}).LISTEN_URL.href).toBe(readBackendSettings({}).DAEMON_URL.href);
   });

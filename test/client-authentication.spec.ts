@@ -155,7 +155,7 @@ describe('private_key_jwt', () => {
     expect(decodeProtectedHeader(request.body.client_assertion!)).toEqual({ alg: algorithm, kid: 'k' });
   });
 
-  it('takes the key as PEM, as JWK, as the text of a JWK, as KeyObject, from a file and from a function', async () => {
+  it('accepts the key as PEM, as JWK, as the JSON of a JWK, as KeyObject, from a file and from a function', async () => {
     const { privateKey, publicKey } = ec();
     const path = join(directory, 'key.pem');
     await writeFile(path, pem(privateKey));
@@ -180,7 +180,7 @@ describe('private_key_jwt', () => {
     }
   });
 
-  it('heeds the algorithm that a JWK names, also where it was read as a text', async () => {
+  it('uses the algorithm that a JWK names, even if it was read as JSON', async () => {
     const { privateKey, publicKey } = kinds.RS256();
     register('ps', jwk(publicKey, { kty: '', kid: 'ps-1', alg: 'PS256' }));
     const key = JSON.stringify(jwk(privateKey, { kty: '', kid: 'ps-1', alg: 'PS256' }));
@@ -188,7 +188,7 @@ describe('private_key_jwt', () => {
     expect(decodeProtectedHeader(request.body.client_assertion!)).toEqual({ alg: 'PS256', kid: 'ps-1' });
   });
 
-  it('has a key service sign, which never gives away the key', async () => {
+  it('signs by a key service, which never reveals the key', async () => {
     const { privateKey, publicKey } = ec();
     register('kms', jwk(publicKey, { kty: '', kid: 'versions/7' }));
     const signer: RemoteSigner = {
@@ -204,7 +204,7 @@ describe('private_key_jwt', () => {
     expect(decodeProtectedHeader(request.body.client_assertion!)).toEqual({ alg: 'ES256', kid: 'versions/7' });
   });
 
-  it('fails the boot where the key cannot sign, or not by the algorithm that was chosen', async () => {
+  it('fails the boot if the key cannot sign, or not with the chosen algorithm', async () => {
     const key = jwk(ec().privateKey);
     const wrong = [
       privateKeyJwt({ key: 'no key' }),
@@ -221,7 +221,7 @@ describe('private_key_jwt', () => {
     }
   });
 
-  it('does not show the text of a key service’s error, and keeps it as the cause', async () => {
+  it('does not show the message of a key service’s error, and keeps the error as the cause', async () => {
     const signer: RemoteSigner = {
       algorithm: 'ES256',
       keyId: 'versions/1',
@@ -242,7 +242,7 @@ describe('private_key_jwt', () => {
     expect(server.tokenRequests).toHaveLength(0);
   });
 
-  it('makes an assertion for one attempt alone: new jti, one audience, a minute of life', async () => {
+  it('creates an assertion for one attempt: new jti, one audience, a lifetime of a minute', async () => {
     const { privateKey, publicKey } = ec();
     register('fresh', jwk(publicKey));
     const { provider } = await applicationWith({
@@ -258,7 +258,7 @@ describe('private_key_jwt', () => {
     }
   });
 
-  describe('at a server that accepts no assertion but for the endpoint that is called', () => {
+  describe('at a server that only accepts assertions for the endpoint of the request', () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const audiences: Record<string, unknown> = {};
     /** Metadata, and endpoints that take the audience of the assertion to the letter. */
@@ -280,7 +280,7 @@ describe('private_key_jwt', () => {
       ['client_secret_jwt', secret as Pick<ClientOptions, 'clientSecret' | 'clientAuthentication'>],
     ] as const;
 
-    it.each(WAYS)('srv-1: %s gets a token by assertionAudience, and takes it back', async (_method, client) => {
+    it.each(WAYS)('srv-1: %s gets a token with assertionAudience, and revokes it', async (_method, client) => {
       const { url } = await resourceServer(answer);
       const identityProvider = genericOAuth2({ issuer: url, assertionAudience: 'endpoint' });
       const { provider, module } = await applicationWith({
@@ -294,7 +294,7 @@ describe('private_key_jwt', () => {
       expect(audiences).toEqual({ '/token': `${url}/token`, '/revoke': `${url}/revoke` });
     });
 
-    it.each(WAYS)('srv-6: %s says without it what may be wrong', async (_method, client) => {
+    it.each(WAYS)('srv-6: %s explains without it what may be wrong', async (_method, client) => {
       const { url } = await resourceServer(answer);
       const { provider } = await applicationWith({
         clientId: 'id',
@@ -320,7 +320,7 @@ describe('private_key_jwt', () => {
     });
   });
 
-  it('finds a rotated key by itself, and tells of it', async () => {
+  it('notices a rotated key, and emits an event', async () => {
     const [old, next] = [ec(), ec()];
     const path = join(directory, 'rotated.pem');
     await writeFile(path, pem(old.privateKey));
@@ -375,7 +375,7 @@ describe('mutual TLS', () => {
     return resourceServer(bound, tls);
   }
 
-  it('proves a client by its certificate, at the address that the metadata has for that', async () => {
+  it('authenticates a client by its certificate, at the mTLS endpoint of the metadata', async () => {
     register('svc-a');
     const { write: _, ...options } = await files('svc-a', await authority.issue('svc-a'));
     const client = { clientId: 'svc-a', clientAuthentication: tlsClientAuth(options) };
@@ -386,7 +386,7 @@ describe('mutual TLS', () => {
     expect(cnf).toEqual({ 'x5t#S256': certificateThumbprint(certificate) });
   });
 
-  it('proves a client by a certificate of its own making', async () => {
+  it('authenticates a client by a self-signed certificate', async () => {
     const { cert, key } = await selfSignedCertificate('anything');
     const certificate = new X509Certificate(cert);
     const jwk = { ...certificate.publicKey.export({ format: 'jwk' }), x5c: [certificate.raw.toString('base64')] };
@@ -397,7 +397,7 @@ describe('mutual TLS', () => {
     expect(request.isMtls).toBe(true);
   });
 
-  it('reaches an issuer whose own certificate is of the same authority, and revokes at the address for certificates', async () => {
+  it('reaches an issuer with a certificate of the same authority, and revokes at the mTLS endpoint', async () => {
     register('svc-private');
     const { cert, key } = await authority.issue('svc-private');
     const issuer = await resourceServer(
@@ -430,7 +430,7 @@ describe('mutual TLS', () => {
     ]);
   });
 
-  it('is refused with a certificate of another name, and not shown again for a while', async () => {
+  it('is refused with a certificate of another name, and does not send it again for a while', async () => {
     register('svc-b');
     const clock = new ManualClock();
     const source = await files('svc-b', await authority.issue('svc-other'));
@@ -450,7 +450,7 @@ describe('mutual TLS', () => {
     await expect(provider.getToken()).resolves.toBeDefined();
   });
 
-  it('shows the certificate on the call, which its token is bound to', async () => {
+  it('presents the certificate on the call, because its token is bound to it', async () => {
     register('svc-c');
     const { write: _, ...source } = await files('svc-c', await authority.issue('svc-c'));
     const api = await boundResourceServer();
@@ -462,7 +462,7 @@ describe('mutual TLS', () => {
     await expect(http.axiosRef.get(`${api.url}/accounts`)).resolves.toMatchObject({ status: 200 });
   });
 
-  it('shows the certificate of the client that the call is made for, whosever HttpService it goes through', async () => {
+  it('presents the certificate of the client that the call names, through any HttpService', async () => {
     const api = await boundResourceServer();
     const shown: (string | undefined)[] = [];
     api.answer = (request, response, message) => {
@@ -511,7 +511,7 @@ describe('mutual TLS', () => {
     expect(shown).toEqual([undefined, undefined, undefined]);
   });
 
-  it('shows a renewed certificate with the token that is bound to it, on no connection that was opened before', async () => {
+  it('presents a renewed certificate with the token that is bound to it, and never on an older connection', async () => {
     register('svc-d');
     const source = await files('svc-d', await authority.issue('svc-d'));
     const api = await boundResourceServer();
@@ -531,7 +531,7 @@ describe('mutual TLS', () => {
     expect(api.requests).toHaveLength(4);
   });
 
-  it('renews the token where a new connection shows a newer certificate than the token is bound to', async () => {
+  it('renews the token if a new connection presents a newer certificate than the token is bound to', async () => {
     register('svc-e');
     const source = await files('svc-e', await authority.issue('svc-e'));
     const api = await boundResourceServer();
@@ -546,7 +546,7 @@ describe('mutual TLS', () => {
     expect(events.filter(({ type }) => type === 'call.replayed')).toHaveLength(1);
   });
 
-  it('fails the call, and not the process, where certificate and key do not belong together', async () => {
+  it('fails the call and not the process if certificate and key do not match', async () => {
     register('svc-f');
     const [one, other] = [await authority.issue('svc-f'), await authority.issue('svc-f')];
     const source = await files('svc-f', one);
@@ -581,7 +581,7 @@ function projectedToken(claims: { sub?: string; exp?: number; jti?: string } = {
     .sign(cluster.privateKey);
 }
 
-describe('an assertion that somebody else has signed', () => {
+describe('an assertion of another issuer', () => {
   /** A token endpoint that trusts a subject of the cluster (RFC 7523 §3), as cloud providers do. */
   async function federatedServer() {
     const seen: Record<string, string>[] = [];
@@ -597,7 +597,7 @@ describe('an assertion that somebody else has signed', () => {
     return { seen, trusted, identityProvider: genericOAuth2({ tokenEndpoint: endpoint.url }) };
   }
 
-  it('is read anew for each attempt from the file where the platform renews it, without being taken for a new one', async () => {
+  it('is read for each attempt from the file that the platform renews, without counting as another credential', async () => {
     const { seen, identityProvider } = await federatedServer();
     const path = join(directory, 'projected');
     const [first, second] = [await projectedToken({ jti: '1' }), await projectedToken({ jti: '2' })];
@@ -619,7 +619,7 @@ describe('an assertion that somebody else has signed', () => {
     expect(events.map(({ type }) => type)).not.toContain('credential.rotated');
   });
 
-  it('is quarantined where it is refused, even if it is made anew for each request', async () => {
+  it('is quarantined if it is refused, even if it is new for each request', async () => {
     const { seen, trusted, identityProvider } = await federatedServer();
     trusted.sub = 'system:serviceaccount:billing:other';
     let minted = 0;
@@ -634,7 +634,7 @@ describe('an assertion that somebody else has signed', () => {
     expect(seen).toHaveLength(1);
   });
 
-  it('is not shown once it has expired, and is when it has been renewed', async () => {
+  it('is not sent after it has expired, and is sent after a renewal', async () => {
     const { seen, identityProvider } = await federatedServer();
     const path = join(directory, 'stale');
     const clock = new ManualClock(new Date());
@@ -652,7 +652,7 @@ describe('an assertion that somebody else has signed', () => {
     expect((await provider.getToken()).reveal()).toBe('t1');
   });
 
-  it('is the grant itself, by a client that says no more than its name', async () => {
+  it('is the grant itself, of a client that sends only its identifier', async () => {
     server.register({ client_id: 'bearer', token_endpoint_auth_method: 'none' });
     const path = join(directory, 'grant');
     await writeFile(path, await projectedToken());
@@ -670,7 +670,7 @@ describe('an assertion that somebody else has signed', () => {
     });
   });
 
-  it('is quarantined as a grant as well, and a grant of another subject is free at once', async () => {
+  it('is quarantined as a grant as well, while a grant of another subject can be sent at once', async () => {
     server.register({ client_id: 'bearer', token_endpoint_auth_method: 'none' });
     const untrusted = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const forged = await new SignJWT({ sub: 'a', aud: server.issuer })
@@ -751,7 +751,7 @@ describe('DPoP', () => {
     expect(keys[0]).not.toEqual(keys[1]);
   });
 
-  it('gives the token endpoint the nonce that it demands, once, with a new proof, and remembers it', async () => {
+  it('sends the nonce that the token endpoint requires, once, with a new proof, and remembers it', async () => {
     server.requiresNonce = true;
     const { provider } = await dpopClient();
     await provider.renewToken(await provider.getToken());
@@ -761,7 +761,7 @@ describe('DPoP', () => {
     expect(new Set(proofs.map(({ jti }) => jti)).size).toBe(3);
   });
 
-  it('gives up on a token endpoint that is never content with a nonce', async () => {
+  it('gives up on a token endpoint that accepts no nonce', async () => {
     let n = 0;
     const endpoint = await resourceServer((...args) =>
       json(400, { error: 'use_dpop_nonce' }, { 'dpop-nonce': `nonce-${++n}` })(...args),
@@ -779,7 +779,7 @@ describe('DPoP', () => {
     expect(endpoint.requests).toHaveLength(2);
   });
 
-  it('makes a new client assertion along with the new proof', async () => {
+  it('creates a new client assertion along with the new proof', async () => {
     server.requiresNonce = true;
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const keys = [{ ...publicKey.export({ format: 'jwk' }) }];
@@ -791,7 +791,7 @@ describe('DPoP', () => {
     expect(new Set(assertions).size).toBe(2);
   });
 
-  it('gives a resource server the nonce that it demands, once, and remembers it for that origin alone', async () => {
+  it('sends the nonce that a resource server requires, once, and remembers it only for that origin', async () => {
     const { http, api, demanded } = await dpopClient();
     Object.assign(demanded, { nonce: 'n1', next: 'n1' });
     await http.axiosRef.post(api.url, 'body');
@@ -806,7 +806,7 @@ describe('DPoP', () => {
     expect(proofOf(server.tokenRequests[0]!.headers)).not.toHaveProperty('nonce');
   });
 
-  it('takes the next nonce from a successful answer', async () => {
+  it('takes the next nonce from a successful response', async () => {
     const { http, api, demanded } = await dpopClient();
     demanded.next = 'n1';
     await http.axiosRef.get(api.url);
@@ -817,7 +817,7 @@ describe('DPoP', () => {
     expect(api.requests.map(({ headers }) => proofOf(headers).nonce)).toEqual([undefined, 'n1', 'n2']);
   });
 
-  it('passes the 401 on where the resource server is never content with a nonce, and asks for no other token', async () => {
+  it('returns the 401 if the resource server accepts no nonce, and requests no other token', async () => {
     const { http, api, demanded } = await dpopClient();
     let n = 0;
     Object.assign(demanded, { nonce: 'unknown' });
@@ -827,7 +827,7 @@ describe('DPoP', () => {
     expect(server.tokenRequests).toHaveLength(1);
   });
 
-  it('does not take a plain bearer token where a bound one was asked for', async () => {
+  it('does not accept a plain bearer token if it requested a bound one', async () => {
     const endpoint = await resourceServer(json(200, { access_token: 'plain', token_type: 'Bearer', expires_in: 60 }));
     const { provider } = await applicationWith({
       identityProvider: genericOAuth2({ tokenEndpoint: endpoint.url }),

@@ -73,7 +73,7 @@ const target = (prefix: string): ImportTarget => ({
 });
 
 describe('an import', () => {
-  it('that is killed at random and resumed makes each user once', async () => {
+  it('that is killed at random and resumed creates each user once', async () => {
     const path = join(folder, 'killed.csv');
     const names = await writeUsers(path, 'killed', 600);
     tenant.switches.change({ faults: { api: { slowMs: 50 } } });
@@ -84,7 +84,7 @@ describe('an import', () => {
     expect(tenant.statistics().apiOutcomes[CREATE_USER]).toEqual({ success: 600 });
   });
 
-  it('goes on by itself when tokens are ended early, and when the service is killed and started again', async () => {
+  it('continues by itself when tokens are revoked early, and when the service is killed and restarted', async () => {
     const path = join(folder, 'service-killed.csv');
     const names = await writeUsers(path, 'orphaned', 300);
     tenant.switches.change({ faults: { api: { slowMs: 50 } } });
@@ -109,7 +109,7 @@ describe('an import', () => {
 });
 
 describe('rejected lines', () => {
-  it('in-G39: are judged anew by --retry-rejected, although the service remembers a rejection under its key', async () => {
+  it('in-G39: are sent again by --retry-rejected, although the service remembers a rejection under its key', async () => {
     const taken = ['create', '--name', 'retried-1', '--mail', 'retried-1@example.org'];
     expect(await provisionCli(taken)).toMatchObject({ exitCode: 0 });
     const path = join(folder, 'retried.csv');

@@ -234,7 +234,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
   // Node's own fetch cannot be told to trust the servers' certificate.
   const cases = name.includes('Node') ? JOURNEYS.filter((journey) => !needsTls(journey)) : JOURNEYS;
 
-  test.each(cases)('does not take the token out of its places: %s', async (_name, start, places) => {
+  test.each(cases)('does not take the token to an origin that is not allowed: %s', async (_name, start, places) => {
     const system = await setUp();
     const call = make(system);
     for (const status of [301, 302, 303, 307, 308]) {
@@ -254,7 +254,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
     expect(first.requests[0]!.headers.authorization).toBe(isBound ? `Bearer ${TOKEN}` : undefined);
   });
 
-  it('does not take the proof of a token that is bound to a key out of its places', async () => {
+  it('does not take the DPoP proof to an origin that is not allowed', async () => {
     const system = await setUp({ dpop: true });
     const call = make(system);
     for (const [, start, places] of cases) {
@@ -269,7 +269,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
     });
   });
 
-  it('does not take the token to another path of its own server, where a path is bound', async () => {
+  it('does not take the token to another path of the same server, if only a path is allowed', async () => {
     const system = await setUp({ allowedOrigins: [`${servers.bound.url}/v2`] });
     const call = make(system);
     for (const path of ['', '/v20', '/v2/../admin', '/v2/%2e%2e/admin', '/v2/..%2fadmin', '/v2/x']) {
@@ -281,7 +281,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
     expect(servers.bound.requests.some(({ headers }) => !headers.authorization)).toBe(!NOT_FOLLOWING.has(name));
   });
 
-  it('keeps the token on the way through bound places', async () => {
+  it('keeps the token across allowed origins', async () => {
     const system = await setUp();
     const hops = [
       { status: 307, to: '' },
@@ -296,7 +296,7 @@ describe.each(CARRIERS)('a redirected call by %s', (name, make) => {
 });
 
 describe('a call by address', () => {
-  it('goes by the address and not by the base address', async () => {
+  it('is checked by its URL and not by the base URL', async () => {
     const { http } = await setUp({ http: { baseURL: servers.bound.url } });
     await http.axiosRef.get('/relative');
     await http.axiosRef.get(`${servers.other.url}/absolute`);
@@ -305,7 +305,7 @@ describe('a call by address', () => {
     expect(evidence()).toEqual([]);
   });
 
-  test.each(CARRIERS)('does what explain() says, by %s', async (name, make) => {
+  test.each(CARRIERS)('carries the token exactly if explain() allows it, by %s', async (name, make) => {
     const system = await setUp({ allowedOrigins: [`${servers.bound.url}/v2`, servers.boundTls.url] });
     const call = make(system);
     const urls = [
@@ -327,7 +327,7 @@ describe('a call by address', () => {
     }
   });
 
-  it('carries no token on a path that undici sends as it is and a server may read in another way', async () => {
+  it('carries no token on a path that undici sends unchanged and a server may interpret differently', async () => {
     const { provider } = await setUp({ allowedOrigins: [`${servers.bound.url}/v2`] });
     const dispatcher = agent().compose(bearerInterceptor(provider));
     const origin = servers.bound.url;
@@ -375,7 +375,7 @@ describe('a call through a proxy', () => {
       },
       false,
     ],
-  ])('shows an https call to its server alone: %s', async (_name, make, byEnvironment) => {
+  ])('reveals an https call only to its server: %s', async (_name, make, byEnvironment) => {
     if (byEnvironment) process.env.https_proxy = servers.proxy.url;
     const system = await setUp();
     await make(system)(`${servers.boundTls.url}${pathOf([{ status: 307, to: servers.otherTls.url }])}`);
@@ -386,7 +386,7 @@ describe('a call through a proxy', () => {
     expect(evidence()).toEqual([]);
   });
 
-  it('for plain http, chosen by the environment, is not made through it by axios', async () => {
+  it('for plain http ignores a proxy of the environment, with axios', async () => {
     process.env.http_proxy = servers.proxy.url;
     const { http } = await setUp();
     await http.axiosRef.get(servers.bound.url);
@@ -398,7 +398,7 @@ describe('a call through a proxy', () => {
     expect(evidence()).toEqual([]);
   });
 
-  it('for plain http, chosen by the application, is made without the token, and tells of it', async () => {
+  it('for plain http by a proxy of the application carries no token, and emits an event', async () => {
     const { http, events } = await setUp();
     await http.axiosRef.get(servers.bound.url, { proxy: proxyOptions() }).catch(() => {});
     expect(servers.proxy.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
@@ -406,7 +406,7 @@ describe('a call through a proxy', () => {
     expect(evidence()).toEqual([]);
   });
 
-  it('for plain http is judged by the place that axios takes for the proxy', async () => {
+  it('for plain http is checked by the address that axios uses for the proxy', async () => {
     const { http } = await setUp();
     const { hostname, port } = new URL(servers.bound.url);
     const forms = [new URL(servers.proxy.url), { ...proxyOptions(), host: hostname, hostname: 'localhost' }];
@@ -418,13 +418,13 @@ describe('a call through a proxy', () => {
     expect(sent.map(({ headers }) => headers.authorization)).toEqual([undefined, undefined, undefined]);
   });
 
-  it('for plain http carries the token where it is bound to the proxy too', async () => {
+  it('for plain http carries the token if the proxy is an allowed origin too', async () => {
     const { http } = await setUp({ allowedOrigins: [servers.bound.url, servers.proxy.url] });
     await http.axiosRef.get(servers.bound.url, { proxy: proxyOptions() }).catch(() => {});
     expect(servers.proxy.requests.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${TOKEN}`]);
   });
 
-  it('that redirects from https to plain http leaves the token behind', async () => {
+  it('that redirects from https to plain http drops the token', async () => {
     process.env.http_proxy = servers.proxy.url;
     const { http } = await setUp();
     const path = pathOf([{ status: 302, to: servers.bound.url }]);
@@ -434,7 +434,7 @@ describe('a call through a proxy', () => {
     expect(evidence()).toEqual([]);
   });
 
-  it('asks undici’s proxy agent for the tunnel without the token, for plain http too', async () => {
+  it('opens the tunnel of undici’s proxy agent without the token, for plain http too', async () => {
     const system = await setUp();
     await through(proxyAgent)(system)(servers.bound.url);
     const [connect = '', ...rest] = servers.proxy.received.split('\r\n\r\n');

@@ -55,7 +55,7 @@ const whoami = (http: HttpService['axiosRef']) =>
   http.post<{ success: boolean; Result: { User: string } }>('/Security/whoami', {});
 
 describe('a client of a CyberArk Identity tenant', () => {
-  it('calls its REST API, with a secret that the standard form of Basic would garble', async () => {
+  it('calls its REST API, with a secret that the standard Basic encoding would change', async () => {
     const { http } = await setUp();
     expect((await whoami(http)).data).toMatchObject({
       success: true,
@@ -63,7 +63,7 @@ describe('a client of a CyberArk Identity tenant', () => {
     });
   });
 
-  it('is refused with that secret in the standard form, and told what to check', async () => {
+  it('is refused with that secret in the standard encoding, with advice on what to check', async () => {
     const { provider } = await setUp({ clientAuthentication: 'client_secret_basic' });
     await expect(provider.getToken()).rejects.toMatchObject({
       code: 'M2M_CLIENT_REJECTED',
@@ -77,7 +77,7 @@ describe('a client of a CyberArk Identity tenant', () => {
     expect((await whoami(http)).data.success).toBe(true);
   });
 
-  it('may send JSON to a tenant that wants it', async () => {
+  it('may send JSON to a tenant that requires it', async () => {
     const { provider } = await setUp({ tokenRequestFormat: 'json' });
     await expect(provider.getToken()).rejects.toMatchObject({ message: expect.stringContaining('invalid grant type') });
     tenant.switches.change({ acceptJsonTokenRequests: true });
@@ -95,7 +95,7 @@ describe('a client of a CyberArk Identity tenant', () => {
     expect(Math.round(lifeMs / 60_000)).toBe(15);
   });
 
-  test.each(['string', 'missing'] as const)('copes with an expires_in that is %s', async (expiresIn) => {
+  test.each(['string', 'missing'] as const)('accepts an expires_in that is %s', async (expiresIn) => {
     tenant.switches.change({ expiresIn });
     const { http, provider } = await setUp();
     await whoami(http);
@@ -111,7 +111,7 @@ describe('a client of a CyberArk Identity tenant', () => {
     expect(tokenRequests()).toBe(1);
   });
 
-  it('goes on after the tenant ended its sessions, with one token request', async () => {
+  it('continues after the tenant ended its sessions, with one token request', async () => {
     const { http, events } = await setUp();
     await whoami(http);
     tenant.revokeSessions();
@@ -135,7 +135,7 @@ describe('a client of a CyberArk Identity tenant', () => {
       { code: 'M2M_TOKEN_REQUEST_REJECTED', oauthError: 'invalid_scope' },
       'Scope tab',
     ],
-  ])('is told what to do about %s', async (_name, options, error, advice) => {
+  ])('gets advice about %s', async (_name, options, error, advice) => {
     for (const badCredentialsStatus of [400, 401] as const) {
       tenant.switches.change({ badCredentialsStatus });
       const { provider } = await setUp(options);
@@ -146,7 +146,7 @@ describe('a client of a CyberArk Identity tenant', () => {
   test.each<[string, string, string]>([
     ['an unknown application', 'nothing', 'applicationId'],
     ['an application without client credentials', 'unticked', 'Client Creds'],
-  ])('is told what to do about %s', async (_name, applicationId, advice) => {
+  ])('gets advice about %s', async (_name, applicationId, advice) => {
     const { provider } = await setUp({
       identityProvider: cyberArkIdentity({ tenantUrl: tenant.url, applicationId }),
       clientId: 'svc-cli@acme.example',
@@ -219,7 +219,7 @@ describe('forRootAsync', () => {
     ],
     ['useClass', () => ({ imports: [VaultModule], useClass: Options })],
     ['useExisting', () => ({ imports: [OptionsModule], useExisting: Options })],
-  ])('takes its options by %s, and is global where it is asked to', async (_name, options) => {
+  ])('takes its options by %s, and is global if isGlobal is set', async (_name, options) => {
     const module = await Test.createTestingModule({
       imports: [IdentityM2MModule.forRootAsync({ ...options(), isGlobal: true }), ConsumerModule],
     }).compile();
@@ -229,7 +229,7 @@ describe('forRootAsync', () => {
     expect((await whoami(module.get(Consumer, { strict: false }).http.axiosRef)).data.success).toBe(true);
   });
 
-  it('fails the boot for wrong options, from wherever they come', async () => {
+  it('fails the boot for invalid options, wherever they come from', async () => {
     const wrong = IdentityM2MModule.forRootAsync({ useFactory: () => ({ client: client({ clientId: '' }) }) });
     await expect(Test.createTestingModule({ imports: [wrong] }).compile()).rejects.toMatchObject({
       code: 'M2M_CONFIGURATION_INVALID',

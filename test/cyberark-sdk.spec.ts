@@ -85,7 +85,7 @@ interface Envelope {
 }
 const answer = async (call: Observable<unknown>) => (await firstValueFrom(call)) as AxiosResponse<Envelope>;
 
-describe('what CyberArk’s SDKs do, done here', () => {
+describe('the counterpart of CyberArk’s SDKs', () => {
   it('a token, and one of another scope', async () => {
     const { tokens } = await client();
     const token = await tokens.getToken();

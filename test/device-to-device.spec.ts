@@ -106,7 +106,7 @@ async function written(app: RunningApp, text: RegExp): Promise<RegExpExecArray> 
 }
 
 describe('two devices', () => {
-  it('ask each other, one by its secret and one by its key, each with a token of its own', async () => {
+  it('call each other, one with a secret and one with a key, each with its own token', async () => {
     const both = await ports();
     const southern = await start({ ...south(both, 'first-key.pem'), ASK_EVERY_MS: '500' });
     await register(southern.ready.jwks);
@@ -119,7 +119,7 @@ describe('two devices', () => {
     expect(southern.app.output + northern.app.output).not.toMatch(/eyJ|dev-only|PRIVATE/);
   }, 60_000);
 
-  it('a key is made at the first start, for its owner alone, and used ever after', async () => {
+  it('create a key at the first start, readable only by its owner, and keep using it', async () => {
     const both = await ports();
     const first = await start(south(both, 'kept-key.pem'));
     await written(first.app, /created the key \S+; register its public half: \S+kept-key\.pem\.public\.json/);
@@ -134,7 +134,7 @@ describe('two devices', () => {
     expect(second.app.output).not.toMatch(/created the key/);
   }, 60_000);
 
-  it('a key that is not registered gets no token, and the log says why', async () => {
+  it('get no token with an unregistered key, and the log says why', async () => {
     const both = await ports();
     await start(north(both));
     const other = await deviceKey(join(folder, 'other-key.pem'));
@@ -145,7 +145,7 @@ describe('two devices', () => {
   }, 60_000);
 });
 
-describe('a device that answers with a name that would forge a line of the log', () => {
+describe('a neighbour’s name that would forge a log line', () => {
   it('is not repeated', async () => {
     const forger = await TestServer.start(json(200, { name: 'x\nforged', upSince: new Date().toISOString() }));
     closing.push(() => forger.close());
@@ -233,7 +233,7 @@ describe('a device refuses', () => {
 });
 
 describe('the key file', () => {
-  it('is refused where others could read it', async () => {
+  it('is rejected if other users can read it', async () => {
     const file = join(folder, 'open-key.pem');
     await deviceKey(file);
     await chmod(file, 0o640);
@@ -241,7 +241,7 @@ describe('the key file', () => {
     await expect(deviceKey(file)).rejects.toThrow(/can be read by others/);
   });
 
-  it('is never written over, whatever it holds, and its text is in no error', async () => {
+  it('is never overwritten, whatever it holds, and its content is in no error', async () => {
     const file = join(folder, 'broken-key.pem');
     await writeFile(file, 'something of value', { mode: 0o600 });
     await expect(deviceKey(file)).rejects.toThrow(/holds no private key/);
@@ -252,7 +252,7 @@ describe('the key file', () => {
   it.each([
     ['of another curve', 'EC P-384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey],
     ['of another kind', 'RSA', () => generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey],
-  ])('%s is refused, and told what is wrong with it', async (_name, kind, make) => {
+  ])('is rejected with the reason: %s', async (_name, kind, make) => {
     const file = join(folder, `${kind}-key.pem`);
     await writeFile(file, make().export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
     await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
@@ -261,7 +261,7 @@ describe('the key file', () => {
     );
   });
 
-  it('in a folder that cannot be written to is refused by its path, in one line at the start', async () => {
+  it('in a folder that is not writable is rejected with its path, in one line at the start', async () => {
     const file = join(folder, 'nowhere', 'key.pem');
     await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
     const starting = start(south(await ports(), join('nowhere', 'key.pem')));
@@ -269,7 +269,7 @@ describe('the key file', () => {
     await expect(starting).rejects.not.toThrow(/\n +at /);
   });
 
-  it('whose public half cannot be written is refused by the path of that, unless it is there already', async () => {
+  it("is rejected if its public half can't be written, unless that exists already", async () => {
     const file = join(folder, 'public-key.pem');
     const { publicFile, keyId } = await deviceKey(file);
     await utimes(publicFile, 1, 1);
@@ -281,27 +281,27 @@ describe('the key file', () => {
     await expect(deviceKey(file)).rejects.toThrow(KeyFileError);
   });
 
-  it('is one key, however many start at once', async () => {
+  it('is created once, however many processes start at once', async () => {
     const file = join(folder, 'shared-key.pem');
     const keys = await Promise.all(Array.from({ length: 5 }, () => deviceKey(file)));
     expect(new Set(keys.map(({ keyId }) => keyId)).size).toBe(1);
     expect(keys.filter(({ isNew }) => isNew)).toHaveLength(1);
   });
 
-  it('needs a folder that is there', async () => {
+  it('needs an existing folder', async () => {
     await expect(deviceKey(join(folder, 'nowhere', 'key.pem'))).rejects.toMatchObject({ code: 'KEY_FILE_UNUSABLE' });
   });
 });
 
 describe('settings of a device', () => {
-  it('that are wrong are told all at once', () => {
+  it('that are invalid are all reported at once', () => {
     const wrong = { TENANT_URL: 'x', PORT: 'x', NEIGHBOUR_URL: 'x', NAME: 'a b' };
     expect(() => readSettings(wrong)).toThrow(/NAME[^]*PORT[^]*API_APPLICATION_ID[^]*CLIENT_ID[^]*NEIGHBOUR_URL/);
     expect(() => readSettings({ KEY_FILE: 'also' })).toThrow(/set either this or KEY_FILE/);
     expect(() => readSettings({ DEVICE: 'east' })).toThrow(/must be north or south/);
   });
 
-  it('are those of the emulator where no tenant is named', () => {
+  it('default to the emulator if no tenant is set', () => {
     const [first, second] = [readSettings({}), readSettings({ DEVICE: 'south' })];
     expect(first.NEIGHBOUR_URL).toBe(`http://127.0.0.1:${second.PORT}`);
     expect(second.NEIGHBOUR_URL).toBe(`http://127.0.0.1:${first.PORT}`);

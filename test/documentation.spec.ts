@@ -29,7 +29,7 @@ function pagesIn(folder: string): string[] {
 }
 
 describe('a page of the documentation', () => {
-  test.each(pages)('leads to files that are there: %s', (page) => {
+  test.each(pages)('links to existing files: %s', (page) => {
     const text = readPage(page);
     const links = [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link]) => link!);
     expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
@@ -55,7 +55,7 @@ it('has every page in its index', () => {
 
 describe('the code on a page', () => {
   test.each([...pagesIn('docs/conversations'), join('docs', 'testing.md')])(
-    'stands in the file that is named before it: %s',
+    'is in the file that is named before it: %s',
     (page) => {
       const text = read(page);
       const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)];
@@ -68,7 +68,7 @@ describe('the code on a page', () => {
     },
   );
 
-  it('runs in a test, where it takes the place of a call of CyberArk’s SDKs', () => {
+  it('runs in a test, as the counterpart of a call of CyberArk’s SDKs', () => {
     const text = read('docs', 'cyberark-sdk.md');
     const blocks = [...text.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!);
     const answers = [...text.matchAll(/^- [^→]*→((?:.|\n(?!- |\n))*)/gm)].map(([, answer]) => answer!);
@@ -170,7 +170,7 @@ it('gives the Jest configuration that a project of Nest 11 runs its tests with',
   }
 });
 
-it('names tests that exist, where it says which test keeps the library from a fault', () => {
+it('names existing tests on the page of pitfalls', () => {
   const page = readPage('docs', 'pitfalls.md').replaceAll(/\s+/g, ' ');
   const named = [...page.matchAll(/“([^”]+)” \(\[[^\]]+\]\(\.\.\/([^)]+)\)\)/g)];
   // A test without a file would not be looked for.
@@ -190,7 +190,7 @@ describe('the page of refusals', () => {
   });
 
   test.each(sections.map(([, reason, status]) => [reason as RefusalReason, Number(status)] as const))(
-    'says what a caller is answered: %s, %i',
+    'names the status of the response: %s, %i',
     (reason, status) => expect(httpStatus(refusalAnswer({ ok: false, reason }))).toBe(status),
   );
 });
@@ -235,7 +235,7 @@ describe('the page of attacks', () => {
 
   it('names for each attack files that have tests with its id', () => expect(untested(tested)).toEqual([]));
 
-  it('has every attack that a token of the attack suite is forged for', () => {
+  it('has every attack of the attack suite', () => {
     const sources = ['attack-suite', 'forged-claims', 'forged-encodings', 'forged-signatures'];
     const forged = sources.flatMap((source) => [
       ...read('libs', 'identity-m2m', 'src', 'testing', `${source}.ts`).matchAll(/(?:named|attack)\(\s*'([A-Z]\d+)'/g),
@@ -248,7 +248,7 @@ describe('the page of attacks', () => {
 
 const specs = readdirSync(join(root, 'test')).filter((name) => name.endsWith('.spec.ts'));
 
-test.each(specs)('a test imports by public entries, or says why not: %s', (spec) => {
+test.each(specs)('a test imports public entries, or says why not: %s', (spec) => {
   const lines = read('test', spec).split('\n');
   const first = lines.findIndex((line) => line.includes("from '../libs/identity-m2m/src/"));
   const start = lines.slice(0, first + 1).findLastIndex((line) => line.startsWith('import '));

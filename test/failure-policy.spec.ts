@@ -102,7 +102,7 @@ describe('a token endpoint that restarts', () => {
   };
 
   test.each([404, 403, 401, 405, 400, 410, 418, 502, 503])(
-    'srv-2: is asked again within seconds after four resets and one HTTP %i',
+    'srv-2: gets a new request within seconds after four resets and one HTTP %i',
     async (code) => {
       const { server, clock, provider } = await client();
       const times: number[] = [];
@@ -116,7 +116,7 @@ describe('a token endpoint that restarts', () => {
     },
   );
 
-  test.each([404, 403])('srv-2: is not missed where a token lives: HTTP %i', async (code) => {
+  test.each([404, 403])('srv-2: affects no call while a token is valid: HTTP %i', async (code) => {
     const { server, clock, provider } = await client();
     server.answer = granted(300);
     await provider.getToken();
@@ -129,7 +129,7 @@ describe('a token endpoint that restarts', () => {
     expect({ failed, requests: server.requests.length }).toEqual({ failed: 0, requests: 7 });
   });
 
-  it('srv-2: is asked again at once after retryNow(), whatever it had answered', async () => {
+  it('srv-2: gets a new request right after retryNow(), whatever it had responded', async () => {
     for (const answer of [
       status(404),
       status(403),
@@ -157,7 +157,7 @@ describe('a token endpoint that restarts', () => {
 });
 
 describe('a boot that waits for its token', () => {
-  it('srv-2: goes on at once after retryNow()', async () => {
+  it('srv-2: continues right after retryNow()', async () => {
     const network = new SimulatedNetwork();
     const { clock } = network;
     network.answer = () => ({ status: 503, headers: { 'retry-after': '40' } });
@@ -213,12 +213,12 @@ describe('an outage of a token endpoint', () => {
     ['503', html(503)],
     ['200 with a page', html(200)],
     ['a reset', 'reset'],
-  ])('srv-3: costs no more than a few seconds where it was 3 s of %s', async (_name, answer) => {
+  ])('srv-3: delays calls by a few seconds at most after 3 s of %s', async (_name, answer) => {
     const times = await Promise.all(Array.from({ length: 5 }, () => recoveryMs([{ answer, ms: 3000 }])));
     expect(Math.max(...times)).toBeLessThanOrEqual(5200);
   });
 
-  it('srv-2: is over within 5 s after the server is back, where it took up to 10 s, whatever was answered', async () => {
+  it('srv-2: ends within 5 s of the recovery if it took up to 10 s, whatever the responses were', async () => {
     const answers: SimulatedAnswer[] = ['reset', ...[400, 401, 403, 404, 405, 429, 500, 502, 503, 200].map(html)];
     const phase = fc.record({ answer: fc.constantFrom(...answers), ms: fc.integer({ min: 1, max: 10_000 }) });
     await fc.assert(
@@ -235,7 +235,7 @@ describe('an outage of a token endpoint', () => {
     );
   });
 
-  it('srv-2: is over within one step of the curve where it was longer', async () => {
+  it('srv-2: ends within one step of the back-off if it was longer', async () => {
     for (const [ms, mostMs] of [
       [30_000, 30_000],
       [60_000, 38_000],
@@ -246,7 +246,7 @@ describe('an outage of a token endpoint', () => {
     }
   });
 
-  it('srv-2: says what was answered and what to check, first as an outage and then as a wrong request', async () => {
+  it('srv-2: leads to an error with the response and what to check, first as an outage and then as a wrong request', async () => {
     const { network, clock, provider } = await simulatedClient();
     network.answer = () => html(404);
     const first = call(provider, clock);
@@ -265,7 +265,7 @@ describe('an outage of a token endpoint', () => {
     });
   });
 
-  it('srv-2: is the same for the metadata of the issuer, which say where the token endpoint is', async () => {
+  it("srv-2: is the same for the issuer's metadata, which locates the token endpoint", async () => {
     for (const code of [401, 403, 404, 405, 418, 503]) {
       const issuer = 'http://127.0.0.1';
       const { network, clock, module, provider } = await simulatedClient({
@@ -290,7 +290,7 @@ describe('an outage of a token endpoint', () => {
     }
   });
 
-  it('out-B6: costs a caller at a cold start no error where one connection is reset', async () => {
+  it('out-B6: causes no error at a cold start if one connection is reset', async () => {
     const { server, clock, provider } = await client();
     server.answer = (...args) => (server.requests.length === 1 ? reset : granted())(...args);
     const token = provider.getToken();
@@ -298,7 +298,7 @@ describe('an outage of a token endpoint', () => {
     await expect(token).resolves.toBeDefined();
   });
 
-  it('out-B6: costs no caller an error where all of it is shorter than callers wait', async () => {
+  it('out-B6: causes no error if it is shorter than callers wait', async () => {
     const { network, clock, provider } = await simulatedClient();
     network.answer = ({ at }) => (at < 1400 ? 'reset' : grant('a-token', 3600));
     const calls: Call[] = [];
@@ -310,7 +310,7 @@ describe('an outage of a token endpoint', () => {
     expect(network.received.length).toBeLessThanOrEqual(4);
   });
 
-  it('costs no caller more time than it has: neither its own signal nor acquireTimeoutMs', async () => {
+  it('delays no caller beyond its signal or acquireTimeoutMs', async () => {
     const { network, clock, provider } = await simulatedClient({ acquireTimeoutMs: 60_000 });
     network.answer = () => 'reset';
     const leaving = new AbortController();
@@ -328,7 +328,7 @@ describe('an outage of a token endpoint', () => {
 });
 
 describe('a changed secret', () => {
-  it('out-B1: is found in the second reading, right after the refusal', async () => {
+  it('out-B1: is found by a second read right after the refusal', async () => {
     let reads = 0;
     const { server, clock, provider } = await client({ clientSecret: () => `secret-number-${++reads}` });
     server.answer = (...args) => {
@@ -354,7 +354,7 @@ describe('a changed secret', () => {
   ];
   const cases = refusals.flatMap(([name, refusal]) => [5, 30, 4000].map((after) => [name, after, refusal] as const));
   test.each(cases)(
-    'out-B1: is in use within 5 s where the old one was refused by %s for %i s',
+    'out-B1: is in use within 5 s after %s refused the old one for %i s',
     async (_name, after, refusal) => {
       let secret = 'the-old-secret';
       const { network, clock, provider } = await simulatedClient({
@@ -376,7 +376,7 @@ describe('a changed secret', () => {
   );
 });
 
-describe('a token request that is not answered', () => {
+describe('a token request without a response', () => {
   /** The first connection hangs, all others are answered. */
   const firstHangs = (network: SimulatedNetwork) => {
     const { length } = network.received;
@@ -384,7 +384,7 @@ describe('a token request that is not answered', () => {
       network.received.length === length + 1 ? 'hang' : grant(`token-${network.received.length}`, 60);
   };
 
-  it('call-4: costs no caller an error: a second one takes its place after 1.7 s', async () => {
+  it('call-4: causes no error: a second one replaces it after 1.7 s', async () => {
     const { network, clock, provider, events } = await simulatedClient();
     firstHangs(network);
     const calls: Call[] = [];
@@ -400,7 +400,7 @@ describe('a token request that is not answered', () => {
     expect(network.mostOpen).toBe(1);
   });
 
-  it('call-4: is joined by a second one where the credential was accepted before', async () => {
+  it('call-4: is followed by a parallel one if the credential was accepted before', async () => {
     const { network, clock, provider, events } = await simulatedClient();
     network.answer = () => grant('token-0', 60);
     const first = call(provider, clock);
@@ -418,7 +418,7 @@ describe('a token request that is not answered', () => {
   });
 
   it.each([true, false])(
-    'call-4: is joined over real sockets, on a connection of its own, with a new assertion: accepted before: %s',
+    'call-4: is followed by another over real sockets, on a new connection, with a new assertion: accepted before: %s',
     async (wasAccepted) => {
       const hung: string[] = [];
       const server = await TestServer.start((request, ...rest) => {
@@ -446,7 +446,7 @@ describe('a token request that is not answered', () => {
     },
   );
 
-  it('call-4: is joined where it hangs before the credential is sent: in its source, or with the metadata', async () => {
+  it('call-4: is followed by another if it hangs before the credential is sent: in its source, or in discovery', async () => {
     const issuer = 'http://127.0.0.1';
     let reads = 0;
     for (const options of [
@@ -467,7 +467,7 @@ describe('a token request that is not answered', () => {
     }
   });
 
-  it('call-4: is joined for each of many tokens, one after the other', async () => {
+  it('call-4: is followed by another for each of many tokens, one after the other', async () => {
     const { network, clock, provider } = await simulatedClient();
     network.answer = () => grant('warm', 60);
     const scopes = Array.from({ length: 5 }, (_, n) => `scope-${n}`);
@@ -482,7 +482,7 @@ describe('a token request that is not answered', () => {
     expect(network.mostOpen).toBeLessThanOrEqual(scopes.length + 1);
   });
 
-  it('call-4: is not joined where a token can be served, or nobody waits', async () => {
+  it('call-4: is followed by no other if a token can be served, or no caller waits', async () => {
     const { network, clock, provider, events } = await simulatedClient();
     network.answer = () => grant('a-token', 60);
     const first = call(provider, clock);
@@ -500,7 +500,7 @@ describe('a token request that is not answered', () => {
     expect(network.mostOpen).toBe(1);
   });
 
-  it('call-4: is joined once, and then not again before there was a token: a slow server does not get twice its load', async () => {
+  it('call-4: is followed by one other, and by no more before there is a token: a slow server does not get twice its load', async () => {
     const { network, clock, provider, events } = await simulatedClient();
     network.answer = () => 'hang';
     for (let second = 0; second < 600; second++) {
@@ -519,7 +519,7 @@ describe('a token request that is not answered', () => {
     expect(ofType(events, 'token.second_attempt')).toHaveLength(2);
   });
 
-  it('call-4: is joined once where the server is slow, and never again while it stays so', async () => {
+  it('call-4: is followed by one other if the server is slow, and by no more while it stays slow', async () => {
     const { network, clock, provider, events } = await simulatedClient();
     network.latencyMs = 3000;
     network.answer = () => grant('a-token', 20);
@@ -531,7 +531,7 @@ describe('a token request that is not answered', () => {
     expect(ofType(events, 'token.second_attempt')).toHaveLength(1);
   });
 
-  it('takes the first grant of two, and what comes later changes nothing', async () => {
+  it('uses the first of two grants, and ignores the other', async () => {
     for (const winner of ['first', 'second'] as const) {
       const { network, clock, module, provider } = await simulatedClient();
       network.answer = () => grant('warm', 60);
@@ -555,7 +555,7 @@ describe('a token request that is not answered', () => {
   });
 });
 
-describe('a token that nobody uses', () => {
+describe('a token that no call uses', () => {
   const DAY = 24 * 3600_000;
 
   /** A client of 12 s tokens that makes one call, and then none for a while. */
@@ -569,7 +569,7 @@ describe('a token that nobody uses', () => {
     return system;
   }
 
-  it('call-5: becomes dormant, which is announced, and costs its next call a wait', async () => {
+  it('call-5: becomes dormant with an event, and its next call has to wait', async () => {
     const { network, clock, provider, events } = await unused({});
     expect(ofType(events, 'token.dormant')).toEqual([{ type: 'token.dormant', client: 'default' }]);
     expect(provider.status().dormant).toBe(true);
@@ -579,7 +579,7 @@ describe('a token that nobody uses', () => {
     expect(provider.peek()).toBeUndefined();
   });
 
-  it('call-5: is alive for a nightly job with keepWarm, in spite of an outage before', async () => {
+  it('call-5: is valid for a nightly job with keepWarm, despite an earlier outage', async () => {
     const { network, clock, provider, events } = await unused({ keepWarm: true });
     const grants = network.answer;
     await clock.advance(600_000);
@@ -608,7 +608,7 @@ describe('a wrong secret', () => {
   const library = { ConfiguredClients, genericOAuth2 };
 
   test.each(cases)(
-    'is shown five times, and then once an hour: $name, scopes: $scopes, accepted before: $wasAccepted',
+    'is sent five times, and then once an hour: $name, scopes: $scopes, accepted before: $wasAccepted',
     async (options) => {
       const logins = await loginsPerHour(library, { ...options, callsPerSecond: 0.2, seed: 1 });
       expect(logins).toEqual([5, 1].slice(0, options.hours));
@@ -619,15 +619,12 @@ describe('a wrong secret', () => {
     { scopes: 1, wasAccepted: true, refusalMs: 3000 },
     { scopes: 1, wasAccepted: false, refusalMs: 3000 },
     { scopes: 20, wasAccepted: false, refusalMs: 9000 },
-  ])(
-    'call-4: is not shown more often where second attempts show it: $scopes, $wasAccepted, $refusalMs',
-    async (slow) => {
-      const options = { ...slow, refusal: refusals['401 invalid_client'], callsPerSecond: 0.2, hours: 1, seed: 1 };
-      expect(await loginsPerHour(library, options)).toEqual([5]);
-    },
-  );
+  ])('call-4: is not sent more often by second attempts: $scopes, $wasAccepted, $refusalMs', async (slow) => {
+    const options = { ...slow, refusal: refusals['401 invalid_client'], callsPerSecond: 0.2, hours: 1, seed: 1 };
+    expect(await loginsPerHour(library, options)).toEqual([5]);
+  });
 
-  it('is shown as often as an outage allows where it is never answered, and once more', async () => {
+  it('is sent as often as an outage allows if there is never a response, and once more', async () => {
     const client = { refusal: 'hang', scopes: 1, callsPerSecond: 1, hours: 1 } as const;
     const [logins] = await loginsPerHour(library, { ...client, seed: 1 });
     // 10 s for each, 28 s between them on the average: 98 and a second attempt, and some at the beginning.
@@ -639,7 +636,7 @@ describe('a fleet of 40 processes', () => {
   const library = { ConfiguredClients, genericOAuth2 };
   const restart = (seconds: number) => (ms: number) => (ms < seconds * 700 ? ('reset' as const) : { status: 404 });
 
-  it('srv-2: is served by its tokens through a restart of the server that takes 10 s', async () => {
+  it('srv-2: keeps working with its tokens through a 10 s restart of the server', async () => {
     const outage = { lifetimeSeconds: 60, outageSeconds: 10, outage: restart(10) };
     const { worstFail, peakOutage, worstTries } = await fleetFigures(library, { ...outage, phases: 1, seed: 1 });
     expect(worstFail).toBe(0);
@@ -647,7 +644,7 @@ describe('a fleet of 40 processes', () => {
     expect(worstTries).toBeLessThanOrEqual(6);
   });
 
-  it('srv-2: is served within 5 s of the recovery where it starts in that restart', async () => {
+  it('srv-2: works within 5 s of the recovery if it boots during that restart', async () => {
     const outage = { lifetimeSeconds: 300, outageSeconds: 10, outage: restart(10), isColdStart: true };
     const { worstRecovery, peakOutage, worstTries } = await fleetFigures(library, { ...outage, phases: 1, seed: 1 });
     expect(worstRecovery).toBeLessThanOrEqual(5.2);

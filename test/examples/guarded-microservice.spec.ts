@@ -38,7 +38,7 @@ class AppModule {
 
 const BILLING = { clientId: 'billing', audience: 'things', scopes: ['things.read'] };
 
-describe('the microservice of things', () => {
+describe('the example microservice', () => {
   let issuer: TestIssuer;
   let app: INestMicroservice;
   let port: number;
@@ -72,11 +72,11 @@ describe('the microservice of things', () => {
     }
   }
 
-  it('lets billing read', async () => {
+  it('allows billing to read', async () => {
     expect(await list(await issuer.tokenFor(BILLING))).toEqual({ for: 'billing' });
   });
 
-  it('asks others for a token, a scope, or to stay away', async () => {
+  it('refuses calls without a token, without the scope, and of other clients', async () => {
     await expect(list()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', error: 'unauthorized' });
     const without = await issuer.tokenFor({ ...BILLING, scopes: [] });
     await expect(list(without)).rejects.toMatchObject({ code: 'PERMISSION_DENIED', error: 'insufficient_scope' });
@@ -84,7 +84,7 @@ describe('the microservice of things', () => {
     await expect(list(reporting)).rejects.toMatchObject({ code: 'PERMISSION_DENIED', error: 'forbidden' });
   });
 
-  it('takes none of the forged tokens', async () => {
+  it('refuses every forged token', async () => {
     for (const { token } of await forgedTokens(issuer, BILLING)) {
       await expect(list(token)).rejects.toMatchObject({
         code: expect.stringMatching(/^(UNAUTHENTICATED|PERMISSION_DENIED|INVALID_ARGUMENT|UNAVAILABLE)$/),

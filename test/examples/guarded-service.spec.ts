@@ -42,7 +42,7 @@ class AppModule {
 
 const BILLING = { clientId: 'billing', audience: 'things-api', scopes: ['things.read'] };
 
-describe('the service of things', () => {
+describe('the example service', () => {
   let issuer: TestIssuer;
   let app: INestApplication;
 
@@ -59,14 +59,14 @@ describe('the service of things', () => {
 
   const as = async (options: TestTokenOptions) => ({ authorization: `Bearer ${await issuer.tokenFor(options)}` });
 
-  it('lets billing read', async () => {
+  it('allows billing to read', async () => {
     const { status, body } = await request(app.getHttpServer())
       .get('/things')
       .set(await as(BILLING));
     expect([status, body]).toEqual([200, { for: 'billing' }]);
   });
 
-  it('does not let billing write', async () => {
+  it('does not allow billing to write', async () => {
     const { status, headers } = await request(app.getHttpServer())
       .post('/things')
       .set(await as(BILLING));

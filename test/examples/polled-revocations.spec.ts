@@ -70,7 +70,7 @@ it('refuses a revoked token from the next read on, and no other', async () => {
   expect(await outcome('b')).toBe('accepted');
 });
 
-it('keeps the last known revocations where a read fails', async () => {
+it('keeps the last known revocations if a read fails', async () => {
   list = [[issuer.url, 'a']];
   await store.refresh();
   list = new Error('the database is down');

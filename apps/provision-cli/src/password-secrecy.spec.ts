@@ -99,7 +99,7 @@ describe('a password', () => {
     expect(`${where}: ${MARK.exec(text)?.[0] ?? 'none'}`).toBe(`${where}: none`);
   }
 
-  it('is repeated by no message of a dry run, whatever a file mixes up', async () => {
+  it('is never repeated by a message of a dry run, whatever the file mixes up', async () => {
     await fc.assert(
       fc.asyncProperty(content, name, fc.boolean(), async (bytes, name, isJson) => {
         const path = await lab.file(name, bytes);
@@ -112,7 +112,7 @@ describe('a password', () => {
     );
   });
 
-  it('is repeated by no message, journal or rejects file of an import, and reaches the service whole or not at all', async () => {
+  it('is never repeated by a message, the journal or the rejects file of an import, and reaches the service whole or not at all', async () => {
     let i = 0;
     await fc.assert(
       fc.asyncProperty(content, name, fc.boolean(), async (bytes, name, isJson) => {
@@ -135,7 +135,7 @@ describe('a password', () => {
     );
   });
 
-  it('is repeated by no message of the service that is about a whole batch, nor about one user', async () => {
+  it('is never repeated in a message of the service about a batch or a user', async () => {
     const message = `cannot read ${JSON.stringify(ann)}`;
     const answers = [
       { status: 400, message },
@@ -159,7 +159,7 @@ describe('a password', () => {
     }
   });
 
-  it('is repeated by no message about the command line that it was put on by mistake', async () => {
+  it('is never repeated in a message about a command line that contains it by mistake', async () => {
     const create = ['create', '--name', 'ann', '--mail', 'ann@x.example'];
     for (const mistake of [
       '--password=S3cret!one',

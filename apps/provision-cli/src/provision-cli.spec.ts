@@ -13,7 +13,7 @@ jest.setTimeout(120_000);
 const lab = Lab.use();
 
 describe('a process', () => {
-  it('that is killed three times at random is resumed: none lost, none doubled', async () => {
+  it('that is killed three times at random resumes without losing or doubling a user', async () => {
     const path = join(lab.folder, 'users.csv');
     const names = await writeUsers(path, 'killed', 1200);
     lab.service.faults.delayMs = 1;
@@ -58,7 +58,7 @@ describe('a process', () => {
     expect((await lab.command(['import', path])).exitCode).toBe(0);
   });
 
-  it('whose reader has closed the pipe stops after the batches under way', async () => {
+  it('stops after the batches under way if its reader closes the pipe', async () => {
     const path = join(lab.folder, 'users.csv');
     await writeUsers(path, 'piped', 3000);
     const child = new CommandProcess(['import', path, '--json'], lab.environment());

@@ -49,7 +49,7 @@ describe('settings', () => {
     expect(sample.stderr).toContain(' (the sample system on this machine, because no tenant is set).\n');
   });
 
-  it('app-9: variables of others are no settings: an empty one, those of Kubernetes, of other programs', async () => {
+  it('app-9: empty variables, and those of Kubernetes and other programs, are no settings', async () => {
     const env = {
       PROVISION_TENANT_ULR: '',
       PROVISION_SERVICE_HOST: '10.0.0.1',

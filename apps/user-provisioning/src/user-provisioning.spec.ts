@@ -111,7 +111,7 @@ const newUser = (more: object = {}) => {
 const usersNamed = (name: string) => [...tenant.users.all()].filter((user) => user.name === `${name}@acme.example`);
 
 describe('users', () => {
-  it('are made, shown, changed and deleted', async () => {
+  it('are created, shown, changed and deleted', async () => {
     const { call } = await start();
     const body = newUser();
     const created = await call('POST', '/users', body);
@@ -130,7 +130,7 @@ describe('users', () => {
     expect((await call('GET', `/users/${body.name}`)).status).toBe(404);
   });
 
-  it('app-8: have one name in every answer: the one that the tenant keeps, with its suffix', async () => {
+  it('app-8: have the name that the tenant stores in every response, with its suffix', async () => {
     const { call } = await start();
     const plain = newUser();
     const capital = newUser({ name: `Mary.${plain.name}` });
@@ -148,7 +148,7 @@ describe('users', () => {
     }
   });
 
-  it('app-8: are named as they were asked for where the tenant cannot be asked for its suffix', async () => {
+  it("app-8: have the requested name if the tenant's suffix can't be looked up", async () => {
     const { call } = await start();
     const body = newUser();
     tenant.switches.change({ faults: { api: { slowMs: 30 } } });
@@ -161,7 +161,7 @@ describe('users', () => {
     expect((await call('POST', '/users', next)).body.name).toBe(`${next.name}@acme.example`);
   });
 
-  it('are made without a surprise: nothing is left to the tenant’s defaults', async () => {
+  it('are created without using a default of the tenant', async () => {
     const { call } = await start();
     const quiet = newUser();
     await call('POST', '/users', quiet);
@@ -194,7 +194,7 @@ describe('users', () => {
     ['lost characters in the name', 'POST', '/users', { name: 'j\ufffdrg', mail: 'j@example.org' }],
     ['a change to lost characters', 'PATCH', '/users/a', { description: 'J\ufffdrg' }],
     ['an unlikely name', 'GET', '/users/a%20b', undefined],
-  ])('are refused with 400 for %s, and the tenant is not asked', async (_name, method, path, body) => {
+  ])('are refused with 400 for %s, without a call to the tenant', async (_name, method, path, body) => {
     const { call } = await start();
     tenant.resetStatistics();
     const response = await call(method, path, body);
@@ -203,7 +203,7 @@ describe('users', () => {
     expect(tenant.statistics().apiCalls).toEqual({});
   });
 
-  it.each(['POST', 'PATCH'])('are refused with 415 by %s of a form, and the tenant is not asked', async (method) => {
+  it.each(['POST', 'PATCH'])('are refused with 415 by %s of a form, without a call to the tenant', async (method) => {
     const { call } = await start();
     tenant.resetStatistics();
     const type = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -214,7 +214,7 @@ describe('users', () => {
   });
 
   it.each(['{"password": hunter2}', '{"name":"a","password":"hunter2"', 'hunter2'])(
-    'are refused for what is no JSON without a word of it: %s',
+    'are refused for a body that is not JSON, without quoting it: %s',
     async (body) => {
       const { call } = await start();
       const response = await call('POST', '/users', body);
@@ -227,7 +227,7 @@ describe('users', () => {
   it.each([
     ['POST', '/users', newUser({ hunter2: 1 })],
     ['PATCH', '/users/a', { mail: 'a@example.org', hunter2: 1 }],
-  ])('are refused for a member that does not exist without its name: %s', async (method, path, body) => {
+  ])('are refused for an unknown member, without its name: %s', async (method, path, body) => {
     const { call } = await start();
     const response = await call(method, path, body);
     expect(response).toMatchObject({
@@ -253,14 +253,14 @@ describe('users', () => {
   test.each<[string, unknown, number, string]>([
     ['a name that is taken', { name: 'svc-cli', mail: 'a@example.org' }, 409, 'duplicate'],
     ['a weak password', newUser({ password: 'alllowercase' }), 422, 'weak_password'],
-  ])('are refused for %s, in the tenant’s words', async (_name, body, status, error) => {
+  ])('are refused for %s, with the tenant’s message', async (_name, body, status, error) => {
     const { call } = await start();
     const response = await call('POST', '/users', body);
     expect(response).toMatchObject({ status, body: { statusCode: status, error } });
     expect(response.body.message).toMatch(/in use|password/i);
   });
 
-  test.each(['GET', 'DELETE', 'PATCH'])('that are not there get 404 from %s', async (method) => {
+  test.each(['GET', 'DELETE', 'PATCH'])('that do not exist get 404 from %s', async (method) => {
     const { call } = await start();
     const response = await call(method, '/users/nobody', method === 'PATCH' ? { displayName: 'x' } : undefined);
     expect(response).toMatchObject({ status: 404, body: { error: 'not_found' } });
@@ -283,7 +283,7 @@ describe('a service user of the tenant', () => {
     expect(state(name)).toEqual(before);
   });
 
-  it('is known by its name where the tenant does not say that it is one', async () => {
+  it('is recognised by its name if the tenant does not report it as one', async () => {
     const { call } = await start({ ALLOWED_CLIENTS: 'svc-cli@acme.example,robot@acme.example' });
     await call('POST', '/users', { name: 'robot', mail: 'robot@example.org' });
     expect(await call('DELETE', '/users/Robot')).toMatchObject({ status: 422, body: { error: 'service_user' } });
@@ -291,8 +291,8 @@ describe('a service user of the tenant', () => {
   });
 });
 
-describe('a service that the tenant does not let', () => {
-  it('says 502, and what its operator can do', async () => {
+describe('a service that the tenant does not authorise', () => {
+  it('responds with 502, and what its operator can do', async () => {
     const { call } = await start({
       TENANT_CLIENT_ID: 'svc-directory-reader@acme.example',
       TENANT_CLIENT_SECRET: 'dev-only-directory-reader',
@@ -306,7 +306,7 @@ describe('a service that the tenant does not let', () => {
     }
   });
 
-  it('says 502 with a wrong secret, without telling it', async () => {
+  it('responds with 502 to a wrong secret, without showing it', async () => {
     const { call } = await start({ TENANT_CLIENT_SECRET: 'wr0ng-secret' });
     const response = await call('POST', '/users', newUser());
     expect(response).toMatchObject({ status: 502, body: { error: 'tenant_rejects_service' } });
@@ -371,8 +371,8 @@ describe('Retry-After of the tenant', () => {
   });
 });
 
-describe('a user whose making is in doubt', () => {
-  it('is found where the tenant made it and the answer was lost', async () => {
+describe('a user whose creation is in doubt', () => {
+  it('is found if the tenant created it and the response was lost', async () => {
     const { call } = await start();
     tenant.switches.change({ faults: { api: { outage: 'lose-answer' } } });
     const body = newUser();
@@ -383,7 +383,7 @@ describe('a user whose making is in doubt', () => {
     expect(usersNamed(body.name)).toHaveLength(1);
   });
 
-  it('is made once where the first call did not get through', async () => {
+  it('is created once if the first call did not get through', async () => {
     const { call } = await start();
     await call('GET', '/users/nobody');
     tenant.resetStatistics();
@@ -396,14 +396,14 @@ describe('a user whose making is in doubt', () => {
     expect(usersNamed(body.name)).toHaveLength(1);
   });
 
-  it('is not taken for one that was there before', async () => {
+  it('is not confused with one that existed before', async () => {
     const { call } = await start();
     const body = newUser();
     await call('POST', '/users', body);
     expect((await call('POST', '/users', body)).status).toBe(409);
   });
 
-  it('is made once for all requests with one Idempotency-Key', async () => {
+  it('is created once for all requests with one Idempotency-Key', async () => {
     const { call } = await start();
     const body = newUser();
     const key = { 'idempotency-key': `key-${body.name}` };
@@ -427,7 +427,7 @@ describe('a user whose making is in doubt', () => {
     expect(usersNamed(body.name)).toHaveLength(1);
   });
 
-  it('stays in doubt, and says so, where neither the answer nor the lookup gets through', async () => {
+  it('stays in doubt, and the response says so, if both the call and the lookup fail', async () => {
     const { call, tokens } = await start();
     await tokens.getToken();
     const body = newUser();
@@ -460,7 +460,7 @@ describe('a user whose making is in doubt', () => {
     expect((await call('POST', '/users', body, key)).status).toBe(409);
   });
 
-  it('is not mixed up with another under a key that was used before', async () => {
+  it('is not confused with another under a key that was used before', async () => {
     const { call } = await start();
     const key = { 'idempotency-key': 'the-same-key' };
     expect((await call('POST', '/users', newUser(), key)).status).toBe(201);
@@ -498,7 +498,7 @@ describe('the header Idempotency-Key', () => {
 });
 
 describe('a store of requests', () => {
-  it('app-2: of one flipped bit is refused at the start, with what to do', async () => {
+  it('app-2: with a flipped bit is refused at the start, and the error says what to do', async () => {
     const DATA_DIR = mkdtempSync(join(dataDir, 'flipped-'));
     const first = await start({ DATA_DIR });
     const [body, key] = [newUser(), { 'idempotency-key': 'flipped' }];
@@ -540,7 +540,7 @@ describe('a store of requests', () => {
     expect(tenant.statistics().apiCalls).toEqual({});
   });
 
-  it('of version 0.1.0 is refused at the start: its notes would be forgotten without a word', async () => {
+  it('of version 0.1.0 is refused at the start: its notes would be lost silently', async () => {
     const DATA_DIR = mkdtempSync(join(dataDir, 'old-'));
     for (const file of ['CURRENT', 'LOCK', '000005.log']) writeFileSync(join(DATA_DIR, file), '');
     await expect(start({ DATA_DIR })).rejects.toThrow(
@@ -585,7 +585,7 @@ describe('a request with a time of its own', () => {
     expect(usersNamed(body.name)).toHaveLength(1);
   });
 
-  it('app-3: that is no time is refused with 400', async () => {
+  it('app-3: is refused with 400 if the time is invalid', async () => {
     const { call } = await start();
     expect((await call('DELETE', '/users/a', undefined, { 'request-time': 'soon' })).status).toBe(400);
     expect((await call('POST', '/users', newUser(), { 'request-expires': '2026' })).status).toBe(400);
@@ -678,7 +678,7 @@ describe('a caller', () => {
     expect([response.status, response.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
   });
 
-  it('with too little scope gets 403, which names it', async () => {
+  it('without the scope gets 403, which names it', async () => {
     const { call } = await start();
     const response = await call('POST', '/users', newUser(), bearer(await tokenOf('reporting')));
     expect(response.status).toBe(403);
@@ -686,7 +686,7 @@ describe('a caller', () => {
     expect((await call('GET', '/users/svc-cli', undefined, bearer(await tokenOf('reporting')))).status).toBe(200);
   });
 
-  it('who was not named gets 403 with the best of tokens', async () => {
+  it('that is not on the list gets 403 even with a valid token', async () => {
     const { call } = await start();
     expect((await call('GET', '/users/svc-cli', undefined, bearer(await tokenOf('intruder')))).status).toBe(403);
   });
@@ -708,13 +708,13 @@ describe('a caller', () => {
     expect((await call('GET', '/users/a', undefined, bearer((await tokens.getToken()).reveal()))).status).toBe(401);
   });
 
-  it('is let in with a token of the tenant’s new key after a rotation', async () => {
+  it('is allowed with a token signed by the tenant’s new key after a rotation', async () => {
     const { call } = await start();
     await tenant.rotateKeys();
     expect((await call('GET', '/users/svc-cli', undefined, bearer(await tokenOf('cli')))).status).toBe(200);
   });
 
-  it('may ask for the status without a token, and learns no secret', async () => {
+  it('may read the status without a token, and learns no secret', async () => {
     const { call, tokens } = await start();
     const token = await tokens.getToken();
     const { status, body } = await call('GET', '/status', undefined, { authorization: '' });
@@ -725,7 +725,7 @@ describe('a caller', () => {
 });
 
 describe('the log', () => {
-  it('repeats words of the tenant in one line, in which nothing acts on a terminal', async () => {
+  it('shows messages of the tenant on one line, in which nothing acts on a terminal', async () => {
     @Controller()
     class Refused {
       @Get()
@@ -745,7 +745,7 @@ describe('the log', () => {
     expect(lines).toContain('other: No.?forged ?[2J?');
   });
 
-  it('has a line for each request: what became of it, and who came by which token, which is not told', async () => {
+  it('has a line for each request with its result, its client and the fingerprint of its token', async () => {
     const { app, url } = await start();
     const lines: string[] = [];
     const line = (message: unknown, context: string) => {
@@ -784,7 +784,7 @@ describe('the log', () => {
 });
 
 describe('the settings', () => {
-  it('stand for the emulator where nothing is set, and for nothing of it once a tenant is', () => {
+  it('default to the emulator if nothing is set, and have no such default once a tenant is set', () => {
     expect(readSettings({})).toMatchObject({
       TENANT_URL: 'http://127.0.0.1:4400',
       TENANT_CLIENT_ID: 'svc-provisioning@acme.example',
@@ -795,7 +795,7 @@ describe('the settings', () => {
     );
   });
 
-  it('take a secret as it is, and a list of clients only if it names some', () => {
+  it('use a secret unchanged, and accept a list of clients only if it is not empty', () => {
     const settings = {
       TENANT_URL: 'https://acme.id.cyberark.cloud',
       TENANT_CLIENT_ID: 'a',

@@ -81,7 +81,7 @@ for (const [host, newApp, lambdaOf] of HOSTS) {
     });
     after(() => app.close());
 
-    test('in-F1: a good token is let in', async () => {
+    test('in-F1: a valid token is allowed', async () => {
       const { statusCode, body } = await call(httpEvent('/things', { authorization: await bearer(issuer) }));
       assert.deepEqual([statusCode, JSON.parse(body)], [200, { for: 'billing' }]);
       assert.equal((await call(httpEvent('/things', { Authorization: await bearer(issuer) }))).statusCode, 200);

@@ -80,7 +80,7 @@ describe('GraphQL and WebSockets, which the guard does not read yet', () => {
     assert.match(warnings[0]!, /ThingsGateway\.list/);
   });
 
-  test('host-8: a query is refused, also with a good token', async () => {
+  test('host-8: a query is refused, even with a valid token', async () => {
     const { schema } = app.get(GraphQLSchemaHost, { strict: false });
     const headers = { authorization: await bearer(issuer) };
     const { data, errors } = await graphql({ schema, source: '{ things }', contextValue: { req: { headers } } });
@@ -89,7 +89,7 @@ describe('GraphQL and WebSockets, which the guard does not read yet', () => {
   });
 
   test(
-    'host-8: a message of a WebSocket is refused, also with a good token, unless its handler is public',
+    'host-8: a WebSocket message is refused, even with a valid token, unless its handler is public',
     { timeout: 10_000 },
     async (t) => {
       const socket = new WebSocket((await app.getUrl()).replace('http', 'ws'), {

@@ -19,7 +19,7 @@ describe('an import', () => {
     expect((await stat(`${path}.journal`)).mode & 0o777).toBe(0o600);
   });
 
-  it('that is already done sends nothing', async () => {
+  it('sends nothing if it is already done', async () => {
     const path = await lab.file('users.ndjson', users(300));
     await lab.command(['import', path]);
     const { batches } = lab.service;
@@ -65,7 +65,7 @@ describe('an import', () => {
     expect((await stat(`${path}.rejects.ndjson`)).mode & 0o777).toBe(0o600);
   });
 
-  it('that is interrupted between rejects has each of them in its file once', async () => {
+  it('has each reject in its file once after an interruption', async () => {
     const path = await lab.file('users.ndjson', users(20) + 'no json\n' + users(20, 'late'));
     lab.service.faults.reject = ({ name }) =>
       name.endsWith('7') ? { code: 'duplicate', message: 'taken' } : undefined;
@@ -79,7 +79,7 @@ describe('an import', () => {
     expect((await lab.rejects(path)).map(({ line }) => line)).toEqual([7, 17, 21, 28, 38]);
   });
 
-  it('reads standard input, with a journal that has a name', async () => {
+  it('reads standard input, with a named journal', async () => {
     const stdin = users(150);
     const journal = join(lab.folder, 'my.journal');
     const withoutName = await lab.command(['import', '-'], { stdin });
@@ -170,7 +170,7 @@ describe('an import', () => {
     expect((await lab.command(bar, { columns: 20, env: { CI: 'false' } })).stderr).toContain('\r\u001B[K');
   });
 
-  it('in-G38: begins anew with an empty journal file, as mktemp creates it', async () => {
+  it('in-G38: starts a new journal in an empty file, as mktemp creates it', async () => {
     const journal = await lab.file('tmp.x7Ej2k', '');
     const command = ['import', '-', '--journal', journal];
     const options = { stdin: users(3) };

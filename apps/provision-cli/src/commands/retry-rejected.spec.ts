@@ -34,7 +34,7 @@ describe('corrected rows', () => {
     expect([lab.service.batches, lab.service.doubled]).toEqual([batches, []]);
   });
 
-  it('that are still wrong stay rejected, once each, for their new reason', async () => {
+  it('stay rejected if they are still wrong, once each, for their new reason', async () => {
     const { path } = await lab.imported([HEADER, bad, 'b d,bd@x.example,', 'late,late,'].join('\n'));
     await writeFile(path, [HEADER, corrected, 'bd,bd,', 'late,late,'].join('\n'));
     const { exitCode, stdout } = await lab.command(['import', path, '--retry-rejected']);
@@ -43,7 +43,7 @@ describe('corrected rows', () => {
     expect(await lab.rejects(path)).toEqual([3, 4].map((line) => ({ line, code: 'invalid', reason })));
   });
 
-  it('may be those behind a quote that was not closed, and may come from standard input', async () => {
+  it('may follow an unclosed quote, and may come from standard input', async () => {
     const broken = [HEADER, ANN, 'bad,bad@x.example,"S3cret!bad', BOB].join('\n');
     const journal = ['--journal', join(lab.folder, 'j')];
     const first = await lab.command(['import', '-', ...journal], { stdin: broken });
@@ -54,7 +54,7 @@ describe('corrected rows', () => {
     expect([lab.service.made.size, lab.service.doubled]).toEqual([3, []]);
   });
 
-  it('are made once, though the answer to them is lost and the run given up', async () => {
+  it('are created once, although the response is lost and the run gives up', async () => {
     const { path } = await lab.imported([HEADER, ANN, bad, BOB].join('\n'));
     await writeFile(path, [HEADER, ANN, corrected, BOB].join('\n'));
     lab.service.faults = { withoutAnswers: () => true };
@@ -65,7 +65,7 @@ describe('corrected rows', () => {
     expect([lab.service.made.size, lab.service.doubled, lab.service.replays > 0]).toEqual([3, [], true]);
   });
 
-  it('may be those of an import that is not done: what was under way goes on under its old keys', async () => {
+  it('may belong to an import that is not done: lines under way keep their keys', async () => {
     const content = users(150) + '{"name":"bad","mail":"bad"}\n' + users(150, 'late');
     lab.service.faults.withoutAnswers = (batch) => batch > 1;
     const path = await lab.file('users.ndjson', content);
@@ -78,7 +78,7 @@ describe('corrected rows', () => {
     expect([lab.service.made.size, lab.service.doubled, lab.service.replays > 0]).toEqual([301, [], true]);
   });
 
-  it('are not looked for where lines have moved: nothing is sent', async () => {
+  it('are not searched for if lines have moved: nothing is sent', async () => {
     const { path } = await lab.imported([HEADER, ANN, bad, BOB].join('\n'));
     await writeFile(path, [HEADER, ANN, BOB, corrected].join('\n'));
     const { batches } = lab.service;

@@ -87,7 +87,7 @@ describe('a usage error ends with 2 before anything is sent', () => {
     expect(lab.service.batches).toBe(0);
   });
 
-  test('a pipe that has a name, without waiting for its writer', async () => {
+  test('a named pipe, without waiting for its writer', async () => {
     const path = join(lab.folder, 'users.fifo');
     execFileSync('mkfifo', [path]);
     const result = await lab.command(['import', path]);
@@ -95,13 +95,13 @@ describe('a usage error ends with 2 before anything is sent', () => {
     expect(result.stderr).toContain(`import - --journal users.journal < ${path}`);
   });
 
-  test('a word that would act on the terminal is not repeated as it is', async () => {
+  test('a word that would act on the terminal is not repeated unescaped', async () => {
     const result = await lab.command(['import', 'a', '--\u001b[31m']);
     expect(result.exitCode).toBe(2);
     expect(result.stderr).not.toContain('\u001b');
   });
 
-  test('rejects of another import in the place of its own, which are left as they are', async () => {
+  test('rejects of another import, which are left unchanged', async () => {
     const path = await lab.file('users.ndjson', users(1));
     await writeFile(`${path}.rejects.ndjson`, '{"line":7}\n');
     const result = await lab.command(['import', path]);
@@ -116,7 +116,7 @@ describe('a usage error ends with 2 before anything is sent', () => {
     ['of another machine', `${process.pid} elsewhere pid:[4026531836]`, 'of elsewhere'],
     ['of another container', `999999999 ${hostname()} pid:[1]`, `of ${hostname()} pid:[1]`],
     ['that does not say whose it is', '', 'an unknown process'],
-  ])('a lock %s, which is left alone', async (_name, lock, words) => {
+  ])('a lock %s, which is left unchanged', async (_name, lock, words) => {
     const path = await lab.file('users.ndjson', users(1));
     const lockPath = await lab.file('users.ndjson.journal.lock', lock);
     const result = await lab.command(['import', path]);
@@ -127,7 +127,7 @@ describe('a usage error ends with 2 before anything is sent', () => {
     expect(lab.service.batches).toBe(0);
   });
 
-  test('a header with a wrong column, whose number is named; corrected, the import begins', async () => {
+  test('a header with a wrong column, whose number is named; once corrected, the import starts', async () => {
     const path = await lab.file('users.csv', 'name,e-mail\nmary,mary@example.org\n');
     const result = await lab.command(['import', path]);
     expect(result.exitCode).toBe(2);
@@ -155,7 +155,7 @@ describe('a usage error ends with 2 before anything is sent', () => {
     expect(result.stderr).toContain(`of an import into ${lab.service.url}`);
   });
 
-  test('a file in the place of the journal that is none, which is left as it is', async () => {
+  test('a journal path with another file, which is left unchanged', async () => {
     const path = await lab.file('users.ndjson', users(10));
     await writeFile(`${path}.journal`, 'my diary\n');
     const result = await lab.command(['import', path]);
@@ -164,7 +164,7 @@ describe('a usage error ends with 2 before anything is sent', () => {
     expect(existsSync(`${path}.journal.lock`)).toBe(false);
   });
 
-  test('a header that is missing, and none of its words are shown', async () => {
+  test('a missing header, without a word of the first line', async () => {
     const path = await lab.file('users.csv', 'mary,mary@example.org,S3cret\n');
     const result = await lab.command(['import', path]);
     expect(result).toMatchObject({ exitCode: 2 });

@@ -84,7 +84,7 @@ describe('the sending window', () => {
     expect(after).toMatchObject(expected);
   });
 
-  it('stays within its limits, and never opens earlier than it was asked to, whatever happens', () => {
+  it('stays within its limits, and never opens earlier than requested', () => {
     const verdict = fc.record({
       isPushedBack: fc.boolean(),
       lag: fc.nat(2),
@@ -108,7 +108,7 @@ describe('the sending window', () => {
     );
   });
 
-  it('doubles pauses up to a limit, by chance between a half and the whole', () => {
+  it('doubles pauses up to a limit, with a random value between half and all of it', () => {
     expect([0, 1, 2, 7, 500].map((refusals) => pauseAfter(refusals, limits, 1))).toEqual([
       500, 1000, 2000, 60_000, 60_000,
     ]);
@@ -244,12 +244,12 @@ describe('the reply to a batch', () => {
     expect(shape(decide(lines, answers, end))).toEqual({ ...nothing, ...expected });
   });
 
-  it('is kept from repeating a password', () => {
+  it('never repeats a password', () => {
     const [rejected] = decide([line(1)], [refused(1, 'user-1 with "S3cret" is too weak')], complete).rejected;
     expect(rejected).toMatchObject({ code: 'duplicate', reason: '<name> with "<password>" is too weak' });
   });
 
-  it('leaves no line out, and no line in two lists', () => {
+  it('puts each line into exactly one list', () => {
     const answer = fc.constantFrom('created', 'rejected', 'failed', 'none');
     const end = fc.constantFrom<BatchEnd>(complete, later, broken, { kind: 'too large' });
     const item = fc.record({ answer, attempts: fc.nat(3), splits: fc.nat(8) });
@@ -277,7 +277,7 @@ describe('the reply to a batch', () => {
 });
 
 describe('lines that wait', () => {
-  it('come out when they are due, in batches that get smaller with each split', () => {
+  it('are returned when they are due, in batches that get smaller with each split', () => {
     const pending = new PendingLines();
     for (let i = 1; i <= 6; i++) pending.add(line(i, { splits: i <= 3 ? 1 : 0, dueMs: i === 2 ? NOW + 10 : NOW }));
     const take = (now: number) => pending.takeDue(now, 4).map(({ record }) => record.line);
@@ -303,7 +303,7 @@ describe('an idempotency key', () => {
     content: { size: 1, digest: 'd' },
   };
 
-  it('is the same for the same line, and another for another line, import or input', () => {
+  it('is the same for the same line, and different for another line, import or input', () => {
     const keys = [
       idempotencyKey(header, 1),
       idempotencyKey(header, 2),

@@ -30,7 +30,7 @@ describe('trouble on the way', () => {
     importedExactly(10);
   });
 
-  it('ends with 4 if the address is of another service', async () => {
+  it('ends with 4 if the address belongs to another service', async () => {
     const path = await lab.file('users.ndjson', users(10));
     const result = await lab.command(['import', path], { env: { PROVISION_SERVICE_URL: lab.tenant.url } });
     expect(result.exitCode).toBe(4);
@@ -77,7 +77,7 @@ describe('trouble on the way', () => {
     importedExactly(500);
   });
 
-  it('survives many 429, and obeys Retry-After', async () => {
+  it('survives many 429 responses, and obeys Retry-After', async () => {
     const path = await lab.file('users.ndjson', users(1500));
     const refusedAt: number[] = [];
     lab.service.faults.status = (batch) => {
@@ -95,14 +95,14 @@ describe('trouble on the way', () => {
     importedExactly(1500);
   });
 
-  it('widens up to the limit of concurrency', async () => {
+  it('grows up to the concurrency limit', async () => {
     const path = await lab.file('users.ndjson', users(1500));
     lab.service.faults.delayMs = 1;
     expect(await lab.command(['import', path, '--concurrency', '2'])).toMatchObject({ exitCode: 0 });
     expect(lab.service.mostAtOnce).toBe(2);
   });
 
-  it('loses nothing by responses that are cut, end too early, or stop between lines', async () => {
+  it('loses nothing if responses are cut, end too early, or stop between lines', async () => {
     const path = await lab.file('users.ndjson', users(1200));
     lab.service.faults.cutAfter = (batch) => (batch === 2 ? 37 : batch === 5 ? 0 : undefined);
     lab.service.faults.withoutSummary = (batch) => batch === 3;
@@ -130,7 +130,7 @@ describe('trouble on the way', () => {
     importedExactly(100);
   });
 
-  it('gives up on a silent service', async () => {
+  it('gives up on a service that does not respond', async () => {
     const path = await lab.file('users.ndjson', users(10));
     lab.service.faults.hang = true;
     const env = { PROVISION_TIMEOUT_MS: '200' };

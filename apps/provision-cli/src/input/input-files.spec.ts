@@ -17,12 +17,12 @@ async function refusal(content: string | Buffer, name = 'users.csv'): Promise<st
 }
 
 describe('line ends', () => {
-  it('in-G5: a file whose lines end in a carriage return alone is read', async () => {
+  it('in-G5: a file with carriage returns as line ends is read', async () => {
     const { asked, exitCode } = await lab.imported(`${HEADER}\r${ANN}\r`);
     expect([exitCode, asked]).toEqual([0, [ann]]);
   });
 
-  it('in-G9: a carriage return that is doubled gets into no password', async () => {
+  it('in-G9: a doubled carriage return never becomes part of a password', async () => {
     const { asked, exitCode } = await lab.imported(`${HEADER}\r\r\n${ANN}\r\r\n`);
     expect([exitCode, asked]).toEqual([0, [ann]]);
   });
@@ -52,14 +52,14 @@ describe('line ends', () => {
     ['a Windows line end in a file of carriage returns', '\r', '\r\n'],
     ['two carriage returns in a file of line feeds', '\n', '\r\r'],
     ['two line feeds and a blank in a file of Windows', '\r\n', '\n \n'],
-  ])('never cut a password in two: %s', async (_name, end, stray) => {
+  ])('never split a password: %s', async (_name, end, stray) => {
     const { asked, exitCode, stderr } = await lab.imported([HEADER, ANN, `${BOB}${stray}rest`, ''].join(end));
     expect([exitCode, asked]).toEqual([1, [ann]]);
     expect(stderr).toContain('Line 3: rejected (invalid): is incomplete, or the row beside it is');
   });
 
   test.each(['\r', '\n', '\u0085', '\u2028', '\u2029', '\v', '\u0000', '\ufeff'])(
-    'that are no line ends of CSV, or stand in quotes, are rejected in a password: %j',
+    'that are not CSV line ends, or are in quotes, are rejected in a password: %j',
     async (character) => {
       const row = `bob,bob@x.example,"S3cret!two${character}"`;
       const { asked, exitCode, stderr } = await lab.imported(`${HEADER}\n${ANN}\n${row}\n`);
@@ -84,7 +84,7 @@ describe('line ends', () => {
   );
 
   test.each(['\u0085', '\u2028', '\u2029', '\v', '\f', '\u001e'])(
-    'that CSV does not have are named, with nothing of the file: %j',
+    'that CSV does not have are named, without content of the file: %j',
     async (end) => {
       const message = await refusal([HEADER, ANN, BOB, ''].join(end));
       expect(message).toContain('end lines with a line feed (LF), or CR LF');
@@ -97,7 +97,7 @@ describe('line ends', () => {
     expect(asked.length).toBe(2);
   });
 
-  it('and a byte order mark get into no password from standard input', async () => {
+  it('and a byte order mark never become part of a password from standard input', async () => {
     const options = ['--name', 'ann', '--mail', 'ann@x.example', '--password-stdin'];
     for (const stdin of ['S3cret!one', 'S3cret!one\r\r\n', 'S3cret!one\r', '\ufeffS3cret!one\r\nmore']) {
       lab.service.asked = [];
@@ -163,7 +163,7 @@ describe('cells and rows', () => {
     ]);
   });
 
-  it('in-G22: the summary counts lines, and names those that may be valid', async () => {
+  it('in-G22: the summary counts lines, including those that may be valid', async () => {
     const rows = Array.from({ length: 52 }, (_, i) => `user${i},user${i}@x.example,${i === 1 ? '"A' : 'S3cret!one'}`);
     const { asked, exitCode, stdout, stderr } = await lab.imported([HEADER, ...rows, ''].join('\n'));
     expect([exitCode, asked.length]).toEqual([1, 1]);
@@ -231,7 +231,7 @@ describe('an input in another format', () => {
     expect((await lab.checked('', 'e.ndjson')).exitCode).toBe(0);
   });
 
-  it('in-G24: a JSON array is refused by a message that names NDJSON and the way there', async () => {
+  it('in-G24: a JSON array is rejected with a message that explains how to convert it to NDJSON', async () => {
     const array = JSON.stringify([ann]);
     for (const [content, name] of [
       [array, 'users.json'],

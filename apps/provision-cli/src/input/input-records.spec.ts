@@ -85,7 +85,7 @@ describe('CSV', () => {
     expect(await inShort(content)).toEqual(expected);
   });
 
-  test('a line that is too long, and the ones around it', async () => {
+  test('a line that is too long, with the lines around it', async () => {
     const content = `name,mail\nmary,mary@example.org\n${'x'.repeat(MAX_LINE_BYTES)},x\nmary,mary@example.org\n`;
     expect(await inShort(content)).toEqual([
       [2, mary],
@@ -94,7 +94,7 @@ describe('CSV', () => {
     ]);
   });
 
-  test('a quote that is never closed takes no more with it than a row may have', async () => {
+  test('an unclosed quote affects at most one row of the maximum length', async () => {
     const line = 'mary,mary@example.org\n';
     const records = await read(`name,mail\n"${line.repeat(10_000)}`, 'csv', 65_536);
     expect(records[0]).toMatchObject({ line: 2, lastLine: 2 + Math.floor(MAX_LINE_BYTES / line.length) });
@@ -123,7 +123,7 @@ describe('CSV', () => {
     await expect(read(content)).rejects.toThrow(InputError);
   });
 
-  it('reads back whatever was written, however it is cut into chunks', async () => {
+  it('reads back any content, in any chunks', async () => {
     const cell = fc.string({
       unit: fc.constantFrom('a', ',', '"', '\n', '\r\n', ';', 'é', '😀', ' x'),
       minLength: 1,
@@ -144,7 +144,7 @@ describe('CSV', () => {
     );
   });
 
-  it('loses no good row to a bad one', async () => {
+  it('loses no valid row because of an invalid one', async () => {
     const good = (i: number) => `user-${i},user-${i}@example.org,"a ""b"" c"`;
     const bad = fc.constantFrom('x"y,z', '"x"y,z,a', 'x', 'a,b,c,d', 'user,no mail,');
     const lines = fc.array(fc.option(bad, { nil: undefined }), { maxLength: 40 });
@@ -172,7 +172,7 @@ describe('a line break of another kind than the header has', () => {
   });
   const file = fc.tuple(lineBreak, fc.array(row, { minLength: 1, maxLength: 8 }));
 
-  it('ends rows, and never gives a user a part of a password', async () => {
+  it('ends rows, and never leaves a user with part of a password', async () => {
     await fc.assert(
       fc.asyncProperty(file, fc.integer({ min: 1, max: 20 }), async ([own, rows], chunkSize) => {
         const stray = own === '\r' ? '\n' : '\r';
@@ -230,13 +230,13 @@ describe('NDJSON', () => {
     expect(await inShort(content)).toEqual(expected);
   });
 
-  it('is known by the name of a file, whatever it begins with', async () => {
+  it('is detected by the file name, whatever the file starts with', async () => {
     expect(await inShort('oops\n', 'ndjson')).toEqual([[1, 'is not JSON']]);
   });
 });
 
 describe('a user', () => {
-  it('is right here exactly where the service takes it', () => {
+  it('is valid here exactly if the service accepts it', () => {
     const text = fc.oneof(
       fc.string({ maxLength: 12 }),
       fc.constantFrom('', ' ', 'mary', 'mary@x', 'a/b', '+49 30 1234', 'm@example.org', 'x'.repeat(1025)),
@@ -265,7 +265,7 @@ describe('a user', () => {
     );
   });
 
-  it('that is wrong has a fault for each member, and no value or unknown name in it', () => {
+  it('has one fault per invalid member, without values or unknown names', () => {
     const user = { mail: 's3cret one', displayName: { text: 's3cret' }, 's3cret!': 1, Password: 's3cret\r' };
     expect(checkUser({ ...user, password: 's3cret\r', sendInvitation: 's3cret' })).toEqual({
       fault: [

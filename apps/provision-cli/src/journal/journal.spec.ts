@@ -10,7 +10,7 @@ jest.setTimeout(120_000);
 const lab = Lab.use();
 
 describe('a journal that was cut', () => {
-  it('anywhere: no user is made twice, none is lost, and without its header nothing is sent', async () => {
+  it('at any position creates no user twice and loses none, and without its header sends nothing', async () => {
     const path = await lab.file('users.ndjson', users(130) + 'no json\n' + users(50, 'late'));
     await lab.command(['import', path]);
     const journal = await readFile(`${path}.journal`);
@@ -43,7 +43,7 @@ describe('a journal that was cut', () => {
 });
 
 describe('a line of a journal', () => {
-  it('is none any more when a single character of it has changed', () => {
+  it('is invalid after a change of a single character', () => {
     const line = encodeJournalLine({ created: [[12, 34]], rejected: [[5, 6]] });
     expect(decodeJournalLine(line)).toEqual({ created: [[12, 34]], rejected: [[5, 6]] });
     fc.assert(

@@ -66,7 +66,7 @@ describe('the progress bar', () => {
     expect(progressBar(of, columns, false)).toBe(expected);
   });
 
-  it('has colours where they are wanted', () => {
+  it('has colours if they are enabled', () => {
     const text = progressBar(view(), 60, true);
     expect(text).toContain('\u001B[32m█');
     expect(text.replaceAll(ESCAPE, '')).toBe(progressBar(view(), 60, false));
@@ -82,7 +82,7 @@ describe('the progress bar', () => {
     );
   });
 
-  it('is a line of words in a log', () => {
+  it('is a plain line in a log', () => {
     expect(progressLine(view({ rejected: 1 }))).toBe('50%, 1,234 created, 1 rejected, 950/s, 2 min left');
   });
 
@@ -97,7 +97,7 @@ describe('the progress bar', () => {
 });
 
 describe('the pace', () => {
-  it('is that of the last seconds, and estimates the time left', () => {
+  it('covers the last seconds, and estimates the time left', () => {
     const meter = new ProgressMeter(100_000);
     expect(meter.measure(0, 0, 0)).toBeUndefined();
     expect(meter.measure(10_000, 100, 1000)).toEqual({ linesPerSecond: 10, secondsLeft: 990 });
@@ -112,7 +112,7 @@ describe('the pace', () => {
     expect(meter.measure(2000, 5200, 52_000)).toEqual({ linesPerSecond: 100, secondsLeft: 48 });
   });
 
-  it('has no time left when nothing moves', () => {
+  it('estimates no time if there is no progress', () => {
     const meter = new ProgressMeter(1000);
     meter.measure(0, 5, 50);
     expect(meter.measure(5000, 5, 50)).toEqual({ linesPerSecond: 0, secondsLeft: undefined });
@@ -127,11 +127,11 @@ describe('text from outside', () => {
     ['direction marks', 'a\u202Eb\u2066c', 'a?b?c'],
     ['line separators', 'a\u2028b\u2029c', 'a?b?c'],
     ['half of a character', 'a\uD83Db', 'a?b'],
-  ])('cannot act on a terminal by %s', (_name, text, expected) => {
+  ])("can't act on a terminal with %s", (_name, text, expected) => {
     expect(printable(text)).toBe(expected);
   });
 
-  it('is cut to a length', () => {
+  it('is cut to a maximum length', () => {
     expect(printable('x'.repeat(10), 5)).toBe('xxxxx…');
   });
 

@@ -29,7 +29,7 @@ function faultsOf(input: unknown): readonly string[] {
 }
 
 describe('a configuration', () => {
-  it('may be small', () => {
+  it('can be minimal', () => {
     expect(checkTenantConfiguration(SMALL)).toMatchObject({
       limits: { users: 1_000_000, tokens: 1_000_000 },
       tenantFlags: { 'CusCreateUser.QandD': false },
@@ -39,7 +39,7 @@ describe('a configuration', () => {
     });
   });
 
-  it('that was checked passes again unchanged', async () => {
+  it('passes a second check unchanged', async () => {
     const checked = await readTenantConfiguration(SAMPLE_CONFIGURATION_FILE);
     expect(checkTenantConfiguration(checked)).toEqual(checked);
   });

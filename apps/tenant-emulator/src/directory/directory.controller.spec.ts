@@ -28,7 +28,7 @@ describe('CreateUser', () => {
     expect(tenant.users.byName('JOHN@acme.example')).toMatchObject({ uuid, name: 'john@acme.example' });
   });
 
-  it('has the defaults of the server', async () => {
+  it('applies the defaults of the server', async () => {
     successOf(await call('CreateUser', { Name: 'defaults', Mail: 'd@example.com' }));
     expect(tenant.users.byName('defaults')).toMatchObject({
       mail: 'd@example.com',

@@ -264,7 +264,7 @@ describe('a token request is rejected', () => {
 });
 
 describe('the scopes of a token', () => {
-  it('are all that the client may get if none is requested', async () => {
+  it('are all that the client may get if the request names none', async () => {
     expect((await client.requestToken('internal-api', REPORTING)).json?.scope).toBe('users.read');
     expect((await client.requestToken('internal-api', CLI, { scope: ' ' })).json?.scope).toBe('users.read users.write');
   });

@@ -61,7 +61,7 @@ function expectEachMadeOnce(asked: readonly AskedUser[], answers: readonly LineA
 }
 
 describe('a restart in the middle of a batch', () => {
-  it('by SIGKILL, again and again, loses no user and makes none twice', async () => {
+  it('by repeated SIGKILL loses no user and creates none twice', async () => {
     const DATA_DIR = join(folder, 'killed');
     const asked = askedUsers(250);
     tenant.switches.change({ faults: { api: { slowMs: 10 } } });
@@ -84,7 +84,7 @@ describe('a restart in the middle of a batch', () => {
     expect(new Set(answers.map(({ key }) => key)).size).toBe(answers.length);
   });
 
-  it('by SIGKILL between the tenant’s making a user and the note of it finds that user', async () => {
+  it('by SIGKILL between the creation of a user and its note finds that user', async () => {
     const DATA_DIR = join(folder, 'in-doubt');
     const asked = askedUsers(3);
     const first = await start({ DATA_DIR });
@@ -106,7 +106,7 @@ describe('a restart in the middle of a batch', () => {
     expect(createCalls()).toBe(0);
   });
 
-  it('by SIGTERM answers the lines in hand, says where to go on, and ends', async () => {
+  it('by SIGTERM answers the lines under way, reports where to continue, and ends', async () => {
     const DATA_DIR = join(folder, 'terminated');
     const asked = askedUsers(300);
     tenant.switches.change({ faults: { api: { slowMs: 20 } } });
@@ -154,7 +154,7 @@ async function startWithKeys(environment: Record<string, string>) {
 }
 
 describe('a clock that is set back', () => {
-  it('app-4: while the making of a user is in doubt: the service finds its own user, before and after a restart', async () => {
+  it('app-4: while the creation of a user is in doubt: the service finds its own user, before and after a restart', async () => {
     const environment = { DATA_DIR: join(folder, 'clock'), TENANT_TIMEOUT_MS: '300', ...SETTABLE_CLOCK };
     const [atFirst, later, restarted] = askedUsers(3) as [AskedUser, AskedUser, AskedUser];
     const first = await startWithKeys(environment);
@@ -190,7 +190,7 @@ describe('a clock that is set back', () => {
 });
 
 (process.platform === 'linux' ? describe : describe.skip)('a full disk', () => {
-  it('app-1: is answered with 503 until there is room, loses no note, and ends by itself', async () => {
+  it('app-1: leads to 503 until there is room, loses no note, and ends by itself', async () => {
     const environment = { DATA_DIR: join(folder, 'full') };
     const asked = askedUsers(40);
     const first = await startWithKeys(environment);
@@ -256,7 +256,7 @@ describe('a shutdown by SIGTERM', () => {
   const { url: REDIS_URL, keyPrefix: REDIS_KEY_PREFIX } = redis ?? { url: '', keyPrefix: '' };
   const environment = { REDIS_URL, REDIS_KEY_PREFIX };
 
-  it('make each user once, and take over from one another', async () => {
+  it('create each user once, and take over from each other', async () => {
     const [first, second] = await Promise.all([start(environment), start(environment)]);
     const asked = askedUsers(200);
     tenant.resetStatistics();
@@ -286,7 +286,7 @@ describe('a shutdown by SIGTERM', () => {
 });
 
 describe('a batch of 120 MB', () => {
-  it('needs no more memory at its end than at its beginning', async () => {
+  it('needs no more memory at its end than at its start', async () => {
     const { service, url } = await start({
       DATA_DIR: join(folder, 'large'),
       BATCH_MAX_BYTES: String(1024 ** 3),

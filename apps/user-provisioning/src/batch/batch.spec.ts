@@ -101,7 +101,7 @@ async function settled(figure: () => number, forMs = 400): Promise<number> {
 }
 
 describe('a batch', () => {
-  it('makes a user for each line, answers each, and sums up at the end', async () => {
+  it('creates a user for each line, answers each, and ends with a summary', async () => {
     const { send } = await start();
     const asked = askedUsers(50, { displayName: 'Übung', password: 'Passw0rd!' });
     const { status, headers, answers, summary } = await send(asked);
@@ -139,7 +139,7 @@ describe('a batch', () => {
     expect((await result).summary).toMatchObject({ lines: 2, created: 2 });
   });
 
-  it('is not held up by one slow line: all others are answered before it', async () => {
+  it('is not blocked by one slow line: all others are answered before it', async () => {
     const { open } = await start({ concurrency: 2 }, { TENANT_TIMEOUT_MS: '5000' });
     const [slow, ...others] = askedUsers(20);
     tenant.resetStatistics();
@@ -155,7 +155,7 @@ describe('a batch', () => {
     expect(client.answers.map(({ line }) => line).at(-1)).toBe(1);
   });
 
-  it('sent again gets the same answers, and creates no user', async () => {
+  it('gets the same answers when it is sent again, and creates no user', async () => {
     const { send } = await start();
     const asked = [...askedUsers(5), { key: 'taken-name', user: { name: 'svc-cli', mail: 'a@example.org' } }];
     const first = await send(asked);
@@ -189,7 +189,7 @@ describe('a batch', () => {
     expect(await post({ ...two!, user: { ...two!.user, displayName: 'Other' } })).toMatchObject({ status: 422 });
   });
 
-  it('makes one user of two equal lines, and refuses the second of two lines that share a key or a name', async () => {
+  it('creates one user for two equal lines, and rejects the second of two lines that share a key or a name', async () => {
     const { send } = await start();
     const [twice, key, name] = askedUsers(3);
     const { answers, summary } = await send([
@@ -260,7 +260,7 @@ describe('a bad line', () => {
       'k',
       /^user\.displayName: must be text without lost characters/,
     ],
-  ])('%s is rejected by its number, and stops no other line', async (_name, line, code, key, message) => {
+  ])('%s is rejected with its number, and affects no other line', async (_name, line, code, key, message) => {
     const { open } = await start({ maxLineBytes: 4096 });
     const [before, after] = askedUsers(2);
     const client = open();
@@ -286,7 +286,7 @@ describe('a bad line', () => {
     expect(JSON.stringify(answers)).not.toContain('alllowercase');
   });
 
-  test('is told from its neighbours wherever the bytes are cut', () => {
+  test('is separated from its neighbours in any chunks', () => {
     const lines = fc.array(fc.string({ unit: fc.constantFrom('a', 'ü', ' ', '\r', '💡'), maxLength: 12 }), {
       maxLength: 8,
     });
@@ -324,7 +324,7 @@ describe('a batch is refused before its first line', () => {
     expect(result).toMatchObject({ status, refusal: { error } });
   });
 
-  it('and told which limit it is beyond, and what to do', async () => {
+  it('with the limit that it exceeds, and what to do', async () => {
     const { open, send, url } = await start({ maxBytes: 100_000, maxLines: 1, maxRunning: 2, maxRunningPerClient: 1 });
     const tooLarge = open({ 'content-length': '100001' });
     expect((await tooLarge.read()).refusal?.message).toMatch(/100000 bytes \(BATCH_MAX_BYTES.*Split it/);
@@ -339,13 +339,13 @@ describe('a batch is refused before its first line', () => {
     await running.read();
   });
 
-  it('with too little scope: 403', async () => {
+  it('without the scope: 403', async () => {
     const { url } = await start();
     const reader = await callerToken(tenant, 'reporting');
     expect((await sendBatch(url, reader, askedUsers(1))).status).toBe(403);
   });
 
-  it('where too many are running: 429 for a client with its share, 503 when all is taken', async () => {
+  it('if too many are running: 429 for a client that uses its share, 503 if all places are taken', async () => {
     const { open, url } = await start({ maxRunning: 2, maxRunningPerClient: 1 });
     const first = open();
     await first.response();
@@ -369,7 +369,7 @@ describe('a batch is refused before its first line', () => {
 });
 
 describe('a batch beyond a limit', () => {
-  it('of lines takes those before it, and says where to go on', async () => {
+  it('of lines processes those before it, and reports where to continue', async () => {
     const { send } = await start({ maxLines: 10 });
     const asked = askedUsers(25);
     const { summary, answers } = await send(asked);
@@ -378,7 +378,7 @@ describe('a batch beyond a limit', () => {
     expect(made(asked)).toEqual(asked.map((_, i) => (i < 10 ? 1 : 0)));
   });
 
-  it('of bytes loses none of its lines when the others are sent after', async () => {
+  it('of bytes loses no line if the rest is sent afterwards', async () => {
     const { open, send } = await start({ maxBytes: 200_000 });
     const asked = askedUsers(300, { description: 'x'.repeat(1000) });
     const client = open();
@@ -394,7 +394,7 @@ describe('a batch beyond a limit', () => {
     expect(made(asked).every((count) => count <= 1)).toBe(true);
   });
 
-  it('of idle time is ended, with its lines answered', async () => {
+  it('of idle time ends with its lines answered', async () => {
     const { open } = await start({ idleMs: 300 });
     const client = open();
     await client.write([...askedUsers(2)]);
@@ -403,7 +403,7 @@ describe('a batch beyond a limit', () => {
     expect(summary).toMatchObject({ created: 2, stopped: { code: 'idle_timeout', nextLine: 3 } });
   });
 
-  it('of time is ended, with its lines answered', async () => {
+  it('of time ends with its lines answered', async () => {
     const { open } = await start({ maxDurationMs: 400, concurrency: 1 });
     tenant.switches.change({ faults: { api: { slowMs: 60 } } });
     const client = open();
@@ -417,7 +417,7 @@ describe('a batch beyond a limit', () => {
     expect(made(asked).filter((count) => count === 1)).toHaveLength(answers.length);
   });
 
-  it('has its answer read, and its connection ended, should the client go on sending', async () => {
+  it('has its answer read and its connection closed, even if the client keeps sending', async () => {
     const { open, isConnected } = await start({ maxLines: 1 });
     const client = open();
     void client.read();
@@ -438,7 +438,7 @@ describe('back-pressure', () => {
     return `${JSON.stringify({ key, user: fields }).padEnd(750)}\n`.repeat(count);
   };
 
-  it('of a slow tenant reaches the client: no more is read than is worked on, and what fits into the buffers', async () => {
+  it('of a slow tenant reaches the client: only lines being processed are read, and what fits into the buffers', async () => {
     const concurrency = 4;
     const { open, bytesRead } = await start({ concurrency });
     const asked = askedUsers(5000, { description: 'x'.repeat(1000) });
@@ -471,7 +471,7 @@ describe('back-pressure', () => {
     expect(bytesRead()).toBeGreaterThan(lines.length);
   });
 
-  it('is not waited for for ever: a client that takes no answer is taken to be gone', async () => {
+  it('has a limit: a client that reads no answers is disconnected', async () => {
     const { open, isConnected } = await start({ maxBytes: 1e9, maxLines: 15_000, idleMs: 300 });
     const client = open();
     void client.write(refusedLines(14_000));
@@ -482,7 +482,7 @@ describe('back-pressure', () => {
 });
 
 describe('a client that goes away', () => {
-  it('has the lines in hand finished and no others begun, and may send everything again', async () => {
+  it('has the lines under way finished and no others started, and may send everything again', async () => {
     const { open, send } = await start({ concurrency: 4 });
     const asked = askedUsers(200);
     tenant.switches.change({ faults: { api: { slowMs: 30 } } });
@@ -502,7 +502,7 @@ describe('a client that goes away', () => {
     expect(createCalls()).toBe(200);
   });
 
-  it('does not keep its place among the batches that run', async () => {
+  it('frees its place among the running batches', async () => {
     const { open } = await start({ maxRunningPerClient: 1 });
     const client = open();
     await client.response();
@@ -544,12 +544,12 @@ describe('an outage of the tenant', () => {
     expect(made(asked, own)).toEqual(asked.map(() => 1));
   }
 
-  it('refuse, 500, lose-answer: lines fail with a time to try again, the batch waits for it, and no user is made twice', async () => {
+  it('refuse, 500, lose-answer: lines fail with a time to retry, the batch waits for it, and no user is created twice', async () => {
     // Side by side, because each waits for five seconds.
     await Promise.all((['refuse', '500', 'lose-answer'] as const).map(survives));
   });
 
-  it('by a rate limit: waits as long as the tenant asks, or stops where that is too long', async () => {
+  it('by a rate limit: waits as long as the tenant asks, or stops if that is too long', async () => {
     const { send } = await start({ concurrency: 2, maxPauseMs: 2000 });
     tenant.switches.change({ faults: { api: { rateLimit: { retryAfter: 1 } } } });
     const asked = askedUsers(6);
@@ -566,7 +566,7 @@ describe('an outage of the tenant', () => {
     expect(summary!.lines).toBeLessThanOrEqual(4);
   });
 
-  it('for this service alone, which has to be mended, stops the batch', async () => {
+  it('only for this service, whose settings an operator has to correct, stops the batch', async () => {
     const { send } = await start(
       { concurrency: 2 },
       {

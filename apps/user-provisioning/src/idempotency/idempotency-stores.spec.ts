@@ -118,7 +118,7 @@ if (redis) {
 describe.each(kinds)('requests in %s', (name, { start }) => {
   const id = (key: string, scope: string) => requestIdOf(scope, 'client', key);
 
-  it('are begun once, and completed for every repetition', async () => {
+  it('start once, and every repetition gets their outcome', async () => {
     const scope = newScope();
     const { store, afterCrash } = await start();
     const first = begun(await store.begin(id('a', scope), 'digest', AT));
@@ -131,7 +131,7 @@ describe.each(kinds)('requests in %s', (name, { start }) => {
     if (name === 'a folder') await later.close();
   });
 
-  it('are in doubt where they were begun before a crash, since the time that was given then', async () => {
+  it('are in doubt if they started before a crash, since their start', async () => {
     const scope = newScope();
     const { store, afterCrash } = await start();
     await store.begin(id('a', scope), 'digest', 5);
@@ -139,7 +139,7 @@ describe.each(kinds)('requests in %s', (name, { start }) => {
     expect(again.inDoubtSince).toBe(5);
   });
 
-  it('stay in doubt through further attempts, and begin without doubt where nothing was carried out', async () => {
+  it('stay in doubt through further attempts, and are not in doubt if nothing was carried out', async () => {
     const scope = newScope();
     const { store } = await start();
     await begun(await store.begin(id('a', scope), 'digest', 5)).execution.giveUp('perhaps');
@@ -186,13 +186,13 @@ describe.each(kinds)('requests in %s', (name, { start }) => {
 });
 
 describe('a folder', () => {
-  it('is for one process at a time, and says what to do about it', async () => {
+  it('allows one process at a time, and the error says what to do', async () => {
     const folder = newFolder();
     await opened(EmbeddedStore.open(folder, DAY));
     await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/in use by another process.*DATA_DIR.*REDIS_URL/);
   });
 
-  it('that cannot be made is named', async () => {
+  it("that can't be created is named", async () => {
     const file = join(newFolder(), 'file');
     writeFileSync(file, '');
     await expect(EmbeddedStore.open(join(file, 'data'), DAY)).rejects.toThrow(/file.data cannot be opened \(ENOTDIR\)/);
@@ -220,7 +220,7 @@ describe('a folder', () => {
     }
   });
 
-  it('does not lose a request that is in hand for so long that it would be the oldest', async () => {
+  it('keeps a request under way even if it is the oldest', async () => {
     const store = await opened(EmbeddedStore.open(newFolder(), { keepMs: 86_400_000, maxKeys: 2 }));
     const [slow, ...others] = Array.from({ length: 6 }, (_, i) => requestIdOf('s', 'c', `${i}`));
     const { execution } = begun(await store.begin(slow!, 'd', AT));
@@ -229,7 +229,7 @@ describe('a folder', () => {
     expect(await store.begin(others[0]!, 'd', AT)).toMatchObject({ kind: 'begun' });
   });
 
-  it('app-1: writes many notes at a time by few commits, and fails none of them for another', async () => {
+  it('app-1: writes many concurrent notes in few commits, and fails none because of another', async () => {
     const notes = await NoteFile.open(newFolder());
     const note = (key: string) => ({ client: 'c', key, digest: 'd', firstUsedAt: 1 });
     const outcomes = await Promise.allSettled([
@@ -249,7 +249,7 @@ describe('a folder', () => {
     await notes.close();
   });
 
-  it('app-2: notices every flipped bit that matters, at the start', async () => {
+  it('app-2: detects every flipped bit that matters at the start', async () => {
     const folder = newFolder();
     const store = await EmbeddedStore.open(folder, DAY);
     const ids = Array.from({ length: 60 }, (_, i) => requestIdOf('s', `client-${i % 3}`, `${i}`));
@@ -282,7 +282,7 @@ describe('a folder', () => {
     await opened(EmbeddedStore.open(folder, DAY));
   });
 
-  test.each(['gone', 'empty', 'cut short'])('app-2: notices that its file is %s', async (fate) => {
+  test.each(['gone', 'empty', 'cut short'])('app-2: detects that its file is %s', async (fate) => {
     const folder = newFolder();
     await (await EmbeddedStore.open(folder, DAY)).close();
     const file = join(folder, 'notes.sqlite');
@@ -294,7 +294,7 @@ describe('a folder', () => {
     }
   });
 
-  it('app-2: notices a flipped bit when it reads the note, and goes on with the others', async () => {
+  it('app-2: detects a flipped bit when it reads the note, and keeps serving the others', async () => {
     const folder = newFolder();
     const filling = await NoteFile.open(folder);
     const outcome = 'x'.repeat(1000);
@@ -317,7 +317,7 @@ describe('a folder', () => {
     expect(await store.begin({ client: 'c', key: 'key 3999' }, 'd', AT)).toEqual({ kind: 'completed', outcome });
   });
 
-  it('holds neither key nor client, nor anything of the content', async () => {
+  it('contains neither key nor client nor content in plain text', async () => {
     const folder = newFolder();
     const store = await EmbeddedStore.open(folder, DAY);
     const ledger = new IdempotencyLedger(store, 'scope');
@@ -340,7 +340,7 @@ describe('a folder', () => {
 
 // Needs a program that Linux comes with.
 (process.platform === 'linux' ? describe : describe.skip)('a folder on a disk that fills up', () => {
-  it('app-1: remembers what it has acknowledged although a write failed, whichever it was, and goes on by itself', async () => {
+  it('app-1: keeps what it has acknowledged, whichever write fails, and recovers by itself', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [GROWING_FILE, newFolder(), '40960', '4096']);
     const { sizes, begun, completed, refused, forgotten } = JSON.parse(stdout) as Record<string, number>;
     expect(forgotten).toEqual([]);
@@ -361,7 +361,7 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
 (redis ? describe : describe.skip)('Redis', () => {
   const { url, keyPrefix } = redis ?? { url: '', keyPrefix: '' };
 
-  it('keeps two instances from working on one request, for as long as one of them lives', async () => {
+  it('keeps two instances from working on one request while one of them lives', async () => {
     const [a, b] = await Promise.all(
       [1, 2].map(() => opened(RedisStore.open({ url, keyPrefix, leaseMs: LEASE_MS }, DAY))),
     );
@@ -374,7 +374,7 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
     expect(await b!.begin(id, 'digest', AT)).toEqual({ kind: 'completed', outcome: 'done' });
   });
 
-  it('does not let an instance that lost its lease overwrite what the next one has in hand', async () => {
+  it('does not let an instance that lost its lease overwrite the work of the next one', async () => {
     const options = { url, keyPrefix, leaseMs: LEASE_MS };
     const id = requestIdOf(newScope(), 'client', 'key');
     const stalled = begun(
@@ -391,7 +391,7 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
     expect(await third.begin(id, 'digest', AT)).toEqual({ kind: 'completed', outcome: 'of the next' });
   });
 
-  it('lets a ledger wait for another instance that has the same request in hand, and not for ever', async () => {
+  it('makes a ledger wait for another instance with the same request, for a limited time', async () => {
     const [a, b] = await Promise.all(
       [1, 2].map(() => opened(RedisStore.open({ url, keyPrefix, leaseMs: LEASE_MS }, DAY))),
     );
@@ -413,7 +413,7 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
     expect(await first).toEqual({ outcome: 'theirs', replayed: false });
   });
 
-  it('that is not there fails the start, without the password', async () => {
+  it('fails the boot if it is unavailable, without showing the password', async () => {
     const opening = RedisStore.open({ url: 'redis://me:s3cret@127.0.0.1:1', keyPrefix, leaseMs: LEASE_MS }, DAY);
     await expect(opening).rejects.toThrow(/Redis at 127\.0\.0\.1:1 cannot be used.*REDIS_URL/);
     await expect(opening).rejects.not.toThrow(/s3cret/);
@@ -421,7 +421,7 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
 });
 
 describe('the ledger', () => {
-  it('gives one execution to all who ask at the same time, and refuses another content under the same key', async () => {
+  it('executes concurrent equal requests once, and rejects other content under the same key', async () => {
     const ledger = new IdempotencyLedger(await opened(EmbeddedStore.open(newFolder(), DAY)), 'scope');
     let executions = 0;
     const carryOut = async () => ++executions;
@@ -434,7 +434,7 @@ describe('the ledger', () => {
     await expect(ledger.outcomeOf(otherSecret)).rejects.toThrow(IdempotencyKeyReusedError);
   });
 
-  it('does not take keys of another client or another tenant for the same', async () => {
+  it('keeps equal keys of different clients and tenants apart', async () => {
     const store = await opened(EmbeddedStore.open(newFolder(), DAY));
     await new IdempotencyLedger(store, 'one').outcomeOf(request());
     const { replayed } = await new IdempotencyLedger(store, 'two').outcomeOf(request());
@@ -442,7 +442,7 @@ describe('the ledger', () => {
     expect([replayed, other.replayed]).toEqual([false, false]);
   });
 
-  it('does not forget a doubt because of a later error that leaves none', async () => {
+  it('keeps a request in doubt after a later error that leaves no doubt', async () => {
     const ledger = new IdempotencyLedger(await opened(EmbeddedStore.open(newFolder(), DAY)), 'scope');
     const seen: (number | undefined)[] = [];
     const failing = (inDoubt: boolean) =>
@@ -461,7 +461,7 @@ describe('the ledger', () => {
 });
 
 describe('digests', () => {
-  test('of two contents are the same only where the contents are', async () => {
+  test('of two contents are equal only if the contents are', async () => {
     const id = requestIdOf('s', 'c', 'k');
     const content = fc.record({
       open: fc.jsonValue(),
@@ -483,7 +483,7 @@ describe('digests', () => {
     expect(new Set(digests).size).toBe(2);
   });
 
-  test('of scope, client and key cannot be moved into each other', () => {
+  test('of scope, client and key never collide', () => {
     expect(requestIdOf('a', 'b', 'c')).not.toEqual(requestIdOf('ab', '', 'c'));
     expect(requestIdOf('a', 'b', 'c').key).not.toBe(requestIdOf('a', 'x', 'c').key);
   });

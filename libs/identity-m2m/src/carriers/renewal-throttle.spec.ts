@@ -2,7 +2,7 @@ import { expect, it } from '@jest/globals';
 import { ManualClock } from '../testing/manual-clock.js';
 import { RenewalThrottle, receiverKey } from './renewal-throttle.js';
 
-it('throttles each token of each receiver by itself', () => {
+it('throttles each token of each receiver separately', () => {
   const throttle = new RenewalThrottle(new ManualClock());
   for (const key of [
     receiverKey('a', 'https://one'),
@@ -13,7 +13,7 @@ it('throttles each token of each receiver by itself', () => {
   }
 });
 
-it('remembers no more than it has room for, however many receivers there are', () => {
+it('remembers a limited number of receivers', () => {
   const throttle = new RenewalThrottle(new ManualClock());
   for (let index = 0; index <= 1000; index++) throttle.mayForceRenewal(receiverKey('a', `https://${index}`));
   expect(throttle.mayForceRenewal(receiverKey('a', 'https://1000'))).toBe(false);

@@ -37,7 +37,7 @@ describe.each([
   const serviceFor = (defaults: AxiosRequestConfig = {}) =>
     new Service(axios.create({ baseURL: server.url, ...defaults }));
 
-  it('sends nothing before it is subscribed to, and a call for each subscription', async () => {
+  it('sends nothing before a subscription, and one call for each subscription', async () => {
     const call = serviceFor().get('/cold');
     await new Promise(setImmediate);
     expect(server.requests).toHaveLength(0);
@@ -46,7 +46,7 @@ describe.each([
     expect(server.requests).toHaveLength(2);
   });
 
-  it('has all methods, with body and config where they belong', async () => {
+  it('has all methods, with body and config in the right places', async () => {
     const http = serviceFor();
     const config = { headers: { 'x-mark': 'here' } };
     const calls = {
@@ -94,27 +94,24 @@ describe.each([
     await expect(lastValueFrom(serviceFor().get('/'))).rejects.toMatchObject({ response: { status: 418 } });
   });
 
-  it.each(['http', 'fetch'] as const)(
-    'ends the call when it is unsubscribed from, with the %s adapter',
-    async (adapter) => {
-      const { arrived, closed } = heldBack();
-      const seen: string[] = [];
-      const subscription = serviceFor({ adapter })
-        .get('/')
-        .subscribe({
-          next: () => seen.push('next'),
-          error: () => seen.push('error'),
-          complete: () => seen.push('end'),
-        });
-      await arrived;
-      subscription.unsubscribe();
-      await closed;
-      await new Promise(setImmediate);
-      expect(seen).toEqual([]);
-    },
-  );
+  it.each(['http', 'fetch'] as const)('ends the call on unsubscribe, with the %s adapter', async (adapter) => {
+    const { arrived, closed } = heldBack();
+    const seen: string[] = [];
+    const subscription = serviceFor({ adapter })
+      .get('/')
+      .subscribe({
+        next: () => seen.push('next'),
+        error: () => seen.push('error'),
+        complete: () => seen.push('end'),
+      });
+    await arrived;
+    subscription.unsubscribe();
+    await closed;
+    await new Promise(setImmediate);
+    expect(seen).toEqual([]);
+  });
 
-  it('sends nothing when it is unsubscribed from at once', async () => {
+  it('sends nothing on immediate unsubscribe', async () => {
     serviceFor().get('/').subscribe().unsubscribe();
     await lastValueFrom(serviceFor().get('/other'));
     expect(server.requests.map(({ url }) => url)).toEqual(['/other']);
@@ -139,7 +136,7 @@ describe.each([
     expect(await text(body)).toBe('first last');
   });
 
-  it('obeys a cancel token and a signal that the caller brings', async () => {
+  it('obeys the caller’s cancel token and signal', async () => {
     const source = axios.CancelToken.source();
     const controller = new AbortController();
     for (const [config, cancel] of [
@@ -155,7 +152,7 @@ describe.each([
     }
   });
 
-  it('ends a call with a signal of the caller’s when it is unsubscribed from', async () => {
+  it('ends a call with the caller’s signal on unsubscribe', async () => {
     const { arrived, closed } = heldBack();
     const subscription = serviceFor().get('/', { signal: new AbortController().signal }).subscribe();
     await arrived;

@@ -28,7 +28,7 @@ function faultsOf(options: unknown, production = false): Record<string, string> 
   }
 }
 
-describe('options that are right', () => {
+describe('valid options', () => {
   it('become a configuration with every default', () => {
     const [configuration] = checkOptions({ client }, true).clients;
     expect(configuration).toMatchObject({
@@ -110,8 +110,8 @@ describe('options that are right', () => {
   ])('%s', (_name, options) => expect(faultsOf(options, true)).toEqual({}));
 });
 
-describe('options that are wrong', () => {
-  it('are all named at once, by their path, with what was found', () => {
+describe('invalid options', () => {
+  it('are all named at once, by path, with what was found', () => {
     expect(
       faultsOf({
         client: {
@@ -484,7 +484,7 @@ describe('options that are wrong', () => {
     ],
   ])('%s', (_name, options, faults) => expect(faultsOf(options)).toEqual(faults));
 
-  it('take a profile member that is undefined for one that is not given', () => {
+  it('treat an undefined profile member as absent', () => {
     const accessToken = { requiredClaims: undefined, isMachine: undefined };
     const issuers = [genericOAuth2({ issuer: 'https://id.example', accessToken })];
     expect(checkOptions({ guard: { ...guard, issuers } }, true).guard?.issuers[0]?.accessToken.requiredClaims).toEqual([
@@ -513,13 +513,13 @@ describe('options that are wrong', () => {
       'options: unknown option "zzz"\n  client: unknown option "retries"',
     ],
     [{ client: { ...client, audiences: ['a'] } }, 'client: unknown option "audiences"; did you mean "audience"?'],
-  ])('name the option that a misspelt one is meant for: %#', (options, line) => {
+  ])('lead to a suggestion for a misspelt option: %#', (options, line) => {
     expect(() => checkOptions(options as IdentityM2MOptions, false)).toThrow(
       expect.objectContaining({ message: expect.stringContaining(line) }),
     );
   });
 
-  it('do not show what may be a secret', () => {
+  it('do not show values that may be secret', () => {
     const secret = 'hunter2-hunter2';
     const numeric = { ...client, clientSecret: 8675309, clientSecrt: 8675309 };
     expect(JSON.stringify(faultsOf({ client: numeric }))).not.toContain('8675309');
@@ -553,7 +553,7 @@ describe('plain http', () => {
     client: { ...client, allowedOrigins: ['http://api.example'], ...(unsafeAllowHttp && { unsafeAllowHttp }) },
   });
 
-  it('is for loopback while developing, and beyond that only by its unsafe name', () => {
+  it('is allowed for loopback during development, and elsewhere only by the unsafe option', () => {
     expect(faultsOf(loopback())).toEqual({});
     expect(faultsOf(loopback(), true)).toEqual({ 'client.identityProvider.tenantUrl': '"http://127.0.0.1:4400"' });
     expect(faultsOf(loopback(true), true)).toEqual({});

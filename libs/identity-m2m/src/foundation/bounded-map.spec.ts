@@ -2,7 +2,7 @@ import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { BoundedMap } from './bounded-map.js';
 
-it('never grows beyond its limits, never returns what was not put in last, and counts its bytes right', () => {
+it('never grows beyond its limits, returns only the last value of a key, and counts its bytes correctly', () => {
   const step = fc.record({ key: fc.nat(20), bytes: fc.nat(60), what: fc.constantFrom('set', 'set', 'get', 'delete') });
   fc.assert(
     fc.property(fc.nat(8), fc.nat(200), fc.array(step, { maxLength: 100 }), (maxEntries, maxBytes, steps) => {
@@ -29,7 +29,7 @@ it('never grows beyond its limits, never returns what was not put in last, and c
   );
 });
 
-it('lets go of what was not read first', () => {
+it('evicts entries that were not read first', () => {
   const map = new BoundedMap<number>({ maxEntries: 3, maxBytes: 100 });
   for (const key of ['a', 'b', 'c']) map.set(key, 1, 10);
   map.get('a');

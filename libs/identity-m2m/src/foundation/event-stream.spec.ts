@@ -24,7 +24,7 @@ describe('a stream of events', () => {
     expect(calls).toEqual(['first opened', 'second opened', 'second closed']);
   });
 
-  it('calls a listener with the types that it subscribed to alone', () => {
+  it('calls a listener only with the types that it subscribed to', () => {
     const closers: string[] = [];
     events.subscribe(({ by }) => closers.push(by), ['closed']);
     events.emit({ type: 'opened' });
@@ -32,7 +32,7 @@ describe('a stream of events', () => {
     expect(closers).toEqual(['a test']);
   });
 
-  it('warns of a listener that throws or rejects, and calls the others', async () => {
+  it('warns about a listener that throws or rejects, and calls the others', async () => {
     const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const received: Event[] = [];
     events.subscribe(() => {

@@ -40,7 +40,7 @@ describe('a JSON object', () => {
     expect(parseStrictJsonObject(text)).toEqual({ ok: false, fault });
   });
 
-  it('has the names that were written, whatever was read before: Node.js 24 mistakes one with an escape sequence', () => {
+  it('has the names that were written, whatever was parsed before: Node.js 24 confuses names with escape sequences', () => {
     for (let time = 0; time < 3; time++) {
       parseStrictJsonObject(String.raw`{"iss":1,"\\u0":1}`);
       JSON.parse(String.raw`{"iss":1,"\\u0":1}`);
@@ -62,7 +62,7 @@ describe('a JSON object', () => {
     expect(parseStrictJsonObject(nested(100_000))).toEqual({ ok: false, fault: 'too_deep' });
   });
 
-  it('is refused exactly where one of its objects has a name twice, whatever names and values are', () => {
+  it('is refused exactly if one of its objects has a name twice, for any names and values', () => {
     const { object } = fc.letrec<{ value: Written; object: Written }>((tie) => ({
       value: fc.oneof(
         { depthSize: 'small' },

@@ -203,7 +203,7 @@ const presets: Readonly<Record<string, Preset>> = {
 describe.each(Object.entries(presets))(
   'tokens of %s',
   (_name, { provider, issuer, typ, clients, machine, clientId, refused }) => {
-    it('of machines are accepted, under the name that the issuer gives them', async () => {
+    it('of machines are accepted, with the client identifier that the issuer uses', async () => {
       expect(provider.issuer).toBe(issuer);
       expect(provider.faults('never')).toEqual([]);
       expect(await outcome(provider, machine, typ, clients)).toBe(`accepted as ${clientId}`);
@@ -213,13 +213,13 @@ describe.each(Object.entries(presets))(
       expect(await outcome(provider, { ...machine, ...claims }, typ, clients)).toBe(reason),
     );
 
-    it('are refused for those who act for others', async () => {
+    it('are refused for callers that act on behalf of others', async () => {
       expect(await outcome(provider, { ...machine, act: { sub: 'x' } }, typ, clients)).toBe('delegated_token');
     });
   },
 );
 
-it('knows a service account of Keycloak by its name or by its client, as each version writes it', async () => {
+it('recognises a service account of Keycloak by its name or by its client, as each version writes it', async () => {
   const { provider, typ, clients, machine } = presets.Keycloak!;
   const named = { client_id: undefined };
   const repeated = { preferred_username: undefined };
@@ -229,14 +229,14 @@ it('knows a service account of Keycloak by its name or by its client, as each ve
   }
 });
 
-it('takes the claims that name the client for the subject, where another server names it in its own way', async () => {
+it('compares the subject with the configured client claims, if a server names the client in its own way', async () => {
   const provider = genericOAuth2({ issuer: 'https://id.example', accessToken: { clientIdClaims: ['appid'] } });
   const of = (claims: object) => outcome(provider, claims, 'at+jwt', undefined);
   expect(await of({ sub: 'app', appid: 'app' })).toBe('accepted as app');
   expect(await of({ sub: 'jane', appid: 'app' })).toBe('not_a_machine');
 });
 
-it('takes no token for a machine’s that names neither a subject nor a client', async () => {
+it('does not treat a token without subject and client as that of a machine', async () => {
   const accessToken = { clientIdClaims: ['azp'], requiredClaims: ['iat'] };
   const provider = genericOAuth2({ issuer: 'https://id.example', accessToken });
   expect(await outcome(provider, { azp: 'web-app' }, 'at+jwt', undefined)).toBe('not_a_machine');
@@ -251,7 +251,7 @@ it('knows the issuer of Entra ID, version 1, in each national cloud', () => {
   expect(issuerAt('login.partner.microsoftonline.cn')).toBe(`https://sts.chinacloudapi.cn/${TENANT}/`);
 });
 
-it('takes app roles of Entra ID and lists of scopes for scopes', async () => {
+it('treats app roles of Entra ID and lists of scopes as scopes', async () => {
   const needs = (...scopes: string[]) => ({ scopes, clients: undefined });
   const { provider, typ, clients } = presets['Entra ID, v2']!;
   expect(await outcome(provider, entraMachine, typ, clients, needs('Users.Read.All'))).toBe('accepted as app');
@@ -303,7 +303,7 @@ describe('the options of presets', () => {
     ],
   ])('are checked: %s', (_name, provider, paths) => expect(faultsOf(provider())).toEqual(paths));
 
-  it('ask for named clients where any client can get a token for any API', () => {
+  it('require named clients if any client can get a token for any API', () => {
     for (const { provider, clients } of Object.values(presets)) {
       const create = () =>
         createAccessTokenVerifier({ issuers: [provider], audience: 'a' }, { production: true }).close();

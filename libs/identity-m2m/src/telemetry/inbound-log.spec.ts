@@ -32,7 +32,7 @@ const refused = (reason: RefusalReason, who: typeof caller | typeof nobody = nob
 const loud = () => lines.filter((line) => !line.startsWith('debug: '));
 
 describe('the log of the guard', () => {
-  it('has a line for each refusal and none for accepted calls, for debugging, with the fingerprint of the token and who came', () => {
+  it('has a debug line for each refusal, with the token’s fingerprint and the client, and none for accepted calls', () => {
     for (const event of [
       accepted,
       refused('credential_missing'),
@@ -69,7 +69,7 @@ describe('the log of the guard', () => {
     ]);
   });
 
-  it('has no line above that level for what strangers can cause, be the keys away or not', () => {
+  it('has no line above debug level for what any caller can cause, with and without keys', () => {
     for (let times = 0; times < 3; times++) {
       events.emit(refused('issuer_unavailable'));
       events.emit(accepted);
@@ -78,7 +78,7 @@ describe('the log of the guard', () => {
     expect(loud()).toEqual([]);
   });
 
-  it('warns once of good messages that may be lost', () => {
+  it('warns once about valid messages that may be lost', () => {
     const deadLettered = (reason: RefusalReason) =>
       events.emit({ type: 'message.dead_lettered', transport: 'rabbitmq', reason });
     deadLettered('token_expired');
@@ -87,7 +87,7 @@ describe('the log of the guard', () => {
     expect(loud()).toEqual([expect.stringMatching(/^warn: guard: messages of RabbitMQ that cannot be decided/)]);
   });
 
-  it('warns once of messages that stay unsettled', () => {
+  it('warns once about messages that stay unsettled', () => {
     for (let times = 0; times < 3; times++) {
       events.emit({ type: 'message.unsettled', transport: 'rabbitmq', reason: 'credential_missing' });
     }

@@ -39,13 +39,13 @@ const failed = (asked: RequestedAccess = {}): OutboundEvent => ({
 const levels = () => lines.map((line) => line.slice(0, line.indexOf(':')));
 
 describe('the log of a client', () => {
-  it('has a line for the first token, and none but for debugging for those that follow', () => {
+  it('has a line for the first token, and only debug lines for the following ones', () => {
     events.emit(granted('token.acquired'));
     for (let n = 0; n < 3; n++) events.emit(granted('token.refreshed'));
     expect(levels()).toEqual(['log', 'debug', 'debug', 'debug']);
   });
 
-  it('has one warning where an outage begins, and one line where it ends', () => {
+  it('has one warning when an outage begins, and one line when it ends', () => {
     for (let n = 0; n < 3; n++) events.emit(failed());
     events.emit(granted('token.refreshed'));
     events.emit(granted('token.refreshed'));
@@ -53,20 +53,20 @@ describe('the log of a client', () => {
     expect(lines[3]).toMatch(/the outage is over$/);
   });
 
-  it('call-5: says at the ordinary level that a token is not refreshed any more, and what keeps it warm', () => {
+  it('call-5: has a line when a token is no longer refreshed, with the option that keeps it warm', () => {
     events.emit({ type: 'token.dormant', client: 'main', scope: 'reports' });
     expect(lines).toEqual([
       expect.stringMatching(/^log: client "main": .*not refreshed until the next call.*keepWarm/),
     ]);
   });
 
-  it('has a line where somebody ends the waits, and none but for debugging for a second attempt', () => {
+  it('has a line for retryNow(), and only a debug line for a second attempt', () => {
     events.emit({ type: 'client.retry_now', client: 'main' });
     events.emit({ type: 'token.second_attempt', client: 'main', isFirstAborted: false });
     expect(levels()).toEqual(['log', 'debug']);
   });
 
-  it('does not take the trouble with one token to be over because another one was had', () => {
+  it('keeps reporting the outage of one token after another token was acquired', () => {
     for (let n = 0; n < 3; n++) {
       events.emit(failed({ scope: 'broken' }));
       events.emit(granted('token.refreshed', { scope: 'healthy' }));

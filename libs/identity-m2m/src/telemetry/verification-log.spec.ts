@@ -17,8 +17,8 @@ afterEach(() => Logger.overrideLogger(false));
 
 const issuer = 'https://id.example';
 
-describe('the log of what goes on behind the guard', () => {
-  it('warns once of an outage, however long it is, and says when it is over', () => {
+describe('the log of verification events', () => {
+  it('warns once about an outage, however long it is, and reports its end', () => {
     for (const failures of [1, 2, 3]) {
       events.emit({ type: 'key_set.refresh_failed', issuer, failures, problem: 'no answer' });
       events.emit({ type: 'introspection.paused', issuer, pauses: failures, pauseMs: 2000, problem: 'no answer' });
@@ -39,7 +39,7 @@ describe('the log of what goes on behind the guard', () => {
     ]);
   });
 
-  it('has a line for debugging alone where one token was not answered, because strangers can cause any number', () => {
+  it('has only a debug line for a token without a response, because any caller can cause many', () => {
     for (let failures = 1; failures <= 5; failures++) {
       events.emit({ type: 'introspection.failed', issuer, tokens: 'opaque', failures, problem: 'HTTP 500' });
     }
@@ -48,7 +48,7 @@ describe('the log of what goes on behind the guard', () => {
     );
   });
 
-  it('warns once of what strangers can cause any number of times', () => {
+  it('warns once about what any caller can cause any number of times', () => {
     for (const name of ['a', 'b']) {
       events.emit({ type: 'key_set.look_up_deferred', issuer, retryAfterSeconds: 5 });
       events.emit({ type: 'issuer.accepted', issuer: name });
@@ -66,7 +66,7 @@ describe('the log of what goes on behind the guard', () => {
     expect(lines.filter((line) => line.startsWith('warn')).length).toBeLessThanOrEqual(20);
   });
 
-  it('in-C9: has few lines about issuers that strangers have accepted again and again', () => {
+  it('in-C9: has few lines about issuers that callers cause to be accepted again and again', () => {
     const tell = (name: string) => {
       events.emit({ type: 'issuer.accepted', issuer: name });
       events.emit({ type: 'key_set.changed', issuer: name, keys: 1 });
@@ -86,7 +86,7 @@ describe('the log of what goes on behind the guard', () => {
     expect(written()).toHaveLength(202);
   });
 
-  it('says how many keys there are, and which are not used', () => {
+  it('has the number of usable keys, and the ignored ones', () => {
     events.emit({ type: 'key_set.changed', issuer, keys: 2 });
     events.emit({ type: 'key_set.key_ignored', issuer, kid: 'old', reason: 'weak' });
     events.emit({ type: 'key_set.key_ignored', issuer, kid: undefined, reason: 'symmetric' });

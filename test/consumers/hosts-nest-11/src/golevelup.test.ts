@@ -128,7 +128,7 @@ async function main() {
     const request = (routingKey: string, headers: Record<string, string>, payload: object = {}) =>
       amqp.request<unknown>({ exchange: EXCHANGE, routingKey, payload, headers, timeout: 3000 });
 
-    test('in-F16: a handler runs for a good token', async () => {
+    test('in-F16: a handler runs for a valid token', async () => {
       const authorization = await bearer(issuer);
       assert.deepEqual(await request('list', { authorization }, { a: 1 }), { listed: { a: 1 } });
     });

@@ -72,7 +72,7 @@ async function main() {
         ({ code }: { code: string }) => code,
       );
 
-    test('host-6: a good message is let in, and all others are refused, on one channel', async () => {
+    test('host-6: a valid message is allowed, and all others are refused, on one channel', async () => {
       assert.equal(await call('list', {}), 'UNAUTHENTICATED');
       assert.equal(await call('list', { authorization: await bearer(issuer, []) }), 'PERMISSION_DENIED');
       assert.deepEqual(await call('list', { authorization: await bearer(issuer) }), { for: 'billing' });
