@@ -88,14 +88,14 @@ describe('the controller of another package', () => {
     return { PrometheusController, module: { imports: [root()], controllers: [PrometheusController, Things] } };
   }
 
-  it('in-F12: is opened by the decorator, called in the application', async () => {
+  it('in-F12: is made public by the decorator, applied in the application', async () => {
     const { PrometheusController, module } = packageControllers();
     Public()(PrometheusController);
     const call = await serve(module);
     expect([await call('metrics'), await call('metrics/details'), await call('things')]).toEqual([200, 200, 401]);
   });
 
-  it('in-F12: is opened in one of its methods alone', async () => {
+  it('in-F12: is made public in only one of its methods', async () => {
     const { PrometheusController, module } = packageControllers();
     const { prototype } = PrometheusController;
     Public()(prototype, 'index', Object.getOwnPropertyDescriptor(prototype, 'index')!);
@@ -103,7 +103,7 @@ describe('the controller of another package', () => {
     expect([await call('metrics'), await call('metrics/details'), await call('things')]).toEqual([200, 401, 401]);
   });
 
-  it('in-F12: is kept for some clients in the same way', async () => {
+  it('in-F12: is restricted to some clients in the same way', async () => {
     const { PrometheusController, module } = packageControllers();
     AllowClients('prometheus')(PrometheusController);
     const call = await serve(module);
@@ -114,7 +114,7 @@ describe('the controller of another package', () => {
 describe('a test without the guard', () => {
   const open: CanActivate = { canActivate: () => true };
 
-  it('in-F13: puts another in its place by overrideProvider where it is global', async () => {
+  it('in-F13: replaces it by overrideProvider if it is global', async () => {
     const module = await Test.createTestingModule({ imports: [root()], controllers: [Things] })
       .overrideProvider(M2MAuthGuard)
       .useValue({ canActivate: () => true })
@@ -123,19 +123,19 @@ describe('a test without the guard', () => {
     expect(await call('things')).toBe(200);
   });
 
-  it('in-F13: changes nothing by overrideGuard where it is global', async () => {
+  it("in-F13: can't replace it by overrideGuard if it is global", async () => {
     const override = (builder: TestingModuleBuilder) => builder.overrideGuard(M2MAuthGuard).useValue(open);
     const call = await serve({ imports: [root()], controllers: [Things] }, override);
     expect([await call('things'), await call('things', { authorization })]).toEqual([401, 200]);
   });
 
-  it('in-F13: puts another in its place by overrideGuard where @UseGuards() names it', async () => {
+  it('in-F13: replaces it by overrideGuard if @UseGuards() names it', async () => {
     const override = (builder: TestingModuleBuilder) => builder.overrideGuard(M2MAuthGuard).useValue(open);
     const call = await serve({ imports: [root(false)], controllers: [GuardedThings] }, override);
     expect(await call('guarded')).toBe(200);
   });
 
-  it('in-F13: is not to be had where it is global and @UseGuards() names it too', async () => {
+  it('in-F13: is impossible if it is global and @UseGuards() names it too', async () => {
     const metadata = { imports: [root()], controllers: [GuardedThings] };
     const byProvider = (builder: TestingModuleBuilder) => builder.overrideProvider(M2MAuthGuard).useValue(open);
     const both = (builder: TestingModuleBuilder) => byProvider(builder).overrideGuard(M2MAuthGuard).useValue(open);
@@ -159,7 +159,7 @@ describe('another global guard', () => {
   }
   const quota = { provide: APP_GUARD, useClass: QuotaGuard };
 
-  it('in-F15: knows the caller where its module is imported after this one', async () => {
+  it('in-F15: knows the caller if its module is imported after this one', async () => {
     @Module({ providers: [quota] })
     class QuotaModule {}
     const call = await serve({ imports: [root(), QuotaModule], controllers: [Things] });
@@ -167,7 +167,7 @@ describe('another global guard', () => {
     expect(seen).toEqual(['billing']);
   });
 
-  it('in-F15: is asked before this one where its module is imported before, or imports this one', async () => {
+  it('in-F15: runs before this one if its module is imported before, or imports this one', async () => {
     @Module({ providers: [quota] })
     class QuotaModule {}
     const before = await serve({ imports: [QuotaModule, root()], controllers: [Things] });
@@ -178,8 +178,8 @@ describe('another global guard', () => {
   });
 });
 
-describe('what is no handler of a controller', () => {
-  it('host-8: is not seen by a global guard: middleware, routes of the adapter, static files', async () => {
+describe('code outside of controllers', () => {
+  it('host-8: is not covered by a global guard: middleware, routes of the adapter, static files', async () => {
     const answer = (_request: unknown, response: ServerResponse) => void response.end();
     const prepare = (app: NestExpressApplication) => {
       app.use('/middleware', answer);

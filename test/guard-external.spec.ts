@@ -154,7 +154,7 @@ const outcome = (call: Promise<unknown>) =>
   );
 
 describe('a handler that a library calls through ExternalContextCreator', () => {
-  it('in-F16: runs where the extractor finds a good token', async () => {
+  it('in-F16: runs if the extractor finds a valid token', async () => {
     await start();
     const message = raw(bearer);
     expect(await called('onMsg')({ a: 1 }, message)).toBe('handled');
@@ -177,7 +177,7 @@ describe('a handler that a library calls through ExternalContextCreator', () => 
     expect(await bound('admin')({}, raw(admin), {})).toBe('admin');
   });
 
-  it('in-F16: is read where the message is a plain object, by what its class says of it', async () => {
+  it('in-F16: is read by Symbol.hasInstance if the message is a plain object', async () => {
     class ConsumeMessage {
       readonly properties!: { readonly headers?: Readonly<Record<string, unknown>> };
 

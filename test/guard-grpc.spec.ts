@@ -140,7 +140,7 @@ describe('the guard on gRPC', () => {
         (error: ServiceError) => error,
       );
 
-    it('N1: lets in a machine, without inheritAppConfig, and tells the handler who it is', async () => {
+    it('N1: allows a machine, without inheritAppConfig, and the handler knows its caller', async () => {
       const metadata = withAuthorization(`Bearer ${await messages.token()}`);
       // A handler that is given the bare call has no parameters for decorators.
       expect(await call(metadata)).toEqual(
@@ -149,14 +149,14 @@ describe('the guard on gRPC', () => {
       expect(messages.events).toEqual([expect.objectContaining({ type: 'caller.accepted', transport: 'grpc' })]);
     });
 
-    it('refuses with 16 and a challenge where there is no token', async () => {
+    it('refuses with 16 and a challenge without a token', async () => {
       const { code, details, metadata } = await refused(new Metadata());
       expect([code, details]).toEqual([16, 'An access token is required.']);
       expect(metadata.get('www-authenticate')).toEqual(['Bearer']);
       expect(messages.events).toEqual([expect.objectContaining({ type: 'caller.refused', transport: 'grpc' })]);
     });
 
-    it('refuses with 16 where the token is not valid, and says nothing of it', async () => {
+    it('refuses with 16 if the token is invalid, without details', async () => {
       const { code, details, metadata } = await refused(withAuthorization('Bearer e30.e30.AAAA'));
       expect([code, details]).toEqual([16, 'The access token is not valid here.']);
       expect(metadata.get('www-authenticate')).toEqual([
@@ -164,25 +164,25 @@ describe('the guard on gRPC', () => {
       ]);
     });
 
-    it('refuses with 3 what is not one well-formed token', async () => {
+    it('refuses with 3 anything but one well-formed token', async () => {
       expect((await refused(withAuthorization('Bearer a b'))).code).toBe(3);
     });
 
-    it('refuses with 14 what cannot be decided', async () => {
+    it("refuses with 14 if it can't decide", async () => {
       const { code, metadata } = await refused(withAuthorization(`Bearer ${await messages.undecidableToken()}`));
       expect(code).toBe(14);
       expect(metadata.get('www-authenticate')).toEqual([]);
       expect(Number(metadata.get('retry-after')[0])).toBeGreaterThan(0);
     });
 
-    it('N13: has nothing left of a caller for the next one', async () => {
+    it('N13: keeps nothing of a caller for the next one', async () => {
       await call(withAuthorization(`Bearer ${await messages.token()}`));
       await refused(new Metadata());
       expect(await one((callback) => client.open(text, new Metadata(), callback))).toEqual([{ text: 'nobody nobody' }]);
     });
   });
 
-  it('refuses with 7 where a scope is missing', async () => {
+  it('refuses with 7 if a scope is missing', async () => {
     const metadata = withAuthorization(`Bearer ${await messages.token()}`);
     await expect(one((callback) => client.write(text, metadata, callback))).rejects.toMatchObject({
       code: 7,
@@ -190,7 +190,7 @@ describe('the guard on gRPC', () => {
     });
   });
 
-  it('N4: finds the token under a name in any case, and not under that of binary metadata', async () => {
+  it('N4: finds the token under a name in any case, but not in binary metadata', async () => {
     const token = await messages.token();
     const upper = new Metadata();
     upper.set('AUTHORIZATION', `Bearer ${token}`);
@@ -200,7 +200,7 @@ describe('the guard on gRPC', () => {
     await expect(one((callback) => client.unary(text, binary, callback))).rejects.toMatchObject({ code: 16 });
   });
 
-  it('N4: goes by the first of two headers, because Node.js has dropped the other before anybody can see it', async () => {
+  it('N4: uses the first of two headers, because Node.js drops the other', async () => {
     const [good, other] = [`Bearer ${await messages.token()}`, 'Bearer e30.e30.AAAA'];
     expect(await answersRawCall(port, [other, good])).toBe(false);
     expect(await answersRawCall(port, [good, other])).toBe(true);

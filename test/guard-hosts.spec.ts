@@ -140,7 +140,7 @@ describe('the reasons of refusals in the log', () => {
     ['with a logger of the application', withDebug, 1],
     ['with one that has no such level', withoutDebug, 0],
     ['not at all without a logger', false, 0],
-  ])('host-2: stand there %s, and no line for accepted calls', async (_name, useLogger, lines) => {
+  ])('host-2: appear %s, without a line for accepted calls', async (_name, useLogger, lines) => {
     const prepare = (made: INestApplication) => {
       // Tests have a logger of their own, whose levels a list would be for.
       Logger.overrideLogger(defaultLogger);
@@ -225,7 +225,7 @@ class Derived extends Base {
 @Controller('sibling')
 class Sibling extends Base {}
 
-describe('handlers that an instrumentation wraps', () => {
+describe('handlers wrapped by an instrumentation', () => {
   const controllers = [Routes, PerRequest, Derived, Sibling];
 
   it.each([
@@ -258,7 +258,7 @@ describe('handlers that an instrumentation wraps', () => {
     expect(body).toEqual({ clientId: 'provisioning' });
   });
 
-  it('host-1: are refused where the wrapper carries nothing of them, with one error for each in the log', async () => {
+  it('host-1: are refused if the wrapper copies no metadata, with one error per handler in the log', async () => {
     instrumentation({ copiesMetadata: false });
     const otherGuard = { provide: APP_GUARD, useValue: { canActivate: () => true } satisfies CanActivate };
     for (const providers of [[], [otherGuard]]) {
@@ -275,7 +275,7 @@ describe('handlers that an instrumentation wraps', () => {
     }
   });
 
-  it('host-1: are refused where the wrapper carries the metadata of another class', async () => {
+  it('host-1: are refused if the wrapper has the metadata of another class', async () => {
     const method = methodOf(PerRequest, 'get');
     const stranger = Object.defineProperty(() => 'stranger', 'name', { value: 'any' });
     for (const key of Reflect.getMetadataKeys(method)) {
@@ -286,7 +286,7 @@ describe('handlers that an instrumentation wraps', () => {
     await expect(decide(app, context)).rejects.toThrow(ForbiddenException);
   });
 
-  it('host-1: keep their rules where the method is replaced after routes were made', async () => {
+  it('host-1: keep their rules if the method is replaced after routes were created', async () => {
     @Controller('late')
     class Late {
       @Get()
@@ -373,7 +373,7 @@ describe.each(hosts)('a request by %s', (_name, lambdaOf) => {
     for (const close of kept) await close();
   });
 
-  it.each(['1.0', '2.0'] as const)('in-F1: is let in by its token, in format %s', async (version) => {
+  it.each(['1.0', '2.0'] as const)('in-F1: is allowed with its token, in format %s', async (version) => {
     const { statusCode, body } = await call(gatewayEvent({ authorization: bearer }, '/x', version));
     expect([statusCode, JSON.parse(body)]).toEqual([200, { clientId: 'provisioning' }]);
     expect((await call(gatewayEvent({ Authorization: bearer }, '/x', version))).statusCode).toBe(200);
@@ -395,7 +395,7 @@ describe.each(hosts)('a request by %s', (_name, lambdaOf) => {
   });
 });
 
-describe('a request that was made up', () => {
+describe('a request without a socket', () => {
   const handler = methodOf(Routes, 'any');
   let app: INestApplication;
   beforeEach(async () => {
@@ -442,7 +442,7 @@ describe('a request that was made up', () => {
     expect(await outcome(made(bearer))).toBe(expected);
   });
 
-  it('in-F4: is refused without a response to write on, and without a class', async () => {
+  it('in-F4: is refused without a response to write to, and without a class', async () => {
     expect(await outcome({ headers: {} }, undefined)).toBe(401);
     const context = new ExecutionContextHost([{ headers: { authorization: bearer } }]);
     await expect(decide(app, context)).rejects.toThrow(ForbiddenException);
@@ -454,7 +454,7 @@ describe('the header of the token', () => {
   const get = async (app: INestApplication, headers: Record<string, string>, path = '/x') =>
     (await request(app.getHttpServer()).get(path).set(headers)).status;
 
-  it('in-F5: may be another one, and is then the only place', async () => {
+  it('in-F5: can be another one, which is then the only place', async () => {
     const app = await start({ tokenHeader: forwarded });
     const token = bearer.slice('Bearer '.length);
     expect(await get(app, { 'x-forwarded-access-token': token })).toBe(200);
@@ -466,7 +466,7 @@ describe('the header of the token', () => {
     expect(await get(app, { 'x-forwarded-access-token': token }, '/x?access_token=x')).toBe(400);
   });
 
-  it('in-F5: is read as it came, whatever middleware makes of it', async () => {
+  it('in-F5: is read as it was sent, whatever middleware changes', async () => {
     const app = await start(
       { tokenHeader: forwarded },
       {
@@ -480,7 +480,7 @@ describe('the header of the token', () => {
     expect(await get(app, { 'x-forwarded-access-token': bearer.slice('Bearer '.length) })).toBe(200);
   });
 
-  it('in-F5: may have a scheme of its own', async () => {
+  it('in-F5: can have its own scheme', async () => {
     const app = await start({ tokenHeader: { name: 'authorization', scheme: 'Token' } });
     const token = bearer.slice('Bearer '.length);
     expect(await get(app, { authorization: `token ${token}` })).toBe(200);

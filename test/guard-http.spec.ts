@@ -237,7 +237,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     ['the same twice', (good) => [`Authorization: ${good}`, `Authorization: ${good}`]],
     ['names in another case', (good) => [`authorization: ${good}`, `AUTHORIZATION: ${good}`]],
     ['another scheme', (good) => [`Authorization: ${good}`, 'Authorization: Basic eDp4']],
-  ])('H1: answers 400 to two Authorization headers: %s', async (_name, lines) => {
+  ])('H1: responds with 400 to two Authorization headers: %s', async (_name, lines) => {
     const answer = await raw(['GET /who HTTP/1.1', ...lines(`Bearer ${token}`)]);
     expect(answer).toMatch(/^HTTP\/1.1 400 /);
     expect(answer.toLowerCase()).toContain(`www-authenticate: ${INVALID_REQUEST.toLowerCase()}`);
@@ -278,13 +278,13 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
   });
 
   test.each(['access_token', '%61ccess_token', 'a=b&access_token'])(
-    'H3: answers 400 to a header and a token in the query as well: %s',
+    'H3: responds with 400 to a header and a token in the query: %s',
     async (name) => {
       expect((await get(`/who?${name}=x`, `Bearer ${token}`)).status).toBe(400);
     },
   );
 
-  it('H3: does not look for a token in a form, and answers 400 to one in a form as well', async () => {
+  it('H3: does not look for a token in a form, and responds with 400 to a second one there', async () => {
     const send = (headers: Record<string, string>) =>
       fetch(`${url}/form`, { method: 'POST', body: new URLSearchParams({ access_token: token }), headers });
     expect((await send({})).status).toBe(401);
@@ -304,7 +304,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     ['aud', {}, { aud: 'tökén-☃"' }],
     ['scope', {}, { scope: 'a"b\r\nc' }],
     ['client', {}, { client_id: 'x\r\ny', azp: '"' }],
-  ])('H4: tells nothing of a token that has an attack in its %s', async (_name, header, claims) => {
+  ])('H4: reveals nothing about a token with an attack in its %s', async (_name, header, claims) => {
     const now = Math.floor(Date.now() / 1000);
     const evil = await guarded.issuer.sign(
       { iss: guarded.issuer.url, aud: 'users-api', sub: 'x', client_id: 'x', exp: now + 60, ...claims },
@@ -367,20 +367,17 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     '/./admin',
     '/open/../admin',
     '/admin?',
-  ])('H8: has no way around it by another spelling of the path: %s', async (path) => {
+  ])("H8: can't be bypassed by another spelling of the path: %s", async (path) => {
     const answer = await raw([`GET ${path} HTTP/1.1`]);
     expect(answer).toMatch(/^HTTP\/1.1 (400|401|404) /);
   });
 
-  test.each(['HEAD', 'OPTIONS', 'TRACE', 'PUT', 'POST'])(
-    'H9: has no way around it by the method %s',
-    async (method) => {
-      for (const line of ['X-HTTP-Method-Override: GET', 'X-Method-Override: OPTIONS']) {
-        const answer = await raw([`${method} /admin HTTP/1.1`, line, 'Content-Length: 0']);
-        expect(answer).toMatch(/^HTTP\/1.1 (400|401|404|405) /);
-      }
-    },
-  );
+  test.each(['HEAD', 'OPTIONS', 'TRACE', 'PUT', 'POST'])("H9: can't be bypassed by the method %s", async (method) => {
+    for (const line of ['X-HTTP-Method-Override: GET', 'X-Method-Override: OPTIONS']) {
+      const answer = await raw([`${method} /admin HTTP/1.1`, line, 'Content-Length: 0']);
+      expect(answer).toMatch(/^HTTP\/1.1 (400|401|404|405) /);
+    }
+  });
 
   test.each([
     ['Host', 'evil.example'],
@@ -392,7 +389,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     ['Forwarded', 'host=evil.example;proto=https;for=127.0.0.1'],
     ['X-Original-URL', '/open'],
     ['X-Rewrite-URL', '/open'],
-  ])('H10: decides and answers the same whatever %s says: %s', async (name, value) => {
+  ])('H10: decides and responds the same whatever %s contains: %s', async (name, value) => {
     const authorization = `Authorization: Bearer ${token}`;
     const decided = async (path: string, ...lines: string[]) => {
       const answer = await raw([`GET ${path} HTTP/1.1`, ...lines]);
@@ -409,7 +406,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await fetch(`${url}/who`, { method: 'HEAD' })).status).toBe(401);
   });
 
-  it('H11: forbids to keep refusals, and leaves other answers as they are', async () => {
+  it('H11: forbids caching of refusals, and leaves other responses unchanged', async () => {
     const status = async (path: string, authorization?: string) => {
       const response = await get(path, authorization);
       return [response.status, response.headers.get('cache-control')];
@@ -428,7 +425,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     ['padding and something behind it', (length) => `Bearer a${'='.repeat(length)}a,`],
     ['a scheme', (length) => `${'x'.repeat(length)} `],
     ['a scheme without an end', (length) => 'x'.repeat(length)],
-  ])('P7: reads a credential in time that grows as it does: %s', (_name, value) => {
+  ])('P7: reads a credential in linear time: %s', (_name, value) => {
     // As long as a token may be, and longer.
     for (const length of [1000, 15_000]) {
       const [short, long] = [value(length), value(length * 8)];
@@ -442,7 +439,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     }
   });
 
-  it('tells of each decision who it was and by which token, and nothing more, also by a diagnostics channel', async () => {
+  it('emits the client and the token’s fingerprint with each decision, also on the diagnostics channel', async () => {
     const published: unknown[] = [];
     // One of its issuers is down, and the guard goes on asking for its keys.
     const listener = (event: unknown) => {
@@ -495,12 +492,12 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(published).toEqual(guarded.events);
   });
 
-  it('decides once about a request that meets it as the global guard, on the controller and on the handler', async () => {
+  it('decides once about a request that passes it as global guard, on the controller and on the handler', async () => {
     expect(await (await get('/both', `Bearer ${token}`)).text()).toBe('both');
     expect(guarded.events.map(({ type }) => type)).toEqual(['caller.accepted']);
   });
 
-  it('N10b: lets a public route know nobody, with a good token, a bad one, and one of another API', async () => {
+  it('N10b: gives a public route no caller, with a valid token, an invalid one, and one of another API', async () => {
     const ofAnotherApi = await guarded.token({ aud: 'other-api' });
     for (const authorization of [undefined, `Bearer ${token}`, 'Bearer x', `Bearer ${ofAnotherApi}`, 'Basic x']) {
       const response = await get('/open', authorization);
@@ -509,7 +506,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(guarded.events).toEqual([]);
   });
 
-  it('N11: asks of a mixin and of what is derived from it what stands on their methods', async () => {
+  it('N11: applies the rules on methods of a mixin and of classes derived from it', async () => {
     expect((await get('/mixin')).status).toBe(401);
     expect((await get('/mixin', `Bearer ${token}`)).status).toBe(403);
     expect((await get('/derived/own')).status).toBe(401);
@@ -517,13 +514,13 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await get('/derived/overridden', `Bearer ${token}`)).status).toBe(403);
   });
 
-  it('N11: leaves handlers whose names are symbols as far out of reach as Nest does', async () => {
+  it('N11: treats handlers named by symbols as unreachable, as Nest does', async () => {
     expect((await get('/symbols', `Bearer ${token}`)).status).toBe(404);
     expect(ran).toEqual([]);
   });
 
   test.each(['/per-request', '/durable'])(
-    'N12: guards a controller that is made for each request: %s',
+    'N12: guards a controller that is created for each request: %s',
     async (path) => {
       expect((await get(path)).status).toBe(401);
       expect((await get(path, 'Bearer x')).status).toBe(401);
@@ -536,7 +533,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(ran).toEqual([]);
   });
 
-  it('N13: has nothing left of a caller for the next request of a connection, guarded, public or bare', async () => {
+  it('N13: keeps nothing of a caller for the next request of a connection, guarded, public or unguarded', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const sockets = new Set<unknown>();
     const call = (path: string, authorization?: string) =>
@@ -558,7 +555,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     agent.destroy();
   });
 
-  it('N14: comes after the body was read and before pipes see it, so that the limit of the server holds for strangers', async () => {
+  it('N14: runs after the body was read and before pipes, so the body limit applies to unauthenticated callers', async () => {
     const send = (length: number, authorization?: string) =>
       fetch(`${url}/form`, {
         method: 'POST',
@@ -576,7 +573,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(piped).toHaveLength(1);
   });
 
-  it('N13: tells requests of one connection apart that are under way together', async () => {
+  it('N13: keeps concurrent requests of one connection apart', async () => {
     const other = await guarded.token({ client_id: 'billing', sub: 'billing' });
     const socket = connect(port, '127.0.0.1');
     const one = (path: string, authorization?: string) =>
@@ -601,7 +598,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-it('H12: answers 400 to two Authorization headers over HTTP/2, and knows the caller of one', async () => {
+it('H12: responds with 400 to two Authorization headers over HTTP/2, and knows the caller of one', async () => {
   const guarded = await GuardedMessages.start();
   closing.push(() => guarded.close());
   const module = await guarded.module([Routes]).compile();
@@ -630,27 +627,24 @@ it('H12: answers 400 to two Authorization headers over HTTP/2, and knows the cal
   expect(await status([authorization, 'Bearer evil'])).toBe(400);
 });
 
-it.each(['Express', 'Fastify'])(
-  'H9: leaves preflights to CORS on %s, which lets nobody to a handler',
-  async (platform) => {
-    const guarded = await GuardedMessages.start();
-    closing.push(() => guarded.close());
-    const module = await guarded.module([Routes]).compile();
-    const app =
-      platform === 'Fastify' ? module.createNestApplication(new FastifyAdapter()) : module.createNestApplication();
-    app.useLogger(false);
-    app.enableCors({ origin: 'https://web.example' });
-    await app.listen(0, '127.0.0.1');
-    closing.push(() => app.close());
-    const headers = { origin: 'https://web.example', 'access-control-request-method': 'GET' };
-    const status = async (method: string) => (await fetch(`${await app.getUrl()}/who`, { method, headers })).status;
-    expect(await status('OPTIONS')).toBe(204);
-    expect(await status('GET')).toBe(401);
-    expect(app.get(AccessDecisions).counts()).toEqual({ http: { accepted: 0, refused: { credential_missing: 1 } } });
-  },
-);
+it.each(['Express', 'Fastify'])('H9: leaves preflights to CORS on %s, which reaches no handler', async (platform) => {
+  const guarded = await GuardedMessages.start();
+  closing.push(() => guarded.close());
+  const module = await guarded.module([Routes]).compile();
+  const app =
+    platform === 'Fastify' ? module.createNestApplication(new FastifyAdapter()) : module.createNestApplication();
+  app.useLogger(false);
+  app.enableCors({ origin: 'https://web.example' });
+  await app.listen(0, '127.0.0.1');
+  closing.push(() => app.close());
+  const headers = { origin: 'https://web.example', 'access-control-request-method': 'GET' };
+  const status = async (method: string) => (await fetch(`${await app.getUrl()}/who`, { method, headers })).status;
+  expect(await status('OPTIONS')).toBe(204);
+  expect(await status('GET')).toBe(401);
+  expect(app.get(AccessDecisions).counts()).toEqual({ http: { accepted: 0, refused: { credential_missing: 1 } } });
+});
 
-it('N15: decides once, at the start: an answer that goes on beyond the end of the token goes on, and the next call is refused', async () => {
+it('N15: decides once, at the start: a response continues after the token expires, and the next call is refused', async () => {
   const guarded = await GuardedMessages.start();
   closing.push(() => guarded.close());
   const start = new Date('2030-01-01T00:00:00Z');
@@ -684,7 +678,7 @@ it('N15: decides once, at the start: an answer that goes on beyond the end of th
   expect(events).toEqual(['before', 'after'].map((data) => `data: ${data} until 2030-01-01T00:01:00.000Z`));
 });
 
-it('C10: writes lines of its own into the log and no others, whatever a client is called', async () => {
+it('C10: writes no forged log line, whatever the name of a client', async () => {
   const guarded = await GuardedMessages.start();
   closing.push(() => guarded.close());
   const app = (await guarded.module([Routes]).compile()).createNestApplication();
@@ -723,7 +717,7 @@ describe('a verifier that fails', () => {
       },
     ],
     ['later', () => Promise.reject(new RangeError(secret))],
-  ])('%s lets nobody in, and its exception out nowhere', async (_name, verify) => {
+  ])('%s allows no caller, and its exception is never shown', async (_name, verify) => {
     const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const decisions = new AccessDecisions({ verify }, undefined);
     for (let times = 0; times < 3; times++) {

@@ -57,7 +57,7 @@ async function outcome(token: string): Promise<string> {
 }
 
 describe('the guard’s log', () => {
-  it('says once that RabbitMQ may lose good messages, when it has come to that', () => {
+  it('warns once that RabbitMQ may lose valid messages, when that happens', () => {
     const dead = (reason: RefusalReason) =>
       decisions.settled({ type: 'message.dead_lettered', transport: 'rabbitmq', reason });
     dead('token_expired');
@@ -66,7 +66,7 @@ describe('the guard’s log', () => {
     expect(lines).toEqual([expect.stringContaining('a queue without a dead letter exchange loses them')]);
   });
 
-  it('has one line for an outage of an issuer, however many forged tokens come between good ones', async () => {
+  it('has one line for an outage of an issuer, however many forged tokens come between valid ones', async () => {
     const [issuer] = issuers as [ForgeableIssuer];
     const good = tokenOf(issuer);
     expect(await outcome(good)).toBe('accepted');
@@ -92,7 +92,7 @@ describe('the guard’s log', () => {
     expect(lines).toEqual([expect.stringContaining(`warn: guard: the keys of ${down.url} could not be read`)]);
   });
 
-  it('has no line for tokens that an issuer stumbles over, and one where it can’t be asked at all', async () => {
+  it('has no line for tokens that an issuer fails on, and one if introspection fails for all', async () => {
     const [issuer] = issuers as [ForgeableIssuer];
     issuer.introspectionAnswer = (...request) =>
       (request[0].body.includes('odd') ? json(500, {}) : json(200, { active: false }))(...request);
@@ -118,7 +118,7 @@ describe('the guard’s log', () => {
     ]);
   });
 
-  it('has one line where an issuer has never let itself be asked, and none for tokens that it rejects later', async () => {
+  it('has one line if an issuer has never answered, and none for tokens that it rejects later', async () => {
     const [issuer] = issuers as [ForgeableIssuer];
     issuer.introspectionAnswer = json(404, {});
     for (let token = 0; token < 20; token++) await outcome(`early-${token}`);

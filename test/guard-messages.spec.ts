@@ -105,7 +105,7 @@ describe('message handlers under a global guard', () => {
     );
   });
 
-  it('N1: are guarded once in an application of messages alone', async () => {
+  it('N1: are guarded once in an application with only messages', async () => {
     const strategy = new MemoryStrategy();
     const module = await messages.module([Messages]).compile();
     const app = module.createNestMicroservice({ strategy, logger: false });
@@ -118,7 +118,7 @@ describe('message handlers under a global guard', () => {
     await app.close();
   });
 
-  it('N1: are guarded by the guard of their own application, where several share a class', async () => {
+  it('N1: are guarded by the guard of their own application, if several share a class', async () => {
     const other = await GuardedMessages.start();
     const strategies = [new MemoryStrategy(), new MemoryStrategy(), new MemoryStrategy()] as const;
     @Controller()
@@ -179,7 +179,7 @@ describe('message handlers under a global guard', () => {
     await app.close();
   });
 
-  it('N1: stop the application from starting where Nest does not take the guard', () => {
+  it('N1: prevent the start if Nest does not accept the guard', () => {
     const modules = new Map([
       [
         'a',
@@ -194,7 +194,7 @@ describe('message handlers under a global guard', () => {
     expect(() => guardMessageHandlers(modules, { canActivate: () => true })).toThrow(UnguardedMessageHandlersError);
   });
 
-  it('N11: are as restricted as the methods that they override and the decorators below others say', async () => {
+  it('N11: have the restrictions of the methods that they override and of decorators below others', async () => {
     const wrapped: MethodDecorator = (_target, _name, descriptor) => {
       const original = descriptor.value as unknown as (...args: unknown[]) => unknown;
       descriptor.value = function (this: unknown, ...args: unknown[]) {
@@ -261,7 +261,7 @@ describe('message handlers under a global guard', () => {
     );
   });
 
-  it('N11: let nobody to a handler that is not a method of its class, since nobody can tell who may call it', async () => {
+  it('N11: are refused if the handler is not a method of its class, because its rules are unknown', async () => {
     @Controller()
     class Strange {
       constructor() {
@@ -294,7 +294,7 @@ describe('message handlers under a global guard', () => {
     );
   });
 
-  it('N12: are guarded before guards, interceptors and filters of their own, and also when made for each message', async () => {
+  it('N12: are guarded before their own guards, interceptors and filters, and also if created for each message', async () => {
     const order: string[] = [];
     @Injectable()
     class OwnGuard implements CanActivate {
@@ -340,7 +340,7 @@ describe('message handlers under a global guard', () => {
     );
   });
 
-  it('N13: are followed by their callers only where somebody asks for it, and until the application ends', async () => {
+  it('N13: have their callers followed only if CurrentCaller is injected, until the application ends', async () => {
     @Controller()
     class Indifferent {
       @MessagePattern(topic('indifferent'))
@@ -403,7 +403,7 @@ describe('message handlers under a global guard', () => {
     };
     const own = (tokens: unknown) => new OwnContext([{ tokens }]);
 
-    it('N2: are refused where nobody said how credentials are carried', async () => {
+    it('N2: are refused without an extractor', async () => {
       await withStrategy(async (strategy) => {
         const forbidden = {
           code: 'PERMISSION_DENIED',
@@ -474,7 +474,7 @@ describe('message handlers under a global guard', () => {
   ])('carried by %s', (transport, context) => {
     // Every value of NATS stands in a list, and none is one.
     if (transport !== 'nats') {
-      it.each([1, 2])('N3: are refused with a list of %d good tokens in place of one', async (length) => {
+      it.each([1, 2])('N3: are refused with a list of %d valid tokens instead of one', async (length) => {
         await withStrategy(async (strategy) => {
           // Kafka's is skipped.
           await strategy.deliver('whoami', {}, context(Array.from({ length }, () => bearer))).catch(() => {});
@@ -487,7 +487,7 @@ describe('message handlers under a global guard', () => {
       });
     }
 
-    it('P2: are refused with a token of 1 MB, without a look at it', async () => {
+    it('P2: are refused with a token of 1 MB, without reading it', async () => {
       await withStrategy(async (strategy) => {
         const long = context(`Bearer ${'a'.repeat(1_000_000)}`);
         // Kafka's is skipped.
@@ -530,14 +530,14 @@ describe('a message of Kafka', () => {
   const reply = { kafka_correlationId: Buffer.from('1'), kafka_replyTopic: Buffer.from('answers') };
   const answered = async () => (await eventually(() => sent[0])).messages[0]!;
 
-  it('is let in with a token, and handled', async () => {
+  it('is allowed with a token, and handled', async () => {
     await deliver('noted', { authorization: Buffer.from(bearer) });
     expect(noted).toEqual([{ data: { a: 1 }, clientId: 'provisioning' }]);
     await deliver('whoami', { AUTHORIZATION: Buffer.from(bearer), ...reply });
     expect((await answered()).headers).not.toHaveProperty('kafka_nest-err');
   });
 
-  it('is skipped where it is an event that is refused, and never comes again', async () => {
+  it('is skipped if it is a refused event, and never delivered again', async () => {
     await deliver('noted', {});
     // Taken for an event by Nest, because nobody can be answered.
     await deliver('whoami', { kafka_correlationId: Buffer.from('1') });
@@ -549,7 +549,7 @@ describe('a message of Kafka', () => {
     expect(messages.events).toEqual([...refused, ...refused]);
   });
 
-  it('comes again where it cannot be decided', async () => {
+  it("is delivered again if the guard can't decide", async () => {
     const undecidable = Buffer.from(`Bearer ${await messages.undecidableToken()}`);
     await expect(deliver('noted', { authorization: undecidable })).rejects.toThrow(KafkaRetriableException);
     expect(messages.events.at(-1)).toEqual({
@@ -559,7 +559,7 @@ describe('a message of Kafka', () => {
     });
   });
 
-  it('is answered where somebody waits for an answer', async () => {
+  it('gets a reply if the sender waits for one', async () => {
     await deliver('whoami', reply);
     const error = JSON.parse(String((await answered()).headers['kafka_nest-err'])) as unknown;
     expect(error).toEqual(unauthenticated);
@@ -661,7 +661,7 @@ await describeWithServer('a message of RabbitMQ that waits for an acknowledgemen
       (error: unknown) => error,
     );
 
-  it('N8: goes to the dead letter exchange where it is refused, and holds up nothing', async () => {
+  it('N8: goes to the dead letter exchange if it is refused, and blocks no other', async () => {
     await withQueue('manual', undefined, async (client, dead) => {
       expect(await rejected(client, {})).toEqual(unauthenticated);
       const undecidable = withToken(`Bearer ${await messages.undecidableToken()}`);
@@ -680,7 +680,7 @@ await describeWithServer('a message of RabbitMQ that waits for an acknowledgemen
     });
   });
 
-  it('N8: is left to the application where its server is not one of Nest, and nobody knows', async () => {
+  it('N8: is left to the application if its server is custom and its mode unknown', async () => {
     class OwnServer extends ServerRMQ {
       override async setupChannel(channel: never, started: () => void): Promise<void> {
         const amqp = channel as Awaited<ReturnType<Awaited<ReturnType<typeof connectAmqp>>['createChannel']>>;

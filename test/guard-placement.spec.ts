@@ -131,7 +131,7 @@ async function application(...options: Parameters<typeof root>): Promise<INestAp
 }
 
 describe('a guard that is made global by hand', () => {
-  it('stops an application that serves HTTP from starting with message handlers which it does not reach', async () => {
+  it('prevents the start of an application that serves HTTP and has message handlers that it does not reach', async () => {
     const byProvider = await application([Routes, Messages], [BY_HAND]);
     await expect(byProvider.init()).rejects.toThrow(UnguardedMessageHandlersError);
     const byClass = await application([Messages], [{ provide: APP_GUARD, useClass: M2MAuthGuard }]);
@@ -141,7 +141,7 @@ describe('a guard that is made global by hand', () => {
     await expect(byMethod.init()).rejects.toThrow(UnguardedMessageHandlersError);
   });
 
-  it('is enough where message handlers are guarded or public by themselves, or globalGuard is on besides', async () => {
+  it('is enough if message handlers are guarded or public themselves, or globalGuard is on as well', async () => {
     for (const app of [
       await application([Routes, GuardedMessages], [BY_HAND]),
       await application([Messages], [BY_HAND], true),
@@ -151,7 +151,7 @@ describe('a guard that is made global by hand', () => {
     }
   });
 
-  it('is enough for a microservice by itself, which it does reach', async () => {
+  it('is enough for a standalone microservice, which it reaches', async () => {
     const strategy = new MemoryStrategy();
     const app = await NestFactory.createMicroservice(root([Messages], [BY_HAND]), { strategy, logger: false });
     opened.push(app);
@@ -212,7 +212,7 @@ class ByEither {
   }
 }
 
-describe('access rules that no guard reads', () => {
+describe('access rules that no guard checks', () => {
   const named = (lines: readonly string[]) =>
     lines.flatMap((line) => /does not check the access rules on (.*), because/.exec(line)?.[1] ?? []);
 
@@ -225,12 +225,12 @@ describe('access rules that no guard reads', () => {
     ['an object', { provide: APP_GUARD, useValue: { canActivate: () => true } }],
     ['a class', { provide: APP_GUARD, useClass: Throttler }],
     ['one made for each request', { provide: APP_GUARD, useClass: Throttler, scope: Scope.REQUEST }],
-  ])('host-3: are named beside a global guard of another kind: %s', async (_name, provider) => {
+  ])('host-3: are named with a global guard of another kind: %s', async (_name, provider) => {
     await (await application([RuledRoutes], [provider])).init();
     expect(named(warnings)).toEqual(['RuledRoutes.admin, RuledRoutes.overridden, RuledRoutes.inherited']);
   });
 
-  it('host-3: are named beside a guard of another kind on the route', async () => {
+  it('host-3: are named with a guard of another kind on the route', async () => {
     @Controller()
     @UseGuards(Throttler)
     class Throttled {
@@ -289,7 +289,7 @@ describe('access rules that no guard reads', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('host-3: are not named behind a guard made by hand of it, nor on a route, nor where there are no rules', async () => {
+  it('host-3: are not named behind a guard that calls it, nor on a route, nor without rules', async () => {
     const byHand = await application([RuledRoutes]);
     byHand.useGlobalGuards(new EitherGuard(byHand.get(M2MAuthGuard)));
     await byHand.init();
@@ -297,7 +297,7 @@ describe('access rules that no guard reads', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('host-3: are not named where a test has put another guard in its place', async () => {
+  it('host-3: are not named if a test has replaced the guard', async () => {
     const module = await Test.createTestingModule({ imports: [root([RuledRoutes], [BY_HAND], true)] })
       .overrideProvider(M2MAuthGuard)
       .useValue({ canActivate: () => true })
@@ -309,7 +309,7 @@ describe('access rules that no guard reads', () => {
   });
 });
 
-describe('a guard that was not told whom to let in', () => {
+describe('a guard without options', () => {
   const client = {
     identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
     clientId: 'billing',
@@ -337,19 +337,19 @@ describe('a guard that was not told whom to let in', () => {
     ['as the global one', { providers: [BY_HAND] }, 'is a global guard'],
     ['as the global one, by its class', { providers: [{ provide: APP_GUARD, useClass: M2MAuthGuard }] }, 'is a global'],
     ['on a gateway', { providers: [guardOnGateway(GATEWAY)] }, 'is on Gateway.say'],
-  ])('host-4: stops the application from starting: %s', async (_name, module, because) => {
+  ])('host-4: prevents the start: %s', async (_name, module, because) => {
     await expect(boot(module)).rejects.toMatchObject({
       code: 'M2M_CONFIGURATION_INVALID',
       faults: [{ path: 'guard', expected: expect.stringContaining(because) as never, found: 'nothing' }],
     });
   });
 
-  it('host-4: stops it where it is made global by useGlobalGuards()', async () => {
+  it('host-4: prevents the start if it is made global by useGlobalGuards()', async () => {
     const prepare = (app: INestApplication) => void app.useGlobalGuards(app.get(M2MAuthGuard));
     await expect(boot({}, prepare)).rejects.toThrow(IdentityM2MConfigurationError);
   });
 
-  it('host-4: stops nothing where it stands nowhere', async () => {
+  it('host-4: prevents nothing if it is not used', async () => {
     await expect(boot({ controllers: [Routes], providers: [Throttler] })).resolves.toBeUndefined();
   });
 });
@@ -410,7 +410,7 @@ describe('handlers whose credentials the guard cannot read', () => {
     ]);
   });
 
-  it('host-8: are guarded by globalGuard also where Nest does not call global guards for gateways', async () => {
+  it('host-8: are guarded by globalGuard even if Nest does not call global guards for gateways', async () => {
     const app = await application([Routes], [ChatGateway], true);
     await app.init();
     const gateway = app.get(ChatGateway);
@@ -428,7 +428,7 @@ describe('handlers whose credentials the guard cannot read', () => {
     expect(await decide('say')).toEqual([false]);
   });
 
-  it('host-8: are not named where the guard does not stand before them', async () => {
+  it('host-8: are not named without the guard', async () => {
     const other = { provide: APP_GUARD, useClass: EitherGuard };
     await (await application([Routes], [ChatGateway, UsersResolver])).init();
     await (await application([Routes], [ChatGateway, UsersResolver, other])).init();
@@ -476,7 +476,7 @@ describe('servers whose messages have no place for a credential', () => {
     expect(named()).toEqual(['Mixed.any that comes by TCP', 'Mixed.any that comes by Redis']);
   });
 
-  it('host-12: are named where a microservice is an application by itself, and the guard on the handler', async () => {
+  it('host-12: are named for a standalone microservice with the guard on the handler', async () => {
     withoutMetadata();
     const options = { ...TCP, logger, abortOnError: false };
     const app = await NestFactory.createMicroservice(root([GuardedMessages]), options);
@@ -485,7 +485,7 @@ describe('servers whose messages have no place for a credential', () => {
     expect(named()).toEqual(['GuardedMessages.guarded that comes by TCP']);
   });
 
-  it('host-12: are named where they speak MQTT 3.1.1', async () => {
+  it('host-12: are named if they use MQTT 3.1.1', async () => {
     const app = await application([Mixed], [], true);
     app.connectMicroservice<MicroserviceOptions>(mqtt(5));
     await app.init();
@@ -495,7 +495,7 @@ describe('servers whose messages have no place for a credential', () => {
     expect(named()).toEqual(['Mixed.any that comes by MQTT']);
   });
 
-  it('host-12: are not named where nobody is refused for it', async () => {
+  it('host-12: are not named if no call is refused for it', async () => {
     const servers = (app: INestApplication) => [TCP, REDIS].map((one) => app.connectMicroservice(one));
     const withMetadata = await application([Mixed], [], true);
     servers(withMetadata);

@@ -86,7 +86,7 @@ class SensitiveRoutes {
 const NOW = new Date('2030-01-01T00:00:00Z').getTime() / 1000;
 const key = forgingKey('ES256', 'k');
 
-describe('what a route asks for', () => {
+describe('the requirements of a route', () => {
   let issuer: ForgeableIssuer;
   let app: INestApplication;
   let url: string;
@@ -128,7 +128,7 @@ describe('what a route asks for', () => {
     await issuer.close();
   });
 
-  it('may be any scope of several, and a method takes the place of its class together with the way to count', async () => {
+  it('can be any scope of several, and a method replaces the scopes and the mode of its class', async () => {
     expect(await status('/any')).toBe(200);
     expect(await status('/any', { scope: 'write' })).toBe(403);
     expect(await status('/any/all')).toBe(403);
@@ -140,7 +140,7 @@ describe('what a route asks for', () => {
     );
   });
 
-  it('may be claims, together with what else stands there', async () => {
+  it('can be claims, together with other rules', async () => {
     const billing = { realm_access: { roles: ['reader', 'billing'] } };
     expect(await status('/claims', { tenant: 'acme', ...billing })).toBe(200);
     expect(await status('/claims', { tenant: 'acme' })).toBe(403);
@@ -157,7 +157,7 @@ describe('what a route asks for', () => {
     ]);
   });
 
-  it('may be one of some clients, and a method takes the place of its class', async () => {
+  it('can be one of some clients, and a method replaces the list of its class', async () => {
     const client = (id: string) => ({ sub: id, client_id: id });
     expect([await status('/clients', client('x')), await status('/clients', client('y'))]).toEqual([200, 200]);
     expect(await status('/clients', client('z'))).toBe(403);
@@ -166,7 +166,7 @@ describe('what a route asks for', () => {
     expect(await status('/clients/scopes', { ...client('x'), scope: 'admin' })).toBe(200);
   });
 
-  it('may be that the issuer says yes', async () => {
+  it('can be a confirmation by the issuer', async () => {
     issuer.introspectionAnswer = json(200, { active: true });
     expect(await get('/sensitive', { jti: '1' })).toMatchObject({ status: 200, body: '{"isIntrospected":true}' });
     expect(await get('/sensitive/not', { jti: '1' })).toMatchObject({ status: 200, body: '{"isIntrospected":false}' });

@@ -246,7 +246,7 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
     ['two', TWO],
     ['three', THREE],
     ['two that are made for each message', PER_REQUEST],
-  ])('host-6: is rejected once where %s handlers are refused', async (_name, name) => {
+  ])('host-6: is rejected once if %s handlers are refused', async (_name, name) => {
     await emit(name);
     await emit(name);
     await hasDead(2);
@@ -254,7 +254,7 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
     expect(deadLettered()).toEqual([...isDead('credential_missing'), ...isDead('credential_missing')]);
   });
 
-  it('host-6: is rejected once where it cannot be decided', async () => {
+  it("host-6: is rejected once if the guard can't decide", async () => {
     await emit(THREE, `Bearer ${await messages.undecidableToken()}`);
     await hasDead(1);
     expect(deadLettered()).toEqual(isDead('issuer_unavailable'));
@@ -263,14 +263,14 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
   it.each([
     ['last', SETTLER_LET_IN, 'settles'],
     ['first, and made for each message', PER_REQUEST, 'one'],
-  ])('host-6, host-7: is settled by the handler that is let in, which stands %s', async (_name, name, handler) => {
+  ])('host-6, host-7: is settled by the allowed handler, which stands %s', async (_name, name, handler) => {
     await emit(name, bearer);
     expect(ran).toEqual([handler]);
     expect(deadLettered()).toEqual([]);
     await hasDead(0);
   });
 
-  it('host-6, host-7: is rejected once the handlers that are let in have ended and not settled it', async () => {
+  it('host-6, host-7: is rejected once the allowed handlers have ended without settling it', async () => {
     await emit(SETTLER_REFUSED);
     expect(ran).toEqual(['only watches']);
     expect(deadLettered()).toEqual(isDead('credential_missing'));
@@ -280,7 +280,7 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
     await hasDead(1);
   });
 
-  it('host-6: is not settled again by a handler that comes late', async () => {
+  it('host-6: is not settled again by a late handler', async () => {
     await emit(LATE, bearer);
     expect(ran).toEqual(['later']);
     for (const settle of late) settle();
@@ -288,14 +288,14 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
     await hasDead(1);
   });
 
-  it('host-6: is settled once where a filter of the application rejects it', async () => {
+  it('host-6: is settled once if a filter of the application rejects it', async () => {
     await emit(FAILING, bearer);
     expect(ran).toEqual(['fails']);
     expect(deadLettered()).toEqual([]);
     await hasDead(1);
   });
 
-  it('host-6: is rejected once, and answered, where somebody waits for an answer', async () => {
+  it('host-6: is rejected once, with a reply, if the sender waits for one', async () => {
     await expect(lastValueFrom(client.send(ASKED as string, record(undefined)))).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
     });
@@ -303,7 +303,7 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
     await hasDead(1);
   });
 
-  it('host-6: is handled as ever where all handlers are let in', async () => {
+  it('host-6: is handled as usual if all handlers are allowed', async () => {
     await emit(TWO, bearer);
     expect(ran.toSorted()).toEqual(['one', 'two']);
     expect(deadLettered()).toEqual([]);

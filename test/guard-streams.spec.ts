@@ -180,7 +180,7 @@ describe.each([
     expect(received).toEqual(['one', 'two']);
   });
 
-  it.each(MODES)('host-5: loses none of what comes later, in %s', async (mode) => {
+  it.each(MODES)('host-5: loses no later message, in %s', async (mode) => {
     const { stream, answer } = call(mode);
     stream.write({ text: 'one' });
     await eventually(() => asked || undefined);
@@ -192,7 +192,7 @@ describe.each([
     expect(await answer).toBe('one,two');
   });
 
-  it.each(MODES)('host-5: delivers nothing where it is refused, in %s', async (mode) => {
+  it.each(MODES)('host-5: delivers nothing if it is refused, in %s', async (mode) => {
     const { stream, answer } = call(mode);
     stream.write({ text: 'one' });
     stream.write({ text: 'two' });
@@ -204,7 +204,7 @@ describe.each([
     expect(received).toEqual([]);
   });
 
-  it.each(MODES)('host-5: holds no more than flow control allows, and loses nothing of it, in %s', async (mode) => {
+  it.each(MODES)('host-5: holds no more than flow control allows, and loses nothing, in %s', async (mode) => {
     const { stream, answer } = call(mode);
     const large = 'x'.repeat(10_000);
     let flushed = 0;
@@ -218,7 +218,7 @@ describe.each([
     expect(received).toEqual(Array.from({ length: 400 }, (_, number) => `${number}${large}`));
   });
 
-  it.each(MODES)('host-5: leaves nothing behind where the caller gives up, in %s', async (mode) => {
+  it.each(MODES)('host-5: leaves nothing behind if the caller gives up, in %s', async (mode) => {
     const { stream, answer } = call(mode);
     stream.write({ text: 'one' });
     await eventually(() => asked || undefined);

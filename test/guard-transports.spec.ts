@@ -120,7 +120,7 @@ function describeTransport(transport: TransportUnderTest): void {
     noted.length = 0;
   });
 
-  it('N1: lets in a machine, without inheritAppConfig, and tells everything below the handler who it is', async () => {
+  it('N1: allows a machine, without inheritAppConfig, and all code below the handler knows the caller', async () => {
     expect(await send('whoami', await bearer())).toEqual({
       data: { a: 1 },
       callers: ['provisioning', 'provisioning', 'provisioning'],
@@ -171,7 +171,7 @@ function describeTransport(transport: TransportUnderTest): void {
     ]);
   });
 
-  it('names the scopes that are missing, and in events who lacked them', async () => {
+  it('names the missing scopes, and in events the client that lacks them', async () => {
     expect(await refusal('write', await bearer())).toEqual({
       code: 'PERMISSION_DENIED',
       error: 'insufficient_scope',
@@ -195,13 +195,13 @@ function describeTransport(transport: TransportUnderTest): void {
     expect(await send('open', [], payload)).toEqual({ callers: [null, null] });
   });
 
-  it('N10b: does not know the caller of a public handler, whatever token comes', async () => {
+  it('N10b: knows no caller of a public handler, with any token', async () => {
     for (const entries of [[], await bearer(), [['authorization', 'Bearer x']] as const]) {
       expect(await send('open', entries)).toEqual({ callers: [null, null] });
     }
   });
 
-  it('lets events in and refuses them, though nobody waits for an answer', async () => {
+  it('allows and refuses events, although no sender waits for a reply', async () => {
     const emit = (entries: readonly (readonly [string, unknown])[], data: object) =>
       lastValueFrom(client.emit(topic('noted'), transport.carry(client, data, entries)), { defaultValue: undefined });
     await emit([], { number: 1 });
@@ -221,14 +221,14 @@ function describeTransport(transport: TransportUnderTest): void {
 
   if (transport.name === 'tcp' || transport.name === 'redis') {
     it.each([null, 1, [], ['Bearer x'], { toString: 'Bearer x' }, true])(
-      'N3: refuses %j in the place of a token',
+      'N3: refuses %j instead of a token',
       async (value) => {
         const { code } = await refusal('whoami', [['authorization', value]]);
         expect(['UNAUTHENTICATED', 'INVALID_ARGUMENT']).toContain(code);
       },
     );
 
-    it.each([1, 2])('N3: takes no list of %d for a token, be it a good one', async (length) => {
+    it.each([1, 2])('N3: accepts no list of %d tokens, even valid ones', async (length) => {
       const value = `Bearer ${await messages.token()}`;
       const list = Array.from({ length }, () => value);
       expect(await refusal('whoami', [['authorization', list]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
@@ -248,12 +248,12 @@ function describeTransport(transport: TransportUnderTest): void {
   }
 
   if (transport.name === 'mqtt') {
-    it('N7: refuses a property that is repeated', async () => {
+    it('N7: refuses a repeated property', async () => {
       const value = `Bearer ${await messages.token()}`;
       expect(await refusal('whoami', [['authorization', [value, value]]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
     });
 
-    it('N7: refuses what the broker retained once its token has expired', async () => {
+    it('N7: refuses a retained message once its token has expired', async () => {
       const publisher = await connectMqtt('mqtt://127.0.0.1:1883', { protocolVersion: 5 });
       const authorization = `Bearer ${await messages.token({ exp: Math.floor(Date.now() / 1000) - 60 })}`;
       const retained = { retain: true, qos: 1, properties: { userProperties: { authorization } } } as const;
@@ -282,7 +282,7 @@ function describeTransport(transport: TransportUnderTest): void {
   }
 
   if (transport.name === 'nats') {
-    it('N6: refuses a header that is repeated, in one case or in two, and takes one in any case', async () => {
+    it('N6: refuses a repeated header, in the same or another case, and accepts one in any case', async () => {
       const token = await messages.token();
       const value = `Bearer ${token}`;
       const repeated = [
@@ -304,13 +304,13 @@ function describeTransport(transport: TransportUnderTest): void {
       },
     );
 
-    it.each([1, 2])('N8: takes no list of %d for a token, be it a good one', async (length) => {
+    it.each([1, 2])('N8: accepts no list of %d tokens, even valid ones', async (length) => {
       const value = `Bearer ${await messages.token()}`;
       const list = Array.from({ length }, () => value);
       expect(await refusal('whoami', [['authorization', list]])).toMatchObject({ code: 'INVALID_ARGUMENT' });
     });
 
-    it('N8: sends whom a refused message names for its answer the refusal, and nothing of the message', async () => {
+    it('N8: sends the refusal, without the message, to the reply queue of a refused message', async () => {
       const connection = await connectAmqp(rabbitmqOptions.urls[0]!);
       const channel = await connection.createChannel();
       const victim = topic('victim');
@@ -329,7 +329,7 @@ function describeTransport(transport: TransportUnderTest): void {
       await connection.close();
     });
 
-    it('N8: goes on with a channel whose messages need no acknowledgement', async () => {
+    it('N8: keeps working with a channel whose messages need no acknowledgement', async () => {
       await refusal('whoami', []);
       expect(await send('whoami', await bearer())).toMatchObject({ data: { a: 1 } });
       expect(messages.events.map(({ type }) => type)).toEqual(['caller.refused', 'caller.accepted']);

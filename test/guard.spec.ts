@@ -223,7 +223,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     await issuer.close();
   });
 
-  it('lets in a named machine with a good token, and tells the handler who it is', async () => {
+  it('allows a named machine with a valid token, and the handler knows the caller', async () => {
     const response = await get('/any', await issuer.sign(claims()));
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({
@@ -234,14 +234,14 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(events.at(-1)).toMatchObject({ type: 'caller.accepted', clientId: 'provisioning', issuer: issuer.url });
   });
 
-  it('takes the scheme in any case', async () => {
+  it('accepts the scheme in any case', async () => {
     const token = await issuer.sign(claims());
     for (const scheme of ['Bearer', 'bearer', 'BEARER']) {
       expect((await get('/any', undefined, { headers: { authorization: `${scheme} ${token}` } })).status).toBe(200);
     }
   });
 
-  it('asks for a token, without an error, where there is none', async () => {
+  it('requires a token, without an error code, if there is none', async () => {
     const response = await get('/any');
     expect(response.status).toBe(401);
     expect(response.headers.get('www-authenticate')).toBe('Bearer');
@@ -253,7 +253,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     });
   });
 
-  it('names the scopes that are missing', async () => {
+  it('names the missing scopes', async () => {
     const response = await get('/both', await issuer.sign(claims()), { method: 'POST' });
     expect(response.status).toBe(403);
     expect(response.headers.get('www-authenticate')).toBe(
@@ -263,7 +263,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await get('/both', enough, { method: 'POST' })).status).toBe(201);
   });
 
-  it('lets in only the clients that a route names', async () => {
+  it('allows only the clients that a route names', async () => {
     const token = await issuer.sign(claims());
     const response = await get('/narrow', token);
     expect([response.status, response.headers.get('www-authenticate')]).toEqual([403, null]);
@@ -271,13 +271,13 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await get('/narrow', billing)).status).toBe(200);
   });
 
-  it('lets nobody in whom its options do not name, however good the token', async () => {
+  it('refuses clients that its options do not name, even with a valid token', async () => {
     const intruder = await issuer.sign(claims({ sub: 'intruder', client_id: 'intruder' }));
     expect((await get('/any', intruder)).status).toBe(403);
     expect(lastReason()).toBe('client_not_allowed');
   });
 
-  it('lets everybody in where a route is public, and nobody extra where a method of a public class is not', async () => {
+  it('allows every caller on a public route, and no other on a restricted method of a public class', async () => {
     const token = await issuer.sign(claims());
     expect(await (await get('/public', token)).json()).toEqual({ caller: null });
     expect((await get('/open/a')).status).toBe(200);
@@ -285,7 +285,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await get('/open/b', token)).status).toBe(200);
   });
 
-  it('takes contradictory rules for the stricter one, and does not inherit openness', async () => {
+  it('applies the stricter of contradictory rules, and does not inherit @Public()', async () => {
     for (const path of ['/contradictory/method', '/contradictory-class', '/derived']) {
       expect((await get(path)).status).toBe(401);
     }
@@ -295,7 +295,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await get('/restricted', token)).status).toBe(403);
   });
 
-  it('does not take the client of one issuer for that of another', async () => {
+  it('does not confuse equal clients of two issuers', async () => {
     const second = await TestIssuer.start();
     await withOther(
       {
@@ -317,7 +317,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     await second.close();
   });
 
-  it('does not let a route name a client by half where several issuers are trusted', async () => {
+  it('does not let a route name a client without its issuer if several issuers are trusted', async () => {
     const second = await TestIssuer.start();
     const issuers = [genericOAuth2({ issuer: issuer.url }), genericOAuth2({ issuer: second.url })];
     await withOther({ issuers, clients: undefined }, async () => {
@@ -388,7 +388,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(response.headers.get('www-authenticate')).toBe(reason === 'not_a_machine' ? null : challenge);
   });
 
-  it('allows for a difference between clocks, to the second', async () => {
+  it('tolerates a clock difference, to the second', async () => {
     for (const [exp, status] of [
       [NOW - 29, 200],
       [NOW - 30, 401],
@@ -397,7 +397,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     }
   });
 
-  it('answers 400 to two credentials, wherever the second one is', async () => {
+  it('responds with 400 to two credentials, wherever the second one is', async () => {
     const token = await issuer.sign(claims());
     expect((await get(`/any?access_token=${token}`, token)).status).toBe(400);
     const form = { method: 'POST', body: `access_token=${token}` };
@@ -413,7 +413,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
   });
 
   test.each(['Bearer', 'Bearer ', 'Bearer a b', 'Bearer a,b', 'Bearer a, Bearer b', 'Bearer =a', 'Bearer tökén'])(
-    'answers 400 to %j',
+    'responds with 400 to %j',
     async (authorization) => {
       const response = await get('/any', undefined, { headers: { authorization } }).catch(() => undefined);
       if (!response) return; // fetch itself will not send it
@@ -422,7 +422,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     },
   );
 
-  it('does not look for tokens where they do not belong', async () => {
+  it('does not look for tokens in other places', async () => {
     const token = await issuer.sign(claims());
     expect((await get(`/any?access_token=${token}`)).status).toBe(401);
     expect((await get('/any', undefined, { headers: { cookie: `access_token=${token}` } })).status).toBe(401);
@@ -433,7 +433,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect((await get('/any', undefined, { headers: { authorization: `Basic ${basic}` } })).status).toBe(401);
   });
 
-  it('accepts tokens of a new key after a rotation, and asks for made-up ones no more than it may', async () => {
+  it('accepts tokens of a new key after a rotation, and limits requests for made-up keys', async () => {
     await clock.advance(30_000);
     await issuer.rotateKeys();
     const before = issuer.keySetRequests;
@@ -447,7 +447,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect(issuer.keySetRequests).toBe(before + 1);
   });
 
-  it('goes on with the keys it has while the issuer is down, and then says 503', async () => {
+  it('uses cached keys while the issuer is down, and then responds with 503', async () => {
     const token = () => issuer.sign(claims({ exp: NOW + 100_000 }));
     await clock.advance(30_000);
     await get('/any', await issuer.sign(claims(), { kid: 'made-up' }));
@@ -477,7 +477,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     issuer.outage = undefined;
   });
 
-  it('does not mind what an application keeps on its requests', async () => {
+  it('is not affected by what an application keeps on its requests', async () => {
     const rawBody = (request: { raw?: unknown }, _response: unknown, next: () => void) => {
       if (platform === 'Express') request.raw = Buffer.from('the body as it came');
       next();
@@ -492,7 +492,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     );
   });
 
-  it('guards where it is put, when it is not put everywhere', async () => {
+  it('guards where it is placed, if it is not global', async () => {
     await withOther(
       { realm: 'users' },
       async () => {
@@ -507,7 +507,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
   });
 });
 
-test('a global guard that was not told whom to let in fails the boot', async () => {
+test('a global guard without options fails the boot', async () => {
   const client = {
     identityProvider: genericOAuth2({ tokenEndpoint: 'https://id.example/token' }),
     clientId: 'billing',

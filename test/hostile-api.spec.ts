@@ -41,7 +41,7 @@ async function callHostileApi(options: Pick<CallingApplicationOptions, 'carriers
 
 const versions8: readonly CarrierName[] = undici8 ? ['undici-8'] : [];
 
-describe('an API that answers in every hostile way', () => {
+describe('an API with every kind of hostile response', () => {
   it.each<[string, readonly CarrierName[], boolean]>([
     ['', ['axios', 'fetch', 'undici', ...versions8], false],
     [' where a predicate looks at the answers', ['fetch', 'undici', ...versions8], true],

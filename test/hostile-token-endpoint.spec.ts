@@ -195,7 +195,7 @@ async function meet(hostile: HostileAnswer, server: RawServer): Promise<string> 
   return (await provider.getToken()).reveal();
 }
 
-describe.each(Object.entries(HOSTILE_ANSWERS))('a token endpoint that is wrong about %s', (_class, answers) => {
+describe.each(Object.entries(HOSTILE_ANSWERS))('a token endpoint with faults in %s', (_class, answers) => {
   test.each(answers.map((hostile) => [`${hostile.name} (${hostile.becomes.kind})`, hostile] as const))(
     '%s',
     async (_name, hostile) => {
@@ -222,7 +222,7 @@ describe('a token endpoint that redirects', () => {
   );
 });
 
-describe('a token endpoint that is wrong about TLS', () => {
+describe('a token endpoint with TLS faults', () => {
   /** Asks an endpoint at this address, with this certificate to trust; tells what Node made of it. */
   async function ask(server: RawServer, url: string, ca?: string): Promise<string | undefined> {
     const own = await selfSignedCertificate('client.example');
@@ -262,24 +262,24 @@ describe('a token endpoint that is wrong about TLS', () => {
     expect(await ask(server, server.url.replace('http:', 'https:'))).toBe('outage: EPROTO');
   });
 
-  it('shows a certificate that nobody vouches for', async () => {
+  it('presents a certificate of an unknown authority', async () => {
     const server = await start(await selfSignedCertificate('127.0.0.1'));
     expect(await ask(server, server.url)).toBe('certificate_rejected: DEPTH_ZERO_SELF_SIGNED_CERT');
   });
 
-  it('shows the certificate of another host', async () => {
+  it('presents the certificate of another host', async () => {
     const identity = await selfSignedCertificate('elsewhere.example');
     const server = await start(identity);
     expect(await ask(server, server.url, identity.cert)).toBe('certificate_rejected: ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
-  it('shows a certificate that has expired', async () => {
+  it('presents an expired certificate', async () => {
     const identity = await selfSignedCertificate('127.0.0.1', { notAfter: new Date(Date.now() - 86_400_000) });
     const server = await start(identity);
     expect(await ask(server, server.url, identity.cert)).toBe('certificate_rejected: CERT_HAS_EXPIRED');
   });
 
-  it('begins a handshake and never ends it', async () => {
+  it('starts a handshake and never ends it', async () => {
     const server = await start();
     server.onConnection = () => {};
     const url = server.url.replace('http:', 'https:');
@@ -291,7 +291,7 @@ describe('a token endpoint that is wrong about TLS', () => {
     await until(() => server.openConnections === 0, 'the client to let go of its connection');
   });
 
-  it('is right about it, as it may be as well', async () => {
+  it('works without a fault', async () => {
     const identity = await selfSignedCertificate('127.0.0.1');
     const server = await start(identity);
     server.answer = http(grant());
@@ -301,7 +301,7 @@ describe('a token endpoint that is wrong about TLS', () => {
   });
 });
 
-describe('an answer that was changed at random', () => {
+describe('a randomly changed response', () => {
   it(
     'is a token that fits into a header, or a typed error: bytes on the wire',
     async () => {
@@ -351,7 +351,7 @@ describe('an answer that was changed at random', () => {
   );
 
   it(
-    'does not tell any part of a credential that is worth having, wherever it is repeated',
+    'reveals no useful part of a credential, wherever it is repeated',
     () => {
       const credential = fc.string({ minLength: 8, maxLength: 80, unit: 'binary' });
       const property = fc.property(

@@ -71,7 +71,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
         }
       : make(system);
 
-  it('carries the token where it is bound, and nowhere else', async () => {
+  it('carries the token to allowed origins, and nowhere else', async () => {
     const system = await setUp();
     const call = make(system);
     expect(await call(`${system.api.url}/users?a=b`)).toEqual({ status: 200, body: '{"ok":true}' });
@@ -84,7 +84,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.events.at(-1)).toMatchObject({ origin: system.elsewhere.url, reason: 'origin_not_allowed' });
   });
 
-  it('is not sent at all when no token can be had', async () => {
+  it('is not sent if there is no token', async () => {
     const system = await setUp({ acquireTimeoutMs: 400 });
     system.tokens.fault = json(503, {});
     const error: unknown = await make(system)(system.api.url).catch((error: unknown) => error);
@@ -92,7 +92,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.api.requests).toHaveLength(0);
   });
 
-  it('keeps the authorization of the caller', async () => {
+  it('keeps the caller’s own authorization', async () => {
     const system = await setUp();
     const call = make(system);
     await call(system.api.url, { headers: { Authorization: 'Bearer of-the-caller' } });
@@ -101,7 +101,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(0);
   });
 
-  it('carries no token with a Host header that names another place', async () => {
+  it('carries no token with a Host header of another origin', async () => {
     const system = await setUp();
     const call = make(system);
     const { host } = new URL(system.api.url);
@@ -121,7 +121,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
   });
 
-  it('is sent once more with a new token after a 401, and tells of it', async () => {
+  it('is sent once more with a new token after a 401, and emits an event', async () => {
     const system = await setUp();
     system.api.answer = rejecting('token-1');
     const answer = await make(system)(system.api.url, { method: 'POST', body: Buffer.from('{"name":"jane"}') });
@@ -132,7 +132,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.events.at(-1)).toMatchObject({ client: 'default', origin: system.api.url });
   });
 
-  it('is sent once more, and not twice', async () => {
+  it('is sent once more at most', async () => {
     const system = await setUp();
     system.api.answer = json(401, { detail: 'revoked' });
     const call = make(system);
@@ -143,7 +143,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('costs one token request for 500 that are in flight when the token is revoked', async () => {
+  it('causes one token request for 500 calls in flight when the token is revoked', async () => {
     const system = await setUp();
     const call = make(system);
     await call(system.api.url);
@@ -153,7 +153,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('is sent once more after a 403 where that was asked for, unless that speaks of the scope', async () => {
+  it('is sent once more after a 403 if configured, except for insufficient_scope', async () => {
     const refusing =
       (challenge: string): Answer =>
       (request, response) => {
@@ -189,7 +189,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     await until(() => isClosed);
   });
 
-  it('gets the 401, with its body, where its own body is a stream or too long', async () => {
+  it('gets the 401, with its body, if its own body is a stream or too long', async () => {
     const system = await setUp({ maxReplayBytes: 100 });
     system.api.answer = rejecting('token-1', 'token-2');
     const call = make(system);
@@ -204,7 +204,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('gets the 401 where a new token would not mend it, or cannot be had', async () => {
+  it('gets the 401 if a new token would not help, or is unavailable', async () => {
     const system = await setUp();
     const call = make(system);
     system.api.answer = json(401, {}, { 'www-authenticate': 'Bearer error="insufficient_scope"' });
@@ -248,7 +248,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.api.requests).toHaveLength(2);
   });
 
-  it('leaves no request behind when it is cancelled while the proof for its token is made', async () => {
+  it('leaves no request behind when it is cancelled while its DPoP proof is created', async () => {
     const system = await setUp({ dpop: true });
     system.tokens.fault = json(200, { access_token: 'bound', token_type: 'DPoP', expires_in: 3600 });
     await system.provider.getToken();
@@ -274,25 +274,22 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
   it.each([
     ['with an error', (body: PassThrough) => body.destroy(new Error('the file is gone')), /the file is gone/],
     ['without one', (body: PassThrough) => body.destroy(), /premature close/i],
-  ])(
-    'fails, and nothing else does, where its body breaks %s while it waits for a token',
-    async (_how, ruin, message) => {
-      const system = await setUp();
-      const release = holdTokens(system.tokens);
-      const call = makeWithNodeStream(system);
-      const body = new PassThrough();
-      const waiting = call(system.api.url, { method: 'POST', body });
-      await until(() => system.tokens.requests.length > 0);
-      ruin(body);
-      await expect(waiting).rejects.toThrow(message);
-      await expect(call(system.api.url, { method: 'POST', body })).rejects.toThrow(message);
-      release();
-      await system.provider.getToken();
-      expect(system.api.requests).toHaveLength(0);
-    },
-  );
+  ])('fails, and nothing else does, if its body breaks %s while it waits for a token', async (_how, ruin, message) => {
+    const system = await setUp();
+    const release = holdTokens(system.tokens);
+    const call = makeWithNodeStream(system);
+    const body = new PassThrough();
+    const waiting = call(system.api.url, { method: 'POST', body });
+    await until(() => system.tokens.requests.length > 0);
+    ruin(body);
+    await expect(waiting).rejects.toThrow(message);
+    await expect(call(system.api.url, { method: 'POST', body })).rejects.toThrow(message);
+    release();
+    await system.provider.getToken();
+    expect(system.api.requests).toHaveLength(0);
+  });
 
-  it('brings a proof of its own for each sending where the token is bound to a key', async () => {
+  it('has a new proof for each attempt if the token is bound to a key', async () => {
     const system = await setUp({ dpop: true });
     system.tokens.fault = json(200, { access_token: 'bound', token_type: 'DPoP', expires_in: 3600 });
     system.api.answer = (request, response) => {
@@ -314,7 +311,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
   });
 
-  it('leaves the token on nothing that the caller gets', async () => {
+  it('leaves the token on nothing that the caller receives', async () => {
     const system = await setUp();
     const token = (await system.provider.getToken()).reveal();
     const seen: unknown[] = [];
@@ -328,7 +325,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
     expect(seen.flatMap((error) => reachablePaths(token, error))).toEqual([]);
   });
 
-  it('fails with a plain word where there is no client', async () => {
+  it('fails with a clear error if there is no client', async () => {
     const provider = new UnconfiguredTokenProvider();
     const { api } = await setUp();
     if (name === 'HttpService') return;
@@ -339,7 +336,7 @@ describe.each(CARRIERS)('a call by %s', (name, make) => {
 });
 
 describe('all carriers of one client', () => {
-  it('share what they learn of a receiver', async () => {
+  it('share what they learn about a receiver', async () => {
     const system = await setUp();
     system.api.answer = json(401, {});
     for (const [, make] of CARRIERS) expect(await make(system)(system.api.url)).toMatchObject({ status: 401 });
@@ -348,7 +345,7 @@ describe('all carriers of one client', () => {
     expect(system.api.requests).toHaveLength(CARRIERS.length + 1);
   });
 
-  it('share one renewal for calls of each kind that are in flight', async () => {
+  it('share one renewal for calls of each kind in flight', async () => {
     const system = await setUp();
     const calls = CARRIERS.map(([, make]) => make(system));
     await Promise.all(calls.map((call) => call(system.api.url)));
@@ -358,7 +355,7 @@ describe('all carriers of one client', () => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('tell of the same events', async () => {
+  it('emit the same events', async () => {
     const told = [];
     for (const [, make] of CARRIERS) {
       const system = await setUp();
@@ -374,7 +371,7 @@ describe('all carriers of one client', () => {
     expect(told[0]).toContainEqual(['call.refused_origin', 'default', 'elsewhere']);
   });
 
-  it('serve a provider that the application wrote itself', async () => {
+  it('work with a custom provider', async () => {
     const { api } = await setUp();
     class OwnProvider extends TokenProvider {
       readonly clientName = 'own';
@@ -415,7 +412,7 @@ describe('all carriers of one client', () => {
     }
   });
 
-  it('carry the token that they were told to', async () => {
+  it('carry the configured token', async () => {
     const system = await setUp();
     const token = { scope: 'reports.read' };
     await bearerFetch(system.provider, { token })(system.api.url);
@@ -443,7 +440,7 @@ const fetchOfNodeStreams = async (input: string | URL | Request, init?: RequestI
 };
 
 describe('bearerFetch', () => {
-  it('takes what fetch takes: addresses, URLs, requests, and what init says before them', async () => {
+  it('accepts what fetch accepts: strings, URLs, requests, and init with precedence', async () => {
     const { provider, api } = await setUp();
     const fetch = bearerFetch(provider);
     await fetch(new URL('/url', api.url));
@@ -476,7 +473,7 @@ describe('bearerFetch', () => {
     expect(reachablePaths(token, [own, init, response])).toEqual([]);
   });
 
-  it('does not send the body of a Request a second time, nor a Request without one but once more', async () => {
+  it('does not send the body of a Request twice, and sends a Request without one only once more', async () => {
     const used = await setUp();
     used.api.answer = rejecting('token-1', 'token-2');
     const post = new Request(used.api.url, { method: 'POST', body: 'x' });
@@ -500,7 +497,7 @@ describe('bearerFetch', () => {
     expect(api.requests.map(({ body }) => body)).toEqual(['a=b', 'a=b']);
   });
 
-  it('hands a body over while it is still arriving, and ends it when the caller does', async () => {
+  it('returns a body while it is still arriving, and aborts it when the caller does', async () => {
     const { provider, api } = await setUp();
     let isClosed = false;
     api.answer = (_request, response) => {
@@ -516,7 +513,7 @@ describe('bearerFetch', () => {
     await until(() => isClosed);
   });
 
-  it('follows redirects within the bound places with the token, as fetch would', async () => {
+  it('follows redirects within allowed origins with the token, as fetch would', async () => {
     const { provider, api } = await setUp();
     const statuses: Record<string, number> = { '/301': 301, '/302': 302, '/303': 303, '/307': 307, '/308': 308 };
     api.answer = (request, response) => {
@@ -543,7 +540,7 @@ describe('bearerFetch', () => {
     ]);
   });
 
-  it('leaves redirects to the caller who wants that', async () => {
+  it('leaves redirects to the caller on request', async () => {
     const { provider, api } = await setUp();
     api.answer = (_request, response) => response.writeHead(302, { location: '/end' }).end();
     const fetch = bearerFetch(provider);
@@ -558,7 +555,7 @@ describe('bearerFetch', () => {
     ['to an invalid URL', 'http://[', undefined, /an invalid URL/],
     ['away from HTTP', 'file:///etc/passwd', undefined, /neither http nor https/],
     ['with a stream', '/end', () => new Blob(['x']).stream(), /can be sent only once/],
-  ])('fails as fetch does where a redirect leads %s', async (_name, location, body, reason) => {
+  ])('fails as fetch does if a redirect leads %s', async (_name, location, body, reason) => {
     const { provider, api } = await setUp();
     api.answer = (_request, response) => response.writeHead(307, { location }).end();
     const init: RequestInit = body ? { method: 'POST', body: body(), duplex: 'half' } : {};
@@ -571,27 +568,24 @@ describe('bearerFetch', () => {
   it.each<[string, Parameters<typeof setUp>[0]]>([
     ['by its status', {}],
     ['by a predicate', { isTokenRejected: ({ status, body }) => status === 401 && body.includes('"ok":false') }],
-  ])(
-    'out-G3: works on a fetch whose bodies are streams of Node, as those of node-fetch: %s',
-    async (_name, options) => {
-      const { provider, api, elsewhere } = await setUp(options);
-      api.answer = (...args) => {
-        const [{ url }, response] = args;
-        if (url === '/away') response.writeHead(302, { location: elsewhere.url }).end('this way');
-        else rejecting('token-1')(...args);
-      };
-      const fetch = bearerFetch(provider, { fetch: fetchOfNodeStreams });
-      const bodyOf = async (call: Promise<Response>) => text((await call).body as unknown as Readable);
-      const stream = Readable.toWeb(Readable.from([Buffer.from('a')])) as ReadableStream;
-      expect(await bodyOf(fetch(api.url, { method: 'POST', body: stream }))).toBe('{"ok":false}');
-      expect(await bodyOf(fetch(api.url))).toBe('{"ok":true}');
-      expect(await bodyOf(fetch(`${api.url}/away`))).toBe('{"ok":true}');
-      expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2', 'Bearer token-2']);
-      expect(sentTo(elsewhere)).toEqual([undefined]);
-    },
-  );
+  ])('out-G3: works with a fetch whose bodies are Node.js streams, like node-fetch: %s', async (_name, options) => {
+    const { provider, api, elsewhere } = await setUp(options);
+    api.answer = (...args) => {
+      const [{ url }, response] = args;
+      if (url === '/away') response.writeHead(302, { location: elsewhere.url }).end('this way');
+      else rejecting('token-1')(...args);
+    };
+    const fetch = bearerFetch(provider, { fetch: fetchOfNodeStreams });
+    const bodyOf = async (call: Promise<Response>) => text((await call).body as unknown as Readable);
+    const stream = Readable.toWeb(Readable.from([Buffer.from('a')])) as ReadableStream;
+    expect(await bodyOf(fetch(api.url, { method: 'POST', body: stream }))).toBe('{"ok":false}');
+    expect(await bodyOf(fetch(api.url))).toBe('{"ok":true}');
+    expect(await bodyOf(fetch(`${api.url}/away`))).toBe('{"ok":true}');
+    expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-2', 'Bearer token-2']);
+    expect(sentTo(elsewhere)).toEqual([undefined]);
+  });
 
-  it('sends a call as it was given, whatever becomes of the URL, the options and the body while it waits', async () => {
+  it('sends a call as it was passed, even if the URL, the options or the body change while it waits', async () => {
     const { provider, api, elsewhere } = await setUp();
     api.answer = rejecting('token-1');
     const fetch = bearerFetch(provider);
@@ -613,7 +607,7 @@ describe('bearerFetch', () => {
     expect(elsewhere.requests).toEqual([]);
   });
 
-  it('works on another fetch', async () => {
+  it('works with another fetch', async () => {
     const { provider, api } = await setUp();
     const fetch = bearerFetch(provider, { fetch: undiciFetch as unknown as BearerFetchOptions['fetch'] });
     api.answer = rejecting('token-1');
@@ -656,7 +650,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(api.requests.at(-3)).toMatchObject({ method: 'POST', body: 'through' });
   });
 
-  it.each([[true], [false]])('upgrades a connection with the token (there already: %s)', async (isThere) => {
+  it.each([[true], [false]])('upgrades a connection with the token (cached: %s)', async (isThere) => {
     const { provider, api } = await setUp();
     if (isThere) await provider.getToken();
     const seen = api.onUpgrade((socket) => {
@@ -667,7 +661,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(seen).toEqual(['Bearer token-1']);
   });
 
-  it('takes headers in each form, and changes nothing of the caller’s', async () => {
+  it('accepts headers in each form, and does not change the caller’s', async () => {
     const { provider, api } = await setUp();
     await provider.getToken();
     const dispatcher = bearerAgent(provider);
@@ -691,7 +685,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(sentTo(api)).toEqual(['own', 'own', 'own']);
   });
 
-  it('sends a call as it was given, whatever becomes of its options while it waits', async () => {
+  it('sends a call as it was passed, even if its options change while it waits', async () => {
     const { provider, api, elsewhere } = await setUp();
     api.answer = rejecting('token-1');
     const dispatcher = bearerAgent(provider);
@@ -712,7 +706,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     ]);
   });
 
-  it('call-2: takes headers that can be read once, with the token and without', async () => {
+  it('call-2: accepts headers that can only be read once, with and without the token', async () => {
     const { provider, api, elsewhere } = await setUp();
     api.answer = rejecting('token-1');
     const dispatcher = bearerAgent(provider);
@@ -728,7 +722,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     ]);
   });
 
-  it('does not wait for anything where the token is there', async () => {
+  it('does not wait if the token is cached', async () => {
     const { provider, api } = await setUp();
     await provider.getToken();
     const dispatched: unknown[] = [];
@@ -738,7 +732,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(dispatched).toEqual([{ authorization: 'Bearer token-1' }]);
   });
 
-  it('serves handlers of the newer form', async () => {
+  it('works with handlers of the newer form', async () => {
     const { provider, api } = await setUp();
     api.answer = rejecting('token-1');
     const seen: unknown[] = [];
@@ -806,7 +800,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     ['a body that never ends', (response: Parameters<Answer>[1]) => void endless(response)],
     ['a long body', (response: Parameters<Answer>[1]) => void response.end(Buffer.alloc(300_000))],
     ['no body', (response: Parameters<Answer>[1]) => void response.end()],
-  ])('is done with a 401 that has %s', async (_name, answer) => {
+  ])('handles a 401 that has %s', async (_name, answer) => {
     const { provider, api } = await setUp();
     api.answer = (request, response) => {
       const isRejected = request.headers.authorization !== 'Bearer token-2';
@@ -820,7 +814,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect((await request(api.url, { dispatcher })).statusCode).toBe(200);
   });
 
-  it('call-2: is what the library says that it works with', async () => {
+  it('call-2: is a version that the library supports', async () => {
     const { provider, api } = await setUp();
     const { peerDependencies } = JSON.parse(
       readFileSync(new URL('../libs/identity-m2m/package.json', import.meta.url), 'utf8'),
@@ -864,7 +858,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect((await posted.body.text()) === (refusal.split('\r\n\r\n')[1] ?? '')).toBe(true);
   });
 
-  it('call-1: cuts off a longer answer while the token is renewed, and says so where there is no new one', async () => {
+  it('call-1: cuts off a longer response while the token is renewed, with an error if there is no new one', async () => {
     const { provider, api, tokens } = await setUp();
     await provider.getToken();
     let isAsked!: () => void;
@@ -882,7 +876,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     await expect(body.text()).rejects.toThrow(/more than 262144 bytes came with a response that may reject/);
   });
 
-  it('call-2: puts the token on calls over HTTP/2, and tells handlers of their progress', async () => {
+  it('call-2: puts the token on calls over HTTP/2, and reports progress to handlers', async () => {
     const tls = await selfSignedCertificate('localhost', { hosts: ['localhost', '127.0.0.1'] });
     const server = createSecureServer({ key: tls.key, cert: tls.cert }, (message, response) => {
       seen.push(`${message.httpVersion} ${message.headers.authorization}`);
@@ -916,7 +910,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(progress).toEqual(version === 'undici 8' ? ['body sent', 'request sent'] : []);
   });
 
-  it('lets a slow reader set the pace of an answer that was kept', async () => {
+  it('lets a slow reader set the pace of a kept response', async () => {
     const { provider, api } = await setUp({ maxReplayBytes: 0 });
     const total = 200_000;
     api.answer = (_request, response) => response.writeHead(401).end('x'.repeat(total));
@@ -930,7 +924,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(read).toBe(total);
   });
 
-  it('gives a handler that pauses nothing more of what was kept before it resumes', async () => {
+  it('passes nothing of a kept response to a paused handler before it resumes', async () => {
     const { provider, api } = await setUp({ maxReplayBytes: 0 });
     api.answer = (_request, response) => {
       response.writeHead(401).write('first');
@@ -1055,7 +1049,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(sentTo(api)).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
   });
 
-  it('is not retried where there is no token', async () => {
+  it('is not retried without a token', async () => {
     const { provider, api, tokens } = await setUp({ acquireTimeoutMs: 400 });
     tokens.fault = json(503, {});
     const dispatcher = bearerAgent(provider, interceptors.retry({ minTimeout: 1 }));
@@ -1063,7 +1057,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(api.requests).toHaveLength(0);
   });
 
-  it('has to be told where a pool goes, and goes by that', async () => {
+  it('needs the origin of a pool, and uses it', async () => {
     const { provider, api, elsewhere } = await setUp();
     const pools = [new Pool(api.url), new Pool(elsewhere.url)] as const;
     for (const pool of pools) closeLater(() => pool.destroy());
@@ -1093,7 +1087,7 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     expect(new Set(sentTo(elsewhere))).toEqual(new Set([undefined]));
   });
 
-  it('leaves the error of a network as it is', async () => {
+  it('passes network errors through unchanged', async () => {
     const { provider, api } = await setUp();
     api.answer = (_request, response) => response.socket!.resetAndDestroy();
     const dispatcher = bearerAgent(provider);
@@ -1130,7 +1124,7 @@ describe.each(CARRIERS)('tokenHeader, by %s', (name, carrierOf) => {
     expect(seen(application.elsewhere)).toEqual([[undefined, undefined]]);
   });
 
-  it('out-F11: keeps the header where only the scheme is another, and the scheme where only the header is', async () => {
+  it('out-F11: keeps the default header if only the scheme is set, and the default scheme if only the header is', async () => {
     const scheme = await setUp({ tokenHeader: { scheme: 'Token' } });
     await carrierOf(scheme)(scheme.api.url);
     expect(sentTo(scheme.api)).toEqual(['Token token-1']);
@@ -1139,7 +1133,7 @@ describe.each(CARRIERS)('tokenHeader, by %s', (name, carrierOf) => {
     expect(seen(header.api)).toEqual([['Bearer token-1', undefined]]);
   });
 
-  it('out-F11: leaves such a header of the caller alone, and an Authorization beside it', async () => {
+  it('out-F11: keeps such a header of the caller, and an Authorization next to it', async () => {
     const { api, ...application } = await setUp(bare);
     const call = carrierOf(application);
     await call(api.url, { headers: { 'x-access-token': 'own' } });
@@ -1206,7 +1200,7 @@ describe('tokenHeader on a call that is redirected', () => {
     ],
   ];
 
-  test.each(followers)('out-F11: goes along to a bound place, and no further: %s', async (_name, followerOf) => {
+  test.each(followers)('out-F11: follows a redirect to an allowed origin only: %s', async (_name, followerOf) => {
     const application = await redirecting();
     const { api, elsewhere, tokensAt } = application;
     const follow = followerOf(application);
@@ -1237,7 +1231,7 @@ test.each<[string, object, RegExp]>([
   await expect(setUp(options)).rejects.toThrow(words);
 });
 
-it('out-F11: leaves messages and authorizationFor as they are, but for the scheme', async () => {
+it('out-F11: applies its scheme to authorizationFor', async () => {
   const { provider, api } = await setUp({ tokenHeader: { name: 'X-Access-Token', scheme: '' } });
   expect(await authorizationFor(provider, api.url)).toBe('token-1');
 });

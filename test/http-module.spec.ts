@@ -100,14 +100,14 @@ async function boot(metadata: ModuleMetadata): Promise<void> {
 
 const named = () => warnings.flatMap((line) => /by the HttpService of (.*) carry no token/.exec(line)?.[1] ?? []);
 
-describe('HttpModule in the way of the HttpService with tokens', () => {
-  it('out-N1: is named at the start where both are imported', async () => {
+describe('HttpModule that hides the HttpService with tokens', () => {
+  it('out-N1: is named at the start if both are imported', async () => {
     await boot({ imports: [HttpModule, root()], providers: [Reports] });
     expect(named()).toEqual(['Reports (AppModule)']);
     expect(warnings[0]).toContain('Remove HttpModule from the imports of their modules');
   });
 
-  it('host-9: is named at the start where a feature module imports it beside a global root', async () => {
+  it('host-9: is named at the start if a feature module imports it next to a global root', async () => {
     const users = [Reports, ByProperty, ForEachRequest];
     const alias = { provide: 'HTTP', useExisting: HttpService };
     await boot({
@@ -181,12 +181,12 @@ describe('HttpModule in the way of the HttpService with tokens', () => {
         providers: [Reports, { provide: HttpService, useValue: new HttpService() }],
       }),
     ],
-  ])('host-9: is not named where it %s', async (_name, metadata) => {
+  ])('host-9: is not named if it %s', async (_name, metadata) => {
     await boot(metadata());
     expect(named()).toEqual([]);
   });
 
-  it('host-9: is named up to a number, and not where a test has put something else in its place', async () => {
+  it('host-9: is named up to a number, and not if a test has replaced it', async () => {
     const providers = Array.from({ length: 25 }, (_, index) => ({ provide: `http${index}`, useExisting: HttpService }));
     await boot({ imports: [HttpModule, root()], providers });
     expect(named()).toEqual([expect.stringMatching(/^http0 \(AppModule\), .* and 5 more$/)]);
@@ -200,7 +200,7 @@ describe('HttpModule in the way of the HttpService with tokens', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('host-9: is named beside a provider that a test has put in the place of the real one', async () => {
+  it('host-9: is named with a provider that a test has replaced', async () => {
     const module = await Test.createTestingModule({ imports: [HttpModule, root()], providers: [Reports] })
       .setLogger(logger)
       .overrideProvider(TokenProvider)

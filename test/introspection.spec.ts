@@ -83,7 +83,7 @@ afterEach(async () => {
 });
 
 describe('opaque tokens', () => {
-  it('are asked about with the guard’s own credentials, and tell who comes', async () => {
+  it('are introspected with the guard’s own credentials, and name the caller', async () => {
     const verdict = (await verifier.verify('opaque+/~.token==')) as { caller: MachineCaller };
     expect(verdict.caller).toMatchObject({
       clientId: 'billing',
@@ -104,7 +104,7 @@ describe('opaque tokens', () => {
     });
   });
 
-  it('are asked about with whatever proves the guard', async () => {
+  it('are introspected with each client authentication of the guard', async () => {
     const by = start({
       introspection: [
         {
@@ -118,7 +118,7 @@ describe('opaque tokens', () => {
     by.close();
   });
 
-  it('are asked about in the way that the provider takes a secret', async () => {
+  it('are introspected with the provider’s way of sending a secret', async () => {
     const provider = genericOAuth2({ issuer: issuer.url, clientSecretMethod: 'client_secret_post' });
     const by = start({ issuers: [provider] });
     expect(await outcome(opaque(), undefined, by)).toBe('accepted');
@@ -131,7 +131,7 @@ describe('opaque tokens', () => {
     by.close();
   });
 
-  it('are asked about with the secret of the moment, and with none where there is none', async () => {
+  it('are introspected with the current secret, and with none if there is none', async () => {
     const pair = (secret: string) => `Basic ${Buffer.from(`users-api:${secret}`).toString('base64')}`;
     const shown = () => questions().at(-1)!.headers.authorization;
     process.env.INTROSPECTION_SECRET_FOR_TEST = 'first';
@@ -171,7 +171,7 @@ describe('opaque tokens', () => {
     ['a megabyte', json(200, { active: true, more: 'x'.repeat(1_000_000) })],
     ['a broken connection', (_request, response) => response.destroy()],
   ];
-  it.each(undecided)('I1 %s is no answer, and nothing is decided by it', async (_name, answer) => {
+  it.each(undecided)('I1 %s is an invalid answer, and decides nothing', async (_name, answer) => {
     issuer.introspectionAnswer = answer;
     const verdict = (await verifier.verify(opaque())) as Refusal;
     expect([verdict.reason, verdict.retryAfterSeconds]).toEqual(['introspection_unavailable', 1]);
@@ -180,7 +180,7 @@ describe('opaque tokens', () => {
     expect(issuer.requestsFor('/elsewhere')).toHaveLength(0);
   });
 
-  it('I1 an issuer that asks for a pause gets one', async () => {
+  it('I1 an issuer that sends Retry-After gets its pause', async () => {
     issuer.introspectionAnswer = json(429, {}, { 'retry-after': '20' });
     expect(await verifier.verify(opaque())).toMatchObject({
       reason: 'introspection_unavailable',
@@ -215,12 +215,12 @@ describe('opaque tokens', () => {
     ['that is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
     ['with a scope of the wrong form', { scope: 'a\tb' }, 'scope_malformed'],
     ['that was taken back', { active: false }, 'token_inactive'],
-  ])('I2 a token %s is refused, however active', async (_name, more, reason) => {
+  ])('I2 a token %s is refused, although it is active', async (_name, more, reason) => {
     issuer.introspectionAnswer = json(200, active(more));
     expect(await outcome(opaque())).toBe(reason);
   });
 
-  it('I2 are judged anew each time, and remembered no longer than they live', async () => {
+  it('I2 are verified anew each time, and cached no longer than they live', async () => {
     const token = opaque();
     issuer.introspectionAnswer = json(200, active({ exp: NOW + 20 }));
     expect(await outcome(token)).toBe('accepted');
@@ -235,7 +235,7 @@ describe('opaque tokens', () => {
     expect(await outcome(token)).toBe('token_expired');
   });
 
-  it('I2 are asked about again after a minute, and revocations are in force before', async () => {
+  it('I2 are introspected again after a minute, which is when a revocation takes effect at the latest', async () => {
     const revocations = new InMemoryRevocations({ clock });
     const by = start({ revocations });
     const [token, other] = [opaque(), opaque()];
@@ -253,7 +253,7 @@ describe('opaque tokens', () => {
     by.close();
   });
 
-  it('I3 that are not active yet are asked about again after 10 s', async () => {
+  it('I3 that are not active yet are introspected again after 10 s', async () => {
     const token = opaque();
     issuer.introspectionAnswer = json(200, { active: false });
     expect(await outcome(token)).toBe('token_inactive');
@@ -265,14 +265,14 @@ describe('opaque tokens', () => {
     expect(await outcome(token)).toBe('accepted');
   });
 
-  it('I4 are asked about once by all who come at once', async () => {
+  it('I4 are introspected once for concurrent calls', async () => {
     const token = opaque();
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcome(token)));
     expect(new Set(outcomes)).toEqual(new Set(['accepted']));
     expect(questions()).toHaveLength(1);
   });
 
-  it('I4 that are made up by the thousand leave no more than 100 questions open', async () => {
+  it('I4 that are made up by the thousand cause at most 100 introspection requests at once', async () => {
     const waiting: (() => void)[] = [];
     issuer.introspectionAnswer = (request, response, message) =>
       waiting.push(() => void json(200, { active: false })(request, response, message));
@@ -284,7 +284,7 @@ describe('opaque tokens', () => {
     expect(outcomes.filter((reason) => reason === 'introspection_unavailable')).toHaveLength(900);
   });
 
-  it('H7 leave an issuer in peace that fails, longer each time, and ask with one question whether it is back', async () => {
+  it('H7 are not sent to a failing issuer for a growing pause, and then one request probes it', async () => {
     issuer.introspectionAnswer = json(500, {});
     for (let failure = 0; failure < 3; failure++) await outcome(opaque());
     // The fourth is a probe; there is none in the next 5 s.
@@ -309,7 +309,7 @@ describe('opaque tokens', () => {
     );
   });
 
-  it('H7 do not wait longer than 5 s', async () => {
+  it('H7 wait for an answer for 5 s at most', async () => {
     issuer.introspectionAnswer = () => undefined;
     const verdict = outcome(opaque());
     while (questions().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -317,7 +317,7 @@ describe('opaque tokens', () => {
     expect(await verdict).toBe('introspection_unavailable');
   });
 
-  it('H7 do not wait longer for what proves the guard, or for a secret', async () => {
+  it('H7 wait for a client assertion or a secret for 5 s at most', async () => {
     const asked: unknown[] = [];
     const never = () => new Promise<never>(() => asked.push('once'));
     for (const introspection of [[{ authenticate: never }], [{ clientId: 'a', clientSecret: never }]]) {
@@ -332,7 +332,7 @@ describe('opaque tokens', () => {
     expect(questions()).toHaveLength(0);
   });
 
-  it('are not asked about any more once the verifier is closed', async () => {
+  it('are not introspected any more once the verifier is closed', async () => {
     issuer.introspectionAnswer = () => undefined;
     const verdict = outcome(opaque());
     while (questions().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -343,7 +343,7 @@ describe('opaque tokens', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  it('I6 are only what does not have the form of a signed token', async () => {
+  it('I6 are only strings without the form of a signed token', async () => {
     const unsigned = (claims: object) => `${forge(key, claims).split('.').slice(0, 2).join('.')}.AAAA`;
     expect(await outcome(forge(stranger, { ...active(), iss: 'https://evil.example' }))).toBe('issuer_unknown');
     expect(await outcome(unsigned(active()))).toBe('signature_invalid');
@@ -356,14 +356,14 @@ describe('opaque tokens', () => {
     without.close();
   });
 
-  it('I7 are not sent where they are not of the form of a token', async () => {
+  it('I7 are not sent if they do not have the form of a token', async () => {
     for (const token of ['a,b', ',', '%26+ ', ' a', 'a b', 'a\r\nb', 'a\tb', 'a\0', '\x7f', 'tökén\u{1F600}', '']) {
       expect(await outcome(token)).toBe('token_malformed');
     }
     expect(questions()).toHaveLength(0);
   });
 
-  it('H2b are sent whatever visible characters they have, and encoded so that they are nothing but the token', async () => {
+  it('H2b are sent with any visible characters, encoded so that they add no parameter', async () => {
     const tokens = [
       '00D7F0000001I8v!ARgAQOG9W.wPt',
       'Atc|MQEBIJ4',
@@ -385,7 +385,7 @@ describe('opaque tokens', () => {
     expect(JSON.stringify(events)).not.toMatch(/ARgAQOG9W|MQEBIJ4/);
   });
 
-  it('H2b stay refused where no issuer is asked about them, and where they have the form of a signed token', async () => {
+  it('H2b stay refused if no issuer introspects them, or if they have the form of a signed token', async () => {
     const without = start({ introspection: [] });
     for (const token of ['Atc|MQEBIJ4', '00D7F!ARgAQ.wPt', '{"active":true}']) {
       expect(await outcome(token, undefined, without)).toBe('token_malformed');
@@ -400,7 +400,7 @@ describe('opaque tokens', () => {
     expect(questions()).toHaveLength(0);
   });
 
-  it('H2b brothers: dots that a token has by chance make it no signed one', async () => {
+  it('H2b brothers: dots that a token has by chance do not make it a signed one', async () => {
     // A token of Salesforce has 96 characters out of 64, of which the dot is one: every fourth has just two of them.
     const tokens = [
       '00D7F0000001I8v!ARgAQOG9WwPt',
@@ -424,7 +424,7 @@ describe('opaque tokens', () => {
       (new URLSearchParams(request[0].body).get('token')!.includes('../') ? refusal : json(200, active()))(...request);
 
   it.each([400, 403, 404, 413])(
-    'H7 that an issuer answers with %i do not keep it from being asked about others',
+    'H7 that an issuer responds to with %i do not keep others from being introspected',
     async (status) => {
       issuer.introspectionAnswer = firewalled(json(status, { error: 'invalid_request' }));
       expect(await outcome(opaque())).toBe('accepted');
@@ -457,7 +457,7 @@ describe('opaque tokens', () => {
     expect(await outcome('../../0')).toBe('token_inactive');
   });
 
-  it('H7 that an issuer rejects are decided although it has answered nobody yet', async () => {
+  it('H7 that an issuer rejects are decided although it has not answered any request before', async () => {
     issuer.introspectionAnswer = firewalled(json(400, {}));
     expect(await outcome('../../first')).toBe('token_inactive');
     expect(await outcome('../../second')).toBe('token_inactive');
@@ -466,7 +466,7 @@ describe('opaque tokens', () => {
     expect(new URLSearchParams(questions()[1]!.body).get('token')).toMatch(/^[\w-]{32}$/);
   });
 
-  it('H7 are undecided where nobody was ever answered, as with an address that is wrong', async () => {
+  it('H7 are undecided if no request was ever answered, as with a wrong address', async () => {
     issuer.introspectionAnswer = json(404, {});
     for (let failure = 0; failure < 4; failure++) {
       expect(await verifier.verify(opaque())).toMatchObject({
@@ -479,7 +479,7 @@ describe('opaque tokens', () => {
     expect(await outcome(opaque())).toBe('accepted');
   });
 
-  it('K9 of one guard say nothing to another', async () => {
+  it('K9 cached by one guard are not used by another', async () => {
     const other = await ForgeableIssuer.start();
     other.introspectionAnswer = json(200, { active: false });
     const by = start({ issuers: [genericOAuth2({ issuer: other.url })] });
@@ -491,7 +491,7 @@ describe('opaque tokens', () => {
     await other.close();
   });
 
-  it('K9 are told apart by the guards that ask about them at the same time', async () => {
+  it('K9 are kept apart by guards that introspect them at the same time', async () => {
     const other = await ForgeableIssuer.start();
     other.introspectionAnswer = json(200, { active: false });
     const by = start({ issuers: [genericOAuth2({ issuer: other.url })] });
@@ -512,7 +512,7 @@ describe('opaque tokens', () => {
     ['behind a password', 'http://a:b@127.0.0.1/introspect'],
     ['in the machine\u2019s own network', 'http://169.254.169.254/'],
     ['nowhere', undefined],
-  ])('K13b are not told to an endpoint %s, which metadata names', async (_name, endpoint) => {
+  ])('K13b are not sent to an endpoint %s that metadata names', async (_name, endpoint) => {
     issuer.metadata = { introspection_endpoint: endpoint };
     expect(await outcome(opaque())).toBe('introspection_unavailable');
     expect(questions()).toHaveLength(0);
@@ -526,14 +526,14 @@ describe('opaque tokens', () => {
     },
   );
 
-  it('may leave out the subject where the client was named', async () => {
+  it('may have an answer without a subject if it names the client', async () => {
     issuer.introspectionAnswer = json(200, active({ sub: undefined }));
     const by = start({ clients: ['billing'] });
     expect(await outcome(opaque(), undefined, by)).toBe('accepted');
     by.close();
   });
 
-  it('may write times as text at CyberArk Identity, whose answers show them so', async () => {
+  it('may have times as text at CyberArk Identity, as its answers do', async () => {
     const provider = {
       ...cyberArkIdentity({ tenantUrl: issuer.url, applicationId: 'api' }),
       introspectionEndpoint: `${issuer.url}/introspect`,
@@ -551,7 +551,7 @@ describe('opaque tokens', () => {
     by.close();
   });
 
-  it('are told from a person’s also where the profile knows the client by another name', async () => {
+  it('are distinguished from a person’s also if the profile uses another client claim', async () => {
     const provider = { ...okta({ domain: 'acme.okta.com' }), introspectionEndpoint: `${issuer.url}/introspect` };
     const by = start({ issuers: [provider] });
     issuer.introspectionAnswer = json(200, active({ iss: provider.issuer }));
@@ -584,7 +584,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     ['a broken connection', (_request, response) => response.destroy()],
   ];
 
-  it.each(failures)('srv-10: %s: twenty of them a second stop no good new token', async (_name, failure) => {
+  it.each(failures)('srv-10: %s: twenty of them a second block no valid new token', async (_name, failure) => {
     issuer.introspectionAnswer = failingFor('odd-', failure);
     let odd = 0;
     const good: string[] = [];
@@ -603,14 +603,14 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(events.map(({ type }) => type)).not.toContain('introspection.paused');
   });
 
-  it('srv-10: without any good token between them, the next one is let in all the same', async () => {
+  it('srv-10: without any valid token between them, the next one is still accepted', async () => {
     issuer.introspectionAnswer = failingFor('odd-', json(500, {}));
     for (let odd = 0; odd < 100; odd++) await outcome(`odd-${odd}`);
     expect(await outcome(opaque())).toBe('accepted');
     expect(probes()).toBe(1);
   });
 
-  it('srv-10: an issuer that hangs for them is not taken for one that is down', async () => {
+  it('srv-10: an issuer that hangs for them does not count as down', async () => {
     issuer.introspectionAnswer = failingFor('odd-', () => undefined);
     for (let round = 0; round < 4; round++) {
       const hanging = Promise.all(Array.from({ length: 5 }, (_, odd) => outcome(`odd-${round}-${odd}`)));
@@ -625,7 +625,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(events.map(({ type }) => type)).not.toContain('introspection.paused');
   });
 
-  it('srv-10: forty a second that it hangs for take no place from good new tokens, were these ever so rare', async () => {
+  it('srv-10: forty a second that it hangs for block no valid new token, however rare these are', async () => {
     issuer.introspectionAnswer = failingFor('odd-', () => undefined);
     const hanging: Promise<string>[] = [];
     const flood = async (seconds: number) => {
@@ -646,7 +646,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(new Set(await Promise.all(hanging))).toEqual(new Set(['introspection_unavailable']));
   });
 
-  it('srv-10: an issuer that is slow for all answers those who came first', async () => {
+  it('srv-10: an issuer that is slow for all tokens still answers the first ones', async () => {
     const waiting: (() => void)[] = [];
     issuer.introspectionAnswer = (...request) => waiting.push(() => void json(200, active())(...request));
     const open = async (count: number) => {
@@ -665,7 +665,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(new Set(await Promise.all(early))).toEqual(new Set(['accepted']));
   });
 
-  it('srv-10: confirmations too: a client whose tokens the issuer fails for stops no other', async () => {
+  it('srv-10: confirmations too: a client whose tokens the issuer fails for blocks no other client', async () => {
     issuer.introspectionAnswer = (...request) => {
       const { jti } = JSON.parse(
         Buffer.from(new URLSearchParams(request[0].body).get('token')!.split('.')[1] ?? 'e30', 'base64url').toString(),
@@ -682,7 +682,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(probes()).toBe(1);
   });
 
-  it('srv-10: an issuer that is down is found out by one probe, for both kinds of tokens, and asked by one question', async () => {
+  it('srv-10: an issuer that is down is detected by one probe for both kinds of tokens, and probed by one request', async () => {
     issuer.introspectionAnswer = json(503, {});
     const before = () => questions().length;
     await Promise.all(Array.from({ length: 50 }, () => outcome(opaque())));
@@ -702,7 +702,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(events.at(-1)).toEqual({ type: 'introspection.recovered', issuer: issuer.url });
   });
 
-  it('srv-10: strangers hold an issuer that has come back closed for no longer than until the next probe', async () => {
+  it('srv-10: attackers keep a recovered issuer paused until the next probe at most', async () => {
     issuer.introspectionAnswer = json(503, {});
     for (let failure = 0; failure < 3; failure++) await outcome(opaque());
     issuer.introspectionAnswer = failingFor('odd-', json(500, {}));
@@ -717,7 +717,7 @@ describe('srv-10: tokens that an issuer fails for', () => {
     expect(backAfter).toBeGreaterThan(5);
   });
 
-  it('srv-10: a moment of 404 from what stands in front throws no good token away', async () => {
+  it('srv-10: a short run of 404 from a gateway evicts no valid token', async () => {
     expect(await outcome(opaque())).toBe('accepted');
     issuer.introspectionAnswer = json(404, {});
     const [token, other] = [opaque(), opaque()];
@@ -814,7 +814,7 @@ describe('srv-4: introspection without aud', () => {
   };
 
   it.each(Object.keys(answers))(
-    'srv-4: an answer of %s counts where the issuer vouches for the audience',
+    'srv-4: an answer of %s counts if the issuer vouches for the audience',
     async (name) => {
       issuer.introspectionAnswer = json(200, answers[name]!());
       const by = start(options());
@@ -853,14 +853,14 @@ describe('srv-4: introspection without aud', () => {
     ['is bound to a key', { cnf: { jkt: 'x' } }, 'confirmation_unsupported'],
     ['is bound to nothing that is said', { cnf: null }, 'confirmation_unsupported'],
     ['is used for another party', { act: null }, 'delegated_token'],
-  ])('srv-4: an answer that %s is refused all the same', async (_name, more, reason) => {
+  ])('srv-4: an answer that %s is still refused', async (_name, more, reason) => {
     issuer.introspectionAnswer = json(200, active({ aud: undefined, ...more }));
     const by = start(options());
     expect(await outcome(opaque(), undefined, by)).toBe(reason);
     by.close();
   });
 
-  it('srv-4: signed tokens of such an issuer may come without aud as well, under the same conditions', async () => {
+  it('srv-4: signed tokens of such an issuer may lack aud as well, under the same conditions', async () => {
     const by = start(options({ introspection: [] }));
     expect(await outcome(jwt({ aud: undefined }), undefined, by)).toBe('accepted');
     expect(await outcome(jwt({ aud: [] }), undefined, by)).toBe('accepted');
@@ -925,7 +925,7 @@ describe('srv-4: introspection without aud', () => {
     by.close();
   });
 
-  it('srv-4: opaque tokens of a real server (oidc-provider), which says no audience, come in', async () => {
+  it('srv-4: opaque tokens of a real server (oidc-provider), which names no audience, are accepted', async () => {
     const server = await AuthorizationServer.start({ opaqueTokens: true });
     server.register({ client_id: 'billing', client_secret: 'a-secret-of-the-client', scope: 'users' });
     server.register({ client_id: 'orders', client_secret: 'a-secret-of-another', scope: 'users' });
@@ -1001,7 +1001,7 @@ describe('signed answers (RFC 9701)', () => {
   });
   afterEach(() => by.close());
 
-  it('are asked for and believed', async () => {
+  it('are requested and used', async () => {
     issuer.introspectionAnswer = signed();
     expect(await outcome(opaque(), undefined, by)).toBe('accepted');
     expect(questions()[0]!.headers.accept).toBe('application/token-introspection+jwt');
@@ -1030,7 +1030,7 @@ describe('signed answers (RFC 9701)', () => {
 });
 
 describe('sensitive routes', () => {
-  it('ask the issuer about tokens whose signature is good', async () => {
+  it('introspect tokens whose signature is valid', async () => {
     issuer.introspectionAnswer = json(200, active({ jti: 'one' }));
     const token = jwt();
     expect(await outcome(token)).toBe('accepted');
@@ -1047,7 +1047,7 @@ describe('sensitive routes', () => {
     expect(await outcome(opaque(), SENSITIVE)).toBe('accepted');
   });
 
-  it('K12 go by what ends first, though a token is known for longer to routes that ask less', async () => {
+  it('K12 go by the earliest expiry, though less strict routes cache the token for longer', async () => {
     issuer.introspectionAnswer = json(200, active({ jti: 'one', exp: NOW + 90 }));
     const token = jwt({ exp: NOW + 3600 });
     expect(await outcome(token, SENSITIVE)).toBe('accepted');
@@ -1062,7 +1062,7 @@ describe('sensitive routes', () => {
     expect([await outcome(token), await outcome(token, SENSITIVE)]).toEqual(['token_expired', 'token_expired']);
   });
 
-  it('K12 ask anew once what the issuer said is over, also before the token is', async () => {
+  it('K12 introspect again once the answer has expired, also before the token has', async () => {
     issuer.introspectionAnswer = json(200, active({ jti: 'one', exp: NOW + 20 }));
     const token = jwt({ exp: NOW + 3600 });
     expect(await outcome(token, SENSITIVE)).toBe('accepted');
@@ -1077,7 +1077,7 @@ describe('sensitive routes', () => {
     ['is about another token', { jti: 'two' }, 'token_inactive'],
     ['is about another subject', { jti: 'one', sub: 'other' }, 'token_inactive'],
     ['is of another issuer', { jti: 'one', iss: 'https://evil.example' }, 'token_inactive'],
-  ])('I5 let nobody in where the answer %s', async (_name, more, reason) => {
+  ])('I5 refuse a token if the answer %s', async (_name, more, reason) => {
     issuer.introspectionAnswer = json(200, active(more));
     expect(await outcome(jwt(), SENSITIVE)).toBe(reason);
     expect(await outcome(jwt())).toBe('accepted');
@@ -1094,13 +1094,13 @@ describe('sensitive routes', () => {
     ['it has lost the scope', { scope: 'users.write' }, 'scope_insufficient'],
     ['it has lost all scopes', { scope: '' }, 'scope_insufficient'],
     ['its scopes are of the wrong form', { scope: 'a\tb' }, 'scope_malformed'],
-  ])('let nobody in with a token of which the issuer alone says that %s', async (_name, said, reason) => {
+  ])('refuse a token if only the issuer’s answer says that %s', async (_name, said, reason) => {
     issuer.introspectionAnswer = json(200, { active: true, ...said });
     expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['users.read'] })).toBe(reason);
     expect(await outcome(jwt(), { ...SENSITIVE, sensitive: false })).toBe('accepted');
   });
 
-  it('let nobody in once a token is over that the issuer shortened, although it was asked a moment ago', async () => {
+  it('refuse a token after the earlier expiry that the issuer names, although its answer is cached', async () => {
     issuer.introspectionAnswer = json(200, { active: true, exp: NOW + 5 });
     const [token, by] = [jwt(), start({ clockToleranceSeconds: 0 })];
     expect(await outcome(token, SENSITIVE, by)).toBe('accepted');
@@ -1110,7 +1110,7 @@ describe('sensitive routes', () => {
     by.close();
   });
 
-  it('ask nothing more of an answer that names no audience, and repeats the token', async () => {
+  it('accept an answer that names no audience and repeats the token', async () => {
     const token = jwt({ typ: 'machine', token_use: 'm2m' });
     issuer.introspectionAnswer = json(200, active({ jti: 'one', aud: [], typ: 'machine', token_use: 'm2m' }));
     expect(await outcome(token, SENSITIVE)).toBe('accepted');
@@ -1118,7 +1118,7 @@ describe('sensitive routes', () => {
     expect(await outcome(jwt({ jti: 'two', token_use: 'm2m' }), SENSITIVE)).toBe('foreign_token');
   });
 
-  it('take scopes away that the issuer does not name, and add none', async () => {
+  it('drop scopes that the issuer does not name, and add none', async () => {
     issuer.introspectionAnswer = json(200, { active: true, scope: 'users.read admin' });
     const token = jwt({ scope: 'users.read users.write' });
     const verdict = (await verifier.verify(token, SENSITIVE)) as { caller: MachineCaller };
@@ -1128,7 +1128,7 @@ describe('sensitive routes', () => {
     expect(other.caller.scopes).toEqual(['a', 'b']);
   });
 
-  it('let nobody in where the issuer can’t be asked, or nobody said how', async () => {
+  it('refuse a token if the issuer is unreachable or no introspection is configured', async () => {
     issuer.introspectionAnswer = json(500, {});
     expect(await outcome(jwt(), SENSITIVE)).toBe('introspection_unavailable');
     const by = start({ introspection: [] });
@@ -1136,7 +1136,7 @@ describe('sensitive routes', () => {
     by.close();
   });
 
-  it('ask about verified callers although all questions about made-up tokens are taken', async () => {
+  it('introspect verified callers although made-up tokens use up their own request limit', async () => {
     const waiting: (() => void)[] = [];
     issuer.introspectionAnswer = (request, response, message) => {
       if (request.body.includes('opaque-')) waiting.push(() => void json(200, {})(request, response, message));
@@ -1149,7 +1149,7 @@ describe('sensitive routes', () => {
     await Promise.all(flood);
   });
 
-  it('ask about verified callers while made-up tokens make the issuer fail', async () => {
+  it('introspect verified callers while made-up tokens make the issuer fail', async () => {
     issuer.introspectionAnswer = (...request) =>
       (request[0].body.includes('opaque-') ? json(500, {}) : json(200, active({ jti: 'one' })))(...request);
     for (let failure = 0; failure < 5; failure++) await outcome(opaque());
@@ -1158,7 +1158,7 @@ describe('sensitive routes', () => {
     expect(events.flatMap((event) => ('tokens' in event ? [event.tokens] : []))).toEqual(Array(6).fill('opaque'));
   });
 
-  it('do not ask about callers who lack the rights anyway', async () => {
+  it('do not introspect callers that lack the rights anyway', async () => {
     expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['admin'] })).toBe('scope_insufficient');
     expect(questions()).toHaveLength(0);
   });

@@ -99,8 +99,8 @@ afterEach(() => {
   if (clock.pendingTimers > 0) throw new Error(`${clock.pendingTimers} timers were left`);
 });
 
-describe('in-C9: issuers that come at run time', () => {
-  it('in-C9: tokens of an issuer that the resolver accepts are let in, by the keys of its answer', async () => {
+describe('in-C9: issuers that are resolved at run time', () => {
+  it('in-C9: tokens of an issuer that the resolver accepts are verified with the keys of its answer', async () => {
     const verifier = start();
     expect(await outcome(verifier, tokenOf('acme'))).toBe('let in');
     expect(await outcome(verifier, tokenOf('other'))).toBe('let in');
@@ -117,7 +117,7 @@ describe('in-C9: issuers that come at run time', () => {
     ]);
   });
 
-  it('in-C9: keys of one issuer are good for no other, whatever they are called', async () => {
+  it('in-C9: keys of one issuer verify no token of another, whatever their kid', async () => {
     const verifier = start();
     expect(await outcome(verifier, tokenOf('acme'))).toBe('let in');
     expect(await outcome(verifier, tokenOf('other'))).toBe('let in');
@@ -130,7 +130,7 @@ describe('in-C9: issuers that come at run time', () => {
     }
   });
 
-  it('in-C9: many first tokens of one issuer cause one call, and known tokens none and no promise', async () => {
+  it('in-C9: many first tokens of one issuer cause one call, and known tokens neither a call nor a promise', async () => {
     const verifier = start(async (issuer) => lookUp(issuer));
     const tokens = Array.from({ length: 50 }, () => tokenOf('acme'));
     expect(new Set(await Promise.all(tokens.map((token) => outcome(verifier, token))))).toEqual(new Set(['let in']));
@@ -138,7 +138,7 @@ describe('in-C9: issuers that come at run time', () => {
     expect([calls.length, server.requests.length]).toEqual([1, 1]);
   });
 
-  it('in-C9: issuers of the options are not asked about, and stay what they are', async () => {
+  it('in-C9: issuers of the options are not resolved, and stay unchanged', async () => {
     const named = genericOAuth2({ issuer: issuerOf('acme'), jwks: { keys: [acme.jwk] } });
     const verifier = start(() => undefined, { issuers: [named] });
     expect(await outcome(verifier, tokenOf('acme'))).toBe('let in');
@@ -146,7 +146,7 @@ describe('in-C9: issuers that come at run time', () => {
     expect(await outcome(verifier, tokenOf('other'))).toBe('issuer_unknown');
   });
 
-  it('in-C9: a resolver may answer with metadata to find keys by, with keys, and with a preset', async () => {
+  it('in-C9: a resolver may answer with metadata discovery, with keys, or with a preset', async () => {
     const realm = keycloak({ url: server.url, realm: 'acme', internalJwksUri: server.url + keysOf('acme') });
     const claims = { typ: 'Bearer', azp: 'svc', client_id: 'svc', preferred_username: 'service-account-svc' };
     const verifier = start((issuer) => {
@@ -158,7 +158,7 @@ describe('in-C9: issuers that come at run time', () => {
   });
 });
 
-describe('in-C9: what a resolver is asked', () => {
+describe('in-C9: a resolver is called with', () => {
   test.each<[string, () => string, string]>([
     ['no token', () => 'abc', 'token_malformed'],
     ['two parts', () => tokenOf('acme').split('.').slice(0, 2).join('.'), 'token_malformed'],
@@ -200,7 +200,7 @@ describe('in-C9: what a resolver is asked', () => {
     'https://good.example@evil.example',
     'i'.repeat(1024),
     'аcme', // with a Cyrillic letter
-  ])('in-C9: %j to the letter, and nothing is fetched or remembered by that name', async (iss) => {
+  ])('in-C9: %j verbatim, and nothing is fetched or cached by that name', async (iss) => {
     const verifier = start();
     const token = tokenOf('acme', { claims: { iss } });
     expect(await outcome(verifier, token)).toBe('issuer_unknown');
@@ -226,7 +226,7 @@ describe('in-C9: what a resolver is asked', () => {
   });
 });
 
-describe('in-C9: answers that are none', () => {
+describe('in-C9: invalid answers of a resolver', () => {
   const { hostname } = new URL('https://secret.example');
   test.each<[string, (issuer: string) => unknown, RegExp]>([
     ['true', () => true, /answer: expected an identity provider/],
@@ -289,7 +289,7 @@ describe('in-C9: answers that are none', () => {
         ),
       /^the resolver threw Error$/,
     ],
-  ])('in-C9: %s: the token can’t be decided upon, and the operator is told', async (_name, answer, problem) => {
+  ])('in-C9: %s: the token can’t be decided on, and an event reports it', async (_name, answer, problem) => {
     const verifier = start(answer);
     expect(await verifier.verify(tokenOf('acme'))).toMatchObject({
       reason: 'issuer_unavailable',
@@ -307,7 +307,7 @@ describe('in-C9: answers that are none', () => {
     expect(server.requests).toHaveLength(0);
   });
 
-  it('in-C9: an issuer that can’t be resolved is asked about again after a growing delay', async () => {
+  it('in-C9: an issuer that can’t be resolved is tried again after a growing delay', async () => {
     let isDown = true;
     const verifier = start((issuer) => {
       if (isDown) throw new Error('down');
@@ -335,7 +335,7 @@ describe('in-C9: answers that are none', () => {
     expect(await outcome(verifier, token)).toBe('let in');
   });
 
-  it('in-C9: a resolver that never ends is given up after 5 s, and told so', async () => {
+  it('in-C9: a resolver that never settles is aborted after 5 s', async () => {
     let isStuck = true;
     const verifier = start((issuer) => (isStuck ? new Promise(() => undefined) : lookUp(issuer)));
     const waiting = outcome(verifier, tokenOf('acme'));
@@ -350,7 +350,7 @@ describe('in-C9: answers that are none', () => {
     expect(await outcome(verifier, tokenOf('acme'))).toBe('let in');
   });
 
-  it('in-C9: an answer that comes too late changes nothing', async () => {
+  it('in-C9: an answer that arrives too late changes nothing', async () => {
     let answer: (value: unknown) => void = () => {};
     const verifier = start(() => new Promise((resolve) => (answer = resolve)));
     const waiting = outcome(verifier, tokenOf('acme'));
@@ -362,7 +362,7 @@ describe('in-C9: answers that are none', () => {
     expect(told('issuer.accepted')).toEqual([]);
   });
 
-  it('in-C9: a verifier that is closed ends its calls', async () => {
+  it('in-C9: a verifier that is closed aborts its calls', async () => {
     const verifier = start(() => new Promise(() => undefined));
     const waiting = outcome(verifier, tokenOf('acme'));
     verifier.close();
@@ -374,7 +374,7 @@ describe('in-C9: answers that are none', () => {
 });
 
 describe('in-C9: floods', () => {
-  it('in-C9: no more than 16 calls at once; others get 503, and accepted issuers are not affected', async () => {
+  it('in-C9: at most 16 calls run at once; others get 503, and accepted issuers are not affected', async () => {
     let release: () => void = () => {};
     const released = new Promise<void>((resolve) => (release = resolve));
     const verifier = start(async (issuer) => {
@@ -405,7 +405,7 @@ describe('in-C9: floods', () => {
     expect(await outcome(verifier, tokenOf('other'))).toBe('let in');
   });
 
-  it('in-C9: 5,000 made-up issuers take no place of an accepted one', async () => {
+  it('in-C9: 5,000 made-up issuers evict no accepted one', async () => {
     const verifier = start(lookUp, { resolvedIssuers: { maxIssuers: 1 } });
     const known = tokenOf('acme');
     expect(await outcome(verifier, known)).toBe('let in');
@@ -419,7 +419,7 @@ describe('in-C9: floods', () => {
     expect(told('issuer.evicted')).toEqual([]);
   });
 
-  it('in-C9: strangers who name real issuers cost none with verified tokens its place, and have few keys fetched', async () => {
+  it('in-C9: attackers that name real issuers evict none with verified tokens, and cause few key requests', async () => {
     for (let at = 0; at < 200; at++) keys[`tenant-${at}`] = stranger;
     const verifier = start(lookUp, { resolvedIssuers: { maxIssuers: 2 } });
     const known = ['acme', 'other'].map((tenant) => tokenOf(tenant));
@@ -440,7 +440,7 @@ describe('in-C9: floods', () => {
     expect(told('issuer.evicted')).toEqual([{ type: 'issuer.evicted', issuer: issuerOf('acme') }]);
   });
 
-  it('in-C9: strangers who keep naming the same issuers take no place for longer, however short acceptances hold', async () => {
+  it('in-C9: attackers that keep naming the same issuers extend no entry, however short acceptances hold', async () => {
     for (let at = 0; at < 32; at++) keys[`tenant-${at}`] = stranger;
     const verifier = start(lookUp, { resolvedIssuers: { holdSeconds: 1 } });
     for (let ms = 0; ms <= 6000; ms += 500) {
@@ -450,7 +450,7 @@ describe('in-C9: floods', () => {
     expect(await outcome(verifier, tokenOf('acme'))).toBe('let in');
   });
 
-  it('in-C9: events name an issuer in one line of ASCII, wherever its keys are read', async () => {
+  it('in-C9: events name an issuer in one line of ASCII, wherever its keys are fetched', async () => {
     const verifier = start((issuer) => genericOAuth2({ issuer, jwksUri: server.url + keysOf('acme') }));
     expect(await outcome(verifier, tokenOf('x\u2028\u202eLOG forged', { key: acme }))).toBe('let in');
     const names = events.flatMap((event) => ('issuer' in event ? [event.issuer] : []));
@@ -458,7 +458,7 @@ describe('in-C9: floods', () => {
     expect(told('key_set.changed')).toHaveLength(1);
   });
 
-  it('in-C9: an issuer that makes room ends its background work, and comes back with its next token', async () => {
+  it('in-C9: an evicted issuer ends its background work, and comes back with its next token', async () => {
     keys.third = forgingKey('ES256', 'k');
     const verifier = start(lookUp, { resolvedIssuers: { maxIssuers: 2 } });
     const token = tokenOf('acme');
@@ -473,7 +473,7 @@ describe('in-C9: floods', () => {
     expect(clock.pendingTimers).toBe(2);
   });
 
-  it('in-C9: a token that is being verified while its issuer makes room is let in all the same', async () => {
+  it('in-C9: a token that is being verified while its issuer is evicted is still accepted', async () => {
     let answer = () => {};
     const usual = server.answer;
     server.answer = (...request) => {
@@ -497,7 +497,7 @@ describe('in-C9: floods', () => {
 });
 
 describe('in-C9: how long answers hold', () => {
-  it('in-C9: a denial for 30 s', async () => {
+  it('in-C9: a denial holds for 30 s', async () => {
     const verifier = start();
     expect(await outcome(verifier, tokenOf('new'))).toBe('issuer_unknown');
     keys.new = stranger;
@@ -508,7 +508,7 @@ describe('in-C9: how long answers hold', () => {
     expect(await outcome(verifier, tokenOf('new'))).toBe('let in');
   });
 
-  it('in-C9: an acceptance is renewed behind the back of its tokens, with the keys that it has', async () => {
+  it('in-C9: an acceptance is renewed in the background, with the keys that it has', async () => {
     const verifier = start(lookUp, { resolvedIssuers: { holdSeconds: 100 } });
     const token = tokenOf('acme');
     expect(await outcome(verifier, token)).toBe('let in');
@@ -527,7 +527,7 @@ describe('in-C9: how long answers hold', () => {
     expect(told('issuer.accepted')).toHaveLength(1);
   });
 
-  it('in-C9: an issuer that is denied when its acceptance is renewed is out at once, with its known tokens', async () => {
+  it('in-C9: an issuer that is denied on renewal is refused at once, with its known tokens', async () => {
     const verifier = start();
     const token = tokenOf('acme');
     expect(await outcome(verifier, token)).toBe('let in');
@@ -541,7 +541,7 @@ describe('in-C9: how long answers hold', () => {
     expect(told('issuer.denied')).toHaveLength(1);
   });
 
-  it('in-C9: an acceptance that nobody uses ends, and its known tokens with it', async () => {
+  it('in-C9: an unused acceptance ends, and its known tokens with it', async () => {
     const verifier = start();
     const token = tokenOf('acme');
     expect(await outcome(verifier, token)).toBe('let in');
@@ -574,7 +574,7 @@ describe('in-C9: how long answers hold', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  it('in-C9: an answer with other keys, clients or rules takes the place of the one before', async () => {
+  it('in-C9: an answer with other keys, clients or rules replaces the previous one', async () => {
     let answer: unknown = provider('acme');
     const verifier = start(() => answer);
     const token = tokenOf('acme');
@@ -606,7 +606,7 @@ describe('in-C9: how long answers hold', () => {
   });
 });
 
-describe('in-C9: clients of issuers that come at run time', () => {
+describe('in-C9: clients of issuers that are resolved at run time', () => {
   const answer = (clients: unknown) => (issuer: string) => {
     const identityProvider = lookUp(issuer);
     return identityProvider && { identityProvider, clients };
@@ -614,7 +614,7 @@ describe('in-C9: clients of issuers that come at run time', () => {
   const tokenFor = (clientId: string, scope = 'read write') =>
     tokenOf('acme', { claims: { sub: clientId, client_id: clientId, scope } });
 
-  it('in-C9: are named in the answer, with their scopes and their end', async () => {
+  it('in-C9: are named in the answer, with their scopes and their expiry', async () => {
     const clients = ['a', { clientId: 'b', scopes: ['read'] }, { clientId: 'c', until: '2029-01-01' }];
     const verifier = start(answer(clients));
     expect(await outcome(verifier, tokenFor('a'), { scopes: ['write'] })).toBe('let in');
@@ -626,13 +626,13 @@ describe('in-C9: clients of issuers that come at run time', () => {
     expect(await outcome(verifier, tokenFor('a'), { clients: ['a'] })).toBe('let in');
   });
 
-  it('in-C9: a route lets in by name none that is not named with its issuer', async () => {
+  it('in-C9: a route allows a client by name only with its issuer', async () => {
     const verifier = start();
     expect(await outcome(verifier, tokenFor('a'))).toBe('let in');
     expect(await outcome(verifier, tokenFor('a'), { clients: ['a'] })).toBe('client_not_allowed');
   });
 
-  it('in-C9: an empty list lets nobody in', async () => {
+  it('in-C9: an empty list allows no client', async () => {
     expect(await outcome(start(answer([])), tokenFor('a'))).toBe('client_not_allowed');
   });
 
@@ -705,7 +705,7 @@ describe('in-C9: a Nest application', () => {
     }
   }
 
-  it('in-C9: answers 200, 401 and 503 with Retry-After', async () => {
+  it('in-C9: responds with 200, 401 and 503 with Retry-After', async () => {
     let isDown = false;
     const issuerResolver: IssuerResolver = async (issuer) => {
       if (isDown) throw new Error('down');

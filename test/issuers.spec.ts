@@ -95,7 +95,7 @@ describe('key sets as issuers write them', () => {
     ['in-A8: every optional member as an empty list', nulls([])],
     ['in-A3: every optional member as an empty string', nulls('')],
     ['in-A3: members that nobody knows', { valid_from: null, tags: [], x5c: [null], owner: {} }],
-  ])('%s is a member that is not there', async (_name, more) => {
+  ])('%s counts as a missing member', async (_name, more) => {
     issuer.keys = [{ ...written, ...more }];
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
     // The same where the key set is given.
@@ -105,7 +105,7 @@ describe('key sets as issuers write them', () => {
     );
   });
 
-  it('in-A3: a kid that is null is none', async () => {
+  it('in-A3: a kid of null counts as no kid', async () => {
     issuer.keys = [{ ...written, kid: null }];
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url, { header: { kid: undefined } }))).toBe(
@@ -113,7 +113,7 @@ describe('key sets as issuers write them', () => {
     );
   });
 
-  it('in-A5: what a member says counts as before, and what a key needs is missed', async () => {
+  it('in-A5: other members still count, and a required one is still missed', async () => {
     const { d } = rsa.privateKey.export({ format: 'jwk' });
     issuer.keys = [
       { ...written, kid: 'private', d },
@@ -143,7 +143,7 @@ describe('key sets as issuers write them', () => {
     ]);
   });
 
-  it('in-A8: coordinates without the zeros in front, or with one more, are the same numbers', async () => {
+  it('in-A8: coordinates without their leading zeros, or with one more, are the same numbers', async () => {
     let key = forgingKey('ES256', 'ec');
     while (
       !Buffer.from(key.jwk.x as string, 'base64url')
@@ -176,7 +176,7 @@ describe('key sets as issuers write them', () => {
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
   });
 
-  it('in-B3 brothers: requests for metadata, keys and introspection name who asks', async () => {
+  it('in-B3 brothers: requests for metadata, keys and introspection have a User-Agent', async () => {
     issuer.introspectionAnswer = json(200, { active: false });
     const introspection = [{ clientId: 'api', clientSecret: 'a-secret-of-the-guard' }];
     const verifier = verifierFor([genericOAuth2({ issuer: issuer.url })], { introspection });
@@ -189,7 +189,7 @@ describe('key sets as issuers write them', () => {
     expect(new Set(asked.map(([, agent]) => agent))).toEqual(new Set(['nestjs-identity-m2m']));
   });
 
-  it('in-A13: a file may begin with a byte order mark', async () => {
+  it('in-A13: a file may start with a byte order mark', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keys-'));
     const jwksFile = join(folder, 'jwks.json');
     await writeFile(
@@ -207,7 +207,7 @@ describe('key sets as issuers write them', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('in-A13: an answer may begin with a byte order mark, and so may metadata', async () => {
+  it('in-A13: an answer may start with a byte order mark, and so may metadata', async () => {
     issuer.keySetAnswer = text(`\uFEFF${JSON.stringify({ keys: [rsa.jwk] })}`);
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
   });
@@ -218,7 +218,7 @@ describe('key sets as issuers write them', () => {
     ['in-A15: deflate', 'deflate', deflateSync],
     ['in-A15: br', 'br', brotliCompressSync],
     ['in-A15: GZIP', 'GZIP', gzipSync],
-  ])('%s is inflated, though it was not asked for', async (_name, coding, compress) => {
+  ])('%s is decompressed, although the request did not ask for it', async (_name, coding, compress) => {
     const body = Buffer.from(JSON.stringify({ keys: [rsa.jwk] }));
     issuer.keySetAnswer = (request, response, message) => {
       expect(request.headers['accept-encoding']).toBe('identity');
@@ -232,7 +232,7 @@ describe('key sets as issuers write them', () => {
     issuer.metadataAnswer = undefined;
   });
 
-  it.each(['none', 'UTF-8', ' identity '])('in-A15: brothers: "%s" is no content coding', async (coding) => {
+  it.each(['none', 'UTF-8', ' identity '])('in-A15: brothers: "%s" is not a content coding', async (coding) => {
     issuer.keySetAnswer = text(JSON.stringify({ keys: [rsa.jwk] }), { 'content-encoding': coding });
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('let in');
   });
@@ -247,19 +247,19 @@ describe('key sets as issuers write them', () => {
     ['in-A15: what ends too early', 'gzip', gzipSync(JSON.stringify({ keys: [rsa.jwk] })).subarray(0, -20)],
     ['in-A15: what is not compressed', 'gzip', Buffer.from(JSON.stringify({ keys: [rsa.jwk] }))],
     ['in-A15: a coding that nobody knows', 'zstd', Buffer.from(JSON.stringify({ keys: [rsa.jwk] }))],
-  ])('%s is no key set', async (_name, coding, body) => {
+  ])('%s is not a key set', async (_name, coding, body) => {
     issuer.keySetAnswer = text(body, { 'content-encoding': coding });
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url))).toBe('issuer_unavailable');
   });
 
-  it('in-A19: 101 RSA keys are used, the last of them too', async () => {
+  it('in-A19: all of 101 RSA keys are used', async () => {
     issuer.keys = Array.from({ length: 101 }, (_, index) => ({ ...others[index % 4]!.jwk, kid: `m${index}` }));
     (issuer.keys as object[])[100] = { ...rsa.jwk, kid: 'm100' };
     expect(JSON.stringify(issuer.keys).length).toBeLessThan(262_144);
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url, { header: { kid: 'm100' } }))).toBe('let in');
   });
 
-  it('in-A19: as many keys as fit into the longest key set that is read', async () => {
+  it('in-A19: all keys that fit into the longest accepted key set are used', async () => {
     const { jwk, ...key } = forgingKey('ES256', 'last');
     issuer.keys = Array.from({ length: 999 }, (_, index) => ({ ...forgingEc.jwk, kid: `e${index}` }));
     issuer.keys.push(jwk);
@@ -267,7 +267,7 @@ describe('key sets as issuers write them', () => {
     expect(await outcome(verifierFor([remote()]), plainToken(issuer.url, { key: { jwk, ...key } }))).toBe('let in');
   });
 
-  it('in-A20: a token without kid is tried with the keys that fit, the fifth among them', async () => {
+  it('in-A20: a token without kid is tried with each matching key, also the fifth', async () => {
     issuer.keys = [...others.map(({ jwk }) => jwk), rsa.jwk];
     const verifier = verifierFor([remote()]);
     expect(await outcome(verifier, plainToken(issuer.url, { header: { kid: undefined } }))).toBe('let in');
@@ -276,7 +276,7 @@ describe('key sets as issuers write them', () => {
     ).toBe('signature_invalid');
   });
 
-  it('in-A20: keys that are for the algorithm alone are tried before the others, and no more than sixteen', async () => {
+  it('in-A20: keys with the token’s alg are tried before the others, and at most sixteen', async () => {
     const crowd = Array.from({ length: 16 }, (_, index) => ({ ...others[index % 4]!.jwk, kid: `c${index}` }));
     issuer.keys = [...crowd, { ...rsa.jwk, alg: 'RS256' }];
     const token = plainToken(issuer.url, { header: { kid: undefined } });
@@ -377,7 +377,7 @@ describe('in-key-1: Ed25519 keys that anyone can sign for', () => {
   }
 });
 
-describe('metadata at either of its addresses', () => {
+describe('metadata at either of its two addresses', () => {
   const page: Answer = (_request, response) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>');
   const OIDC = '/.well-known/openid-configuration';
@@ -444,7 +444,7 @@ describe('metadata at either of its addresses', () => {
     expect(await ask()).toBe('let in');
   });
 
-  it('in-B4: an issuer with a path has its metadata below it, or before it', async () => {
+  it('in-B4: an issuer with a path may have its metadata after or before the path', async () => {
     const issuer = `${server.url}/realms/acme`;
     const metadata = json(200, { issuer, jwks_uri: `${server.url}/keys` });
     for (const address of ['/realms/acme/.well-known/openid-configuration', `${OAUTH}/realms/acme`]) {
@@ -453,7 +453,7 @@ describe('metadata at either of its addresses', () => {
     }
   });
 
-  it('in-B4: where neither is there, both answers are told', async () => {
+  it('in-B4: if neither exists, the error names both answers', async () => {
     answers[OIDC] = json(403, {});
     answers[OAUTH] = document({ issuer: 'https://other.example' });
     expect(await ask()).toBe('issuer_unavailable');
@@ -474,7 +474,7 @@ describe('metadata at either of its addresses', () => {
     expect(asked()).toEqual([OIDC]);
   });
 
-  it('in-B3: keys that a product has at a known address are found where a page stands for its metadata', async () => {
+  it('in-B3: keys at a preset’s known address are found if a page is served instead of metadata', async () => {
     const { fallbackJwksUri, ...tenant } = cyberArkIdentity({ tenantUrl: server.url, applicationId: 'api' });
     const { pathname } = new URL(fallbackJwksUri!);
     const claims = { unique_name: 'svc', scope: 'all' };
@@ -520,7 +520,7 @@ describe('issuers of any name', () => {
     ['in-C4', 'https://id.example/?tenant=a#b'],
     ['in-C4', 'spiffe://acme.example'],
     ['in-C4', 'urn:müller'],
-  ])('%s: %s is an issuer in production where its keys are given', async (_id, name) => {
+  ])('%s: %s is a valid issuer in production if its keys are given', async (_id, name) => {
     const verifier = boots([genericOAuth2({ issuer: name, jwks })]);
     expect(await outcome(verifier, plainToken(name))).toBe('let in');
     // To the letter, and never as an address.
@@ -536,7 +536,7 @@ describe('issuers of any name', () => {
     }
   });
 
-  it('in-C1: the keys of any issuer are fetched where the options say, and nowhere else', async () => {
+  it('in-C1: the keys of any issuer are fetched only from the address in the options', async () => {
     for (const name of ['http://adfs.acme.com/adfs/services/trust', 'foo.acme.com', 'urn:sso.company.com']) {
       const verifier = verifierFor([genericOAuth2({ issuer: name, jwksUri: `${issuer.url}/keys` })]);
       expect(await outcome(verifier, plainToken(name))).toBe('let in');
@@ -588,7 +588,7 @@ describe('issuers of any name', () => {
     for (const [path, text] of Object.entries(expected)) expect(found[path]).toMatch(text);
   });
 
-  it('in-C4: an issuer that is no URL is asked about tokens at an address that is given', () => {
+  it('in-C4: an issuer that is not a URL introspects tokens at the address in the options', () => {
     const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
     expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks })], { introspection })).toEqual({
       'options.issuers[0].introspectionEndpoint': expect.stringContaining('can’t be discovered through an issuer'),
@@ -606,7 +606,7 @@ describe('issuers of any name', () => {
     ]);
   });
 
-  it('in-C4: a client is not bound to such a name where its token endpoint is given', () => {
+  it('in-C4: a client does not need such an issuer if its token endpoint is given', () => {
     const client = { clientId: 'a', clientSecret: 'a secret of the client', allowedOrigins: ['https://api.example'] };
     const check = (options: GenericOAuth2Options) =>
       checkOptions({ client: { ...client, identityProvider: genericOAuth2(options) } }, true);
@@ -617,7 +617,7 @@ describe('issuers of any name', () => {
     );
   });
 
-  it('in-A8: a key for other uses may stand beside the others in a key set that is given', () => {
+  it('in-A8: a key for other uses may be next to the others in a key set in the options', () => {
     const encryption = { ...others[0]!.jwk, use: 'enc' };
     expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks: { keys: [encryption, rsa.jwk] } })])).toEqual({});
     expect(faultsOf([genericOAuth2({ issuer: 'urn:a', jwks: { keys: [encryption] } })])).toEqual({
@@ -626,7 +626,7 @@ describe('issuers of any name', () => {
   });
 });
 
-describe('in-C7: keys at an address inside the own network', () => {
+describe('in-C7: keys at an internal address', () => {
   const internalJwksUri = 'http://keycloak:8080/realms/r/protocol/openid-connect/certs';
   const clients = ['svc'];
   const boot = (provider: IdentityProvider) =>
@@ -641,7 +641,7 @@ describe('in-C7: keys at an address inside the own network', () => {
     ['a copy of another preset', { ...okta({ domain: 'acme.okta.com' }), internalJwksUri }],
   ])('in-C7: %s boots in production', (_name, provider) => expect(() => boot(provider).close()).not.toThrow());
 
-  it('in-C7: the guard reads them there, and the issuer stays what the tokens name', async () => {
+  it('in-C7: the guard fetches them there, and the issuer stays the one in the tokens', async () => {
     const provider = keycloak({ url: 'https://id.example', realm: 'r', internalJwksUri: `${issuer.url}/keys` });
     const verifier = verifierFor([provider], { clients });
     const claims = { typ: 'Bearer', azp: 'svc', client_id: 'svc', preferred_username: 'service-account-svc' };
@@ -676,11 +676,11 @@ describe('in-C7: keys at an address inside the own network', () => {
       genericOAuth2({ issuer: 'https://id.example', jwksUri: 'https://id.example/k', internalJwksUri }),
       /issuers\[0\]\.internalJwksUri: expected nothing, because jwksUri is given/,
     ],
-  ])('in-C7: plain http is for that address alone: %s fails the boot', (_name, provider, message) =>
+  ])('in-C7: plain http is allowed only for that address: %s fails the boot', (_name, provider, message) =>
     expect(() => boot(provider)).toThrow(message),
   );
 
-  it('in-C7: what carries secrets and tokens stays https: introspection, and a client’s requests', () => {
+  it('in-C7: requests with secrets or tokens stay https: introspection, and a client’s requests', () => {
     const provider = keycloak({ url: 'http://keycloak:8080', realm: 'r', internalJwksUri });
     const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
     const options = { issuers: [provider], audience: 'api', clients, introspection };
@@ -694,7 +694,7 @@ describe('in-C7: keys at an address inside the own network', () => {
   });
 });
 
-describe('in-C8: names with blanks and umlauts in a preset', () => {
+describe('in-C8: names with spaces and umlauts in a preset', () => {
   test.each<[string, KnownIssuer, string]>([
     [
       'a realm',
@@ -732,7 +732,7 @@ describe('in-C8: names with blanks and umlauts in a preset', () => {
     }
   });
 
-  it('in-C8: tokens of such a realm are let in', async () => {
+  it('in-C8: tokens of such a realm are accepted', async () => {
     const provider = keycloak({
       url: 'https://id.example',
       realm: 'Company GmbH',
@@ -743,7 +743,7 @@ describe('in-C8: names with blanks and umlauts in a preset', () => {
     expect(await outcome(verifierFor([provider], { clients: ['svc'] }), token)).toBe('let in');
   });
 
-  test.each(['a/b', '..', '.', 'a\\b', ' a', 'a\n', '\uD800'])('in-C8: %j is no name but a mistake', (realm) => {
+  test.each(['a/b', '..', '.', 'a\\b', ' a', 'a\n', '\uD800'])('in-C8: %j is an error, not a name', (realm) => {
     expect(keycloak({ url: 'https://id.example', realm }).faults('never')).toMatchObject([{ path: 'realm' }]);
     const { faults } = okta({ domain: 'acme.okta.com', authorizationServerId: realm });
     expect(faults('never')).toMatchObject([{ path: 'authorizationServerId' }]);
@@ -838,7 +838,7 @@ describe('srv-11: keys are fetched at boot', () => {
     expect([metadataOf(), issuer.keySetRequests]).toEqual([1, 1]);
   });
 
-  it('srv-11: a boot in an outage does not wait, tries again by itself, and has them before the first caller', async () => {
+  it('srv-11: a boot in an outage does not wait, and retries fetch them before the first call', async () => {
     const clock = manualClock();
     issuer.keySetAnswer = down;
     const verifier = create({}, clock);
@@ -859,14 +859,14 @@ describe('srv-11: keys are fetched at boot', () => {
     expect(issuer.keySetRequests - before).toBeLessThanOrEqual(1);
   });
 
-  it('srv-11: the first callers share the read of the boot', async () => {
+  it('srv-11: the first callers share the request of the boot', async () => {
     const verifier = create();
     const outcomes = await Promise.all(Array.from({ length: 20 }, () => outcome(verifier, plainToken(issuer.url))));
     expect(new Set(outcomes)).toEqual(new Set(['let in']));
     expect(issuer.keySetRequests).toBe(1);
   });
 
-  it.each(['lazy', undefined] as const)('srv-11: `%s` leaves it to the first token', async (start) => {
+  it.each(['lazy', undefined] as const)('srv-11: `%s` waits for the first token', async (start) => {
     const verifier = create({ start });
     await verifier.start();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -874,7 +874,7 @@ describe('srv-11: keys are fetched at boot', () => {
     expect(await outcome(verifier, plainToken(issuer.url))).toBe('let in');
   });
 
-  it('srv-11: keys that are given, and keys of opaque tokens, are not asked for', async () => {
+  it('srv-11: no keys are requested if they are given, or if tokens are opaque', async () => {
     const introspection = [{ clientId: 'api', clientSecret: 'a secret of the guard' }];
     const given = create({ issuers: [genericOAuth2({ issuer: issuer.url, jwks: { keys: [rsa.jwk] } })] });
     const opaque = create({ introspection });
@@ -919,7 +919,7 @@ describe('srv-11: keys are fetched at boot', () => {
     });
   });
 
-  it('srv-11: `require` fails at once where a certificate is rejected, and says what to do', async () => {
+  it('srv-11: `require` fails at once if a certificate is rejected, and says what to do', async () => {
     const authority = await CertificateAuthority.create('Private authority');
     const server = await TestServer.start(json(200, { keys: [rsa.jwk] }), await authority.issueForLoopback());
     const jwksUri = `${server.url}/keys`;
@@ -973,7 +973,7 @@ describe('srv-11: a Nest application', () => {
     return app;
   };
 
-  it('srv-11: fetches keys when it boots, not when it is put together, and does not wait', async () => {
+  it('srv-11: fetches keys when it boots, not when it is created, and does not wait', async () => {
     let answer = () => {};
     issuer.keySetAnswer = (...request) => (answer = () => void json(200, { keys: issuer.keys })(...request));
     const app = await application({});
@@ -985,7 +985,7 @@ describe('srv-11: a Nest application', () => {
     await app.close();
   });
 
-  it('srv-11: boots in an outage, and shuts down in one', async () => {
+  it('srv-11: boots during an outage, and shuts down during one', async () => {
     issuer.keySetAnswer = json(503, {});
     const app = await application({});
     await app.init();
@@ -995,7 +995,7 @@ describe('srv-11: a Nest application', () => {
     expect(issuer.server.requests).toHaveLength(asked);
   });
 
-  it('srv-11: does not boot without keys where they are required', async () => {
+  it('srv-11: does not boot without keys if they are required', async () => {
     issuer.keySetAnswer = json(503, {});
     const app = await application({ start: 'require', startTimeoutMs: 50 });
     await expect(app.init()).rejects.toThrow(/could not get the keys of these issuers within 50 ms.*HTTP 503/s);
@@ -1008,7 +1008,7 @@ describe('srv-11: a Nest application', () => {
   });
 });
 
-describe('in-C12: identifiers with what comes along when they are copied or split', () => {
+describe('in-C12: identifiers with stray characters from copying or splitting', () => {
   const jwks = { keys: [rsa.jwk] };
   const faultsOf = (guard: Partial<GuardOptions>) => {
     try {
@@ -1101,7 +1101,7 @@ describe('in-C12: identifiers with what comes along when they are copied or spli
     expect(faultsOf(guard)).toEqual(expected),
   );
 
-  it('in-C12: blanks inside are part of a name', () => {
+  it('in-C12: spaces inside a name are part of it', () => {
     expect(faultsOf({ clients: ['my client'], audience: 'My API' })).toBe('it booted');
   });
 

@@ -189,7 +189,7 @@ for (const transport of transports) {
       while (receiver.received.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
     };
 
-    it('travels beside the payload, once, with calls and with events', async () => {
+    it('is sent next to the payload, once, with calls and with events', async () => {
       await setUp();
       expect(await echo({ name: 'jane', options: 'kept' })).toEqual({ echo: { name: 'jane', options: 'kept' } });
       expect(await echo('a text')).toEqual({ echo: 'a text' });
@@ -211,7 +211,7 @@ for (const transport of transports) {
       expect(reachablePaths('token-1', client)).toEqual([]);
     });
 
-    it('leaves dispatch hooks in place, whether they are set before or after it is attached', async () => {
+    it('keeps dispatch hooks, whether they are set before or after it is attached', async () => {
       await setUp();
       const seen: ReadPacket[] = [];
       const hook = (name: string) => (packet: ReadPacket) => {
@@ -234,7 +234,7 @@ for (const transport of transports) {
       }
     });
 
-    it('leaves a credential of the caller as it is, and asks for no token then', async () => {
+    it('leaves a credential of the caller unchanged, and requests no token then', async () => {
       await setUp();
       const own = { Authorization: 'Basic b3du' };
       if (transport.record) await echo(transport.record('own', own));
@@ -265,7 +265,7 @@ for (const transport of transports) {
       });
     }
 
-    it('costs one token request for 1,000 calls at once, and none gets the answer of another', async () => {
+    it('takes one token request for 1,000 concurrent calls, and none gets the answer of another', async () => {
       await setUp();
       const answers = await Promise.all(Array.from({ length: 1000 }, (_, n) => echo({ n })));
       expect(answers).toEqual(Array.from({ length: 1000 }, (_, n) => ({ echo: { n } })));
@@ -282,7 +282,7 @@ for (const transport of transports) {
       expect(identity.tokens.granted.length).toBeGreaterThan(1);
     });
 
-    it('is replaced, and the call sent once more, where the receiver refuses it as unauthenticated', async () => {
+    it('is renewed, and the call sent once more, if the receiver refuses it as unauthenticated', async () => {
       await setUp();
       // While no call is open, Nest's MQTT client gives up the topic for answers; calls that begin then may miss theirs.
       const open = client.send(`${run}.echo`, 'hold').subscribe();
@@ -307,7 +307,7 @@ for (const transport of transports) {
       expect(reachablePaths('token-', refusal)).toEqual([]);
     });
 
-    it('is not replaced where it lacks a scope', async () => {
+    it('is not renewed if it lacks a scope', async () => {
       await setUp();
       const refusal = lastValueFrom(client.send(`${run}.forbidden`, {}));
       await expect(refusal).rejects.toMatchObject({ error: 'insufficient_scope' });
@@ -315,7 +315,7 @@ for (const transport of transports) {
       expect(identity.tokens.requests).toHaveLength(1);
     });
 
-    it('is what a call fails for want of, unsent, and by itself works again', async () => {
+    it('fails a call before it is sent if unavailable, and recovers by itself', async () => {
       await setUp();
       identity.tokens.fault = json(401, { error: 'invalid_client' });
       await expect(echo('lost')).rejects.toThrow(TokenUnavailableError);
@@ -326,7 +326,7 @@ for (const transport of transports) {
       expect(receiver.received.map(({ data }) => data)).toEqual(['sent']);
     });
 
-    it('is asked for by each subscription, and by none before there is one', async () => {
+    it('is requested per subscription, and never before one', async () => {
       await setUp();
       const call = client.send<unknown>(`${run}.echo`, 'cold');
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -336,7 +336,7 @@ for (const transport of transports) {
       expect(receiver.received).toHaveLength(2);
     });
 
-    it('is waited for no longer by a call that was cancelled, and comes for the others', async () => {
+    it('is not awaited any longer by a cancelled call, and arrives for the others', async () => {
       await setUp();
       const release = identity.holdTokens();
       const cancelled = client.send(`${run}.echo`, 'cancelled').subscribe();
@@ -352,7 +352,7 @@ for (const transport of transports) {
     });
 
     if (transport.name === 'TCP') {
-      it('goes over a new connection where the first was lost while it was waited for', async () => {
+      it('is sent over a new connection if the first was lost during the wait', async () => {
         await setUp();
         const release = identity.holdTokens();
         const call = echo('call');
@@ -369,7 +369,7 @@ for (const transport of transports) {
       });
     }
 
-    it('does not keep a closed client waiting, nor opens it again', async () => {
+    it('neither keeps a closed client waiting nor opens it again', async () => {
       await setUp();
       await client.connect();
       const release = identity.holdTokens();

@@ -145,7 +145,7 @@ describe('the token on calls of gRPC', () => {
     expect(reachablePaths('token-1', client)).toEqual([]);
   });
 
-  it("joins the caller's metadata, which stays as it was, and leaves his own credential and options alone", async () => {
+  it("is added to a copy of the caller's metadata, and leaves the caller's credential and options alone", async () => {
     const { directory, identity } = await setUp();
     const metadata = new Metadata();
     metadata.set('x-own', 'kept');
@@ -167,7 +167,7 @@ describe('the token on calls of gRPC', () => {
     await expect(lastValueFrom(withoutMetadata)).rejects.toMatchObject({ code: 4 });
   });
 
-  it('costs one token request for 1,000 calls at once, and is a newer one after it expired', async () => {
+  it('takes one token request for 1,000 concurrent calls, and is renewed after it expired', async () => {
     const { directory, identity } = await setUp();
     const calls = Array.from({ length: 1000 }, (_, n) => lastValueFrom(directory.find({ name: String(n) })));
     expect((await Promise.all(calls)).map(({ name }) => name)).toEqual(Array.from({ length: 1000 }, (_, n) => `${n}`));
@@ -178,7 +178,7 @@ describe('the token on calls of gRPC', () => {
     expect(identity.tokens.granted.length).toBeGreaterThan(1);
   });
 
-  it('is replaced after status 16, before anything was answered and where the request can be sent again', async () => {
+  it('is renewed after status 16 if no answer has arrived and the request can be sent again', async () => {
     const { directory, identity } = await setUp();
     receiver.refused.add('Bearer token-1');
     await lastValueFrom(directory.find({ name: 'jane' }));
@@ -204,7 +204,7 @@ describe('the token on calls of gRPC', () => {
     expect(receiver.received).toHaveLength(6);
   });
 
-  it('does not make a hot stream lose what is said while the token is waited for', async () => {
+  it('does not make a hot stream lose items during the wait for the token', async () => {
     const { directory, identity } = await setUp();
     const release = identity.holdTokens();
     const said = new Subject<Partial<Entry>>();
@@ -220,7 +220,7 @@ describe('the token on calls of gRPC', () => {
     expect(said.observed).toBe(false);
   });
 
-  it('listens to a stream but once, and leaves it when the call is cancelled while it waits', async () => {
+  it('subscribes to a stream only once, and unsubscribes when the call is cancelled during the wait', async () => {
     const { directory, identity } = await setUp();
     const release = identity.holdTokens();
     const said = new Subject<Partial<Entry>>();
@@ -241,7 +241,7 @@ describe('the token on calls of gRPC', () => {
     expect(receiver.received).toHaveLength(1);
   });
 
-  it('is what a call fails for want of, unsent; and cancelling a call cancels it at the receiver', async () => {
+  it('fails a call before it is sent if unavailable; and cancelling a call cancels it at the receiver', async () => {
     const { directory, identity } = await setUp();
     identity.tokens.fault = json(401, { error: 'invalid_client' });
     await expect(lastValueFrom(directory.find({ name: 'jane' }))).rejects.toThrow(TokenUnavailableError);
@@ -297,7 +297,7 @@ describe('the token on messages of Kafka', () => {
     return { identity, client: attachToken(client, identity.provider) };
   }
 
-  it('is a header of what the producer is given, beside the headers and key of the message, which stays as it was', async () => {
+  it('is a header of the produced record, next to the headers and key of the message, which is not changed', async () => {
     const { client } = await setUp();
     const message = { key: 'k', value: { name: 'jane' }, headers: { 'x-own': 'kept' }, partition: 2 };
     expect(await lastValueFrom(client.send('users', message))).toEqual({ ok: true });
@@ -319,7 +319,7 @@ describe('the token on messages of Kafka', () => {
     expect(message).toEqual({ key: 'k', value: { name: 'jane' }, headers: { 'x-own': 'kept' }, partition: 2 });
   });
 
-  it('is on each message of a batch, but for those with a credential of their own', async () => {
+  it('is on each message of a batch, except those with a credential of their own', async () => {
     const { client, identity } = await setUp();
     const messages = [{ value: 'a' }, { value: 'b', headers: { Authorization: 'own' } }];
     await lastValueFrom(client.emitBatch('users', { messages }), { defaultValue: undefined });
@@ -336,7 +336,7 @@ describe('the token on messages of Kafka', () => {
     expect(client.sent).toHaveLength(2);
   });
 
-  it('is waited for no longer when the application that made the client shuts down', async () => {
+  it('is not awaited any longer when the application that made the client shuts down', async () => {
     const identity = await machineIdentity();
     const name = 'KAFKA';
     const module = await Test.createTestingModule({
@@ -354,7 +354,7 @@ describe('the token on messages of Kafka', () => {
     expect(client.sent).toEqual([]);
   });
 
-  it('is replaced where the receiver refuses it, unless that is turned off', async () => {
+  it('is renewed if the receiver refuses it, unless that is turned off', async () => {
     const { client, identity } = await setUp();
     const error = JSON.stringify({ code: 'UNAUTHENTICATED', error: 'invalid_token' });
     const { answer } = client;
@@ -388,7 +388,7 @@ describe('attaching a token', () => {
     }
   };
 
-  it('is refused where the token would be seen on its way, unless that is wanted', async () => {
+  it('is refused if the connection is not encrypted, unless the option allows it', async () => {
     const { provider } = await withIdentity();
     const client = () => new ClientTCP({ host: '10.0.0.7', port: 3000 });
     const attach = () => attachToken(client(), provider);
@@ -407,7 +407,7 @@ describe('attaching a token', () => {
     }
   });
 
-  it('is refused where the transport has no place for a token', async () => {
+  it('is refused if the transport cannot carry a token', async () => {
     const { provider } = await withIdentity();
     expect(faultOf(() => attachToken(new ClientMqtt({}), provider))).toBe('no_place_for_token');
     // As in Nest 11.
@@ -420,7 +420,7 @@ describe('attaching a token', () => {
     expect(faultOf(() => attachToken(unknown, provider))).toBe('transport_unknown');
   });
 
-  it('is refused where the token might not arrive, or not as the only one', async () => {
+  it('is refused if the token might not arrive, or not as the only one', async () => {
     const { provider } = await withIdentity();
     const serializer = { serialize: (value: unknown) => value };
     const tcp = () => new ClientTCP({ serializer });
@@ -432,7 +432,7 @@ describe('attaching a token', () => {
     expect(faultOf(() => attachToken(new ClientMqtt(preset), provider))).toBe('authorization_preset');
   });
 
-  it('twice is once, and another token cannot take the place of the first', async () => {
+  it('twice has the effect of once, and another token cannot replace the first', async () => {
     const { provider } = await withIdentity();
     const other = await withIdentity();
     const client = attachToken(new ClientTCP({}), provider, { token: { scope: 'a' } });
@@ -443,13 +443,13 @@ describe('attaching a token', () => {
     expect(faultOf(() => attachToken(client, other.provider, { token: { scope: 'a' } }))).toBe('attached_otherwise');
   });
 
-  it('does not put the token on a message that the broker would keep', () => {
+  it('does not put the token on a message that the broker would retain', () => {
     const place = tokenPlaceOf(new ClientMqtt({ protocolVersion: 5 }))!;
     const retained = { pattern: 'users', data: new MqttRecordBuilder({}).setRetain(true).build() };
     expect(faultOf(() => place.put(retained, 'Bearer token'))).toBe('message_retained');
   });
 
-  it('does not help where tokens are bound to a key, which no message can prove', async () => {
+  it('is refused if tokens are bound to a key, which no message can prove', async () => {
     const { provider, tokens } = await withIdentity({ dpop: true, allowedOrigins: ['http://127.0.0.1:1'] });
     tokens.fault = json(200, { access_token: 'bound', token_type: 'DPoP', expires_in: 3600 });
     const kafka = attachToken(new RecordedKafka({}), provider);
@@ -459,7 +459,7 @@ describe('attaching a token', () => {
     await expect(authorizationFor(provider, 'ws://127.0.0.1:1')).rejects.toThrow(TokenNotBearerError);
   });
 
-  it('leaves nothing behind of calls that were given up, before or after they were sent', async () => {
+  it('keeps nothing of calls that were cancelled, before or after they were sent', async () => {
     const identity = await withIdentity();
     const { provider } = identity;
     const carrier = carrierOf(provider);
@@ -492,7 +492,7 @@ describe('attaching a token', () => {
     expect(client.waits.size).toBe(0);
   });
 
-  it("takes the token out of what a broker's client hangs on its errors, and out of nothing that is still at work", () => {
+  it("redacts the token in errors of a broker's client, and in nothing that is still in use", () => {
     class Connection {
       readonly queue = ['{"authorization":"Bearer secret-token"}'];
     }
@@ -507,7 +507,7 @@ describe('attaching a token', () => {
     expect(redactToken('not secret-token', 'secret-token')).toBe('not [access token]');
   });
 
-  it('knows the servers that a client leads to, and how it talks to them', () => {
+  it('finds the servers that a client connects to, and its transport security', () => {
     const client = (transport: Transport, options: object) =>
       messageServersOf(ClientProxyFactory.create({ transport, options } as never))!.map(
         ({ name, isLocal, protection }) => `${name} ${isLocal ? 'local' : 'remote'} ${protection}`,
@@ -607,7 +607,7 @@ describe('the token on a call that no carrier makes', () => {
     return { ...identity, upgrades, url: `ws://127.0.0.1:${port}/socket` };
   }
 
-  it('is on the handshake of each WebSocket to a bound address, a newer one after it expired', async () => {
+  it('is on the handshake of each WebSocket to an allowed origin, renewed after it expired', async () => {
     const { provider, url, upgrades, clock, tokens } = await setUp();
     const connect = async (to: string) => {
       const authorization = await authorizationFor(provider, to);
@@ -625,7 +625,7 @@ describe('the token on a call that no carrier makes', () => {
     expect(tokens.granted.length).toBeGreaterThan(1);
   });
 
-  it('is for bound addresses alone, and told apart by TLS', async () => {
+  it('is only for allowed origins, with or without TLS as named', async () => {
     const { provider, url, events, tokens } = await setUp();
     expect(await authorizationFor(provider, url.replace('ws:', 'wss:'))).toBeUndefined();
     expect(await authorizationFor(provider, url.replace('127.0.0.1', 'localhost'))).toBeUndefined();
@@ -638,7 +638,7 @@ describe('the token on a call that no carrier makes', () => {
     await expect(authorizationFor(provider, url, { scope: 'third' })).rejects.toThrow(TokenUnavailableError);
   });
 
-  it('is handed to what asks for it anew with each connection', async () => {
+  it('is given to a callback that requests it for each connection', async () => {
     const { provider, url } = await setUp();
     const auth = (send: (credentials: object) => void) =>
       void authorizationFor(provider, url).then(

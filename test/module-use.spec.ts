@@ -123,18 +123,18 @@ describe('a root without its options', () => {
     ['the factory’s result', () => forRootAsync({ useFactory: { client } }), 'forRootAsync.useFactory: expected a fun'],
     ['a factory of nothing', () => returned(undefined), 'options: expected an object with options; found nothing'],
     ['a factory of null', () => returned(null), 'options: expected an object with options; found null'],
-  ])('host-10: fails the boot in words of its own: %s', async (_name, metadata, fault) => {
+  ])('host-10: fails the boot with a message of the library: %s', async (_name, metadata, fault) => {
     expect(await faultsOf(metadata)).toEqual([expect.stringContaining(fault)]);
   });
 
-  it('host-10: takes options in the place of a factory for what they are', async () => {
+  it('host-10: names options that are passed instead of a factory', async () => {
     expect(await faultsOf(() => forRootAsync({ client }))).toEqual([
       expect.stringContaining('forRootAsync: unknown option "client"; it belongs in forRoot'),
       expect.stringContaining('forRootAsync.useFactory: expected a function'),
     ]);
   });
 
-  it('host-10: fails it also beside providers and features that need it', async () => {
+  it('host-10: fails it also next to providers and features that need it', async () => {
     const imports = () => [...forRoot().imports, feature([IdentityM2MModule.forFeature('other', client)], ByClass)];
     expect(await faultsOf(() => ({ imports: imports(), providers: [ByClass, ByProvider] }))).toEqual([
       expect.stringContaining('options: expected'),
@@ -142,7 +142,7 @@ describe('a root without its options', () => {
   });
 });
 
-describe('an option in a wrong place', () => {
+describe('an option in the wrong place', () => {
   const misplaced = (place: string, option: string) => `${place}: unknown option "${option}"; it belongs in`;
 
   it.each<[string, () => ModuleMetadata, string]>([
@@ -154,7 +154,7 @@ describe('an option in a wrong place', () => {
     [
       'isGlobal there',
       () => returned({ client, isGlobal: true }),
-      `${misplaced('options', 'isGlobal')} forRoot, or beside`,
+      `${misplaced('options', 'isGlobal')} forRoot, or next to`,
     ],
     [
       'globalGuard in guard',
@@ -193,7 +193,7 @@ describe('an option in a wrong place', () => {
       () => forRoot({ client, clinet: 1 }),
       'options: unknown option "clinet"; did you mean "client"?',
     ],
-  ])('host-10: is told where it belongs: %s', async (_name, metadata, fault) => {
+  ])('host-10: fails the boot, which names where it belongs: %s', async (_name, metadata, fault) => {
     expect(await faultsOf(metadata)).toEqual([expect.stringContaining(fault)]);
   });
 });
@@ -241,7 +241,7 @@ describe('a feature', () => {
     expect(await faultsOf(metadata)).toEqual([noRoot('billing')]);
   });
 
-  it('host-10: leaves the floor to the error of its root', async () => {
+  it('host-10: does not hide the error of its root', async () => {
     const options = { client: { ...client, clientId: '' } };
     for (const root of [forRoot(options), returned(options)]) {
       const imports = [IdentityM2MModule.forFeature('billing', client), ...root.imports];
@@ -260,7 +260,7 @@ describe('a feature', () => {
     ]);
   });
 
-  it('host-10: fails the boot by a name that the root does not have', async () => {
+  it('host-10: fails the boot with a name that the root does not have', async () => {
     const metadata = () => ({ imports: [...forRoot({ client }).imports, IdentityM2MModule.forFeature('billing')] });
     expect(await faultsOf(metadata)).toEqual(['client: expected one of the clients default; found billing']);
   });
@@ -274,12 +274,12 @@ describe('a client that is injected by name', () => {
     ['by a property', () => ({ ...forRoot({ client }), providers: [ByProperty] }), 'TokenProvider'],
     ['in a feature module', () => ({ imports: [feature([], ByName), ...forRoot(clients).imports] }), 'HttpService'],
     ['after forRootAsync', () => ({ ...returned(clients), providers: [ByName, ByProperty] }), 'HttpService'],
-  ])('host-10: fails the boot with the mend where a module does not have it: %s', async (_name, metadata, what) => {
+  ])('host-10: fails the boot with the remedy if a module does not have it: %s', async (_name, metadata, what) => {
     const mend = `${what} of client 'billing' (IdentityM2MModule: clients of forRoot, or forFeature)`;
     await expect(boot(metadata())).rejects.toThrow(mend);
   });
 
-  it('host-10: fails nothing where one has it, or it may be missing', async () => {
+  it('host-10: fails nothing if a module has it, or if it is optional', async () => {
     const named = await boot({ ...forRoot(clients), providers: [ByName, ByProperty] });
     expect(named.get(ByName)).toMatchObject({ http: { axiosRef: expect.anything() } });
     const late = feature([IdentityM2MModule.forFeature('billing')], ByName, ByProperty);
@@ -288,7 +288,7 @@ describe('a client that is injected by name', () => {
     expect(without.get(IfThere)).toEqual({ http: undefined });
   });
 
-  it('host-10: is found in a feature that is loaded late', async () => {
+  it('host-10: is found in a lazily loaded feature', async () => {
     const app = await boot(returned(clients));
     const late = feature([IdentityM2MModule.forFeature('billing')], ByName);
     const loaded = await (app.get(LazyModuleLoader) as LazyModuleLoader).load(() => late);

@@ -139,7 +139,7 @@ function found(outputs: ReadonlyMap<string, string>, secrets: ReadonlyMap<string
   return findings;
 }
 
-describe('a process that fails in every way and writes down all that it gets hold of', () => {
+describe('a process that fails in every way and logs all that it can reach', () => {
   it('writes no secret anywhere', async () => {
     const { outputs, code, secrets, requests, elsewhere } = await run('fail');
     expect(Object.fromEntries(found(outputs, secrets))).toEqual({});
@@ -166,7 +166,7 @@ describe('a process that fails in every way and writes down all that it gets hol
     expect(elsewhere.requests.map(({ headers }) => headers.authorization ?? 'none')).toEqual(['none', 'none']);
   }, 120_000);
 
-  it('is found out where it does write one', async () => {
+  it('is detected if it does write one', async () => {
     const { outputs, code, secrets } = await run('tell');
     expect(Object.keys(Object.fromEntries(found(outputs, secrets))).toSorted()).toEqual([
       'assertion of the grant in standard error',
@@ -183,7 +183,7 @@ describe('a process that fails in every way and writes down all that it gets hol
   }, 120_000);
 });
 
-describe('an error that is kept', () => {
+describe('an error that is stored', () => {
   async function setUp(dpop: boolean, api: Answer) {
     const tokens: string[] = [];
     const tokenServer = await start(tokenEndpoint(tokens, 'http://127.0.0.1'));
@@ -222,7 +222,7 @@ describe('an error that is kept', () => {
     }
   });
 
-  it('shows nothing of the proof that went with a token', async () => {
+  it('shows nothing of the proof that was sent with a token', async () => {
     const { http, server } = await setUp(true, API);
     const error: unknown = await http.get('/500').catch((error: unknown) => error);
     const response = await http.get('/ok');

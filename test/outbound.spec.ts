@@ -102,7 +102,7 @@ function clockFor(provider: () => TokenProvider | undefined): ManualClock {
 }
 
 describe('a call through HttpService', () => {
-  it('carries the token, as observable and as promise, with relative and absolute addresses', async () => {
+  it('carries the token, as observable and as promise, with relative and absolute URLs', async () => {
     const { http, api, tokens } = await setUp();
     await lastValueFrom(http.get('/observable'));
     await http.axiosRef.get('/promise');
@@ -119,14 +119,14 @@ describe('a call through HttpService', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('takes a URL object for its address, as axios does where there is no base address', async () => {
+  it('takes a URL object as its URL, as axios does without a base URL', async () => {
     const { http, api, elsewhere } = await setUp();
     for (const { url } of [api, elsewhere]) await lastValueFrom(http.get(new URL('/a?b', url) as unknown as string));
     expect([...api.requests, ...elsewhere.requests].map(({ url }) => url)).toEqual(['/a?b', '/a?b']);
     expect([sentTo(api), sentTo(elsewhere)]).toEqual([['Bearer token-1'], [undefined]]);
   });
 
-  it('does not carry the token to an origin that is not bound', async () => {
+  it('does not carry the token to an origin that is not allowed', async () => {
     const { http, elsewhere, tokens } = await setUp();
     await http.axiosRef.get(elsewhere.url);
     await http.axiosRef.get('/path', { baseURL: elsewhere.url });
@@ -135,7 +135,7 @@ describe('a call through HttpService', () => {
     expect(tokens.requests).toHaveLength(0);
   });
 
-  it('does not let an absolute address take the token away from the base address', async () => {
+  it('does not send the token elsewhere for an absolute URL that replaces the base URL', async () => {
     const { http, api, elsewhere } = await setUp();
     await http.axiosRef.get(`${elsewhere.url}/evil`);
     expect(sentTo(elsewhere)).toEqual([undefined]);
@@ -164,7 +164,7 @@ describe('a call through HttpService', () => {
     expect(tokens.requests).toHaveLength(0);
   });
 
-  it('is not sent at all when no token can be had', async () => {
+  it('is not sent if there is no token', async () => {
     const { http, api, tokens } = await setUp({ acquireTimeoutMs: 400 });
     tokens.fault = json(503, {});
     await expect(http.axiosRef.get('/')).rejects.toBeInstanceOf(TokenUnavailableError);
@@ -217,7 +217,7 @@ describe('a call through HttpService', () => {
     ['as it is', () => ({})],
     ['with redirects', () => ({ maxRedirects: 5 })],
     ['by an agent of the application’s', () => ({ httpAgent: new Agent({ keepAlive: true }) })],
-  ])('leaves an error that leads to no other call’s token: %s', async (_name, config) => {
+  ])('leaves an error without a path to another call’s token: %s', async (_name, config) => {
     const { http, api, provider } = await setUp({ http: config() });
     const token = (await provider.getToken()).reveal();
     const errors: unknown[] = [];
@@ -242,7 +242,7 @@ describe('a call through HttpService', () => {
     }
   });
 
-  it('does not hand the token to a call elsewhere through headers that calls share', async () => {
+  it('does not give the token to a call elsewhere through shared headers', async () => {
     const { http, api, elsewhere } = await setUp();
     const shared = new AxiosHeaders({ 'x-common': 'yes' });
     http.axiosRef.interceptors.request.use((config) => Object.assign(config, { headers: shared }));
@@ -261,7 +261,7 @@ describe('a call through HttpService', () => {
     expect(sentTo(elsewhere)).toEqual([undefined]);
   });
 
-  it('works with an adapter that the application put in the place of the usual one', async () => {
+  it('works with an adapter of the application', async () => {
     const { http } = await setUp();
     const seen: unknown[] = [];
     http.axiosRef.defaults.adapter = async (config) => {
@@ -273,7 +273,7 @@ describe('a call through HttpService', () => {
     expect(seen).toEqual(['Bearer token-1', 'Bearer token-1']);
   });
 
-  it('keeps the promises of its defaults where the application’s are undefined', async () => {
+  it('keeps its own defaults if the application’s are undefined', async () => {
     const { http, api, elsewhere } = await setUp({
       http: { maxRedirects: undefined, baseURL: undefined, timeout: 1000 },
     });
@@ -282,7 +282,7 @@ describe('a call through HttpService', () => {
     expect(elsewhere.requests).toHaveLength(0);
   });
 
-  it('lets the interceptors of the application run once, and before the token is put on', async () => {
+  it('runs the application’s interceptors once, before the token is added', async () => {
     const { http, api, elsewhere, tokens } = await setUp();
     let runs = 0;
     http.axiosRef.interceptors.request.use(async (config) => {
@@ -298,7 +298,7 @@ describe('a call through HttpService', () => {
 });
 
 describe('a call that is cancelled', () => {
-  it('ends at once while it waits for a token, and leaves the token request to the others', async () => {
+  it('ends at once while it waits for a token, and keeps the token request for the others', async () => {
     const { http, api, tokens } = await setUp();
     let release!: () => void;
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -322,7 +322,7 @@ describe('a call that is cancelled', () => {
   });
 });
 
-describe('a call that has not got all day', () => {
+describe('a call with a timeout', () => {
   /** A token endpoint that takes as long as the test wants. */
   async function withSlowTokens() {
     const system = await setUp();
@@ -347,7 +347,7 @@ describe('a call that has not got all day', () => {
     release();
   });
 
-  it('has as much time as a timer can take where its timeout is longer than that', async () => {
+  it('waits as long as a timer allows if its timeout is longer', async () => {
     const { http, api, tokens, release } = await withSlowTokens();
     // A timer that was given too long a time fires before one of 20 ms does.
     api.answer = (_request, response) => void setTimeout(() => response.end('{}'), 20);
@@ -360,7 +360,7 @@ describe('a call that has not got all day', () => {
     expect(config.timeout).toBe(2 ** 31);
   });
 
-  it('is held to its timeout while it waits for a token', async () => {
+  it('keeps its timeout while it waits for a token', async () => {
     const { http, provider, tokens } = await setUp();
     tokens.fault = () => {};
     await expect(http.axiosRef.get('/', { timeout: 30 })).rejects.toMatchObject({
@@ -383,7 +383,7 @@ describe('a call that is answered with 401', () => {
     expect(events.map(({ type }) => type)).toEqual(['token.acquired', 'token.refreshed', 'call.replayed']);
   });
 
-  it('is sent once more, and not twice', async () => {
+  it('is sent once more at most', async () => {
     const { http, api, tokens } = await setUp();
     api.answer = json(401, {});
     await expect(http.axiosRef.get('/')).rejects.toMatchObject({ response: { status: 401 } });
@@ -391,7 +391,7 @@ describe('a call that is answered with 401', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('costs 500 calls in flight one token request between them', async () => {
+  it('takes one token request for 500 calls in flight', async () => {
     const { http, api, tokens } = await setUp();
     await http.axiosRef.get('/');
     api.answer = rejecting('token-1');
@@ -400,14 +400,14 @@ describe('a call that is answered with 401', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('does not turn into token requests where the API rejects every token', async () => {
+  it('does not turn into token requests if the API rejects every token', async () => {
     const { http, api, tokens } = await setUp();
     api.answer = json(401, {});
     for (let call = 0; call < 100; call++) await http.axiosRef.get('/').catch(() => {});
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('brakes renewals that bring the same token again', async () => {
+  it('slows down renewals that return the same token', async () => {
     let provider: TokenProvider | undefined;
     const clock = clockFor(() => provider);
     const system = await setUp({}, clock);
@@ -422,7 +422,7 @@ describe('a call that is answered with 401', () => {
     expect(system.tokens.requests.length).toBeLessThan(25);
   });
 
-  it('does not turn into token requests where one route rejects every token and another works', async () => {
+  it('does not turn into token requests if one route rejects every token and another works', async () => {
     const { http, api, tokens } = await setUp();
     api.answer = (request, response) => response.writeHead(request.url === '/broken' ? 401 : 200).end('{}');
     for (let call = 0; call < 50; call++) {
@@ -432,7 +432,7 @@ describe('a call that is answered with 401', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('is sent again although the API has just refused tokens of another scope', async () => {
+  it('is sent again although the API has just rejected tokens of another scope', async () => {
     const { http, api } = await setUp();
     api.answer = json(401, {});
     await http.axiosRef.get('/', withToken({ scope: 'admin' })).catch(() => {});
@@ -442,7 +442,7 @@ describe('a call that is answered with 401', () => {
     expect(sentTo(api).slice(2)).toEqual(['Bearer token-3', 'Bearer token-4']);
   });
 
-  it('works the same where 401 counts as success, and for streams', async () => {
+  it('behaves the same if 401 counts as success, and for streams', async () => {
     const { http, api } = await setUp();
     api.answer = rejecting('token-1');
     const anyStatus = await http.axiosRef.get('/', { validateStatus: () => true });
@@ -455,7 +455,7 @@ describe('a call that is answered with 401', () => {
     expect(await text(error.response.data)).toBe('{"ok":false}');
   });
 
-  it('passes the 401 on, with its body, where the body of the call is used up or too long', async () => {
+  it('passes the 401 on, with its body, if the body of the call is used up or too long', async () => {
     const { http, api, tokens } = await setUp({ maxReplayBytes: 100 });
     api.answer = rejecting('token-1', 'token-2');
     const rejected = { response: { status: 401, data: { ok: false } } };
@@ -475,14 +475,14 @@ describe('a call that is answered with 401', () => {
     'Bearer error="insufficient_scope"',
     'Bearer realm="a", error=insufficient_scope',
     'DPoP error="use_dpop_nonce"',
-  ])('passes the 401 on where a new token would not mend it: %s', async (challenge) => {
+  ])('passes the 401 on if a new token would not help: %s', async (challenge) => {
     const { http, api, tokens } = await setUp();
     api.answer = json(401, {}, { 'www-authenticate': challenge });
     await expect(http.axiosRef.get('/')).rejects.toMatchObject({ response: { status: 401 } });
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('passes the 401 on, and not the failure to renew, where no new token can be had', async () => {
+  it('passes the 401 on, and not the failure to renew, if no new token is available', async () => {
     const { http, api, tokens } = await setUp();
     api.answer = json(401, { detail: 'revoked' });
     await expect(http.axiosRef.get('/', withoutToken())).rejects.toMatchObject({ response: { status: 401 } });
@@ -493,7 +493,7 @@ describe('a call that is answered with 401', () => {
     });
   });
 
-  it('counts anew for each subscription of an rxjs retry', async () => {
+  it('counts again for each subscription of an rxjs retry', async () => {
     const { http, api } = await setUp();
     let failures = 2;
     api.answer = (_request, response) => response.writeHead(failures-- > 0 ? 500 : 200).end('{}');
@@ -502,7 +502,7 @@ describe('a call that is answered with 401', () => {
     expect(sentTo(api)).toEqual(Array(3).fill('Bearer token-1'));
   });
 
-  it('can be sent again from the config of its error, with the token of that moment', async () => {
+  it('can be sent again from the config of its error, with the current token', async () => {
     const { http, api, provider } = await setUp();
     api.answer = json(500, {});
     const error: unknown = await http.axiosRef.get('/').catch((error: unknown) => error);
@@ -515,7 +515,7 @@ describe('a call that is answered with 401', () => {
 });
 
 describe('the token request', () => {
-  it('is a form with Basic client authentication, encoded as RFC 6749 demands', async () => {
+  it('is a form with Basic client authentication, encoded as RFC 6749 requires', async () => {
     const { provider, tokens } = await setUp({ clientId: 'a b', clientSecret: 'p+ss/wörd%:', scope: ['one', 'two'] });
     await provider.getToken();
     const [request] = tokens.requests;
@@ -529,7 +529,7 @@ describe('the token request', () => {
     expect(credentials).toBe('a+b:p%2Bss%2Fw%C3%B6rd%25%3A');
   });
 
-  it('carries both halves of raw Basic as they are', async () => {
+  it('carries id and secret of raw Basic unencoded', async () => {
     const { provider, tokens } = await setUp({
       clientId: 'svc@acme',
       clientSecret: 'p+ss/wörd%21:x',
@@ -540,7 +540,7 @@ describe('the token request', () => {
     expect(Buffer.from(authorization!.slice(6), 'base64').toString('utf8')).toBe('svc@acme:p+ss/wörd%21:x');
   });
 
-  it('carries the secret in the body where it is told to', async () => {
+  it('carries the secret in the body if configured', async () => {
     const { provider, tokens } = await setUp({ clientAuthentication: 'client_secret_post', clientSecret: 'a&b=c+d%' });
     await provider.getToken();
     expect(tokens.requests[0]!.headers.authorization).toBeUndefined();
@@ -551,14 +551,14 @@ describe('the token request', () => {
     });
   });
 
-  it('is JSON where it is told to', async () => {
+  it('is JSON if configured', async () => {
     const { provider, tokens } = await setUp({ tokenRequestFormat: 'json', scope: 'users' });
     await provider.getToken();
     expect(tokens.requests[0]!.headers['content-type']).toBe('application/json');
     expect(JSON.parse(tokens.requests[0]!.body)).toEqual({ grant_type: 'client_credentials', scope: 'users' });
   });
 
-  it('reads the secret anew for each attempt', async () => {
+  it('reads the secret again for each attempt', async () => {
     let secret = 'first';
     const { provider, tokens } = await setUp({ clientSecret: async () => secret });
     const token = await provider.getToken();
@@ -570,7 +570,7 @@ describe('the token request', () => {
     expect(sent.map(decodeURIComponent)).toEqual(['test-client:first', 'test-client:second']);
   });
 
-  it('is sent again at once, and only once, where the secret was rotated under it', async () => {
+  it('is sent again at once, and only once, if the secret was rotated meanwhile', async () => {
     const secrets = ['old', 'new', 'new'];
     const { provider, tokens } = await setUp({ clientSecret: () => secrets.shift()! });
     tokens.fault = (request, ...rest) => {
@@ -584,14 +584,14 @@ describe('the token request', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('does not go through the HTTP service that carries the token', async () => {
+  it('does not use the HttpService that carries the token', async () => {
     const { http, provider, tokens } = await setUp();
     http.axiosRef.defaults.headers.common['x-application'] = 'yes';
     await provider.getToken();
     expect(tokens.requests[0]!.headers).not.toHaveProperty('x-application');
   });
 
-  it('goes by the agent that it was given, also more than once on one connection', async () => {
+  it('uses the agent in the options, also more than once on one connection', async () => {
     const tokens = await TestTokenServer.start();
     closing.push(() => tokens.close());
     const { port } = new URL(tokens.url);
@@ -613,7 +613,7 @@ describe('the token request', () => {
     expect(connections).toBe(1);
   });
 
-  it('does not follow a redirect with the secret in hand', async () => {
+  it('does not follow a redirect with the secret', async () => {
     const { provider, tokens, elsewhere } = await setUp();
     tokens.fault = (_request, response) => response.writeHead(307, { location: elsewhere.url }).end();
     await expect(provider.getToken()).rejects.toMatchObject({
@@ -660,7 +660,7 @@ describe('the token request', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('ends after its timeout where there is no answer', async () => {
+  it('ends after its timeout if there is no answer', async () => {
     const clock = new ManualClock();
     const { provider, tokens } = await setUp({}, clock);
     const released = new Promise((resolve) => {
@@ -692,7 +692,7 @@ describe('the token request', () => {
   });
 });
 
-describe('an hour of traffic, by a clock of its own', () => {
+describe('an hour of traffic, by a manual clock', () => {
   /** Sends a call a second for an hour; tells how many failed, and what the token endpoint saw of it. */
   async function hour(fault?: TestServer['answer'], from = 0) {
     let provider: TokenProvider | undefined;
@@ -709,11 +709,11 @@ describe('an hour of traffic, by a clock of its own', () => {
     return { failed, tokenRequests: system.tokens.requests.length, events: system.events };
   }
 
-  it('takes 2 token requests while all is well', async () => {
+  it('takes 2 token requests without failures', async () => {
     expect(await hour()).toMatchObject({ failed: 0, tokenRequests: 2 });
   });
 
-  it('takes 5 token requests with a wrong secret, and then they are halted', async () => {
+  it('takes 5 token requests with a wrong secret, and then halts them', async () => {
     const { failed, tokenRequests, events } = await hour(json(401, { error: 'invalid_client' }));
     expect({ failed, tokenRequests }).toEqual({ failed: 3600, tokenRequests: 5 });
     expect(events.at(-1)).toMatchObject({ type: 'credential.quarantined', halted: true });
@@ -725,18 +725,18 @@ describe('an hour of traffic, by a clock of its own', () => {
     expect(tokenRequests).toBeLessThan(150);
   });
 
-  it('fails no call when the token endpoint goes down for the last quarter of an hour', async () => {
+  it('fails no call if the token endpoint is down for the last quarter of an hour', async () => {
     expect((await hour(json(503, {}), 2701)).failed).toBe(0);
   });
 });
 
 describe('start mode', () => {
-  it('lazy asks for no token at boot', async () => {
+  it('lazy requests no token at boot', async () => {
     const { tokens } = await setUp();
     expect(tokens.requests).toHaveLength(0);
   });
 
-  it('warm asks for one, and does not wait for it', async () => {
+  it('warm requests one, and does not wait for it', async () => {
     const { tokens, provider } = await setUp({ start: 'warm' });
     expect(provider.status().refreshing).toBe(true);
     await provider.getToken();
@@ -748,7 +748,7 @@ describe('start mode', () => {
     expect(provider.peek()?.reveal()).toBe('token-1');
   });
 
-  it('require fails the boot at once where the client is refused', async () => {
+  it('require fails the boot at once if the client is refused', async () => {
     const tokens = await TestTokenServer.start();
     closing.push(() => tokens.close());
     tokens.fault = json(400, { error: 'invalid_client' });
@@ -759,7 +759,7 @@ describe('start mode', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('require fails the boot after its limit where the token endpoint is down, and says why', async () => {
+  it('require fails the boot after its limit if the token endpoint is down, and says why', async () => {
     const tokens = await TestTokenServer.start();
     closing.push(() => tokens.close());
     tokens.fault = json(503, {});
@@ -786,7 +786,7 @@ describe('start mode', () => {
 });
 
 describe('discovery', () => {
-  it('finds the token endpoint by the issuer’s metadata', async () => {
+  it('finds the token endpoint in the issuer’s metadata', async () => {
     const tokens = await TestTokenServer.start();
     const issuer = await TestServer.start((request, ...rest) =>
       request.url === '/.well-known/openid-configuration'
@@ -803,7 +803,7 @@ describe('discovery', () => {
     expect(issuer.requests).toHaveLength(1);
   });
 
-  it('finds it by RFC 8414 where there is no OpenID Connect', async () => {
+  it('finds it by RFC 8414 without OpenID Connect', async () => {
     const tokens = await TestTokenServer.start();
     const issuer = await TestServer.start((request, ...rest) =>
       request.url === '/.well-known/oauth-authorization-server/tenant'
@@ -818,7 +818,7 @@ describe('discovery', () => {
     expect((await provider.getToken()).reveal()).toBe('token-1');
   });
 
-  it('finds the token endpoint again that has moved', async () => {
+  it('finds a token endpoint again that has moved', async () => {
     const [old, tokens] = [await TestTokenServer.start(), await TestTokenServer.start()];
     let endpoint = old.url;
     const issuer = await TestServer.start((...args) =>
@@ -841,7 +841,7 @@ describe('discovery', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('goes on with the token endpoint that was found, where that fails for a moment and the metadata for longer', async () => {
+  it('keeps the token endpoint it found if that fails briefly and the metadata for longer', async () => {
     const tokens = await TestTokenServer.start();
     let isDown = false;
     const issuer = await TestServer.start((...args) =>
@@ -864,7 +864,7 @@ describe('discovery', () => {
     expect(issuer.requests).toHaveLength(2);
   });
 
-  it('heeds the Retry-After of the metadata', async () => {
+  it('respects the Retry-After of the metadata', async () => {
     const clock = new ManualClock();
     const issuer = await TestServer.start((_request, response) =>
       response.writeHead(429, { 'retry-after': '600' }).end(),
@@ -880,7 +880,7 @@ describe('discovery', () => {
     ['of another issuer', { issuer: 'https://evil.example' }, 'M2M_TOKEN_REQUEST_REJECTED'],
     ['without a token endpoint', { token_endpoint: undefined }, 'M2M_TOKEN_REQUEST_REJECTED'],
     ['with a token endpoint over plain http', { token_endpoint: 'http://evil.example/' }, 'M2M_TOKEN_REQUEST_REJECTED'],
-  ])('does not take metadata %s', async (_name, wrong, code) => {
+  ])('does not accept metadata %s', async (_name, wrong, code) => {
     const issuer = await TestServer.start((...args) =>
       json(200, { issuer: issuer.url, token_endpoint: `${issuer.url}/token`, ...wrong })(...args),
     );
@@ -892,7 +892,7 @@ describe('discovery', () => {
 });
 
 describe('shutting down', () => {
-  it('leaves tokens to requests that are still being served', async () => {
+  it('keeps tokens for requests that are still being served', async () => {
     const { module, provider, tokens } = await setUp();
     let duringShutdown: string | undefined;
     module.get(Consumer).onShutdown = async () => {
@@ -904,7 +904,7 @@ describe('shutting down', () => {
     await expect(provider.renewToken(await provider.getToken())).resolves.toBeUndefined();
   });
 
-  it('does not go on refreshing, nor keep the process', async () => {
+  it('neither continues to refresh nor keeps the process alive', async () => {
     const clock = new ManualClock();
     const { module, provider } = await setUp({}, clock);
     await provider.getToken();
@@ -922,7 +922,7 @@ describe('the module', () => {
     expect((axios.interceptors.request as unknown as { handlers: unknown[] }).handlers ?? []).toHaveLength(0);
   });
 
-  it('says so where its HttpService is used without a client', async () => {
+  it('fails with the reason if its HttpService is used without a client', async () => {
     const module = await Test.createTestingModule({
       imports: [
         IdentityM2MModule.forRoot({

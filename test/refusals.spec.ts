@@ -81,7 +81,7 @@ afterAll(async () => {
 
 const iso = (seconds: number) => new Date(seconds * 1000).toISOString();
 
-describe('a refusal says which claim was wrong, what the token has and what is expected', () => {
+describe('a refusal names the claim, what the token has and what is expected', () => {
   it.each<readonly [string, () => string, string | RegExp]>([
     ['token_too_long', () => 'a'.repeat(70_000), /^token_too_long \| - \| 70000 characters \| at most \d+$/],
     [
@@ -242,7 +242,7 @@ describe('a refusal says which claim was wrong, what the token has and what is e
       );
     }));
 
-  it('token_inactive, where the issuer speaks of another client', () => {
+  it('token_inactive, if the issuer’s answer is about another client', () => {
     issuer.introspectionAnswer = json(200, { active: true, client_id: 'other' });
     const introspection = [{ clientId: 'users-api', clientSecret: 'secret-for-introspection' }];
     return withVerifier({ introspection }, async (by) => {
@@ -271,7 +271,7 @@ describe('a refusal says which claim was wrong, what the token has and what is e
     });
   });
 
-  it('host-11: a client that guard.clients does not name is client_not_allowed, also where tokens do not tell machines', async () => {
+  it('host-11: a client that guard.clients does not name is client_not_allowed, also if tokens do not mark machines', async () => {
     const provider = cyberArkIdentity({ tenantUrl: issuer.url, applicationId: 'api' });
     const issuers = [{ ...provider, jwksUri: `${issuer.url}/keys` }];
     await withVerifier({ issuers, clients: ['svc@acme', 'job@acme'] }, async (by) => {
@@ -342,7 +342,7 @@ describe('srv-5: a profile of genericOAuth2 that differs from RFC 9068', () => {
       {},
     ],
     ['audience_mismatch', 'hasNoAudience: true', { hasNoAudience: true }, { aud: undefined }, {}, {}],
-  ])('srv-5: %s, mended by %s', async (reason, text, options, changed, header, route) => {
+  ])('srv-5: %s, fixed by %s', async (reason, text, options, changed, header, route) => {
     expect(page).toContain(text);
     const token = forge(key, claims(changed), header);
     const guard = (more: Options) => ({
@@ -470,7 +470,7 @@ describe('the guard of an application', () => {
     return `${response.status} ${JSON.stringify([...response.headers])} ${await response.text()}`;
   };
 
-  it('has claim, found and expected in the event and in the debug line, and nothing of them in the answer', async () => {
+  it('has claim, found and expected in the event and in the debug line, but not in the response', async () => {
     const answer = await call('/users?access=secret-in-query', forge(key, claims({ aud: 'a-wrong-audience' })));
     expect(answer).toMatch(/^401 /);
     expect(answer).not.toMatch(/a-wrong-audience|aud/);
@@ -522,14 +522,14 @@ describe('the guard of an application', () => {
       () => forge(key, claims({ aud: 'b', tenant: PRIVATE })),
       /GET \/users\/acme: claims_insufficient \(tenant \[not shown\], expected "acme"\); client billing/,
     ],
-  ])('has a line that can be searched for: %s', async (_name, path, token, line) => {
+  ])('has a searchable log line: %s', async (_name, path, token, line) => {
     const answer = await call(path, token());
     expect(lines).toEqual([expect.stringMatching(line)]);
     expect(answer).not.toMatch(/orders|acme\b.*insufficient|at\+jwt|client_id|not shown|expected/);
     expect(JSON.stringify(events)).not.toContain(PRIVATE);
   });
 
-  it('names the handler where a call has no route', async () => {
+  it('names the handler if a call has no route', async () => {
     const decisions = app.get(AccessDecisions);
     const context = { getType: () => 'rpc', getClass: () => Users, getHandler: () => ({ name: 'create' }) };
     await decisions.decide({ ok: true, token: 'x' }, {}, 'tcp', context as never);

@@ -45,7 +45,7 @@ afterEach(closeAll);
 
 /** What is done with a rejected token, and with the call that carried it. */
 describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
-  it('out-F1: is renewed although the call cannot be sent again, so that the next call has a good one', async () => {
+  it('out-F1: is renewed although the call cannot be sent again, so that the next call has a valid one', async () => {
     const system = await outboundApplication();
     await system.provider.getToken();
     system.api.answer = rejecting('token-1');
@@ -59,7 +59,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('out-F1: is renewed where the body is too long, and where no body may be sent again', async () => {
+  it('out-F1: is renewed if the body is too long, or if no body may be sent again', async () => {
     for (const [maxReplayBytes, body] of [
       [3, 'abcd'],
       [0, undefined],
@@ -93,7 +93,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(4);
   });
 
-  it('out-F1: is renewed over a reset connection, in the time that a call may wait', async () => {
+  it('out-F1: is renewed despite a reset connection, within the time that a call may wait', async () => {
     const clock = new ManualClock();
     const system = await outboundApplication({}, clock);
     await system.provider.getToken();
@@ -113,7 +113,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(3);
   });
 
-  it('out-F1: costs one renewal for 50 calls at once that cannot be sent again', async () => {
+  it('out-F1: is renewed once for 50 concurrent calls that cannot be sent again', async () => {
     const system = await outboundApplication();
     await system.provider.getToken();
     system.api.answer = rejecting('token-1');
@@ -125,7 +125,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('ends the wait of a call that cannot be sent again when the caller does', async () => {
+  it('stops the wait of a call that cannot be sent again when the caller cancels', async () => {
     const system = await outboundApplication();
     await system.provider.getToken();
     system.api.answer = json(401, {});
@@ -147,7 +147,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(await answer).toMatch(name === 'HttpService' ? /401|CanceledError/ : /AbortError/);
   });
 
-  it('is not sent again with a call whose connection breaks, a reused one either', async () => {
+  it('is not sent again with a call whose connection breaks, even a reused one', async () => {
     const api = await RawServer.start();
     closeLater(() => api.close());
     const used = new WeakSet<object>();
@@ -168,7 +168,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
   });
 
-  it('out-F7: gives way to the one before where the clock of the API is behind, so that no call fails', async () => {
+  it('out-F7: is replaced by the previous one if the API’s clock is behind, so that no call fails', async () => {
     const { system, call, clock, issuedAt } = await behind(make, 1500);
     const statuses: number[] = [];
     for (let at = 0; at < 160; at++) {
@@ -185,7 +185,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.events.filter(({ type }) => type === 'call.replayed')).toHaveLength(told.length);
   });
 
-  it('out-F7: gives way for up to five seconds, and costs one answer where calls cannot be sent again', async () => {
+  it('out-F7: is replaced for up to five seconds, and fails one call if calls cannot be sent again', async () => {
     const { system, call, clock } = await behind(make, 4500);
     const statuses: number[] = [];
     for (let at = 0; at < 70; at++) {
@@ -197,7 +197,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('out-F7: does not give way to one that was rejected itself, and then the next call has another one', async () => {
+  it('out-F7: is not replaced by one that was rejected itself, and then the next call has another one', async () => {
     const { system, call, clock } = await behind(make, 0);
     await clock.advance(7300);
     await system.provider.getToken();
@@ -209,7 +209,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(sentTo(system.api).slice(-1)).toEqual(['Bearer token-3']);
   });
 
-  it('out-F7: does not give way to one that this or another API has rejected before', async () => {
+  it('out-F7: is not replaced by one that this or another API has rejected before', async () => {
     const { system, call, clock } = await behind(make, 0);
     system.api.answer = json(401, {});
     // The first renewal brings token-2; the brake lets no other one through.
@@ -223,7 +223,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(sentTo(system.api).slice(before)).not.toContain('Bearer token-2');
   });
 
-  it('call-3: is not renewed for the 401 of a place that it was not sent to', async () => {
+  it('call-3: is not renewed for the 401 of an origin that it was not sent to', async () => {
     const system = await outboundApplication({ http: { maxRedirects: 5 } });
     system.api.answer = (_request, response) =>
       response.writeHead(307, { location: `${system.elsewhere.url}/b` }).end('moved');
@@ -247,7 +247,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
   });
 
-  it('call-3: is renewed for the 401 of a bound place that a redirect led to', async () => {
+  it('call-3: is renewed for the 401 of an allowed origin after a redirect', async () => {
     const system = await outboundApplication(({ api, elsewhere }) => ({
       http: { maxRedirects: 5 },
       allowedOrigins: [api, elsewhere],
@@ -261,7 +261,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('call-3: does not repeat a POST that one place has done and another answers 401 to', async () => {
+  it('call-3: does not repeat a POST that one origin has executed and another answers with 401', async () => {
     const system = await outboundApplication({ http: { maxRedirects: 5 } });
     system.api.answer = (request, response, message) =>
       request.method === 'POST'
@@ -275,7 +275,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(2);
   });
 
-  it('call-3: is not renewed for 401s to calls without it: unbound, or with an authorization of their own', async () => {
+  it('call-3: is not renewed for 401s to calls without it: origin not allowed, or authorization of their own', async () => {
     const system = await outboundApplication();
     await system.provider.getToken();
     system.api.answer = system.elsewhere.answer = json(401, {});
@@ -286,7 +286,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(system.tokens.requests).toHaveLength(1);
   });
 
-  it('out-F8: is known by a predicate on the answer', async () => {
+  it('out-F8: is detected by a predicate on the answer', async () => {
     const seen: ResourceServerResponse[] = [];
     const system = await outboundApplication({
       isTokenRejected: (answer) => {
@@ -315,7 +315,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     expect(seen).toHaveLength(4);
   });
 
-  it('out-F8: is known by a predicate also where the call cannot be sent again', async () => {
+  it('out-F8: is detected by a predicate also if the call cannot be sent again', async () => {
     const system = await outboundApplication({ isTokenRejected: ({ body }) => body.includes('InvalidSessionId') });
     system.api.answer = (request, ...others) =>
       json(request.headers.authorization === 'Bearer token-1' ? 400 : 200, 'InvalidSessionId')(request, ...others);
@@ -329,7 +329,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     ['long', 'x'.repeat(300_000)],
     ['empty', ''],
     ['compressed or not text', '\u0000\u001f\u008b'],
-  ])('out-F8: leaves an answer that a predicate has looked at whole: %s', async (_name, body) => {
+  ])('out-F8: leaves an answer complete after a predicate has read it: %s', async (_name, body) => {
     const system = await outboundApplication({ isTokenRejected: ({ body }) => body.length > 16_384 });
     system.api.answer = (_request, response) => response.writeHead(400).end(body);
     const answer = await make(system)(system.api.url);
@@ -348,7 +348,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     ['returns a promise', (async () => true) as unknown as () => boolean],
     ['returns a promise that rejects', (async () => Promise.reject(new Error('no'))) as unknown as () => boolean],
     ['returns neither true nor false', (() => 1) as unknown as () => boolean],
-  ])('out-F8: is not rejected where the predicate %s, which is said once', async (_how, isTokenRejected) => {
+  ])('out-F8: is not rejected if the predicate %s, which is logged once', async (_how, isTokenRejected) => {
     const system = await outboundApplication({ isTokenRejected });
     system.api.answer = json(401, { a: 1 });
     const call = make(system);
@@ -360,7 +360,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     ]);
   });
 
-  it('out-F8: never counts as rejected where the answer says that the scope is what is missing', async () => {
+  it('out-F8: never counts as rejected if the answer says that a scope is missing', async () => {
     const system = await outboundApplication({ isTokenRejected: () => true });
     system.api.answer = json(403, {}, { 'www-authenticate': 'Bearer error="insufficient_scope"' });
     await make(system)(system.api.url);
@@ -452,7 +452,7 @@ describe('a token that is rejected', () => {
         return { status: statusCode };
       },
     ],
-  ])('out-F2: is renewed where the body is used up: %s', async (_name, post) => {
+  ])('out-F2: is renewed if the body is used up: %s', async (_name, post) => {
     const system = await outboundApplication(({ api }) => ({ http: { baseURL: api } }));
     await system.provider.getToken();
     system.api.answer = rejecting('token-1');
@@ -472,7 +472,7 @@ describe('a token that is rejected', () => {
     ['bytes', { responseType: 'arraybuffer' }, (data: unknown) => Buffer.from(data as Buffer).toString()],
     ['a Blob', { responseType: 'blob', adapter: 'fetch' }, (data: unknown) => (data as Blob).text()],
     ['parsed', {}, (data: unknown) => JSON.stringify(data)],
-  ] as const)('out-F8: is known by a predicate where axios hands on the body as %s', async (_name, config, read) => {
+  ] as const)('out-F8: is detected by a predicate if axios returns the body as %s', async (_name, config, read) => {
     const { http, api, tokens } = await outboundApplication({
       isTokenRejected: ({ body }) => body.includes('InvalidSessionId'),
     });
@@ -490,7 +490,7 @@ describe('a token that is rejected', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('out-F8: is not waited for long where the body is slow to come, and what has come is passed on', async () => {
+  it('out-F8: is not detected if the body is slow, and the body that has arrived is passed on', async () => {
     const system = await outboundApplication({ isTokenRejected: ({ body }) => body.includes('never') });
     const slow: ServerResponse[] = [];
     system.api.answer = (_request, response) => {
@@ -632,7 +632,7 @@ describe('a token that a receiver of messages refuses', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('out-F5: is renewed although the caller has some of the answers already', async () => {
+  it('out-F5: is renewed although the caller already has some of the answers', async () => {
     const { send, client, provider, tokens } = await connect();
     const heard: unknown[] = [];
     const error = await new Promise<unknown>((error) => {
@@ -646,7 +646,7 @@ describe('a token that a receiver of messages refuses', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('out-F8: is known by a predicate on the error', async () => {
+  it('out-F8: is detected by a predicate on the error', async () => {
     const seen: ResourceServerResponse[] = [];
     const { send, tokens } = await connect({
       isTokenRejected: (answer) => seen.push(answer) > 0 && answer.body.includes('InvalidSessionId'),
@@ -667,7 +667,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-describe('a call whose address is not one', () => {
+describe('a call with an invalid URL', () => {
   it.each([
     ['relative', '/users?token=secret', /address "\/users" is not an absolute URL/],
     ['relative, without a slash', 'users/1', /address "users\/1" is not an absolute URL/],
@@ -675,7 +675,7 @@ describe('a call whose address is not one', () => {
     ['of another protocol', 'htp://api.example/x', /begins with "htp:"\. Use an https URL/],
     ['with a blank in the host', 'https://api example/x', /"https:\/\/api example\/x" is not a URL/],
     ['with a name and a password', 'https://user:pass word@a b/x', /"https:\/\/a b\/x" is not a URL/],
-  ])('call-6: fails with a word of ours, which says what to do: %s', async (name, url, message) => {
+  ])('call-6: fails with an error of the library, which says what to do: %s', async (name, url, message) => {
     const { http, provider, tokens } = await outboundApplication();
     const errors = await Promise.all([
       http.axiosRef.get(url).catch((error: unknown) => error),
@@ -696,7 +696,7 @@ describe('a call whose address is not one', () => {
     expect(tokens.requests).toHaveLength(0);
   });
 
-  it('call-6: is told from one that fails for another reason, and from one that an adapter takes', async () => {
+  it('call-6: is distinguished from one that fails for another reason, and from one that an adapter accepts', async () => {
     const { http, provider, elsewhere } = await outboundApplication();
     elsewhere.answer = json(404, {});
     await expect(http.axiosRef.get(elsewhere.url)).rejects.toMatchObject({ name: 'AxiosError', status: 404 });
@@ -709,7 +709,7 @@ describe('a call whose address is not one', () => {
     expect((await http.axiosRef.get<string>('data:,hello', { responseType: 'text' })).data).toBe('hello');
   });
 
-  it('call-6: is for undici the origin that a call does not name, or names wrongly', async () => {
+  it('call-6: fails in undici too if its origin is missing or wrong', async () => {
     const { provider } = await outboundApplication();
     const agent = new Agent();
     closeLater(() => agent.destroy());

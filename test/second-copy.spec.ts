@@ -79,7 +79,7 @@ const get = async (path: string, authorization?: string) => {
 };
 
 describe('a second copy of the package', () => {
-  it('in-F21: is another one', () => {
+  it('in-F21: has classes of its own', () => {
     expect(second.M2MAuthGuard).not.toBe(first.M2MAuthGuard);
     expect(second.RequireScopes).not.toBe(first.RequireScopes);
   });
@@ -142,7 +142,7 @@ describe('a second copy of the package', () => {
     await expect(strategy.deliver('copy', {}, tcpContext())).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
-  it('in-F21: gives no caller that its payload names', async () => {
+  it('in-F21: takes no caller from a payload', async () => {
     @Controller()
     class Messages {
       @MessagePattern(topic('open'))
@@ -156,7 +156,7 @@ describe('a second copy of the package', () => {
     expect(await strategy.deliver('open', {}, tcpContext(bearer))).toBeNull();
   });
 
-  it('in-F21: cannot be started by its guard alone, nor by its CurrentCaller', async () => {
+  it('in-F21: cannot be used by its guard or its CurrentCaller alone', async () => {
     @Controller()
     @UseGuards(second.M2MAuthGuard)
     class Guarded {
@@ -175,7 +175,7 @@ describe('a second copy of the package', () => {
     await expect(start([Asking])).rejects.toThrow(/CurrentCaller/);
   });
 
-  it('in-F21: judges for itself with a guard of its own, whomever the first one lets in', async () => {
+  it('in-F21: decides for itself with a guard of its own, whatever the first one allows', async () => {
     @Controller()
     @UseGuards(second.M2MAuthGuard)
     class Both {
@@ -196,7 +196,7 @@ describe('a second copy of the package', () => {
     expect(await get('/both')).toEqual([401, undefined]);
   });
 
-  it('in-F21: of a newer version keeps everybody out where its rules are not known here', async () => {
+  it('in-F21: of a newer version refuses every call if this one does not know its rules', async () => {
     const RequireTomorrow: MethodDecorator & ClassDecorator = (target: object, method?: string | symbol) =>
       Reflect.defineMetadata('nestjs-identity-m2m:tomorrow', true, target, method!);
     @Controller()

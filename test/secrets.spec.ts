@@ -105,7 +105,7 @@ describe('a secret', () => {
     expect(await shownFor(fromFile(path), written)).toEqual(['one', 'two', 'two', ' two ', 'two']);
   });
 
-  it('is taken from a function, which may be asynchronous, for each token request', async () => {
+  it('comes from a function, which may be asynchronous, for each token request', async () => {
     let secret = '';
     const set = (value: string) => () => (secret = value);
     expect(await shownFor(() => secret, [set('one'), set('two')])).toEqual(['one', 'two']);
@@ -116,7 +116,7 @@ describe('a secret', () => {
     expect(await shownFor(vault, [set('one'), set('two')])).toEqual(['one', 'two']);
   });
 
-  it('may come late: the file is not there at boot, and is once it has been mounted', async () => {
+  it('may be late: its file is missing at boot, and read once it is mounted', async () => {
     const clock = manualClock();
     const { identityProvider, shown } = await tokenEndpoint('one');
     const path = join(directory, 'late');
@@ -138,7 +138,7 @@ describe('a secret', () => {
     ['a function that returns nothing', () => undefined as never],
     ['an empty text', () => ''],
     ['an empty file', fromFile('/dev/null')],
-  ])('is not had from %s: an outage, of which nothing is shown, and nothing sent', async (_name, clientSecret) => {
+  ])('is not available from %s: an outage, which shows no value and sends no request', async (_name, clientSecret) => {
     const { identityProvider, shown } = await tokenEndpoint('one');
     const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret, acquireTimeoutMs: 400 });
     const error: unknown = await provider.getToken().catch((error: unknown) => error);
@@ -148,7 +148,7 @@ describe('a secret', () => {
     expect(shown).toEqual([]);
   });
 
-  it('is asked for again after the vault has failed, by the schedule of an outage', async () => {
+  it('is requested again after the vault has failed, by the schedule of an outage', async () => {
     const clock = manualClock();
     const { identityProvider } = await tokenEndpoint('one');
     let reads = 0;
@@ -170,7 +170,7 @@ describe('a secret', () => {
     await expect(provider.getToken()).resolves.toBeDefined();
   });
 
-  it('holds up nobody for ever where the vault hangs, and is asked for again', async () => {
+  it('does not hold up a call forever if the vault hangs, and is requested again', async () => {
     const clock = new ManualClock();
     const { identityProvider, shown } = await tokenEndpoint('one');
     let reads = 0;
@@ -187,7 +187,7 @@ describe('a secret', () => {
     await module.close();
   });
 
-  it('is read once more beside a vault that hangs once, in time for the callers that wait', async () => {
+  it('is read once more if the vault hangs once, in time for the waiting callers', async () => {
     const clock = new ManualClock();
     const { identityProvider, shown } = await tokenEndpoint('one');
     let reads = 0;
@@ -200,7 +200,7 @@ describe('a secret', () => {
     await module.close();
   });
 
-  it('may be slow in coming: callers wait, and share the wait', async () => {
+  it('may be slow: callers wait, and share the wait', async () => {
     const { identityProvider, shown } = await tokenEndpoint('one');
     let reads = 0;
     const vault = () => new Promise<string>((resolve) => setTimeout(() => resolve('one'), 50 * ++reads));
@@ -220,7 +220,7 @@ async function startOneWith(clock: ManualClock, client: ClientOptions) {
 describe('a secret that is being rotated', () => {
   const typesOf = (events: OutboundEvent[]) => events.map(({ type }) => type);
 
-  it('is followed by the next one, which is the first from then on', async () => {
+  it('is replaced by the next one, which is tried first from then on', async () => {
     const clock = manualClock();
     const { identityProvider, shown, accepted } = await tokenEndpoint('old');
     const clientSecret = { current: 'old', next: 'new' };
@@ -240,7 +240,7 @@ describe('a secret that is being rotated', () => {
     expect(JSON.stringify(events)).not.toMatch(/"(?:old|new)"/);
   });
 
-  it('need not have a next one yet', async () => {
+  it('may have no next one yet', async () => {
     const { identityProvider, shown, accepted } = await tokenEndpoint('old');
     const path = join(directory, 'next');
     const clientSecret = { current: 'old', next: fromFile(path) };
@@ -252,7 +252,7 @@ describe('a secret that is being rotated', () => {
     expect(shown).toEqual(['old', 'old', 'new']);
   });
 
-  it('is not held up by a next one that never comes, and then followed by it', async () => {
+  it('is not held up by a next one that never arrives, and replaced by it once it does', async () => {
     const { identityProvider, shown, accepted } = await tokenEndpoint('old');
     let isThere = false;
     const next = () => (isThere ? 'new' : new Promise<string>(() => {}));
@@ -264,7 +264,7 @@ describe('a secret that is being rotated', () => {
     expect(shown).toEqual(['old', 'old', 'new']);
   });
 
-  it('costs one refusal of each where neither is right', async () => {
+  it('causes one refusal each if neither is right', async () => {
     const clock = manualClock();
     const { identityProvider, shown } = await tokenEndpoint();
     const clientSecret = { current: 'old', next: 'new' };
@@ -276,7 +276,7 @@ describe('a secret that is being rotated', () => {
     expect(shown).toEqual(['old', 'new']);
   });
 
-  it('is not shown twice where the next one is the same', async () => {
+  it('is not sent twice if the next one is the same', async () => {
     const { identityProvider, shown } = await tokenEndpoint();
     const clientSecret = { current: 'same', next: () => 'same' };
     const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret });
@@ -284,7 +284,7 @@ describe('a secret that is being rotated', () => {
     expect(shown).toEqual(['same']);
   });
 
-  it('is read once more when it is refused, and shown once more only if it is another one', async () => {
+  it('is read once more when it is refused, and sent once more only if it has changed', async () => {
     const { identityProvider, shown } = await tokenEndpoint('new');
     let reads = 0;
     const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: () => (reads++, 'old') });
@@ -300,7 +300,7 @@ describe('a secret that is being rotated', () => {
 describe('a refused credential', () => {
   const SCOPES = Array.from({ length: 20 }, (_, index) => `scope-${index}`);
 
-  it('costs one failed login, however many scopes and audiences are asked for at once', async () => {
+  it('causes one failed login, however many scopes and audiences are requested at once', async () => {
     const { identityProvider, shown } = await tokenEndpoint();
     const { provider, events } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'wrong' });
     const calls = [
@@ -315,7 +315,7 @@ describe('a refused credential', () => {
     expect(events.filter(({ type }) => type === 'credential.quarantined')).toHaveLength(1);
   });
 
-  it('counts once where it was good before, and is refused to many token requests at once', async () => {
+  it('counts once if it worked before and many concurrent token requests are refused', async () => {
     const clock = manualClock();
     const { identityProvider, shown, accepted } = await tokenEndpoint('secret');
     const { provider, events } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret' }, clock);
@@ -330,7 +330,7 @@ describe('a refused credential', () => {
     await expect(provider.getToken()).resolves.toBeDefined();
   });
 
-  it('costs one failed login where it was good before, however many token requests come at once', async () => {
+  it('causes one failed login if it worked before, however many token requests are concurrent', async () => {
     const clock = manualClock();
     const { identityProvider, shown, accepted } = await tokenEndpoint('secret');
     const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret' }, clock);
@@ -341,7 +341,7 @@ describe('a refused credential', () => {
     expect(shown).toHaveLength(SCOPES.length + 1);
   });
 
-  it('is shown at once for what else is asked for, where it was good before and a server does not answer', async () => {
+  it('is sent at once for other tokens if it worked before and a server does not answer', async () => {
     const clock = new ManualClock();
     const hanging = new Set<string>();
     const server = await TestServer.start((request, ...rest) => {
@@ -363,7 +363,7 @@ describe('a refused credential', () => {
     expect(await calls[0]).toMatchObject({ reason: 'wait_timeout' });
   });
 
-  it('waits for the first outcome, and then all go at once where the credential is good', async () => {
+  it('waits for the first outcome, and then all requests are sent at once if it is valid', async () => {
     const { identityProvider, shown } = await tokenEndpoint('secret');
     const { provider } = await startOne({ identityProvider, clientId: 'a', clientSecret: 'secret' });
     const tokens = await Promise.all(SCOPES.map((scope) => provider.getToken({ scope })));
@@ -371,7 +371,7 @@ describe('a refused credential', () => {
     expect(shown).toHaveLength(SCOPES.length);
   });
 
-  it('does not wait for ever for an outcome that never comes', async () => {
+  it('does not wait forever for an outcome that never arrives', async () => {
     const clock = new ManualClock();
     let isHanging = true;
     const server = await TestServer.start(json(200, { access_token: 't', token_type: 'Bearer', expires_in: 60 }));
@@ -395,7 +395,7 @@ describe('a refused credential', () => {
     await expect(Promise.all(SCOPES.map((scope) => provider.getToken({ scope })))).resolves.toHaveLength(20);
   });
 
-  it('is kept back by every client that has it, and by no other', async () => {
+  it('is held back by every client that has it, and by no other', async () => {
     const clock = manualClock();
     const [one, other] = [await tokenEndpoint(), await tokenEndpoint()];
     const { identityProvider } = one;
@@ -419,7 +419,7 @@ describe('a refused credential', () => {
     expect(secretOfAny).not.toContain('wrong"');
   });
 
-  it('is let go as soon as another one is there, whatever is left of the quarantine', async () => {
+  it('is released as soon as another one is available, whatever is left of the quarantine', async () => {
     const clock = manualClock();
     const { identityProvider, shown } = await tokenEndpoint('right');
     let secret = 'wrong';
@@ -435,7 +435,7 @@ describe('a refused credential', () => {
     expect(shown).toEqual(['wrong', 'right']);
   });
 
-  it('is let go by retryNow(), for every scope, and its refusals are forgotten', async () => {
+  it('is released by retryNow() for every scope, and its refusals are reset', async () => {
     const clock = manualClock();
     const { identityProvider, shown, accepted } = await tokenEndpoint();
     const quarantine = { maxRefusals: 2 };
@@ -474,14 +474,14 @@ describe('a refused credential', () => {
     expect(halted).toEqual([false, false, false, false, true, true, true, true]);
   });
 
-  it('is not probed where that is turned off', async () => {
+  it('is not probed if that is turned off', async () => {
     const { times, provider } = await shownAfter(3, { maxRefusals: 1, probeSeconds: 0 });
     expect(times).toBe(1);
     expect(provider.status().lastError).toMatchObject({ halted: true, retryAt: undefined });
   });
 });
 
-describe('an assertion, where the clocks differ', () => {
+describe('an assertion, if the clocks differ', () => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const HOUR = 3_600_000;
 
@@ -514,7 +514,7 @@ describe('an assertion, where the clocks differ', () => {
     return { ...application, server, serverTime, skews };
   }
 
-  test.each([HOUR, -HOUR])('is refused once, and then goes by the server’s clock: %d ms', async (aheadMs) => {
+  test.each([HOUR, -HOUR])('is refused once, and then uses the server’s clock: %d ms', async (aheadMs) => {
     const clock = manualClock();
     const { provider, skews, server } = await withServerAhead(aheadMs, clock);
     await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
@@ -524,7 +524,7 @@ describe('an assertion, where the clocks differ', () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  it('goes by the own clock again once that has been set right', async () => {
+  it('uses its own clock again once that is corrected', async () => {
     const clock = manualClock();
     const { provider, serverTime } = await withServerAhead(HOUR, clock);
     await expect(provider.getToken()).rejects.toBeInstanceOf(ClientRejectedError);
@@ -537,7 +537,7 @@ describe('an assertion, where the clocks differ', () => {
     await expect(provider.getToken()).resolves.toBeDefined();
   });
 
-  it('is not taken for late where the clocks agree, nor is a secret, which names no time', async () => {
+  it('does not count as late if the clocks agree, nor does a secret, which has no time', async () => {
     const clock = manualClock();
     const own = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const wrongKey = privateKeyJwt({ key: own.privateKey });
@@ -560,7 +560,7 @@ describe('a token request that is wrong', () => {
     ['unsupported_grant_type', [400, { error: 'unsupported_grant_type' }]],
     ['redirect', [302, {}, { location: '/elsewhere' }]],
     ['token_type', [200, { access_token: 't', token_type: 'mac', expires_in: 60 }]],
-  ])('is a typed error that says what was found: %s', async (found, answer) => {
+  ])('is a typed error that names what was found: %s', async (found, answer) => {
     const server = await TestServer.start(json(...answer));
     closing.push(() => server.close());
     const identityProvider = genericOAuth2({ tokenEndpoint: server.url });
@@ -570,7 +570,7 @@ describe('a token request that is wrong', () => {
     expect(error).toMatchObject({ reason: 'request_rejected', message: expect.stringContaining(found) });
   });
 
-  it('is repeated after a minute, then ever more rarely, and is never halted; others go on meanwhile', async () => {
+  it('is repeated after a minute, then less and less often, and never halted; others continue meanwhile', async () => {
     const clock = manualClock();
     const granted = { access_token: 't', token_type: 'Bearer', expires_in: 36_000 };
     const server = await TestServer.start((request, ...rest) =>

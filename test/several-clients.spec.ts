@@ -141,7 +141,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 describe('clients with names', () => {
-  it('are injected by name, each with tokens and places of its own', async () => {
+  it('are injected by name, each with tokens and allowed origins of its own', async () => {
     const { client, startWith, api, callers } = await setUp();
     const elsewhere = await resourceServer();
 
@@ -180,7 +180,7 @@ describe('clients with names', () => {
     expect(reportTokens.status().freshness).toBe('none');
   });
 
-  it('are given to a module by forFeature, also such as it brings along itself', async () => {
+  it('are given to a module by forFeature, also those that it defines itself', async () => {
     const { client, startWith, callers } = await setUp();
     const seen: Record<string, HttpService> = {};
     const moduleWith = (name: string, options?: ClientOptions) => {
@@ -207,7 +207,7 @@ describe('clients with names', () => {
     ['is taken', (client) => ['billing', client('b')]],
     ['is of many tenants', () => ['tenants']],
     ['comes with wrong options', (client) => ['new', { ...client('b'), clientSecret: '' }]],
-  ])('fail the boot where a name %s', async (_name, feature) => {
+  ])('fail the boot if a name %s', async (_name, feature) => {
     const { client } = await setUp();
     const clients = { billing: client('billing'), tenants: { perTenant: client } };
     const imports = [IdentityM2MModule.forRoot({ clients }), IdentityM2MModule.forFeature(...feature(client))];
@@ -232,7 +232,7 @@ describe('the clients of an application', () => {
     await expect(all.choose({ client: 'customers' })).rejects.toBeInstanceOf(IdentityM2MConfigurationError);
   });
 
-  it('have the default one by its name as well', async () => {
+  it('include the default one by its name', async () => {
     const { client, startWith } = await setUp();
     const { module, provider, http } = await startWith({ client: client('main') });
     expect(module.get(tokenProviderToken('default'))).toBe(provider);
@@ -247,7 +247,7 @@ describe('the clients of an application', () => {
     await expect(boot).rejects.toMatchObject({ code: 'M2M_CONFIGURATION_INVALID', faults: [{ path: 'forRoot' }] });
   });
 
-  it('are started also where their module is loaded late', async () => {
+  it('are started also if their module is loaded lazily', async () => {
     const { client, startWith, granted, behaviour } = await setUp();
     const { module } = await startWith({ client: client('main') });
     @Module({ imports: [IdentityM2MModule.forFeature('late', client('late', { start: 'require' }))] })
@@ -261,7 +261,7 @@ describe('the clients of an application', () => {
     await expect(load).rejects.toMatchObject({ code: 'M2M_CLIENT_REJECTED' });
   });
 
-  it('tell in their events what a token was asked for', async () => {
+  it('name in their events what a token was requested for', async () => {
     const { client, startWith, behaviour } = await setUp();
     const options = { scope: ['b', 'a'], audience: 'api', acquireTimeoutMs: 400 };
     const { provider, events } = await startWith({ client: client('main', options) });
@@ -275,7 +275,7 @@ describe('the clients of an application', () => {
   });
 });
 
-describe('a call that wants another token than the usual one', () => {
+describe('a call that needs another token than the default one', () => {
   it('gets what it asks for: client, scope, audience, resources, parameters', async () => {
     const { client, startWith, api } = await setUp();
     const usual = { scope: 'usual', audience: 'usual', parameters: { a: '1', b: '2' } };
@@ -306,7 +306,7 @@ describe('a call that wants another token than the usual one', () => {
     expect(api.requests[0]!.url).toBe('/?page=1');
   });
 
-  it('gets one that lives as long as it says, where the usual one does not', async () => {
+  it('gets one with the minimum lifetime that it names, if the default one has less', async () => {
     const clock = new ManualClock();
     const { client, startWith, granted, api } = await setUp();
     const { http } = await startWith({ client: client('main') }, clock);
@@ -319,7 +319,7 @@ describe('a call that wants another token than the usual one', () => {
     expect(api.requests.map((request) => carriedBy(request)!.serial)).toEqual([1, 1, 2]);
   });
 
-  it('is bound to the places of the client that it names', async () => {
+  it('is limited to the allowed origins of the client that it names', async () => {
     const { client, startWith, api } = await setUp();
     const elsewhere = await resourceServer();
     const billing = client('billing', { allowedOrigins: [elsewhere.url], http: { baseURL: elsewhere.url } });
@@ -345,7 +345,7 @@ describe('a call that wants another token than the usual one', () => {
     ['a parameter that the protocol sets', { parameters: { client_secret: 'x' } }, TokenParametersError],
     ['a lifetime that is no number', { minTtlSeconds: NaN }, TokenParametersError],
     ['a lifetime below 0', { minTtlSeconds: -1 }, TokenParametersError],
-  ])('is not sent, and fails with a typed error, where it asks for %s', async (_name, wanted, type) => {
+  ])('is not sent, and fails with a typed error, if it asks for %s', async (_name, wanted, type) => {
     const { client, startWith, api, granted } = await setUp();
     const { http } = await startWith({ client: client('main'), clients: { tenants: { perTenant: client } } });
     await expect(http.axiosRef.get('/', withToken(wanted))).rejects.toBeInstanceOf(type);
@@ -370,7 +370,7 @@ describe('the clients of many tenants', () => {
     return { ...system, ...application, tokens: system.behaviour, asked, behaviour, call };
   }
 
-  it('are made once, however many calls are the first', async () => {
+  it('are created once, however many first calls are concurrent', async () => {
     const { call, asked, granted, callers } = await withTenants();
     await Promise.all(Array.from({ length: 100 }, (_, index) => call(index % 2 ? 'acme' : 'umbrella')));
     expect(asked.toSorted()).toEqual(['acme', 'umbrella']);
@@ -378,13 +378,13 @@ describe('the clients of many tenants', () => {
     expect(new Set(callers())).toEqual(new Set(['client of acme', 'client of umbrella']));
   });
 
-  it('give way to others, the one that was used the longest ago first', async () => {
+  it('are evicted, the least recently used one first', async () => {
     const { call, asked } = await withTenants({ maxTenants: 2 });
     for (const tenant of ['a', 'b', 'a', 'c', 'a', 'b']) await call(tenant);
     expect(asked).toEqual(['a', 'b', 'c', 'b']);
   });
 
-  it('serve the calls that are under way when they give way', async () => {
+  it('serve the calls that are in flight when they are evicted', async () => {
     const { call, asked, callers } = await withTenants({ maxTenants: 1 });
     const tenants = Array.from({ length: 20 }, (_, index) => `tenant-${index}`);
     await Promise.all(tenants.map(call));
@@ -392,7 +392,7 @@ describe('the clients of many tenants', () => {
     expect(callers().toSorted()).toEqual(tenants.map((tenant) => `client of ${tenant}`).toSorted());
   });
 
-  it('serve the calls that wait for a token when they give way', async () => {
+  it('serve the calls that wait for a token when they are evicted', async () => {
     const { call, tokens, requestsTo } = await withTenants({ maxTenants: 1 });
     let release!: () => void;
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -426,8 +426,8 @@ describe('the clients of many tenants', () => {
         return (await undiciRequest(url, { dispatcher, method: 'POST', body: Readable.from(['x']) })).body.text();
       },
     ],
-  ])('whose calls go by %s', (_name, call) => {
-    it('have their tokens revoked after the calls that are under way when they give way, and once', async () => {
+  ])('whose calls are sent by %s', (_name, call) => {
+    it('have their tokens revoked after the calls that are in flight when they are evicted, and once', async () => {
       const application = await withTenants({ maxTenants: 1 }, undefined, { revokeOnShutdown: true });
       const { api, revoked, granted } = application;
       let release!: () => void;
@@ -454,7 +454,7 @@ describe('the clients of many tenants', () => {
     });
   });
 
-  it('are ended with the application where they gave way and their last calls are still under way', async () => {
+  it('are closed with the application if they are evicted with calls in flight', async () => {
     const { call, module, api, revoked } = await withTenants({ maxTenants: 1 }, undefined, { revokeOnShutdown: true });
     await call('a');
     api.answer = () => {};
@@ -467,7 +467,7 @@ describe('the clients of many tenants', () => {
     expect(revoked).toHaveLength(2);
   });
 
-  it('are let go once they have not been used for long, without another call, with their timers and tokens', async () => {
+  it('are removed after a long time without use, without another call, with their timers and tokens', async () => {
     const clock = new ManualClock();
     const { call, asked, revoked, granted, requestsTo } = await withTenants({ idleSeconds: 60 }, clock, {
       revokeOnShutdown: true,
@@ -487,7 +487,7 @@ describe('the clients of many tenants', () => {
     expect(asked).toEqual(['a', 'b', 'a']);
   });
 
-  it('fail the call with what the application says, and are asked for again', async () => {
+  it('fail the call with the application’s error, and are requested again', async () => {
     const { call, asked, behaviour, client, api } = await withTenants();
     behaviour.perTenant = () => Promise.reject(new RangeError('no such tenant'));
     await expect(call('acme')).rejects.toThrow(new RangeError('no such tenant'));
@@ -504,7 +504,7 @@ describe('the clients of many tenants', () => {
     expect(asked).toEqual(Array(4).fill('acme'));
   });
 
-  it('hold up nobody for ever where the application does not say anything', async () => {
+  it('do not hold up a call forever if the application does not answer', async () => {
     const clock = new ManualClock();
     const { call, behaviour } = await withTenants({}, clock);
     behaviour.perTenant = () => new Promise(() => {});
@@ -517,7 +517,7 @@ describe('the clients of many tenants', () => {
     await expect(call('acme')).resolves.toMatchObject({ status: 200 });
   });
 
-  it('hold up no call for longer than it has time, nor one that was cancelled', async () => {
+  it('do not hold up a call beyond its timeout, nor one that was cancelled', async () => {
     const { http, behaviour, asked, api } = await withTenants({}, new ManualClock());
     behaviour.perTenant = () => new Promise(() => {});
     const wanted: CallTokenOptions = { client: 'tenants', tenant: 'acme' };
@@ -531,7 +531,7 @@ describe('the clients of many tenants', () => {
     expect([asked, api.requests.length]).toEqual([['acme'], 0]);
   });
 
-  it('end with the application: their tokens are revoked, and no timer is left', async () => {
+  it('are closed with the application: their tokens are revoked, and no timer is left', async () => {
     const clock = new ManualClock();
     const { call, module, revoked } = await withTenants({}, clock, { revokeOnShutdown: true });
     await Promise.all(['a', 'b', 'c'].map(call));
@@ -594,15 +594,15 @@ describe('a token', () => {
   }, 60_000);
 });
 
-describe('more tokens than are kept', () => {
-  it('give way, the one that was used the longest ago first', async () => {
+describe('more tokens than the cache holds', () => {
+  it('are evicted, the least recently used one first', async () => {
     const { client, startWith, granted } = await setUp();
     const { provider } = await startWith({ client: client('main', { maxTokens: 3 }) });
     for (const scope of ['a', 'b', 'a', 'c', 'a', 'b']) await provider.getToken({ scope });
     expect(granted.map(({ body }) => body.scope)).toEqual(['a', 'b', 'c', 'b']);
   });
 
-  it('leave behind what a failure asked for: an ailing server is asked once for each, whatever the traffic', async () => {
+  it('keep the pause of a failed request: a failing server gets one request for each, whatever the traffic', async () => {
     const { client, startWith, behaviour, requestsTo } = await setUp();
     behaviour.token = (_request, response) =>
       void response.writeHead(429, { 'content-type': 'application/json', 'retry-after': '600' }).end('{}');
@@ -615,7 +615,7 @@ describe('more tokens than are kept', () => {
     expect(requestsTo('/token')).toHaveLength(10);
   });
 
-  it('are refused while all that are kept are being fetched, and not after that', async () => {
+  it('are refused only while all cached ones are being fetched', async () => {
     const { client, startWith, behaviour, requestsTo } = await setUp();
     const { provider } = await startWith({ client: client('main', { maxTokens: 3 }) });
     await provider.getToken();
@@ -642,7 +642,7 @@ describe('more tokens than are kept', () => {
 });
 
 describe('revocation at shutdown', () => {
-  it('covers every token of every client that asked for it (RFC 7009)', async () => {
+  it('covers every token of every client that enables it (RFC 7009)', async () => {
     const { client, startWith, granted, revoked, requestsTo } = await setUp();
     const revoking = (id: string) => client(id, { revokeOnShutdown: true });
     const clients = { billing: revoking('billing'), reports: client('reports') };
@@ -659,7 +659,7 @@ describe('revocation at shutdown', () => {
     expect(askedBy(request!).clientId).toBe('main');
   });
 
-  it('shows the credential that was accepted last, and not the one that was refused', async () => {
+  it('sends the credential that was accepted last, and not the one that was refused', async () => {
     const { client, startWith, behaviour, requestsTo, revoked } = await setUp();
     const secretOf = ({ headers }: ReceivedRequest) =>
       Buffer.from(headers.authorization!.slice(6), 'base64').toString().split(':')[1];
@@ -675,7 +675,7 @@ describe('revocation at shutdown', () => {
     expect(requestsTo('/revoke').map(secretOf)).toEqual(['new']);
   });
 
-  it('does not hold up the shutdown for longer than 5 s where the server does not answer, and asks it for all', async () => {
+  it('holds up the shutdown for 5 s at most if the server does not answer, and requests it for all tokens', async () => {
     const clock = new ManualClock();
     const { client, startWith, behaviour, requestsTo } = await setUp();
     const { module, provider } = await startWith({ client: client('main', { revokeOnShutdown: true }) }, clock);
@@ -698,7 +698,7 @@ describe('revocation at shutdown', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  it('does not hold up the shutdown where the secret is not to be had any more', async () => {
+  it('does not hold up the shutdown if the secret is no longer available', async () => {
     const clock = new ManualClock();
     const { client, startWith, revoked } = await setUp();
     let isHanging = false;
@@ -743,7 +743,7 @@ describe('starting with several clients', () => {
     expect(granted.map(({ clientId }) => clientId).toSorted()).toEqual(['require', 'warm']);
   });
 
-  it('spreads the first token requests over the time that it is given', async () => {
+  it('spreads the first token requests over the configured time', async () => {
     const clock = new ManualClock();
     const { client, startWith, granted, requestsTo } = await setUp();
     // Real token requests take no time by this clock, and yet several of its seconds: none is to be taken for silent.
@@ -794,7 +794,7 @@ describe('starting with several clients', () => {
     expect(granted).toHaveLength(10);
   });
 
-  it('asks for nothing any more once it is shut down within the spread', async () => {
+  it('sends no more requests once it is shut down within the spread', async () => {
     const clock = new ManualClock();
     const { client, startWith, requestsTo } = await setUp();
     const { module } = await startWith({ client: client('main', { start: 'warm', startSpreadMs: 3_600_000 }) }, clock);
@@ -805,7 +805,7 @@ describe('starting with several clients', () => {
     expect(requestsTo('/token')).toHaveLength(0);
   });
 
-  it('fails at once where one client that is required is refused, and leaves the others no timer', async () => {
+  it('fails at once if one required client is refused, and leaves the others no timer', async () => {
     const clock = new ManualClock();
     const { client, startWith, behaviour } = await setUp();
     behaviour.token = (request, ...rest) =>

@@ -145,7 +145,7 @@ describe('npm start', () => {
     await expectNoTrace(processes.map(([, , pid]) => Number(pid)));
   });
 
-  it('ends without a trace in the middle of its beginning', async () => {
+  it('ends without a trace while it is starting', async () => {
     const start = new Script('show');
     const children = await start.children(3);
     start.process.kill('SIGINT');
@@ -164,7 +164,7 @@ describe('npm start', () => {
 });
 
 describe('npm run start:outage', () => {
-  it('app-7: shows refreshes fail while the token endpoint is away, and no call', async () => {
+  it('app-7: shows failing refreshes, and no failing call, while the token endpoint is down', async () => {
     const outage = new Script('outage', '24');
     const children = await outage.children(6);
     expect([await outage.ended, outage.output]).toEqual([0, expect.any(String)]);
@@ -193,7 +193,7 @@ describe('the log of npm start', () => {
     jest.useRealTimers();
   });
 
-  it('app-7: shows calls that come each second, in a line each ten seconds', async () => {
+  it('app-7: shows calls of each second in one line every ten seconds', async () => {
     const file = join(root, 'scripts/sample/conversation-log.mjs');
     const { ConversationLog } = (await import(file)) as {
       ConversationLog: new (write: (line: string) => void) => {
@@ -220,7 +220,7 @@ describe('the log of npm start', () => {
 });
 
 describe('npm run start:import', () => {
-  it('starts what it needs where nothing runs, and ends it', async () => {
+  it('starts what it needs if nothing runs, and ends it', async () => {
     const imported = new Script('import', '20');
     const children = await imported.children(2);
     expect(await imported.ended).toBe(0);

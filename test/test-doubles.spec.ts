@@ -39,7 +39,7 @@ describe('axios-mock-adapter', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('out-G1: answers calls to a base address, a relative address without one, and a place that is not bound', async () => {
+  it('out-G1: answers calls to a base URL, to a relative URL without one, and to an origin that is not allowed', async () => {
     const { http } = await outboundApplication({ ...bound, http: { baseURL: API } });
     const mock = mocked(http);
     mock.onGet('/m').reply(({ headers }) => [200, String(headers?.Authorization)]);
@@ -51,7 +51,7 @@ describe('axios-mock-adapter', () => {
     expect((await without.axiosRef.get<unknown>('/m')).data).toBe('relative');
   });
 
-  it('out-G1: fails a call to a relative address as it was told to, and not because of the address', async () => {
+  it('out-G1: fails a call to a relative URL as configured, and not because of the URL', async () => {
     const { http, provider } = await outboundApplication(bound);
     const mock = mocked(http);
     mock.onGet('/down').reply(500, { down: true }).onGet('/gone').networkError().onGet('/slow').timeout();
@@ -86,7 +86,7 @@ describe('axios-mock-adapter', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('out-G1: fails calls as the network does, and lets them through', async () => {
+  it('out-G1: fails calls as the network does, and passes them through', async () => {
     const { http, api } = await outboundApplication();
     const mock = mocked(http);
     mock.onGet(`${api.url}/down`).networkError().onGet(`${api.url}/slow`).timeout();
@@ -187,7 +187,7 @@ describe('an error of an adapter', () => {
 });
 
 describe('mocks of HttpService', () => {
-  it('out-G1: stand in for its methods and for those of its instance', async () => {
+  it('out-G1: replace its methods and those of its instance', async () => {
     const { http, tokens } = await outboundApplication(bound);
     const answer = { status: 200, statusText: '', headers: {}, config: {} as AxiosResponse['config'] };
     const ofInstance = jest.spyOn(http.axiosRef, 'get').mockResolvedValue({ ...answer, data: 'of the instance' });
@@ -277,7 +277,7 @@ describe('a mock of the network', () => {
 });
 
 describe('axios-retry', () => {
-  it('out-G1: repeats calls with the token of that moment, and a rejected one is still sent again once', async () => {
+  it('out-G1: repeats calls with the current token, and a rejected one is still sent again once', async () => {
     const { http, api, tokens } = await outboundApplication();
     axiosRetry(http.axiosRef, { retries: 3, retryDelay: () => 1 });
     let failures = 2;
@@ -296,7 +296,7 @@ describe('a cache in front of a carrier', () => {
     return system;
   };
 
-  it('out-G5: has one answer for all tokens, unless it is told the token', async () => {
+  it('out-G5: has one answer for all tokens, unless its key contains the token', async () => {
     const { http, api } = await answering();
     setupCache(http.axiosRef);
     const get = async (scope: string) => (await http.axiosRef.get<unknown>('/me', withToken({ scope }))).data;
@@ -306,7 +306,7 @@ describe('a cache in front of a carrier', () => {
     expect(api.requests).toHaveLength(1);
   });
 
-  it('out-G5: has an answer for each token where calls with other tokens have an id, as documented', async () => {
+  it('out-G5: has an answer for each token if calls with other tokens have an id, as documented', async () => {
     const { http, api } = await answering();
     const cached = setupCache(http.axiosRef);
     const get = async (scope: string) =>
@@ -319,7 +319,7 @@ describe('a cache in front of a carrier', () => {
     expect(api.requests).toHaveLength(3);
   });
 
-  it('out-G5: is passed by where a call says so, as documented', async () => {
+  it('out-G5: is bypassed if a call says so, as documented', async () => {
     const { http, api } = await answering();
     const cached = setupCache(http.axiosRef);
     const get = (scope: string) => cached.get<unknown>('/me', { ...withToken({ scope }), cache: false });
@@ -328,24 +328,21 @@ describe('a cache in front of a carrier', () => {
     expect(api.requests).toHaveLength(2);
   });
 
-  it.each(UNDICI_VERSIONS)(
-    'out-G5: sees the token where it stands behind the carrier, as documented: %s',
-    async (...of) => {
-      const [, { Agent, interceptors, request }] = of;
-      const { provider, api } = await answering();
-      const agent = new Agent();
-      closeLater(() => agent.destroy());
-      const get = async (scope: string) => {
-        const dispatcher = agent.compose(cache, bearerInterceptor(provider, { token: { scope } }));
-        return (await request(`${api.url}/me`, { dispatcher })).body.json();
-      };
-      const cache = interceptors.cache();
-      for (let again = 0; again < 2; again++) {
-        expect(await get('tenant-a')).toEqual({ token: 'Bearer token-1' });
-        expect(await get('tenant-b')).toEqual({ token: 'Bearer token-2' });
-      }
-      // Answers to calls with an authorization are kept only where they say that they may be shared.
-      expect(api.requests).toHaveLength(4);
-    },
-  );
+  it.each(UNDICI_VERSIONS)('out-G5: sees the token if it runs after the carrier, as documented: %s', async (...of) => {
+    const [, { Agent, interceptors, request }] = of;
+    const { provider, api } = await answering();
+    const agent = new Agent();
+    closeLater(() => agent.destroy());
+    const get = async (scope: string) => {
+      const dispatcher = agent.compose(cache, bearerInterceptor(provider, { token: { scope } }));
+      return (await request(`${api.url}/me`, { dispatcher })).body.json();
+    };
+    const cache = interceptors.cache();
+    for (let again = 0; again < 2; again++) {
+      expect(await get('tenant-a')).toEqual({ token: 'Bearer token-1' });
+      expect(await get('tenant-b')).toEqual({ token: 'Bearer token-2' });
+    }
+    // Answers to calls with an authorization are kept only where they say that they may be shared.
+    expect(api.requests).toHaveLength(4);
+  });
 });

@@ -92,7 +92,7 @@ const startGuard = (check: (token: string) => unknown) =>
 
 describe('the attack suite', () => {
   it.each(['RS256', 'PS256', 'ES256', 'EdDSA'])(
-    'gets nothing through the guard, with keys for %s',
+    'gets no forged token past the guard, with keys for %s',
     async (algorithm) => {
       const issuer = await startIssuer(algorithm);
       const app = await startApplication(issuer);
@@ -102,14 +102,14 @@ describe('the attack suite', () => {
     },
   );
 
-  it('gets nothing through the guard on Fastify', async () => {
+  it('gets no forged token past the guard on Fastify', async () => {
     const issuer = await startIssuer();
     const app = await startApplication(issuer, new FastifyAdapter());
     const report = await attackSuite(app, { issuer, accepted: ACCEPTED, path: '/things' });
     expect(report).toMatchObject({ accepted: [], crashed: [], echoed: [], lured: [] });
   });
 
-  it('finds what a guard lets in that checks nothing but the signature', async () => {
+  it('finds the forged tokens that a guard accepts if it checks only the signature', async () => {
     const issuer = await startIssuer();
     const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
     const url = await startGuard((token) => jwtVerify(token, keys));
@@ -119,7 +119,7 @@ describe('the attack suite', () => {
     for (const id of ['S1', 'S2', 'S8']) expect(found).not.toContain(id);
   });
 
-  it('makes its forgeries from the token that is let in, header and all', async () => {
+  it('makes its forged tokens from the accepted one, with its header', async () => {
     const issuer = await startIssuer();
     const keys = createRemoteJWKSet(new URL(issuer.jwksUri));
     const url = await startGuard((token) => jwtVerify(token, keys, { typ: 'JWT' }));
@@ -181,7 +181,7 @@ describe('the attack suite', () => {
     expect(report.lured.toSorted()).toEqual(lured);
   });
 
-  it('finds a guard that believes whatever it is told, echoes it, and falls over what it cannot read', async () => {
+  it('finds a guard that accepts any token, echoes it, and crashes on malformed ones', async () => {
     const issuer = await startIssuer();
     const url = await startServer((request, response) => {
       const token = request.headers.authorization?.replace(/^Bearer /i, '');
@@ -197,7 +197,7 @@ describe('the attack suite', () => {
     expect(report.echoed).not.toEqual([]);
   });
 
-  it('throws where a valid token is refused', async () => {
+  it('throws if a valid token is refused', async () => {
     const issuer = await startIssuer();
     const url = await startServer((_request, response) => response.writeHead(401).end());
     await expect(attackSuite(url, { issuer, accepted: ACCEPTED })).rejects.toThrow(
@@ -221,7 +221,7 @@ describe('a forged token', () => {
 });
 
 describe('the issuer in memory', () => {
-  it('tells by introspection which of its tokens are active', async () => {
+  it('reports by introspection which of its tokens are active', async () => {
     const clock = new ManualClock();
     const issuer = await startIssuer('RS256', clock);
     const token = issuer.opaqueTokenFor({ ...ACCEPTED, expiresInSeconds: 60 });
@@ -238,7 +238,7 @@ describe('the issuer in memory', () => {
     expect(await introspect()).toEqual({ active: false });
   });
 
-  it('signs with a new key after a rotation, and keeps the old ones only where it is told to', async () => {
+  it('signs with a new key after a rotation, and keeps the old ones only if asked to', async () => {
     const issuer = await startIssuer('ES256');
     const kids = async () => {
       const { keys } = (await (await fetch(issuer.jwksUri)).json()) as { keys: { kid: string; alg: string }[] };
@@ -257,7 +257,7 @@ describe('the issuer in memory', () => {
     expect(issuer.keySetRequests).toBe(3);
   });
 
-  it('can be slow, broken, silent, and revoke', async () => {
+  it('can be slow, broken or silent, and revoke tokens', async () => {
     const issuer = await startIssuer();
     const token = issuer.opaqueTokenFor(ACCEPTED);
     issuer.revoke(token);
@@ -277,7 +277,7 @@ describe('the issuer in memory', () => {
 });
 
 describe('the issuer in memory', () => {
-  it('goes on after it was left in the middle of a request', async () => {
+  it('continues after a client aborts a request', async () => {
     const issuer = await startIssuer();
     const { port } = new URL(issuer.url);
     const socket = connect(Number(port), '127.0.0.1');
@@ -289,7 +289,7 @@ describe('the issuer in memory', () => {
 });
 
 describe('a fixed token provider', () => {
-  it('is what the HttpService has its tokens from, where it stands in: nobody is asked for one', async () => {
+  it('gives the HttpService its tokens as a replacement, without a token request', async () => {
     const received: (string | undefined)[] = [];
     const api = await startServer(({ headers }, response) => {
       received.push(headers.authorization);
@@ -316,7 +316,7 @@ describe('a fixed token provider', () => {
     await module.close();
   });
 
-  it('stands in for the real one', async () => {
+  it('replaces the real one', async () => {
     const module = await Test.createTestingModule({
       imports: [
         IdentityM2MModule.forRoot({

@@ -111,7 +111,7 @@ describe('a TLS certificate that is rejected', () => {
 
   const rejected = { code: 'M2M_TOKEN_UNAVAILABLE', reason: 'certificate_rejected' };
 
-  it('srv-7: of an unknown authority is named at once with the mend, also where the boot waits for a token', async () => {
+  it('srv-7: of an unknown authority is named at once with the remedy, also if the boot waits for a token', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const { provider } = await startClient(`${server.url}/token`);
     const error = await firstFailure(provider);
@@ -142,7 +142,7 @@ describe('a TLS certificate that is rejected', () => {
       () => selfSignedCertificate('127.0.0.1', { notAfter: new Date(Date.now() + 5 * 86_400_000) }),
       /is not valid yet .*check the clock/,
     ],
-  ])('srv-7: %s is named with its own mend', async (name, issue, words) => {
+  ])('srv-7: %s is named with its own remedy', async (name, issue, words) => {
     const certificate = await issue();
     const server = await startServer(json(200, GRANT), certificate);
     // Trusted as an authority, so that only the fault in question is left.
@@ -157,7 +157,7 @@ describe('a TLS certificate that is rejected', () => {
     expect(error.message).toMatch(words);
   });
 
-  it('srv-7: of the issuer, where the token endpoint is discovered, is named as well', async () => {
+  it('srv-7: of the issuer is named as well, if the token endpoint is discovered', async () => {
     const server = await startServer(json(200, {}), loopback);
     const identityProvider = genericOAuth2({ issuer: server.url });
     const { provider } = await startClient('', { identityProvider });
@@ -166,7 +166,7 @@ describe('a TLS certificate that is rejected', () => {
     expect(error.message).toContain('NODE_EXTRA_CA_CERTS');
   });
 
-  test.each([42, 45, 48, 116])('of the client, or none where one is wanted, is named: TLS alert %i', async (alert) => {
+  test.each([42, 45, 48, 116])('of the client is named, also if it is missing: TLS alert %i', async (alert) => {
     const server = await RawServer.start();
     closing.push(() => server.close());
     server.onConnection = (socket) => socket.write(Buffer.from([0x15, 3, 3, 0, 2, 2, alert]));
@@ -176,7 +176,7 @@ describe('a TLS certificate that is rejected', () => {
     expect(error).toMatchObject(rejected);
   });
 
-  it('is tried again by itself, as an outage is: the server may be given another one', async () => {
+  it('is retried as an outage is, because the server may get another one', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const { provider } = await startClient(`${server.url}/token`);
     const { retryAt } = await firstFailure(provider);
@@ -195,7 +195,7 @@ describe('Basic credentials', () => {
   };
 
   test.each(Object.entries(presets))(
-    'srv-1: an ordinary id and secret look the same to servers that decode and to those that do not: %s',
+    'srv-1: a common id and secret are the same for servers that decode them and those that do not: %s',
     async (_name, preset) => {
       const server = await startServer(json(200, GRANT));
       const { provider } = await startClient('', {
@@ -229,7 +229,7 @@ describe('Basic credentials', () => {
     expect(basicOf(server)).toEqual(Array(2).fill(`${clientId}:${clientSecret}`));
   });
 
-  it('decode to what they were, whatever characters they have', () => {
+  it('decode to the original, whatever characters they have', () => {
     const decode = (half: string) => decodeURIComponent(half.replaceAll('+', '%20'));
     const text = fc.oneof(fc.string(), fc.constantFrom('müller', '😀', 'a b+c', '100%', '~*', ''));
     fc.assert(
@@ -278,13 +278,13 @@ describe('a compressed answer', () => {
         .writeHead(200, { 'content-type': 'application/json', 'content-encoding': coding })
         .end(compress(JSON.stringify(body)));
 
-  it('out-A11: gzip is undone', async () => {
+  it('out-A11: is decompressed if it is gzip', async () => {
     const server = await startServer(compressed(GRANT));
     const { provider } = await startClient(`${server.url}/token`);
     expect((await provider.getToken()).reveal()).toBe('t');
   });
 
-  it('out-A11: also in metadata', async () => {
+  it('out-A11: is decompressed in metadata as well', async () => {
     const server = await startServer((request, ...rest) => {
       const { url } = server;
       const metadata = { issuer: url, token_endpoint: `${url}/token`, response_types_supported: [] };
@@ -309,7 +309,7 @@ describe('a connection that was kept open', () => {
     return { server, agent };
   }
 
-  it('out-B8: and that the server has given up costs no token: the request is sent once more', async () => {
+  it('out-B8: and that the server has closed costs no token: the request is sent once more', async () => {
     const { server, agent } = await startForgetfulServer();
     const { provider } = await startClient(`${server.url}/token`, { agent });
     await provider.getToken({ scope: 'a' });
@@ -317,7 +317,7 @@ describe('a connection that was kept open', () => {
     expect(server.requests.map(({ body }) => new URLSearchParams(body).get('scope'))).toEqual(['a', 'b', 'b']);
   });
 
-  it('out-B8: with a new proof of the client', async () => {
+  it('out-B8: and breaks gets a request with a new client assertion', async () => {
     const { server, agent } = await startForgetfulServer();
     const options = { agent, clientAuthentication: 'client_secret_jwt', clientSecret: 's'.repeat(32) } as const;
     const { provider } = await startClient(`${server.url}/token`, { ...options, dpop: false });
@@ -327,7 +327,7 @@ describe('a connection that was kept open', () => {
     expect(new Set(assertions).size).toBe(3);
   });
 
-  it('out-B8: and only once; a server that resets again is an outage', async () => {
+  it('out-B8: is retried only once; a server that resets again is an outage', async () => {
     const server = await startServer((_request, _response, { socket }) => socket.resetAndDestroy());
     // Each connection looks as if it had been used before.
     class Worn extends Agent {
@@ -342,7 +342,7 @@ describe('a connection that was kept open', () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  it('out-B8: the same for revocation, whose token does not stay alive for it', async () => {
+  it('out-B8: is retried for revocation too, so that the token does not stay active', async () => {
     const { server, agent } = await startForgetfulServer();
     const identityProvider = genericOAuth2({
       tokenEndpoint: `${server.url}/token`,
@@ -354,14 +354,14 @@ describe('a connection that was kept open', () => {
     expect(server.requests.map(({ url }) => url)).toEqual(['/token', '/revoke', '/revoke']);
   });
 
-  it('out-B8: a fresh connection that is reset is not tried again within an attempt', async () => {
+  it('out-B8: unlike a new one, which is not retried within an attempt', async () => {
     const server = await startServer((_request, _response, { socket }) => socket.resetAndDestroy());
     const { provider } = await startClient(`${server.url}/token`);
     expect(await firstFailure(provider)).toMatchObject({ reason: 'outage' });
     expect(server.requests).toHaveLength(1);
   });
 
-  it('out-B8: a GET, such as that for metadata or keys, is sent once more as well; a POST is left to its sender', async () => {
+  it('out-B8: is retried for a GET, such as for metadata or keys; a POST is left to its sender', async () => {
     const { server, agent } = await startForgetfulServer(json(200, {}));
     const fetch = createBoundedFetch({ agent });
     for (const expected of [1, 3]) {
@@ -411,14 +411,14 @@ describe('a private certificate authority', () => {
     await expect(provider.getToken()).resolves.toBeDefined();
   });
 
-  it('out-E2: by the agent, as before', async () => {
+  it('out-E2: is trusted by the agent, as before', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const agent = new https.Agent({ ca: authority.pem });
     const { provider } = await startClient(`${server.url}/token`, { agent });
     await expect(provider.getToken()).resolves.toBeDefined();
   });
 
-  it('out-E2: by the option ca for discovery and revocation as well', async () => {
+  it('out-E2: is trusted by the option ca for discovery and revocation as well', async () => {
     const server = await startServer((request, ...rest) => {
       const { url } = server;
       const metadata = { issuer: url, token_endpoint: `${url}/token`, revocation_endpoint: `${url}/revoke` };
@@ -432,7 +432,7 @@ describe('a private certificate authority', () => {
     expect(server.requests.map(({ url }) => url)).toEqual(['/.well-known/openid-configuration', '/token', '/revoke']);
   });
 
-  it('out-E2: by the guard’s option ca for key sets and introspection', async () => {
+  it('out-E2: is trusted by the guard’s option ca for key sets and introspection', async () => {
     const server = await startServer((request, ...rest) => {
       json(200, request.method === 'GET' ? { keys: [] } : { active: false })(request, ...rest);
     }, loopback);
@@ -458,7 +458,7 @@ describe('a private certificate authority', () => {
     expect(server.requests.map(({ url }) => url).toSorted()).toEqual(['/introspect', '/keys']);
   });
 
-  it('out-E6: is trusted by the option ca through a proxy, beside an agent that is given none', async () => {
+  it('out-E6: is trusted by the option ca through a proxy, with an agent without one', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const proxy = await startProxy();
     const agent = new HttpsProxyAgent(proxy.url);
@@ -467,7 +467,7 @@ describe('a private certificate authority', () => {
     expect(proxy.asked).toEqual([new URL(server.url).host]);
   });
 
-  it('out-E6: the same beside an agent of before Node’s own had classes to descend from', async () => {
+  it('out-E6: is trusted with an agent that does not extend Node’s http.Agent', async () => {
     const server = await startServer(json(200, GRANT), loopback);
     const proxy = await startProxy();
     // axios brings version 5 of https-proxy-agent along.
@@ -484,12 +484,12 @@ describe('a private certificate authority', () => {
     ['options of an agent', { keepAlive: true }],
     ['a dispatcher of undici', new UndiciAgent()],
     ['an address', 'http://proxy.example:3128'],
-  ])('out-E6: fails the boot where agent is %s', async (_name, agent) => {
+  ])('out-E6: fails the boot if agent is %s', async (_name, agent) => {
     const error = await failure(startClient('https://id.example/token', { agent: agent as https.Agent }));
     expect(error.message).toMatch(/client\.agent: expected an agent of node:http or node:https/);
   });
 
-  it('out-E6: together with a certificate of the client', async () => {
+  it('out-E6: is trusted together with a client certificate', async () => {
     const client = await authority.issue('svc');
     const tls = { ...loopback, ca: authority.pem, requestCert: true, rejectUnauthorized: true };
     const server = await startServer(json(200, GRANT), tls);
@@ -513,7 +513,7 @@ describe('a private certificate authority', () => {
     ['DER', Buffer.from('308201', 'hex')],
     ['a number', 1],
     ['one of two', () => [authority.pem, '']],
-  ])('out-E2: fails the boot where ca is %s', async (_name, given) => {
+  ])('out-E2: fails the boot if ca is %s', async (_name, given) => {
     const ca = (typeof given === 'function' ? (given as () => unknown)() : given) as string;
     const error = await failure(startClient('https://id.example/token', { ca }));
     expect(error).toBeInstanceOf(IdentityM2MConfigurationError);
@@ -549,7 +549,7 @@ describe('a private certificate authority', () => {
       /the proxy .* \(HTTP 502\).*Check that the proxy can/,
     ],
   ])(
-    'out-B5: a proxy that answers %s is named, and the identity provider is not',
+    'out-B5: a proxy that responds with %s is named, and the identity provider is not',
     async (line, head, expected, words) => {
       const proxy = await startProxy(`${line}\r\n${head}\r\n\r\n`);
       const agent = new HttpsProxyAgent(proxy.url);
@@ -561,7 +561,7 @@ describe('a private certificate authority', () => {
     },
   );
 
-  it('out-B5: the same for plain http, where the proxy answers in the server’s place', async () => {
+  it('out-B5: the same for plain http, if the proxy answers instead of the server', async () => {
     const server = await startServer((_request, response) => response.writeHead(407).end());
     const { provider } = await startClient(`${server.url}/token`);
     expect((await firstFailure(provider)).message).toMatch(/the proxy .* \(HTTP 407\)/);
@@ -570,7 +570,7 @@ describe('a private certificate authority', () => {
   test.each<[string, () => http.Agent, string]>([
     ['https://127.0.0.1:9', () => new http.Agent(), 'node:https'],
     ['http://127.0.0.1:9', () => new https.Agent(), 'node:http'],
-  ])('out-B8: an agent of the other protocol is named, with the mend: %s', async (origin, agent, module) => {
+  ])('out-B8: an agent of the other protocol is named, with the remedy: %s', async (origin, agent, module) => {
     const { provider } = await startClient(`${origin}/token`, { agent: agent() });
     const error = await firstFailure(provider);
     expect(error).toMatchObject({ reason: 'outage' });
@@ -579,7 +579,7 @@ describe('a private certificate authority', () => {
   });
 
   test.each(['201 Created', '401 Unauthorized'])(
-    'out-B5: what a proxy says in the clear is never taken for the identity provider’s: %s with a grant, or a refusal',
+    'out-B5: a proxy’s plain answer never counts as the identity provider’s: %s with a token, or a refusal',
     async (line) => {
       const body = JSON.stringify(line.startsWith('201') ? GRANT : { error: 'invalid_client' });
       const proxy = await startProxy(
@@ -595,7 +595,7 @@ describe('a private certificate authority', () => {
     'Bad response: 407',
     'tunneling socket could not be established, statusCode=407',
     'Failed to establish tunnel to id.example:443 via http://user:its-password@127.0.0.1:3128/: HTTP/1.1 407 X',
-  ])('out-B5: a proxy’s 407 is known from the error of an agent: %s', async (message) => {
+  ])('out-B5: a proxy’s 407 is recognized in the error of an agent: %s', async (message) => {
     class Failing extends https.Agent {
       override createConnection(): never {
         throw new Error(message);
@@ -608,7 +608,7 @@ describe('a private certificate authority', () => {
   });
 });
 
-describe('a grant', () => {
+describe('a token response', () => {
   /** What a client makes of an answer, as a call shows it: the `Authorization` header that an API gets. */
   async function carried(answer: Answer, options: Partial<ClientOptions> = {}) {
     const server = await startServer(answer);
@@ -622,7 +622,7 @@ describe('a grant', () => {
     ['out-A1', 'Atc|MQEBIJ4'],
     ['out-A2', '00D7F0000001I8v!ARgAQOG9W.wPt'],
     ['out-A2', String.fromCharCode(...Array.from({ length: 94 }, (_, n) => n + 0x21))],
-  ])('%s: is used whose token is visible ASCII: %s', async (_id, token) => {
+  ])('%s: is used if its token is visible ASCII: %s', async (_id, token) => {
     const { authorization } = await carried(json(200, { ...GRANT, access_token: token }));
     expect(authorization).toBe(`Bearer ${token}`);
   });
@@ -633,7 +633,7 @@ describe('a grant', () => {
   });
 
   test.each(['', 'a b', 'a\tb', 'a\r\nx: y', 'a\n', 'a\0', 'tökén', '\x7f', 'a'.repeat(32_769)])(
-    'is not used whose token has a blank, a control character or anything beyond ASCII: %j',
+    'is not used if its token has a space, a control character or non-ASCII: %j',
     async (token) => {
       const server = await startServer(json(200, { ...GRANT, access_token: token }));
       const { provider } = await startClient(`${server.url}/token`);
@@ -658,7 +658,7 @@ describe('a grant', () => {
     expect(warnings).toMatchObject([{ client: 'default', message: expect.stringContaining('no token_type') }]);
   });
 
-  it('out-A7: with another token_type is refused, and the mend is not to check the scope', async () => {
+  it('out-A7: with another token_type is refused, with a remedy that is not to check the scope', async () => {
     const server = await startServer(json(200, { ...GRANT, token_type: 'bearer_token' }));
     const { provider } = await startClient(`${server.url}/token`);
     const { message } = await firstFailure(provider);
@@ -675,7 +675,7 @@ describe('a grant', () => {
     },
   );
 
-  it('out-A9: with null members, a byte order mark and blanks around it is used', async () => {
+  it('out-A9: with null members, a byte order mark and whitespace around it is used', async () => {
     const grant = { ...GRANT, token_type: null, scope: null, expires_in: null, refresh_in: null, error: null };
     const answer: Answer = (_request, response) => response.end(`\ufeff \r\n${JSON.stringify(grant)} \r\n`);
     expect(await carried(answer)).toMatchObject({ authorization: 'Bearer t' });
@@ -688,7 +688,7 @@ describe('a grant', () => {
     expect(authorization).toBe('Bearer t');
   });
 
-  it('out-A15: without it, the message names the option', async () => {
+  it('out-A15: in another form fails without it, with a message that names the option', async () => {
     const server = await startServer(json(200, { tokenData: GRANT }));
     const { provider } = await startClient(`${server.url}/token`);
     expect((await firstFailure(provider)).message).toMatch(/has no access_token\. .*option readTokenResponse/);
@@ -699,7 +699,7 @@ describe('a grant', () => {
   });
 
   it.each(['invalid_client', 'x', { code: 'invalid_client' }, ['x'], 1, true])(
-    'out-A19: with an error of %j is none',
+    'out-A19: with an error of %j is a refusal',
     async (error) => {
       const server = await startServer(json(200, { ...GRANT, error }));
       const { provider } = await startClient(`${server.url}/token`);
@@ -714,13 +714,13 @@ describe('a grant', () => {
     expect((await firstFailure(provider)).message).toContain(`: invalid_client: ${description} Check the client id`);
   });
 
-  it('out-A19: a refusal with an error of no characters has a message that says something', async () => {
+  it('out-A19: with an empty error is a refusal with a useful message', async () => {
     const server = await startServer(json(400, { error: '', error_description: '' }));
     const { provider } = await startClient(`${server.url}/token`);
     expect((await firstFailure(provider)).message).toContain(': HTTP 400 without an OAuth error. ');
   });
 
-  it('srv-8: that takes longer to arrive than it lives has words of its own', async () => {
+  it('srv-8: that takes longer to arrive than its token lives has an error of its own', async () => {
     const clock = new ManualClock();
     const server = await startServer(async (...args) => {
       // Before a second request would be sent.
@@ -747,7 +747,7 @@ describe('readTokenResponse', () => {
     return { result, warnings, provider, events };
   }
 
-  it('is given status, headers, body and the JSON that it is', async () => {
+  it('receives status, headers, body and the parsed JSON', async () => {
     const seen: unknown[] = [];
     await outcomeOf(json(201, GRANT, { 'x-a': 'b' }), ({ status, headers, body, json }: TokenResponse) => {
       seen.push(status, headers.get('x-a'), body, json);
@@ -779,7 +779,7 @@ describe('readTokenResponse', () => {
     }
   });
 
-  it('is asked before that of the preset, which is asked where the first has no opinion', async () => {
+  it('runs before that of the preset, which runs if the first returns undefined', async () => {
     const server = await startServer(json(200, { a: 'from-a', b: 'from-b' }));
     const identityProvider = {
       ...genericOAuth2({ tokenEndpoint: server.url }),
@@ -818,7 +818,7 @@ describe('readTokenResponse', () => {
         },
       }),
     ],
-  ])('has no say where it %s, which is told once and without the body', async (_name, read) => {
+  ])('is ignored if it %s, which is logged once and without the body', async (_name, read) => {
     const { result, warnings, provider, events } = await outcomeOf(
       json(200, { ...GRANT, access_token: 'secret-token-in-a-message' }),
       read,
@@ -852,7 +852,7 @@ describe('readTokenResponse', () => {
     expect(isAsked).toBe(false);
   });
 
-  it('leaks nothing of the answer by what it says itself', async () => {
+  it('leaks nothing of the answer in its own message', async () => {
     const token = 'nested-access-token-of-some-length';
     const body = { tokenData: { accessToken: token, items: [{ idToken: [`${token}-2`] }] } };
     const read = ({ body }: TokenResponse) => ({ error: 'odd', error_description: `${body} the-client-secret` });
@@ -870,19 +870,19 @@ describe('readTokenResponse', () => {
     expect((result as AccessToken).reveal()).toBe('t');
   });
 
-  it('takes the place of classifyError, which the boot names as an unknown option', async () => {
+  it('replaces classifyError, which the boot names as an unknown option', async () => {
     const error = await failure(startClient('https://id.example/token', { classifyError: () => undefined } as object));
     expect(error.message).toContain('client: unknown option "classifyError"');
   });
 });
 
-describe('a refusal by the body of the answer', () => {
+describe('a refusal, recognized by the body of the answer', () => {
   const answered =
     (status: number, type: string, body: string): Answer =>
     (_request, response) =>
       response.writeHead(status, type === '' ? {} : { 'content-type': type }).end(body);
 
-  it('out-B1: as text/plain is read as any other', async () => {
+  it('out-B1: as text/plain is read like any other', async () => {
     const server = await startServer(answered(400, 'text/plain; charset=utf-8', '{"error":"invalid_client"}'));
     const { provider } = await startClient(`${server.url}/token`);
     expect(await firstFailure(provider)).toMatchObject({
@@ -921,7 +921,7 @@ describe('a refusal by the body of the answer', () => {
     expect(error.message).toContain(words);
   });
 
-  it('srv-6: 401 with the name of the status and an explanation is a refused client, with the explanation', async () => {
+  it('srv-6: 401 with the name of the status and an explanation means a refused client, with the explanation', async () => {
     const body = '{"error":"unauthorized","error_description":"Bad client credentials"}';
     const server = await startServer(answered(401, 'application/json', body));
     const { provider } = await startClient(`${server.url}/token`);
@@ -932,7 +932,7 @@ describe('a refusal by the body of the answer', () => {
     );
   });
 
-  it('srv-6: the name of a status alone, or with another than 401, is still that of a gateway', async () => {
+  it('srv-6: the name of a status alone, or with a status other than 401, still comes from a gateway', async () => {
     for (const [status, body, reason] of [
       [401, '{"error":"Unauthorized","message":"no"}', 'blocked'],
       [403, '{"error":"forbidden","error_description":"no"}', 'blocked'],
@@ -952,7 +952,7 @@ describe('a refusal by the body of the answer', () => {
 });
 
 describe('headers of token requests', () => {
-  it('out-C3: are added by tokenRequestHeaders to those of the preset, and go nowhere else', async () => {
+  it('out-C3: are added by tokenRequestHeaders to those of the preset, and sent nowhere else', async () => {
     const server = await startServer(json(200, GRANT));
     const api = await startServer(json(200, {}));
     const identityProvider = {
@@ -989,7 +989,7 @@ describe('headers of token requests', () => {
     'te',
     'Upgrade',
     'proxy-authorization',
-  ])('out-C3: the boot fails where they set %s', async (name) => {
+  ])('out-C3: the boot fails if they set %s', async (name) => {
     const error = await failure(startClient('https://id.example/token', { tokenRequestHeaders: { [name]: 'v' } }));
     expect(error.message).toContain(`client.tokenRequestHeaders.${name}: expected no such header`);
   });
@@ -1010,7 +1010,7 @@ describe('headers of token requests', () => {
     expect(error.message).not.toContain('hunter2');
   });
 
-  it('out-C3: a key in them is not told, should the server repeat it', async () => {
+  it('out-C3: an API key in them is redacted if the server repeats it', async () => {
     const server = await startServer((request, ...rest) =>
       json(400, { error: 'invalid_request', error_description: `got ${request.headers['x-api-key']}` })(
         request,
@@ -1162,7 +1162,7 @@ describe('options with stray characters', () => {
 
 describe('redaction', () => {
   it.each(['n', 'acce', 'invalid'])(
-    'srv-9: does not garble messages for a short secret, which is warned of: %s',
+    'srv-9: does not garble messages because of a short secret, which causes a warning: %s',
     async (secret) => {
       const server = await startServer(
         json(401, { error: 'invalid_client', error_description: 'no access_token for you' }),
@@ -1178,7 +1178,7 @@ describe('redaction', () => {
     },
   );
 
-  it('srv-9: still takes out a secret of 8 characters, and warns of nothing', async () => {
+  it('srv-9: still removes a secret of 8 characters, without a warning', async () => {
     const server = await startServer(json(401, { error: 'invalid_client', error_description: 'wrong: hunter2x' }));
     const { provider, events } = await startClient(`${server.url}/token`, { clientSecret: 'hunter2x' });
     expect((await firstFailure(provider)).message).toContain('wrong: [credential]');
@@ -1186,8 +1186,8 @@ describe('redaction', () => {
   });
 });
 
-describe('a client that is bound to no place', () => {
-  it('call-7: is warned of at boot, once', async () => {
+describe('a client without allowed origins', () => {
+  it('call-7: causes one warning at boot', async () => {
     const { events, module } = await startClient('https://id.example/token');
     const warnings = () => events.filter((event) => event.type === 'client.warning');
     expect(warnings()).toMatchObject([

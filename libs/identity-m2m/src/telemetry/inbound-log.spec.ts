@@ -84,7 +84,7 @@ describe('the log of the guard', () => {
     deadLettered('token_expired');
     expect(loud()).toEqual([]);
     for (let times = 0; times < 3; times++) deadLettered('issuer_unavailable');
-    expect(loud()).toEqual([expect.stringMatching(/^warn: guard: messages of RabbitMQ that cannot be decided/)]);
+    expect(loud()).toEqual([expect.stringMatching(/^warn: guard: RabbitMQ messages that the guard cannot decide on/)]);
   });
 
   it('warns once about messages that stay unsettled', () => {
