@@ -59,7 +59,7 @@ describe('keys at an address', () => {
     const read = atAddress().read(signal);
     if (status === 203) expect((await read).document).toEqual(KEYS);
     else {
-      const error = new KeySetError(`the key set at ${server.url}/keys was answered with HTTP ${status}`);
+      const error = new KeySetError(`the key set at ${server.url}/keys returned HTTP ${status}`);
       await expect(read).rejects.toThrow(error);
       await expect(read).rejects.toBeInstanceOf(KeySetError);
     }
@@ -71,7 +71,7 @@ describe('keys at an address', () => {
     ['{"keys":[],"keys":[]}', 'duplicate_member'],
   ])('are no key set where the answer is %s', async (text, fault) => {
     answer(text);
-    const error = new KeySetError(`the response of ${server.url}/keys is no key set (${fault})`);
+    const error = new KeySetError(`the response of ${server.url}/keys is not a key set (${fault})`);
     await expect(atAddress().read(signal)).rejects.toThrow(error);
   });
 
@@ -244,7 +244,7 @@ describe('keys in a file', () => {
   it('are read up to 262,144 bytes', async () => {
     expect(MAX_KEY_SET_BYTES).toBe(262_144);
     expect(await read(JSON.stringify(KEYS).padEnd(262_144))).toMatchObject({ document: KEYS });
-    const error = new KeySetError(`the key set ${path} is too long`);
+    const error = new KeySetError(`the key set file ${path} is longer than 262144 bytes`);
     await expect(read(JSON.stringify(KEYS).padEnd(262_145))).rejects.toThrow(error);
     await expect(read(`{"a":"${'é'.repeat(131_069)}"}`)).rejects.toThrow(error);
   });
@@ -254,9 +254,11 @@ describe('keys in a file', () => {
     const fault = await keyFileSource(missing)
       .read(signal)
       .catch((error: unknown) => error);
-    expect(fault).toEqual(new KeySetError(`the key set ${missing} can't be read (ENOENT)`));
+    expect(fault).toEqual(new KeySetError(`the key set file ${missing} can't be read (ENOENT)`));
     expect(fault).toMatchObject({ code: 'M2M_KEY_SET_UNAVAILABLE', cause: { code: 'ENOENT' } });
-    await expect(keyFileSource(folder).read(signal)).rejects.toThrow(`the key set ${folder} can't be read (EISDIR)`);
+    await expect(keyFileSource(folder).read(signal)).rejects.toThrow(
+      `the key set file ${folder} can't be read (EISDIR)`,
+    );
   });
 
   it('are given up with the reason of the signal', async () => {
@@ -302,7 +304,7 @@ describe('keys in a file', () => {
     [`{"keys":[],"x":${deep(40)}}`, 'too_deep'],
     ['{"a\\"b":1,"keys":[]}', 'unreadable_name'],
   ])('are no key set: %s (%s)', async (text, fault) => {
-    await expect(read(text)).rejects.toThrow(new KeySetError(`the file ${path} is no key set (${fault})`));
+    await expect(read(text)).rejects.toThrow(new KeySetError(`the file ${path} is not a key set (${fault})`));
   });
 });
 

@@ -97,7 +97,7 @@ describe('what a route answers', () => {
 
   it('explains that a client of several issuers must be named', () => {
     const policy = { clients: ['billing', 'other'] };
-    const expected = 'a client that the guard names, because it trusts several issuers';
+    const expected = 'a client in the options of the guard, because the guard trusts several issuers';
     expect(routeVerdict(caller, policy, SEVERAL_ISSUERS)).toMatchObject({ ...client, expected, caller });
     const named = { ...caller, isNamed: true };
     expect(routeVerdict(named, { clients: ['other'] }, SEVERAL_ISSUERS)).toMatchObject({ expected: '"other"' });
@@ -107,7 +107,7 @@ describe('what a route answers', () => {
     expect(routeVerdict(caller, { sensitive: true }, ONE_ISSUER)).toEqual({
       ok: false,
       reason: 'introspection_unavailable',
-      expected: 'introspection of its issuer, for a route that is @Sensitive()',
+      expected: 'introspection by its issuer, because the route is @Sensitive()',
     });
   });
 
