@@ -269,7 +269,7 @@ describe('the key file', () => {
     await expect(starting).rejects.not.toThrow(/\n +at /);
   });
 
-  it("is rejected if its public half can't be written, unless that exists already", async () => {
+  it('is rejected if its public half can’t be written, unless that exists already', async () => {
     const file = join(folder, 'public-key.pem');
     const { publicFile, keyId } = await deviceKey(file);
     await utimes(publicFile, 1, 1);

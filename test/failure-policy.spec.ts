@@ -265,7 +265,7 @@ describe('an outage of a token endpoint', () => {
     });
   });
 
-  it("srv-2: is the same for the issuer's metadata, which locates the token endpoint", async () => {
+  it('srv-2: is the same for the issuer’s metadata, which locates the token endpoint', async () => {
     for (const code of [401, 403, 404, 405, 418, 503]) {
       const issuer = 'http://127.0.0.1';
       const { network, clock, module, provider } = await simulatedClient({

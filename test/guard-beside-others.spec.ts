@@ -123,7 +123,7 @@ describe('a test without the guard', () => {
     expect(await call('things')).toBe(200);
   });
 
-  it("in-F13: can't replace it by overrideGuard if it is global", async () => {
+  it('in-F13: can’t replace it by overrideGuard if it is global', async () => {
     const override = (builder: TestingModuleBuilder) => builder.overrideGuard(M2MAuthGuard).useValue(open);
     const call = await serve({ imports: [root()], controllers: [Things] }, override);
     expect([await call('things'), await call('things', { authorization })]).toEqual([401, 200]);

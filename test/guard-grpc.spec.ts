@@ -168,7 +168,7 @@ describe('the guard on gRPC', () => {
       expect((await refused(withAuthorization('Bearer a b'))).code).toBe(3);
     });
 
-    it("refuses with 14 if it can't decide", async () => {
+    it('refuses with 14 if it can’t decide', async () => {
       const { code, metadata } = await refused(withAuthorization(`Bearer ${await messages.undecidableToken()}`));
       expect(code).toBe(14);
       expect(metadata.get('www-authenticate')).toEqual([]);

@@ -367,12 +367,12 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     '/./admin',
     '/open/../admin',
     '/admin?',
-  ])("H8: can't be bypassed by another spelling of the path: %s", async (path) => {
+  ])('H8: can’t be bypassed by another spelling of the path: %s', async (path) => {
     const answer = await raw([`GET ${path} HTTP/1.1`]);
     expect(answer).toMatch(/^HTTP\/1.1 (400|401|404) /);
   });
 
-  test.each(['HEAD', 'OPTIONS', 'TRACE', 'PUT', 'POST'])("H9: can't be bypassed by the method %s", async (method) => {
+  test.each(['HEAD', 'OPTIONS', 'TRACE', 'PUT', 'POST'])('H9: can’t be bypassed by the method %s', async (method) => {
     for (const line of ['X-HTTP-Method-Override: GET', 'X-Method-Override: OPTIONS']) {
       const answer = await raw([`${method} /admin HTTP/1.1`, line, 'Content-Length: 0']);
       expect(answer).toMatch(/^HTTP\/1.1 (400|401|404|405) /);

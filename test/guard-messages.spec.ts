@@ -549,7 +549,7 @@ describe('a message of Kafka', () => {
     expect(messages.events).toEqual([...refused, ...refused]);
   });
 
-  it("is delivered again if the guard can't decide", async () => {
+  it('is delivered again if the guard can’t decide', async () => {
     const undecidable = Buffer.from(`Bearer ${await messages.undecidableToken()}`);
     await expect(deliver('noted', { authorization: undecidable })).rejects.toThrow(KafkaRetriableException);
     expect(messages.events.at(-1)).toEqual({

@@ -254,7 +254,7 @@ await describeWithServer('a message of RabbitMQ that several handlers are given'
     expect(deadLettered()).toEqual([...isDead('credential_missing'), ...isDead('credential_missing')]);
   });
 
-  it("host-6: is rejected once if the guard can't decide", async () => {
+  it('host-6: is rejected once if the guard can’t decide', async () => {
     await emit(THREE, `Bearer ${await messages.undecidableToken()}`);
     await hasDead(1);
     expect(deadLettered()).toEqual(isDead('issuer_unavailable'));

@@ -246,7 +246,7 @@ describe('Kafka', () => {
     expect(outcomes()).toEqual([{ type: 'message.skipped', transport: 'kafka', reason: 'credential_missing' }]);
   });
 
-  it("host-7: has a message delivered again if the guard can't decide for one handler, once the others have run", async () => {
+  it('host-7: has a message delivered again if the guard can’t decide for one handler, once the others have run', async () => {
     const undecidable = `Bearer ${await messages.undecidableToken()}`;
     await expect(deliver(THREE, 1, undecidable)).rejects.toThrow(KafkaRetriableException);
     expect(ran).toEqual(['open 1']);

@@ -145,7 +145,7 @@ describe('the token on calls of gRPC', () => {
     expect(reachablePaths('token-1', client)).toEqual([]);
   });
 
-  it("is added to a copy of the caller's metadata, and leaves the caller's credential and options alone", async () => {
+  it('is added to a copy of the caller’s metadata, and leaves the caller’s credential and options alone', async () => {
     const { directory, identity } = await setUp();
     const metadata = new Metadata();
     metadata.set('x-own', 'kept');
@@ -492,7 +492,7 @@ describe('attaching a token', () => {
     expect(client.waits.size).toBe(0);
   });
 
-  it("redacts the token in errors of a broker's client, and in nothing that is still in use", () => {
+  it('redacts the token in errors of a broker’s client, and in nothing that is still in use', () => {
     class Connection {
       readonly queue = ['{"authorization":"Bearer secret-token"}'];
     }

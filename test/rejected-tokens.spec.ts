@@ -490,7 +490,7 @@ describe('a token that is rejected', () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it('out-F8: is not detected if the body is slow, and the body that has arrived is passed on', async () => {
+  it('out-F8: is checked without a long wait for a slow body, which is passed on whole', async () => {
     const system = await outboundApplication({ isTokenRejected: ({ body }) => body.includes('never') });
     const slow: ServerResponse[] = [];
     system.api.answer = (_request, response) => {

@@ -148,7 +148,7 @@ describe('users', () => {
     }
   });
 
-  it("app-8: have the requested name if the tenant's suffix can't be looked up", async () => {
+  it('app-8: have the requested name if the tenant’s suffix can’t be looked up', async () => {
     const { call } = await start();
     const body = newUser();
     tenant.switches.change({ faults: { api: { slowMs: 30 } } });

@@ -127,7 +127,7 @@ describe('text from outside', () => {
     ['direction marks', 'a\u202Eb\u2066c', 'a?b?c'],
     ['line separators', 'a\u2028b\u2029c', 'a?b?c'],
     ['half of a character', 'a\uD83Db', 'a?b'],
-  ])("can't act on a terminal with %s", (_name, text, expected) => {
+  ])('can’t act on a terminal with %s', (_name, text, expected) => {
     expect(printable(text)).toBe(expected);
   });
 

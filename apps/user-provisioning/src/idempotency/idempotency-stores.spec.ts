@@ -192,7 +192,7 @@ describe('a folder', () => {
     await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/in use by another process.*DATA_DIR.*REDIS_URL/);
   });
 
-  it("that can't be created is named", async () => {
+  it('that can’t be created is named', async () => {
     const file = join(newFolder(), 'file');
     writeFileSync(file, '');
     await expect(EmbeddedStore.open(join(file, 'data'), DAY)).rejects.toThrow(/file.data cannot be opened \(ENOTDIR\)/);
