@@ -187,15 +187,15 @@ describe('a token bound to a domain’s hosts', () => {
 });
 
 describe('a binding rule', () => {
-  const STAR = 'a star in another place than the first label of the host';
-  const NO_DOMAIN = 'a star before a host that is not a domain';
+  const STAR = 'has a star in another place than the first label of the host';
+  const NO_DOMAIN = 'has a star before a host that is not a domain';
 
   test.each([
-    ['api.example', 'not an absolute URL'],
-    ['https://', 'not an absolute URL'],
-    ['', 'not an absolute URL'],
-    ['ftp://api.example', 'neither https nor http'],
-    ['wss://api.example', 'neither https nor http'],
+    ['api.example', 'is not an absolute URL'],
+    ['https://', 'is not an absolute URL'],
+    ['', 'is not an absolute URL'],
+    ['ftp://api.example', 'is neither https nor http'],
+    ['wss://api.example', 'is neither https nor http'],
     ['*', STAR],
     ['https://*', STAR],
     ['https://a.*.example', STAR],
@@ -209,17 +209,17 @@ describe('a binding rule', () => {
     ['https://*.2130706433', NO_DOMAIN],
     ['https://*.[::1]', NO_DOMAIN],
     ['https://*.[::ffff:127.0.0.1]', NO_DOMAIN],
-    ['https://user@api.example', 'a user name or password'],
-    ['https://:password@api.example', 'a user name or password'],
-    ['https://user:password@api.example', 'a user name or password'],
-    ['https://api.example?x', 'a query or fragment'],
-    ['https://api.example?', 'a query or fragment'],
-    ['https://api.example/#x', 'a query or fragment'],
-    ['https://api.example/#', 'a query or fragment'],
-    ['https://api.example/a%2Fb', 'an encoded slash'],
-    ['https://api.example/a%2fb', 'an encoded slash'],
-    ['https://api.example/a%5Cb', 'an encoded slash'],
-    ['https://api.example/a%5cb', 'an encoded slash'],
+    ['https://user@api.example', 'has a user name or password'],
+    ['https://:password@api.example', 'has a user name or password'],
+    ['https://user:password@api.example', 'has a user name or password'],
+    ['https://api.example?x', 'has a query or fragment'],
+    ['https://api.example?', 'has a query or fragment'],
+    ['https://api.example/#x', 'has a query or fragment'],
+    ['https://api.example/#', 'has a query or fragment'],
+    ['https://api.example/a%2Fb', 'has an encoded slash'],
+    ['https://api.example/a%2fb', 'has an encoded slash'],
+    ['https://api.example/a%5Cb', 'has an encoded slash'],
+    ['https://api.example/a%5cb', 'has an encoded slash'],
   ])('%j is none: %s', (rule, fault) => expect(originRuleFault(rule)).toBe(fault));
 
   test.each([
