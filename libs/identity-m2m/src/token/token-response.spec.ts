@@ -165,6 +165,10 @@ describe('a granted token', () => {
     },
   );
 
+  test.each([{ expires_in: [60] }, { expires_in: ['60'] }])('is malformed with a list of one number: %j', (more) => {
+    expect(kindOf(read(grant(more)))).toBe('malformed');
+  });
+
   test('is malformed where expires_in is beyond all numbers', () => {
     expect(kindOf(read('{"access_token":"a","token_type":"bearer","expires_in":1e999}'))).toBe('malformed');
   });
