@@ -1,5 +1,5 @@
-// Brings a checkout, however fresh, to the point where it can be run: dependencies installed, sources built.
-// Does nothing that is done already, so it can stand in front of every command.
+// Prepares a checkout for running: installs dependencies and builds sources. Skips what is done already, so every
+// command can run it first.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Installs the dependencies that the lock file names, unless they are. */
+/** Installs the dependencies in the lock file, unless they are installed. */
 export function install() {
   requireNode();
   const workspaces = ['libs', 'apps'].flatMap((folder) =>
@@ -18,35 +18,35 @@ export function install() {
   installIn('.', ['package-lock.json', 'package.json', ...workspaces], 'dependencies');
 }
 
-/** Installs what one kind of test needs besides, in a folder of `test`, unless it is. */
+/** Installs the additional packages of one kind of test in a folder of `test`, unless they are installed. */
 export function installForTest(name, what) {
   const folder = join('test', name);
   const files = ['package-lock.json', 'package.json'].map((file) => join(folder, file));
   installIn(folder, files, what);
 }
 
-/** @param files All that decides what an installation brings. */
+/** @param files All files that determine what is installed. */
 function installIn(folder, files, what) {
   const stampFile = join(root, folder, 'node_modules', '.installed-for');
   const hash = createHash('sha256').update(process.version.split('.')[0] + process.platform + process.arch);
   for (const file of files) hash.update(readFileSync(join(root, file)));
   const stamp = hash.digest('hex');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
-  console.log(`Installing ${what} (only this first time, and when they change) …`);
+  console.log(`Installing ${what} (only the first time, and when they change) …`);
   runNpm('ci', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel=error');
   writeFileSync(stampFile, stamp);
 }
 
 /**
- * Compiles the library and the apps, and bundles the library, unless that is done. Types are not checked, which would take
- * twice as long: `npm test` and `npm run build` do that.
+ * Compiles the library and the apps, and bundles the library, unless that is done. Does not check types, which would
+ * take twice as long: `npm test` and `npm run build` do that.
  */
 export function build() {
-  if (!existsSync(join(root, 'apps', 'tenant-emulator', 'dist'))) console.log('Compiling (only this first time) …');
+  if (!existsSync(join(root, 'apps', 'tenant-emulator', 'dist'))) console.log('Compiling (only the first time) …');
   run(process.execPath, join('node_modules', 'typescript', 'bin', 'tsc'), '-b', '--noCheck');
   const library = join(root, 'libs', 'identity-m2m');
   const config = join(library, 'rollup.config.mjs');
-  // The declarations of the entries are what the bundler writes last.
+  // The bundler writes the declarations of the entries last.
   const bundledAt = modifiedAt(join(library, 'dist', 'index.d.ts'));
   const isBundled = [config, ...filesIn(join(library, 'build'))].every((file) => modifiedAt(file) < bundledAt);
   if (!isBundled)
@@ -57,12 +57,12 @@ function filesIn(folder) {
   return readdirSync(folder, { recursive: true }).map((name) => join(folder, name));
 }
 
-/** When a file was written last, in milliseconds; 0 where there is none. */
+/** When a file was last written, in milliseconds; 0 if there is none. */
 function modifiedAt(path) {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
-/** Runs a program of Node's in the root of the project, and ends this process where that fails. */
+/** Runs a program in the root of the project, and ends this process if that fails. */
 export function run(command, ...args) {
   const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (error) throw error;
@@ -71,7 +71,7 @@ export function run(command, ...args) {
 }
 
 function runNpm(...args) {
-  // The npm that runs this script, so that no other one has to be on the path.
+  // The npm that runs this script, so that npm does not have to be on the path.
   const npm = process.env.npm_execpath;
   if (npm) run(process.execPath, npm, ...args);
   else run('npm', ...args);
@@ -80,6 +80,6 @@ function runNpm(...args) {
 function requireNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major >= 24) return;
-  console.error(`This needs Node.js 20.19, 22.12, 24 or later; this is ${process.version}.`);
+  console.error(`This needs Node.js 20.19, 22.12, or 24 or later, but runs on ${process.version}.`);
   process.exit(1);
 }

@@ -1,4 +1,4 @@
-// `npm run start:import`: 10,000 users into the sample system, or as many as `npm run start:import -- <number>` says.
+// `npm run start:import [-- <number>]`: imports 10,000 users, or this number, into the sample system.
 
 import { build, install } from './prepare.mjs';
 

@@ -1,4 +1,4 @@
-// `npm run start:outage`: a sample system whose tokens live for a minute, and its tenant's token endpoint away for a while.
+// `npm run start:outage`: a sample system whose tokens live for a minute, with an outage of the token endpoint.
 
 import { build, install } from './prepare.mjs';
 

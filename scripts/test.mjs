@@ -1,4 +1,4 @@
-// `npm test`: everything that has to be right before a change is, on a fresh checkout as well as on a used one.
+// `npm test`: all checks that a change must pass, on a fresh checkout as well as on a used one.
 
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
@@ -25,7 +25,7 @@ const start = performance.now();
 run(node, ...tests);
 done('tests', start);
 
-/** Runs beside others, so what it prints comes at its end. Resolves with whether it found nothing. */
+/** Runs next to others, so it prints its output at its end. Resolves with whether it succeeded. */
 async function check(name, args) {
   const start = performance.now();
   const child = spawn(node, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,4 +1,4 @@
-// Some tests start the apps as processes of their own, and these run what has been built.
+// Some tests start the apps as processes of their own, which run the built code.
 
 import { build } from '../scripts/prepare.mjs';
 

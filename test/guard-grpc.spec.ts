@@ -136,7 +136,7 @@ describe('the guard on gRPC', () => {
   describe.each(modes)('in %s', (_name, call, answers) => {
     const refused = (metadata: Metadata) =>
       call(metadata).then(
-        () => Promise.reject(new Error('let in')),
+        () => Promise.reject(new Error('accepted')),
         (error: ServiceError) => error,
       );
 

@@ -657,7 +657,7 @@ await describeWithServer('a message of RabbitMQ that waits for an acknowledgemen
     new RmqRecordBuilder({}).setOptions({ headers: { authorization } }).build();
   const rejected = (client: ClientProxy, data: unknown) =>
     lastValueFrom(client.send(topic('acknowledged'), data)).then(
-      () => Promise.reject(new Error('let in')),
+      () => Promise.reject(new Error('accepted')),
       (error: unknown) => error,
     );
 

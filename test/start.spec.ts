@@ -158,7 +158,7 @@ describe('npm start', () => {
     const [tenant, ...others] = await start.children(3);
     process.kill(tenant!, 'SIGKILL');
     expect(await start.ended).toBe(1);
-    expect(start.output).toContain('tenant has ended by itself (SIGKILL), so the others are ended too.');
+    expect(start.output).toContain('tenant ended by itself (SIGKILL), so the others are stopped too.');
     await expectNoTrace(others);
   });
 });

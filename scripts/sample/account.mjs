@@ -1,4 +1,4 @@
-// What `npm start` prints for a new reader: what runs, who holds which token, and what can be tried.
+// What `npm start` prints: what runs, which client holds which token, and what to try.
 
 import { secretOf } from './development-secrets.mjs';
 
@@ -32,7 +32,7 @@ export const conversationsHeading = heading(
   'Who calls whom, with which token (its fingerprint; tokens are never printed)',
 );
 
-/** @param {Record<string, string>[]} sessions As the tenant's admin API tells them. */
+/** @param {Record<string, string>[]} sessions As the tenant's admin API returns them. */
 export function tokensText(sessions) {
   const rows = sessions.map(({ client, application, token, scope, issuedAt, expiresAt }) => [
     client.replace(/@.*/, ''),
@@ -44,7 +44,7 @@ export function tokensText(sessions) {
   return `${heading('Which token each machine has')}\n${table(rows)}`;
 }
 
-/** @param {Record<string, any>[]} users As the tenant's admin API tells them. */
+/** @param {Record<string, any>[]} users As the tenant's admin API returns them. */
 export function usersText(users) {
   const people = users.filter(({ serviceUser }) => !serviceUser);
   return `${heading('Which users were created')}\n${table(people.map(({ name, mail, uuid }) => [name, mail, uuid]))}`;

@@ -1,13 +1,13 @@
-// A service of the sample system as a process of its own, which is ended together with us.
+// A service of the sample system in a process of its own, which ends with this one.
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { root } from '../prepare.mjs';
 
-/** Most lines that are kept, for the case that the service does not get ready. */
+/** Maximum number of lines kept, for the error if the service does not become ready. */
 const LINES_KEPT = 20;
 
-/** Before it is killed, in milliseconds. */
+/** Time before the service is killed, in milliseconds. */
 const TIME_TO_END_MS = 3000;
 
 export class ChildService {
@@ -18,9 +18,8 @@ export class ChildService {
   /**
    * @param {string} name
    * @param {string} app Its folder in `apps`.
-   * @param {Record<string, string>} settings All that it knows of the world: what else is set around us is not meant for
-   * it.
-   * @param {(line: string, isError: boolean) => void} onLine Gets what it writes.
+   * @param {Record<string, string>} settings Its environment variables, added to those that every process needs.
+   * @param {(line: string, isError: boolean) => void} onLine Called with each line that it writes.
    */
   constructor(name, app, settings, onLine) {
     this.name = name;
@@ -28,7 +27,7 @@ export class ChildService {
       cwd: root,
       env: { ...inherited(), NO_COLOR: '1', ...settings },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // A process group of its own: Ctrl-C reaches us alone, and we end the services in good order.
+      // A process group of its own: Ctrl-C reaches only this process, which shuts the services down in order.
       detached: true,
     });
     this.#exited = new Promise((resolve) => this.#process.once('close', (code, signal) => resolve(code ?? signal)));
@@ -44,12 +43,12 @@ export class ChildService {
     return this.#process.pid;
   }
 
-  /** Settles when the service has ended, for whatever reason. */
+  /** Resolves when the service has ended, for any reason. */
   get exited() {
     return this.#exited;
   }
 
-  /** What the service says when it can be called. Rejects where it ends instead. */
+  /** Resolves with the service's message that it is ready. Rejects if it ends instead. */
   ready() {
     return new Promise((resolve, reject) => {
       this.#process.on('message', (message) => {
@@ -74,7 +73,7 @@ export class ChildService {
   }
 }
 
-/** What a process needs to run at all, and what is meant for every process of Node's. */
+/** The variables that a process needs to run, and those meant for every Node.js process. */
 function inherited() {
   const names = ['PATH', 'HOME', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'NODE_OPTIONS', 'NODE_COMPILE_CACHE'];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));

@@ -1,8 +1,8 @@
-// What the machines of the sample system say to each other: a line for each call, as the one who was called tells it.
+// The calls between the machines of the sample system: a line for each, from the log of the called service.
 
 import { EventEmitter } from 'node:events';
 
-/** A call that comes again and again is told of at its beginning, and then once in so long with how often it came. */
+/** A repeated call is written the first time, and then once per this interval with a count, in milliseconds. */
 const AGAIN_MS = 10_000;
 
 /** Emits `<client> → <service>` for each call. */
@@ -19,25 +19,24 @@ export class ConversationLog extends EventEmitter {
     this.#write = write;
   }
 
-  /** Writes what has been held back, and from now on each line as it comes. */
+  /** Writes the lines held back, and from now on each line at once. */
   open() {
     for (const line of this.#held ?? []) this.#write(line);
     this.#held = undefined;
   }
 
-  /** Does not count what has come again so far. */
+  /** Resets the counts of repeated calls. */
   forgetRepetitions() {
     for (const recent of this.#recent.values()) recent.again = 0;
   }
 
   /**
-   * Reads a line of a service's own log. Told are calls, which have `client=` and `token=` at their end; refusals of
-   * callers that are not known; and warnings, but for those of the beginning, when some ask for others who are not there
-   * yet.
+   * Reads a line of a service's log. Writes calls, which end in `client=` and `token=`, and refusals of unknown
+   * callers. Also writes warnings, except during the start, when some services call others that are not ready yet.
    *
-   * @param {string} service Whose log it is.
+   * @param {string} service The service that wrote the line.
    * @param {string} line
-   * @param {boolean} isError Whether it came by standard error.
+   * @param {boolean} isError Whether the line is from standard error.
    */
   read(service, line, isError) {
     const { text, isWarning } = withoutPrefix(line, isError);
@@ -77,14 +76,14 @@ export class ConversationLog extends EventEmitter {
   }
 
   #writeLine(line) {
-    // Nothing that a service was sent, and writes down, may move the cursor of a terminal.
+    // Text that a service received and logged must not move the cursor of a terminal.
     const text = line.replaceAll(/\p{C}/gu, '?');
     if (this.#held) this.#held.push(text);
     else this.#write(text);
   }
 }
 
-/** What Nest and the emulator write in front of each line, and the emulator behind it. */
+/** Removes what Nest and the emulator write before each line, and the emulator after it. */
 function withoutPrefix(line, isError) {
   const [, level, message] = /^\[Nest\] .*? (LOG|WARN|ERROR|FATAL) \[\w+\] (.*)$/.exec(line) ?? [];
   if (level) return { text: message, isWarning: level !== 'LOG' };

@@ -1,4 +1,4 @@
-// Secrets of the emulator's service users. They are made up, and open nothing anywhere else.
+// Secrets of the emulator's service users. They are made up, and valid nowhere else.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Imports 10,000 users, or as many as the first argument says, by the command line client: into the sample system that
-// `npm start` has started, or where there is none into one that is started for them alone.
+// Imports 10,000 users, or as many as the first argument says, with the command line client. Uses the sample system
+// that `npm start` has started; if there is none, starts one for this import.
 
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { SampleSystem } from './sample-system.mjs';
 import { startService } from './services.mjs';
 
 async function main(count) {
-  if (!Number.isSafeInteger(count) || count < 1) throw new Error('How many users? A whole number from 1.');
+  if (!Number.isSafeInteger(count) || count < 1) throw new Error('The number of users must be a whole number from 1.');
   const running = await findRunningSample();
   if (running) {
     console.log('The sample system of `npm start` is running: the users go there.\n');
@@ -26,7 +26,9 @@ async function main(count) {
     const importing = importUsers({ ...addresses, folder: system.folder }, count, system.ending);
     const exitCode = await Promise.race([importing, system.failure]);
     if (exitCode > 1)
-      console.log('The tenant and the service have ended with the import, so here the next one begins anew.');
+      console.log(
+        'The tenant and the service have ended with the import, so the next import starts from the beginning.',
+      );
     return exitCode;
   } catch (error) {
     if (system.ending.aborted) return 1;
@@ -42,7 +44,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 async function importUsers({ folder, ...addresses }, count, signal) {
   const path = usersFile(folder, count);
   const cli = startProvisionCli(['import', path], addresses, { stdio: 'inherit', signal, killSignal: 'SIGKILL' });
-  // Ctrl-C reaches the client as well. It finishes what is under way, and we end after it.
+  // Ctrl-C reaches the client as well. It finishes its open requests, and this process ends after it.
   process.on('SIGINT', () => {});
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => cli.kill(signal));
   const [code] = await once(cli, 'close');
@@ -50,7 +52,7 @@ async function importUsers({ folder, ...addresses }, count, signal) {
   return code ?? 1;
 }
 
-/** A new file of users, or that of an interrupted import, which then resumes. */
+/** Returns the path of a new file of users, or of an interrupted import, which then resumes. */
 function usersFile(folder, count) {
   const imports = join(folder, 'imports');
   mkdirSync(imports, { recursive: true });

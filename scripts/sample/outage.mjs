@@ -1,5 +1,5 @@
-// Shows an outage of the token endpoint: refreshes fail, calls go on. Starts a sample system with tokens that live for a
-// minute, or for as many seconds as the first argument says, and ends it after one of their lives.
+// Shows an outage of the token endpoint: refreshes fail, calls still succeed. Starts a sample system whose tokens live
+// for a minute, or as many seconds as the first argument says. Ends it after one token lifetime.
 
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,11 +7,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { SampleSystem } from './sample-system.mjs';
 import { askTenant, startAllServices } from './services.mjs';
 
-/** The library refreshes tokens this short between half of their life and 9 tenths of it; the outage is in there. */
+/**
+ * Shares of the token lifetime. The library refreshes such short tokens between 0.5 and 0.9 of it, so in the outage.
+ */
 const BEGINS_AT = 0.4;
 const LASTS = 0.25;
 const ENDS_AT = 1.1;
-/** Time between joiners, so that each machine has calls to make, in milliseconds. */
+/** Time between joiners, in milliseconds, so that each machine makes calls. */
 const EVENT_EVERY_MS = 2000;
 
 class Counter {
@@ -20,7 +22,7 @@ class Counter {
   succeededCalls = 0;
   failedCalls = 0;
 
-  /** What has been counted since, as another one. */
+  /** Returns the difference to an earlier count. */
   since(other) {
     const difference = new Counter();
     for (const key of Object.keys(this)) difference[key] = this[key] - other[key];
@@ -31,7 +33,7 @@ class Counter {
     return Object.assign(new Counter(), this);
   }
 
-  /** Reads a line of a service's log. A call is told of by the one who was called, a failure by the one who called too. */
+  /** Reads a line of a service's log. The called service logs a call; the caller logs a failure too. */
   read(line) {
     const [, status] = /\b([1-5]\d\d) POST \/oauth2\/token\//i.exec(line) ?? [];
     if (status === '200') this.granted++;
@@ -42,7 +44,7 @@ class Counter {
 }
 
 async function main(tokenLifeSeconds) {
-  if (!(tokenLifeSeconds >= 20)) throw new Error('How many seconds does a token live? 20 or more.');
+  if (!(tokenLifeSeconds >= 20)) throw new Error('The token lifetime in seconds must be 20 or more.');
   console.log(`Starting six processes; their tokens live for ${tokenLifeSeconds} s …`);
   const counter = new Counter();
   const warned = new Set();
@@ -114,7 +116,7 @@ async function show(system, counter, tokenLifeSeconds) {
 async function keepJoining(outbox, signal) {
   for (let id = 1; ; id++) {
     const user = { name: `person-${id}`, mail: `person-${id}@example.org` };
-    // Under another name first, so that the backend reads no half event.
+    // Written under another name first, so that the backend reads no incomplete event.
     const path = join(outbox, String(id).padStart(6, '0'));
     await writeFile(`${path}.tmp`, JSON.stringify({ type: 'joiner', id: `${id}`, user }));
     await rename(`${path}.tmp`, `${path}.json`);

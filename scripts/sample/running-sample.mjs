@@ -1,4 +1,4 @@
-// How other commands find the sample system that `npm start` has started: by a note in the folder that it works in.
+// Lets other commands find the sample system that `npm start` has started: by a file in its working folder.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { root } from '../prepare.mjs';
  * @property {string} serviceUrl
  */
 
-/** First part of the names of such folders, in the folder for temporary files. */
+/** Prefix of the names of such folders, in the folder for temporary files. */
 export const RUN_FOLDER_PREFIX = 'identity-m2m-sample-';
 
 const NOTE = 'running.json';

@@ -1,4 +1,4 @@
-// The services of the sample system, each with its settings. Secrets are those of the emulator's service users.
+// The services of the sample system, each with its settings. The secrets are those of the emulator's service users.
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -11,7 +11,7 @@ import { secretOf } from './development-secrets.mjs';
  */
 
 /**
- * The tenant and the service: what the command line client needs.
+ * Starts the tenant and the service: all that the command line client needs.
  *
  * @param {SampleSystem} system
  * @returns {Promise<Addresses>}
@@ -25,10 +25,10 @@ export async function startService(system) {
 }
 
 /**
- * All of them. The tenant comes first, because the others ask it for their tokens; these start together.
+ * Starts all services. The tenant is first, because the others get their tokens from it; these start together.
  *
  * @param {SampleSystem} system
- * @param {object} [switches] How the tenant behaves from the beginning on.
+ * @param {object} [switches] Switches of the tenant, set before the others start.
  * @returns {Promise<Addresses & { daemonUrl: string, outbox: string, devices: { north: string, south: string } }>}
  */
 export async function startAllServices(system, switches) {
@@ -108,13 +108,13 @@ function startDevice(system, { tenantUrl, devices }, name, credential) {
   });
 }
 
-/** What an operator does with the public key of a device that has no secret. */
+/** Registers the public key of a device without a secret, as an operator would. */
 function registerKeys(adminUrl, client, jwks) {
   return askTenant(`${adminUrl}/clients/${client}/jwks`, 'PUT', jwks);
 }
 
 /**
- * Changes something by the tenant's admin API.
+ * Changes something through the tenant's admin API.
  *
  * @param {string} url
  * @param {'PUT' | 'PATCH'} method
@@ -123,10 +123,10 @@ function registerKeys(adminUrl, client, jwks) {
 export async function askTenant(url, method, body) {
   const request = { method, body: JSON.stringify(body) };
   const response = await fetch(url, request);
-  if (!response.ok) throw new Error(`${response.url} answered HTTP ${response.status}: ${await response.text()}`);
+  if (!response.ok) throw new Error(`${response.url} returned HTTP ${response.status}: ${await response.text()}`);
 }
 
-/** For each of the ports that are usual here itself, or the next one that is free. */
+/** Returns each usual port, or the next free one. */
 async function freePorts(...usual) {
   const ports = [];
   for (let port of usual) {

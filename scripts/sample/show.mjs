@@ -1,4 +1,4 @@
-// Runs the whole sample system until Ctrl-C, and shows what its machines say to each other.
+// Runs the whole sample system until Ctrl-C, and shows the calls between its machines.
 
 import { once } from 'node:events';
 import { rename, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { announceSample } from './running-sample.mjs';
 import { SampleSystem } from './sample-system.mjs';
 import { startAllServices } from './services.mjs';
 
-/** How long the first conversations are waited for. What keeps them stands in the log then. */
+/** Maximum wait for the first conversations, in milliseconds. After it, the log shows what delays them. */
 const PATIENCE_MS = 15_000;
 
 async function main() {
@@ -19,7 +19,7 @@ async function main() {
   const log = new ConversationLog((line) => console.log(line));
   const system = new SampleSystem((...line) => log.read(...line));
   for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(event, () => void system.stop());
-  // The reader has gone.
+  // The reader of standard output has closed it.
   process.stdout.on('error', () => void system.stop());
   try {
     await Promise.race([show(system, log), system.failure]);
@@ -79,7 +79,7 @@ async function createUser(system, addresses) {
   if (code !== 0) throw new Error(`provision-cli ended with ${code}.\n${complaint}`);
 }
 
-/** Like an HR system: under another name first, so that the backend reads no half event. */
+/** Like an HR system: written under another name first, so that the backend reads no incomplete event. */
 async function putEvent(outbox, event) {
   const path = join(outbox, event.id);
   await writeFile(`${path}.tmp`, JSON.stringify(event), { flush: true });
@@ -88,7 +88,7 @@ async function putEvent(outbox, event) {
 
 async function getJson(url) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} answered HTTP ${response.status}: ${await response.text()}`);
+  if (!response.ok) throw new Error(`${url} returned HTTP ${response.status}: ${await response.text()}`);
   return response.json();
 }
 

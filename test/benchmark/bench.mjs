@@ -1,7 +1,7 @@
 // npm run bench [-- <scenario> …] [--rounds <n>]
 //
-// Measures the library beside its rivals and prints tables. Contenders take turns (A B C A B C …), each measurement in
-// processes of its own, and what is printed is the median with the range of all rounds.
+// Measures the library and its rivals, and prints tables. Contenders take turns (A B C A B C …), each measurement in
+// processes of its own, and the tables show the median with the range of all rounds.
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -83,7 +83,7 @@ function countRows({ columns, rows: what = 'client' }, results) {
   return [heads, heads.map(() => '---'), ...rows];
 }
 
-/** The median, and the range where there is one. */
+/** The median, and the range if there is one. */
 function spread(figures, digits) {
   if (figures.length === 0) return '';
   const sorted = figures.toSorted((a, b) => a - b);

@@ -9,7 +9,7 @@ export function createClient(name, servers) {
   return clients[name](servers);
 }
 
-/** Has a measurement done with a client and servers that are started for it, and ended after it. */
+/** Runs a measurement with a client and servers that are started for it and stopped after it. */
 export async function withServers(measure) {
   const servers = await startServers();
   try {

@@ -1,5 +1,5 @@
-// The other side of every benchmark, in a process of its own: a token endpoint and an API that checks the tokens.
-// Told what to do, and asked what it saw, by messages of the parent process.
+// The other side of every benchmark, in a process of its own: a token endpoint and an API that checks the tokens. The
+// parent process controls it and reads its counts by messages.
 import { createServer } from 'node:http';
 
 const API_ANSWER = JSON.stringify({ ok: true });
@@ -9,7 +9,7 @@ let tokenRequests = [];
 let unauthorized = 0;
 let calls = 0;
 let issued = 0;
-/** Tokens and when they end, by the API's clock. */
+/** Tokens and their expiry, by the API's clock. */
 const ends = new Map();
 
 const listening = (listener) =>

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Starts the token endpoint and the API, and gives back how to talk with them. */
+/** Starts the token endpoint and the API, and returns the means to control them. */
 export async function startServers() {
   const child = fork(new URL('./servers.mjs', import.meta.url));
   const [{ ready }] = await once(child, 'message');

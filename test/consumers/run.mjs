@@ -12,15 +12,15 @@ import { fileURLToPath } from 'node:url';
 import { pack } from '../packaging/pack.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-/** Sources that the projects `hosts-…` have in common. */
+/** Sources that the projects `hosts-…` share. */
 const SHARED = 'hosts-shared';
 const projects = readdirSync(here, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== SHARED)
   .map(({ name }) => name);
 
-/** Most that one step of a project may take. */
+/** Time limit for one step of a project, in milliseconds. */
 const STEP_TIMEOUT_MS = 120_000;
-/** Folders that are made anew in the copy. */
+/** Folders that are created again in the copy. */
 const MADE = ['node_modules', 'dist'];
 
 const named = process.argv.slice(2);
@@ -29,13 +29,13 @@ if (strange.length > 0) throw new Error(`unknown project ${strange.join(', ')}; 
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
-// Outside of the repository nothing is found in a node_modules folder further up.
+// Outside of the repository, so that no package is found in a node_modules folder further up.
 const workshop = mkdtempSync(join(tmpdir(), 'identity-m2m-consumers-'));
 process.once('exit', () => rmSync(workshop, { recursive: true, force: true }));
 const tarball = pack(workshop);
 for (const name of named.length > 0 ? named : projects) await check(name, tarball);
 
-/** Prints one line; where a step fails, its output too, and this process ends with 1. */
+/** Prints one line. If a step fails, prints its output too, and ends this process with 1. */
 async function check(name, tarball) {
   const start = performance.now();
   const folder = join(workshop, name);
@@ -61,7 +61,7 @@ async function check(name, tarball) {
   for (const line of skipped) console.log(`  ${line}`);
 }
 
-/** What a test says of itself that can't run here. */
+/** The message of a test that can't run here. */
 function skippedTests(output) {
   return output.split('\n').flatMap((line) => line.match(/^\s*(skipped: .*)$/)?.slice(1) ?? []);
 }
@@ -73,7 +73,7 @@ async function npm(args, cwd) {
     PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
     NO_COLOR: '1',
   };
-  // In a group of its own, so that what it has started ends with it.
+  // In a process group of its own, so that its child processes end with it.
   const child = spawn('npm', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const end = () => process.kill(-Number(child.pid), 'SIGKILL');
   const timer = setTimeout(end, STEP_TIMEOUT_MS);

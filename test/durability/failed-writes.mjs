@@ -71,7 +71,7 @@ for (const call of CALLS) {
         console.log(`  ${call} ${fault} ${n}: ${error.message}`);
       }
       rmSync(directory, { recursive: true });
-      // Past the last call nothing fails any more.
+      // After the last call nothing fails any more.
       const isOver = said('closed').length > 0 && failed.length === 0;
       if (isOver && n > 3) break;
     }

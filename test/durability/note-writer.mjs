@@ -1,5 +1,5 @@
-// Begins and completes requests in a store, one group after the other, and writes a line for each step that the store has
-// acknowledged. Steps that fail are passed over, as the service does it. Run by failed-writes.mjs.
+// Begins and completes requests in a store, one group after the other, and writes a line for each step that the store
+// has acknowledged. Skips steps that fail, as the service does. Run by failed-writes.mjs.
 
 import { writeSync } from 'node:fs';
 import { EmbeddedStore } from '../../apps/user-provisioning/dist/idempotency/embedded-store.js';

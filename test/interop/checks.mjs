@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { ClientRejectedError, createAccessTokenVerifier, genericOAuth2, privateKeyJwt } from 'nestjs-identity-m2m';
 import { AUDIENCE, CLIENT_ID, CLIENT_KEY, CLIENT_SECRET, tokenOf, withTokens } from './machine.mjs';
 
-/** For how long a wrong secret is tried, and most token requests that may come of it. */
+/** How long a wrong secret is tried, and the maximum number of token requests for it. */
 const WRONG_SECRET_MS = 10_000;
 const MOST_REQUESTS = 5;
 /** How long a server stays stopped at least, and how soon after its return there must be a token. */
@@ -16,8 +16,8 @@ const byEndpoint = ({ origin, maker }, options) =>
 const issuerOf = ({ origin, maker }) => maker.issuer?.(origin) ?? origin;
 
 /**
- * Each takes a running server, and returns what is worth telling or nothing. It throws where the library fails, and returns
- * `NOT_THERE` where the server has nothing of the kind. Those that come later may stop the server.
+ * Each takes a running server, and returns a result to print, or nothing. It throws if the library fails, and returns
+ * `NOT_THERE` if the server lacks the feature. Later ones may stop the server.
  */
 export const checks = {
   basic: async (server) => {
@@ -111,7 +111,7 @@ export const checks = {
     refused(await ask(token, { hasNoAudience }, { clients: ['another-client'] }), { reason: 'client_not_allowed' });
     refused(await ask('made-up-token', { hasNoAudience }), { reason: 'token_inactive' });
     if (!opaque.revocation) return undefined;
-    // The application ends in there, and takes its token back.
+    // The application ends here, and revokes its token.
     const revocationEndpoint = server.origin + opaque.revocation;
     const identityProvider = byEndpoint(server, { revocationEndpoint });
     const revoked = await tokenOf({
@@ -135,7 +135,7 @@ export const checks = {
         while (Date.now() < end) {
           errors.push(
             await tokens.getToken().then(
-              () => new Error('There is a token.'),
+              () => new Error('the call got a token'),
               (error) => error,
             ),
           );
@@ -144,9 +144,9 @@ export const checks = {
       },
     );
     if (!errors.some((error) => error instanceof ClientRejectedError))
-      throw new Error(`no ClientRejectedError, but: ${errors[0]}`);
+      throw new Error(`expected a ClientRejectedError, but got: ${errors[0]}`);
     const wrong = errors.find(({ message }) => !/^((?!network|firewall|allow-list|proxy)[^])*secret/i.test(message));
-    if (wrong) throw new Error(`does not speak of the secret: ${wrong}`);
+    if (wrong) throw new Error(`expected a message about the secret, but got: ${wrong}`);
     if (agent.connections > MOST_REQUESTS) throw new Error(`${agent.connections} token requests in 10 s`);
     return String(agent.connections);
   },
@@ -161,13 +161,13 @@ export const checks = {
       const back = Date.now();
       const at = await Promise.race([served, wait(RECOVERY_MS, Infinity)]);
       over.abort();
-      if (at === Infinity) throw new Error(`no token within ${RECOVERY_MS} ms after the server was back`);
+      if (at === Infinity) throw new Error(`no token within ${RECOVERY_MS} ms after the server returned`);
       return `${Math.max(0, at - back)} ms`;
     });
   },
 };
 
-/** When a client that asks again and again got its first token. */
+/** Returns when a client that keeps requesting got its first token. */
 async function tokenAt(tokens, signal) {
   while (!signal.aborted) {
     const isServed = await tokens.getToken().then(
@@ -203,12 +203,13 @@ async function verdict(server, token, provider, guard, route) {
 
 function letIn(result, clients) {
   if (!result.ok) throw new Error(`refused: ${toText(result)}`);
-  if (!clients.includes(result.caller.clientId)) throw new Error(`let in as "${result.caller.clientId}"`);
+  if (!clients.includes(result.caller.clientId))
+    throw new Error(`accepted as the wrong client "${result.caller.clientId}"`);
 }
 
 function refused(result, expected) {
   const differs = result.ok || Object.keys(expected).some((name) => result[name] !== expected[name]);
-  if (differs) throw new Error(`${result.ok ? 'let in' : toText(result)}, expected ${toText(expected)}`);
+  if (differs) throw new Error(`${result.ok ? 'accepted' : toText(result)}, expected ${toText(expected)}`);
 }
 
 function toText({ reason, claim, found, expected }) {

@@ -1,13 +1,13 @@
 // npm run interop [-- <server> …]
 //
-// Tries the built library on authorization servers of other makers, and prints a table. A server whose packages are not
-// installed is skipped; with REQUIRE_SERVERS=1 that is an error.
+// Tests the built library with authorization servers of other vendors, and prints a table. A server whose packages are
+// not installed is skipped; with REQUIRE_SERVERS=1 that is an error.
 import { build, install, installForTest } from '../../scripts/prepare.mjs';
 
 install();
 build();
 installForTest('interop', 'authorization servers');
-// Only now there is something to import.
+// The import needs the build above.
 const { checks, NOT_THERE } = await import('./checks.mjs');
 const { makers } = await import('./makers.mjs');
 const { isInstalled, ServerProcess } = await import('./servers.mjs');

@@ -3,10 +3,10 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { IdentityM2MModule, TokenProvider } from 'nestjs-identity-m2m';
 
-/** Ordinary names: a form encoder that escapes more than it must makes others of them. */
+/** Common names, which a form encoder that escapes more than necessary would change. */
 export const CLIENT_ID = 'svc-client';
 export const CLIENT_SECRET = 'no-secret-01';
-/** The API that tokens are for, where a server lets its clients say. */
+/** The API that tokens are for, if clients of the server can name it. */
 export const AUDIENCE = 'https://api.example';
 
 /** The key of the client `<id>-key`, which has no secret. */
@@ -27,7 +27,7 @@ export async function withTokens(client, use) {
   }
 }
 
-/** A token, as a client of these options gets it. */
+/** Returns a token that a client with these options gets. */
 export function tokenOf(client) {
   return withTokens(client, async (tokens) => (await tokens.getToken()).reveal());
 }

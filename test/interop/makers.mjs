@@ -6,13 +6,13 @@ const PYTHON = '/usr/bin/python3';
 const node = (file) => [process.execPath, file];
 
 /**
- * The servers, and what is peculiar to each.
+ * The servers, and the settings of each.
  *
- * - `program`: what runs it; `probe`: a command that succeeds where its packages are installed, those of `apt`.
+ * - `program`: what runs it; `probe`: a command that succeeds if its packages, those of `apt`, are installed.
  * - `client`: options that every client needs.
  * - `post`: options of a client that sends its secret in the body.
  * - `hasKeys`: whether there is a client that signs assertions, and the `assertionAudience` that they need.
- * - `hasSecrets`: false where it lets in every client.
+ * - `hasSecrets`: false if it accepts every client.
  * - `hasMetadata`: whether a client can find the token endpoint by the issuer.
  * - `jwt`: its JWT access tokens: options of the `client` that gets one, the `audience` they have, options of
  *   `genericOAuth2()` that `fit` them, the addresses of `introspection` and `revocation` where it takes them, and what a guard without these says (`defaults`; undefined: lets them in).

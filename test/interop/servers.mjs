@@ -59,7 +59,7 @@ export class ServerProcess {
     const giveUpAt = Date.now() + 30_000;
     while (!(await answers(this.origin + this.maker.tokenEndpoint))) {
       if (this.#child.exitCode !== null || Date.now() > giveUpAt) {
-        throw new Error(`${this.maker.name} does not answer.\n${this.#output}`);
+        throw new Error(`${this.maker.name} does not respond.\n${this.#output}`);
       }
     }
   }
@@ -88,7 +88,7 @@ async function freePort() {
   return port;
 }
 
-/** Waits a moment before it says no. */
+/** Waits a moment before it returns false. */
 function answers(url) {
   return new Promise((resolve) => {
     const request = get(url, { agent: false, timeout: 5000 }, (response) => {

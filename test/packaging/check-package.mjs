@@ -1,5 +1,5 @@
-// Packs the library as it would be published, checks the package's form, and uses it from applications of each kind that
-// it says it supports: installed from the tarball, type-checked with the library's declarations, and run.
+// Packs the library as it would be published, checks the package's form, and uses it from applications of each kind
+// that it claims to support: installed from the tarball, type-checked with the library's declarations, and run.
 //
 //   node check-package.mjs [<name of an installation>]
 
@@ -15,13 +15,13 @@ import { pack } from './pack.mjs';
 const TYPESCRIPT = 'typescript@5.9';
 const NEST_12 = ['@nestjs/common@12', '@nestjs/core@12', '@nestjs/platform-express@12', '@nestjs/axios@12'];
 const NEST_11 = ['@nestjs/common@11', '@nestjs/core@11', '@nestjs/platform-express@11', '@nestjs/axios@4'];
-/** What the entries besides the root need, which the root must not need. */
+/** Packages that the other entries need, and the root must not need. */
 const OPTIONAL_12 = ['@nestjs/microservices@12', 'undici@7'];
 const OPTIONAL_11 = ['@nestjs/microservices@11', 'undici@7'];
 const ESM = { type: 'module', module: 'nodenext' };
 const COMMONJS = { type: 'commonjs', module: 'nodenext' };
 const OLD_COMMONJS = { type: 'commonjs', module: 'commonjs', moduleResolution: 'node10' };
-/** What is installed, and the kinds of application that are made of it. */
+/** The installations, and the kinds of application that use each. */
 const INSTALLATIONS = [
   {
     name: 'Nest 12',

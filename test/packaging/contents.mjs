@@ -1,4 +1,4 @@
-// What the package must hold, and what it must not.
+// Which files the package must have, and must not have.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';

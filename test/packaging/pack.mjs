@@ -9,7 +9,7 @@ import { root } from '../../scripts/prepare.mjs';
  *
  * @param folder Where the tarball goes.
  * @returns The path of the tarball.
- * @throws An error that names the files, where the package has some that must not be published.
+ * @throws An error that names the files that must not be published.
  */
 export function pack(folder) {
   const output = execFileSync('npm', ['pack', '-w', 'nestjs-identity-m2m', '--json', '--pack-destination', folder], {
@@ -19,7 +19,7 @@ export function pack(folder) {
   });
   const [{ filename, files }] = JSON.parse(output.slice(output.indexOf('[')));
   const unwanted = files.map(({ path }) => path).filter((path) => /\.spec\.|tsbuildinfo|(^|\/)\.env/.test(path));
-  if (unwanted.length > 0) throw new Error(`the package has what it should not have: ${unwanted.join(', ')}`);
+  if (unwanted.length > 0) throw new Error(`the package has files that must not be published: ${unwanted.join(', ')}`);
   console.log(`packed ${filename}: ${files.length} files`);
   return join(folder, filename);
 }

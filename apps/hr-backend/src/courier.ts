@@ -42,8 +42,8 @@ class NoAnswerError extends Error {
 /**
  * Delivers the events of the outbox to the daemon, one after the other, each until the daemon has settled it.
  *
- * An error settles nothing, be the daemon unreachable or the backend's token refused. The event stays in the outbox, and
- * the attempts back off.
+ * An error settles nothing, whether the daemon is unreachable or the backend's token is refused. The event stays in the
+ * outbox, and the attempts back off.
  */
 @Injectable()
 export class Courier implements OnApplicationBootstrap, OnApplicationShutdown {

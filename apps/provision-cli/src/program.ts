@@ -149,7 +149,7 @@ Examples:
   $ provision-cli import users.csv --retry-rejected    # after you have corrected the rejected lines
   $ zcat users.ndjson.gz | provision-cli import - --journal users.journal`;
 
-/** Stands below the help of every command. */
+/** Shown below the help of every command. */
 const HELP = `${IMPORT_EXAMPLES}
   $ provision-cli create --name mary.major --mail mary.major@example.org
   $ provision-cli get mary.major --json
@@ -171,17 +171,17 @@ Without a tenant, the commands call the sample system of "npm start" on this mac
 Exit codes: 0 all done, 1 the service rejected something, 2 invalid usage, settings or input, 3 not authorised,
   4 service unreachable or lines still open (try again), 5 anything else; 129, 130, 143 ended by a signal.`;
 
-/** Stands below the help of `import`. */
+/** Shown below the help of `import`. */
 const IMPORT_HELP = `${IMPORT_EXAMPLES}
 
 The header of a CSV file, or the members of each NDJSON line:
   name, mail, displayName, description, mobileNumber, officeNumber, password, mustChangePassword, sendInvitation
 name and mail are required. Flags are true or false, 1 or 0, or the words of spreadsheets (WAHR, FAUX …).
-Line breaks may stand inside quotes.
+Line breaks are allowed inside quotes.
 
 A journal beside the file records which lines are done. Run the same command again to resume an import: no user
 is created twice, none is left out. Ctrl-C finishes the batches under way; a second one ends at once.
 Rejected lines do not stop the rest. <file>.rejects.ndjson has their numbers and the reasons, and none of their
-values. Correct them where they stand in the file, and send them alone with --retry-rejected.
+values. Correct them in the file, and send them alone with --retry-rejected.
 Standard input has no name to put a journal beside: name one (--journal), and send the same input again to resume.
 Settings and exit codes: provision-cli --help`;

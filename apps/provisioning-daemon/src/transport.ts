@@ -6,7 +6,7 @@ import type { Settings } from './settings.js';
 
 /** Maximum length of a message, in characters; a longer one closes the connection. Events are small. */
 const MAX_MESSAGE_LENGTH = 65_536;
-/** Bounds of the dead letters. They contain tokens, so they do not stay for ever. */
+/** Bounds of the dead letters. They contain tokens, so they do not stay forever. */
 const DEAD_LETTERS = { maxLength: 10_000, messageTtl: 7 * 24 * 3600_000 };
 
 /** Timeout for a broker that accepts the connection but stays silent, in milliseconds. The daemon then connects again. */
@@ -36,7 +36,7 @@ export function microserviceOptions(settings: Settings): MicroserviceOptions {
         ...(protocol === 'natss:' && { tls: {} }),
         // A queue group: each event goes to one of several daemons.
         queue: `${CHANNEL}-daemon`,
-        // Reconnects for ever, at the start too.
+        // Reconnects forever, also at start.
         waitOnFirstConnect: true,
         maxReconnectAttempts: -1,
       },

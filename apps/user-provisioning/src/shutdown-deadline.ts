@@ -8,7 +8,7 @@ export const SHUTDOWN_TIMEOUT_MS = Symbol('ShutdownTimeoutMs');
  * Closes the connections that are still open when a shutdown takes too long.
  *
  * A closed server waits for its open requests without a timeout: a client that never sends the rest of a request would
- * keep the process alive for ever.
+ * keep the process alive forever.
  */
 @Injectable()
 export class ShutdownDeadline implements OnModuleDestroy, OnApplicationShutdown {

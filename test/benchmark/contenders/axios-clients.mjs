@@ -18,7 +18,7 @@ const observableMethods = (http) => ({
   post: async (path, body) => (await firstValueFrom(http.post(path, body))).status,
 });
 
-/** Answers 401 as any other status, so that all contenders tell it in the same way. */
+/** Returns a 401 like any other status, so that all contenders report it in the same way. */
 const instanceFor = ({ api, adapter }, options) =>
   axios.create({ baseURL: api, validateStatus: () => true, ...(adapter && { adapter }), ...options });
 

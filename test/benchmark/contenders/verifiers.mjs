@@ -1,4 +1,4 @@
-// What tells a good token from a bad one: the library's verifier and its rivals, as their documentation has them.
+// Verifiers of tokens: the library's and its rivals, as their documentation shows them.
 import { createVerifier } from 'fast-jwt';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';

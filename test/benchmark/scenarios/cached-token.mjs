@@ -1,4 +1,4 @@
-// CPU time of a call whose token is there, with an adapter that answers at once: what the client itself costs.
+// CPU time of a call with a cached token and an adapter that answers at once: the cost of the client itself.
 import { createClient, withServers } from '../clients.mjs';
 export const title = 'A call with a cached token: CPU time, with an adapter that answers at once';
 export const reference = 'axios, fixed header per instance';

@@ -17,9 +17,9 @@ async function load() {
 }
 
 const unavailable = () => ({ status: 503 });
-/** What is seen of a server that restarts: no port, then what stands in front of it, then the server. */
+/** What clients see of a server that restarts: a closed port, then its gateway, then the server. */
 const restart = (seconds, status) => (ms) => (ms < seconds * 700 ? 'reset' : { status });
-/** A hung server for the one half of the time, an unable one for the other. */
+/** A server that hangs for half of the time, and fails for the other half. */
 const hanging = (seconds) => (ms) => (ms < seconds * 500 ? 'hang' : { status: 503 });
 
 const FLEETS = {
@@ -96,7 +96,7 @@ const OUTAGES = Object.fromEntries(
   ),
 );
 
-/** What outages cost, at a cold start and where tokens live, and how soon they are over. */
+/** The cost of outages, at a cold start and with live tokens, and the time until recovery. */
 export const outageModel = {
   title: 'Outages of 3 s to 10 min, seen by a fleet of 40 processes, 5 calls/s each, 4 phases (model)',
   rows: 'outage',
@@ -140,7 +140,7 @@ const LOGINS = Object.fromEntries(
   ),
 );
 
-/** How often a wrong secret is shown to an identity provider that may lock the client out. */
+/** How often a wrong secret is sent to an identity provider that may lock the client out. */
 export const logins = {
   title: 'Logins of a wrong secret, with steady callers and acquireTimeoutMs of 5 s (model)',
   rows: 'answer',

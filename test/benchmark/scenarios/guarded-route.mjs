@@ -6,7 +6,7 @@ import { startIssuer } from '../issuer.mjs';
 
 const DISTINCT = 'every token distinct';
 const TOKENS = { 'one token': 1, '1,000 tokens': 1000, [DISTINCT]: 20_000 };
-/** Of distinct tokens, those that are shown before it is measured. */
+/** The number of distinct tokens sent before the measurement. */
 const WARM_UP = 5000;
 const CONNECTIONS = 50;
 const CONTENDERS = [
@@ -51,7 +51,7 @@ const scenario = (platform, kind) => ({
       if (non2xx > 0) throw new Error(`${non2xx} requests were refused`);
       return answers / ((last - first) / 1000);
     };
-    // Where no token may come twice, each connection shows its share of them and is done.
+    // If no token may be sent twice, each connection sends its share of them and ends.
     const limits =
       kind === DISTINCT
         ? [{ amount: WARM_UP }, { amount: requests.length - WARM_UP }]
@@ -64,7 +64,7 @@ const scenario = (platform, kind) => ({
   },
 });
 
-/** What a connection shows: no token at the same time as the others, and of distinct ones none that another shows. */
+/** The tokens of a connection: none at the same time as the others, and of distinct ones none of another's. */
 function shareOf(requests, connection, kind) {
   const at = Math.floor((connection * requests.length) / CONNECTIONS);
   if (kind === DISTINCT) return requests.slice(at, at + requests.length / CONNECTIONS);

@@ -1,4 +1,4 @@
-// Everybody wants the first token at the same time: where it can be had, and where the token endpoint is down.
+// All callers need the first token at the same time: with a working token endpoint, and with one that is down.
 import { createClient, withServers } from '../clients.mjs';
 export const title =
   'A herd: token requests for 10,000 concurrent first calls, and for 200 with the token endpoint down';
@@ -25,7 +25,8 @@ export function measure({ contender }) {
     await servers.reset();
     await servers.set({ isDown: true });
     const other = await createClient(contender, servers);
-    // Some contenders let one wait for the other, for seconds each: what they have asked for in ten seconds is counted.
+    // Some contenders let callers wait for each other, for seconds each: their token requests of ten seconds are
+    // counted.
     const all = Promise.allSettled(Array.from({ length: 200 }, () => other.token()));
     await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 10_000))]);
     return { successful, failing: (await servers.seen()).tokenRequests.length };

@@ -15,7 +15,7 @@ import { startService } from '../../../scripts/sample/services.mjs';
 const USERS = 100_000;
 const KILLS = 5;
 const OUTAGE_MS = 30_000;
-/** Calls at once, where the emulator is called without a service between: as many as the service makes. */
+/** Concurrent calls if the emulator is called without a service between: as many as the service makes. */
 const CALLS_AT_ONCE = 16;
 const CREATE_USER = '/CDirectoryService/CreateUser';
 const USER_NAME = /^import-\d+$/;
@@ -42,7 +42,7 @@ const runs = {
   'nothing happens': ({ importUsers }) => importUsers(),
   [`the client is killed ${KILLS} times`]: async ({ importUsers, madeSoFar }) => {
     for (let kills = 1; kills <= KILLS; kills += 1) {
-      // Somewhere in each of the parts that the import is cut into.
+      // At a point in each part of the import.
       const target = (USERS * (kills - Math.random())) / (KILLS + 1);
       await importUsers(async (client) => {
         while (client.exitCode === null && (await madeSoFar()) < target) await pause(100);
@@ -73,7 +73,7 @@ export async function measure({ contender }) {
         `${addresses.adminUrl}/${resource}`,
         body && { method: 'POST', body: JSON.stringify(body) },
       );
-      if (!response.ok) throw new Error(`${resource} answered HTTP ${response.status}: ${await response.text()}`);
+      if (!response.ok) throw new Error(`${resource} returned HTTP ${response.status}: ${await response.text()}`);
       return response.json();
     };
     const begun = performance.now();
@@ -153,7 +153,7 @@ async function callTenant(tenantUrl) {
   const work = async () => {
     for (const { name: Name, mail: Mail, displayName: DisplayName } of left) {
       const answer = await post(CREATE_USER, headers, JSON.stringify({ Name, Mail, DisplayName }));
-      if (!answer.success) throw new Error(`The tenant made no user: ${JSON.stringify(answer)}`);
+      if (!answer.success) throw new Error(`The tenant created no user: ${JSON.stringify(answer)}`);
     }
   };
   await Promise.all(Array.from({ length: CALLS_AT_ONCE }, work));

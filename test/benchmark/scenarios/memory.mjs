@@ -1,11 +1,11 @@
-// Memory that a verifier needs while it is shown tokens that it has never seen before, one after another.
+// Memory that a verifier needs for a sequence of new tokens.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { verifiers } from '../contenders/verifiers.mjs';
 import { startIssuer } from '../issuer.mjs';
 
 const TOKENS = 1_000_000;
-/** Tokens after which it is looked at: when what is remembered is full, on the way, and at the end. */
+/** Numbers of tokens after which memory is measured: with a full cache, midway, and at the end. */
 const LOOKS = [20_000, 100_000, TOKENS];
 
 export const title = 'Live memory over a million distinct tokens, ES256, in MiB';

@@ -4,13 +4,13 @@ import { startIssuer } from '../issuer.mjs';
 
 const MEASURED_MS = 2000;
 const ALL = ['identity-m2m', 'jose, remote key set', 'fast-jwt', 'fast-jwt with cache', 'jsonwebtoken + jwks-rsa'];
-/** More than any contender keeps, so that none of them meets one again. */
+/** More than any contender caches, so that none of them gets a cached one. */
 const DISTINCT_TOKENS = 12_000;
 
 const scenario = (alg, kind) => ({
   title: `Verifications one after another, ${alg}, ${kind === 'warm' ? 'one token' : 'every token distinct'}`,
   reference: 'jose, remote key set',
-  // jsonwebtoken knows no EdDSA; without its cache fast-jwt is the same for one token as for many.
+  // jsonwebtoken does not support EdDSA; without its cache fast-jwt is the same for one token as for many.
   contenders: ALL.filter((name) => !(alg === 'EdDSA' && name.startsWith('jsonwebtoken'))).filter(
     (name) => kind === 'warm' || name !== 'fast-jwt with cache',
   ),

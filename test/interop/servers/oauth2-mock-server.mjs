@@ -1,4 +1,4 @@
-// oauth2-mock-server, for development and tests: lets every client in, and writes `aud` from a parameter of that name.
+// oauth2-mock-server, for development and tests: accepts every client, and sets `aud` from a parameter of that name.
 import { OAuth2Server } from 'oauth2-mock-server';
 
 const { PORT } = process.env;

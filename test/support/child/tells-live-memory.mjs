@@ -1,5 +1,5 @@
-// Loaded into a process before its main file: it answers each message to it with the bytes that are in use, once garbage is
-// collected. How much garbage lies about is V8's own affair, and differs between versions of Node.js.
+// Loaded into a process before its main file: it answers each message with the number of bytes in use after a garbage
+// collection. The amount of garbage before one is up to V8, and differs between versions of Node.js.
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -85,7 +85,7 @@ describe('corrected rows', () => {
     const retried = await lab.command(['import', path, '--retry-rejected']);
     expect([retried.exitCode, lab.service.batches]).toEqual([2, batches]);
     expect(retried.stderr).toContain('Line 4 is done, and has changed since');
-    expect(retried.stderr).toContain('Correct rejected lines where they stand');
+    expect(retried.stderr).toContain('Correct rejected lines in the file');
     await writeFile(join(lab.folder, 'new.csv'), `${HEADER}\n`);
     const never = await lab.command(['import', join(lab.folder, 'new.csv'), '--retry-rejected']);
     expect([never.exitCode, never.stderr]).toEqual([2, expect.stringContaining('There is no journal')]);

@@ -7,8 +7,8 @@ import type { Line } from './lines.js';
 import { FIELD_NAMES, FLAG_NAMES, nearestField, REQUIRED_FIELDS } from './user-fields.js';
 
 /**
- * Reads CSV (RFC 4180) whose first row names the columns. Line breaks may stand inside quotes. Blank lines, and rows of
- * blank cells, are skipped. An unreadable row takes no other row with it.
+ * Reads CSV (RFC 4180) whose first row names the columns. Line breaks are allowed inside quotes. Blank lines, and rows
+ * of blank cells, are skipped. An unreadable row takes no other row with it.
  *
  * @throws InputError for a missing or invalid header.
  */

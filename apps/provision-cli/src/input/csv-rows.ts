@@ -1,7 +1,7 @@
 import type { RecordPlace } from './input-record.js';
 import { type Line, type LineBreak, MAX_LINE_BYTES } from './lines.js';
 
-/** A row of CSV: one line, or several if a line break stands inside quotes. */
+/** A row of CSV: one line, or several if a line break is inside quotes. */
 export interface CsvRow extends RecordPlace {
   /** Without the line break at its end; undefined for a row that is unreadable, for the reason in `fault`. */
   readonly text?: Buffer;

@@ -89,6 +89,6 @@ export function lineMark(record: InputRecord): number {
 export function requireUnchanged(record: InputRecord, done: DoneLines): void {
   if (done.isMarked(record.line, lineMark(record))) return;
   throw new JournalError(
-    `Line ${record.line} is done, and has changed since. Correct rejected lines where they stand, and add or remove none. To begin a new import, name another journal (--journal).`,
+    `Line ${record.line} is done, and has changed since. Correct rejected lines in the file, and add or remove none. To start a new import, name another journal (--journal).`,
   );
 }

@@ -125,7 +125,7 @@ async function resume(path: string, subject: ImportSubject, retriesRejected: boo
   const fault = await subjectFault(header, subject, retriesRejected);
   if (fault !== undefined) {
     throw new JournalError(
-      `The journal ${path} belongs to another import: ${fault}. To begin a new import, name another journal (--journal) or delete this one; the service then rejects existing users as duplicates.`,
+      `The journal ${path} belongs to another import: ${fault}. To start a new import, name another journal (--journal) or delete this one; the service then rejects existing users as duplicates.`,
     );
   }
   await truncate(path, goodBytes);

@@ -154,7 +154,7 @@ export function users(count: number, name = 'user'): string {
   ).join('');
 }
 
-/** Two users, and the CSV file that they stand in. */
+/** Two users, and the CSV file that has them. */
 export const ann = { name: 'ann', mail: 'ann@x.example', password: 'S3cret!one' };
 export const bob = { name: 'bob', mail: 'bob@x.example', password: 'S3cret!two' };
 export const HEADER = 'name,mail,password';

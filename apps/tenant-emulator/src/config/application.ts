@@ -13,7 +13,7 @@ const knownScope = z.strictObject({
 export const applicationConfiguration = z
   .strictObject({
     /** Application ID, the `<app>` of the paths. Compared exactly. */
-    id: z.string().regex(/^[^\s/?#%]+$/, 'expected an Application ID without blanks, slashes, "?", "#" or "%"'),
+    id: z.string().regex(/^[^\s/?#%]+$/, 'expected an Application ID without spaces, slashes, "?", "#" or "%"'),
     description: z.string().optional(),
     /** OAuth2 Client (`TargetIsUs`): tokens for the tenant's own REST API. OAuth2 Server: tokens for your API. */
     type: z.enum(['OAuth2 Client', 'OAuth2 Server']),

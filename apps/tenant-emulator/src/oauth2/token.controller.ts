@@ -97,7 +97,7 @@ export class TokenController {
  * The vendor does not document the scopes of a request without the parameter `scope`. Here they are all scopes of the
  * application that the client may get.
  *
- * @param requested The parameter `scope`: names separated by blanks.
+ * @param requested The parameter `scope`: names separated by spaces.
  * @param known The scopes of the application.
  * @param allowed The scopes that the client may get. Undefined: all known ones.
  */

@@ -44,7 +44,7 @@ export function parseUserQuery(script: string): UserQuery {
   return { columns, anyOf };
 }
 
-// No two parts match the same blanks, so a long run of blanks causes no backtracking.
+// No two parts match the same spaces, so a long run of spaces causes no backtracking.
 const STATEMENT = /^select\s+(\*|\w+(?:\s*,\s*\w+)*)\s+from\s+"?user"?(?:\s+where\s+(\S.*?))?\s*;?$/is;
 
 const CANNOT_RUN =

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { BatchSummary, LineAnswer } from '../batch/batch-answers.js';
 
-/** One user as a line of a batch asks for it. */
+/** One user, as in a line of a batch. */
 export interface AskedUser {
   readonly key: string;
   readonly user: Readonly<Record<string, unknown>>;
@@ -13,7 +13,7 @@ export interface BatchResult {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
   readonly answers: readonly LineAnswer[];
-  /** Undefined where the answer was cut off, or the batch refused. */
+  /** Undefined if the answer was cut off or the batch was refused. */
   readonly summary: BatchSummary | undefined;
   /** Of a batch that was refused. */
   readonly refusal: Readonly<Record<string, unknown>> | undefined;

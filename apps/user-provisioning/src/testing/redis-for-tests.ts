@@ -13,9 +13,7 @@ export interface RedisForTests {
   cleanUp(): Promise<void>;
 }
 
-/**
- * The Redis of this machine, or undefined where none runs; that is said, and is an error with `REQUIRE_SERVERS=1`.
- */
+/** The Redis of this machine; undefined, with a message, if none runs. With `REQUIRE_SERVERS=1` that is an error. */
 export async function redisForTests(): Promise<RedisForTests | undefined> {
   const client = createClient({ url: URL, socket: { connectTimeout: 1000, reconnectStrategy: false } });
   client.on('error', () => {});

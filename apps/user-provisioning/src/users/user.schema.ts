@@ -7,7 +7,7 @@ const whole = <Text extends z.ZodType<string>>(schema: Text) =>
 const text = (max: number) => whole(z.string().trim().min(1).max(max));
 const phone = z.string().regex(/^\+?[\d\s().-]{3,30}$/, 'must be a phone number');
 
-/** Characters that a login name cannot have: blanks, separators, and those that act on a terminal or on text order. */
+/** Characters that a login name cannot have: spaces, separators, and those that act on a terminal or on text order. */
 const UNFIT = [
   String.raw`\s@/\\"'`,
   // Control characters.

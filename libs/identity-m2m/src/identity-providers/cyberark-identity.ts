@@ -102,7 +102,7 @@ const schema = z.strictObject({
   tenantUrl: z.unknown(),
   // The admin portal allows no spaces.
   applicationId: shownField<string>(
-    'an Application ID, without blanks and slashes',
+    'an Application ID, without spaces and slashes',
     (value) => value === undefined || (typeof value === 'string' && /^[^\s/?#]+$/.test(value)),
   ).optional(),
   platformToken: flag.optional(),
