@@ -1,8 +1,9 @@
-// npm run mutation [-- <room> …] [--again]
+// npm run mutation [-- <room> …] [--again] [--since <commit>]
 //
 // Measures how strong the tests are: changes the library in one place at a time, and counts the changes that no test
 // notices. Every mutant of the files that decide is run, and a sample of the other rooms' mutants. The seed of the sample is
 // the last commit. Runs in a checkout of that commit beside this one; rooms that have been measured are not run again.
+// With `--since`, runs only the mutants that survived at an earlier commit.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +16,7 @@ const SRC = 'libs/identity-m2m/src';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { again: { type: 'boolean', default: false } },
+  options: { again: { type: 'boolean', default: false }, since: { type: 'string' } },
 });
 
 install();
@@ -32,15 +33,25 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
-const work = join(tmpdir(), `identity-m2m-mutation-${commit.slice(0, 12)}`);
+const commit = commitOf('HEAD');
+const since = options.since && commitOf(options.since);
+const seed = since ?? commit;
+const work = workFolderOf(commit);
 const checkout = join(work, 'checkout');
 makeCheckout();
 
 const samples = await sampled();
-console.log(`Commit and seed: ${commit}\n`);
+console.log(`Commit: ${commit}\nSeed: ${seed}\n`);
 for (const room of positionals.length > 0 ? positionals : rooms) measure(room);
 report();
+
+function commitOf(name) {
+  return execFileSync('git', ['rev-parse', name], { cwd: root, encoding: 'utf8' }).trim();
+}
+
+function workFolderOf(commit) {
+  return join(tmpdir(), `identity-m2m-mutation-${commit.slice(0, 12)}`);
+}
 
 function makeCheckout() {
   if (existsSync(join(work, 'ready'))) return;
@@ -72,7 +83,7 @@ async function sampled() {
       .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts') && !decidingFiles.includes(file));
     return (await mutantsIn(files)).map((mutant) => ({ ...mutant, room }));
   });
-  const sample = sampleOf((await Promise.all(others)).flat(), SAMPLE_SIZE, commit);
+  const sample = sampleOf((await Promise.all(others)).flat(), SAMPLE_SIZE, seed);
   const ofRooms = Object.keys(SAMPLED).map((room) => [room, sample.filter((mutant) => mutant.room === room)]);
   return Object.fromEntries([...(await Promise.all(deciding)), ...ofRooms]);
 }
@@ -87,15 +98,30 @@ function measure(room) {
   if (existsSync(resultFile) && !options.again) return;
   const start = performance.now();
   const { tests, slowTests = [] } = DECIDING[room] ?? SAMPLED[room];
-  const first = run(room, samples[room], tests);
-  const survivors = samples[room].filter((mutant) => isSurvivor(first.get(keyOf(mutant))));
-  const later = survivors.length > 0 && slowTests.length > 0 ? run(room, survivors, slowTests) : new Map();
-  writeFileSync(resultFile, JSON.stringify(Object.fromEntries([...first, ...later])));
-  console.log(`${room}: ${samples[room].length} mutants in ${Math.round((performance.now() - start) / 1000)} s`);
+  const before = since ? resultsSince(room) : new Map();
+  const mutants = samples[room].filter((mutant) => isSurvivor(before.get(keyOf(mutant))));
+  const first = run(room, mutants, tests);
+  const survivors = mutants.filter((mutant) => isSurvivor(first.get(keyOf(mutant))));
+  const later = run(room, survivors, slowTests);
+  writeFileSync(resultFile, JSON.stringify(Object.fromEntries([...before, ...first, ...later])));
+  console.log(`${room}: ${mutants.length} mutants in ${Math.round((performance.now() - start) / 1000)} s`);
+}
+
+/** Returns how each mutant of a room ended at the earlier commit, which must have the same sources. */
+function resultsSince(room) {
+  const files = DECIDING[room]?.files.map((file) => join(SRC, file)) ?? [join(SRC, SAMPLED[room].folder)];
+  const sources = [...files, ':!*.spec.ts'];
+  if (spawnSync('git', ['diff', '--quiet', since, commit, '--', ...sources], { cwd: root }).status !== 0) {
+    throw new Error(`${room}: its sources are not those of ${options.since}; run it without --since.`);
+  }
+  const resultFile = join(workFolderOf(since), `${room}.json`);
+  if (!existsSync(resultFile)) throw new Error(`${room}: was not run at ${options.since}.`);
+  return new Map(Object.entries(JSON.parse(readFileSync(resultFile, 'utf8'))));
 }
 
 /** Returns how each mutant ended. */
 function run(room, mutants, tests) {
+  if (mutants.length === 0 || tests.length === 0) return new Map();
   const sampleFile = join(work, `${room}.sample.json`);
   const endFile = join(work, `${room}.end.json`);
   const files = [...new Set(mutants.map(({ fileName }) => fileName))].join(',');
