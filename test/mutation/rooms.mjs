@@ -11,12 +11,13 @@ const cross = (name) => `test/${name}.spec.ts`;
 export const DECIDING = {
   'refresh-policy': {
     files: ['token/refresh-policy.ts'],
-    tests: [unit('token/refresh-policy'), unit('token/refreshed-token')],
+    tests: [unit('token/refresh-policy')],
+    slowTests: [unit('token/refreshed-token')],
   },
   'retry-policy': {
     files: ['token/retry-policy.ts'],
-    tests: [unit('token/retry-policy'), unit('token/refreshed-token')],
-    slowTests: [cross('failure-policy')],
+    tests: [unit('token/retry-policy')],
+    slowTests: [unit('token/refreshed-token'), cross('failure-policy')],
   },
   'allowed-origins': {
     files: ['token/allowed-origins.ts'],
@@ -25,28 +26,28 @@ export const DECIDING = {
   },
   'token-response': {
     files: ['token/token-response.ts', 'token/oauth-error.ts', 'token/access-token-lifetime.ts'],
-    tests: [unit('token/token-response'), cross('hostile-token-endpoint')],
-    slowTests: [cross('token-endpoints')],
+    tests: [unit('token/token-response')],
+    slowTests: [cross('hostile-token-endpoint'), cross('token-endpoints')],
   },
   quarantine: {
     files: ['credentials/credential-quarantine.ts'],
-    tests: [cross('failure-policy')],
-    slowTests: [cross('client-authentication'), cross('several-clients')],
+    tests: [unit('credentials/credential-quarantine')],
+    slowTests: [cross('failure-policy'), cross('client-authentication'), cross('several-clients')],
   },
   'claims-policy': {
     files: ['verification/claims-policy.ts'],
-    tests: [cross('attacks-core'), cross('issued-tokens')],
-    slowTests: [cross('introspection'), cross('refusals')],
+    tests: [unit('verification/claims-policy')],
+    slowTests: [cross('attacks-core'), cross('issued-tokens'), cross('introspection'), cross('refusals')],
   },
   'route-policy': {
     files: ['verification/route-policy.ts'],
-    tests: [cross('guard-policy'), cross('refusals')],
-    slowTests: [cross('guard')],
+    tests: [unit('verification/route-policy')],
+    slowTests: [cross('guard-policy'), cross('refusals'), cross('guard')],
   },
   'key-set': {
     files: ['verification/key-set.ts', 'verification/refreshed-key-set.ts', 'verification/key-source.ts'],
-    tests: [cross('attacks-key-sets')],
-    slowTests: [cross('issuers')],
+    tests: [unit('verification/key-set'), unit('verification/refreshed-key-set'), unit('verification/key-source')],
+    slowTests: [cross('attacks-key-sets'), cross('issuers')],
   },
 };
 
@@ -62,7 +63,7 @@ export const SAMPLED = {
   },
   credentials: {
     folder: 'credentials',
-    tests: [cross('client-authentication'), cross('secrets'), cross('failure-policy')],
+    tests: [unit('credentials/*'), ...['client-authentication', 'secrets', 'failure-policy'].map(cross)],
   },
   carriers: {
     folder: 'carriers',
