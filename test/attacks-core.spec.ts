@@ -129,7 +129,7 @@ describe('the attack list, signature and algorithm', () => {
       [
         ['SPKI in PEM', () => pem('spki')],
         ['SPKI in PEM without its last line break', () => pem('spki').trimEnd()],
-        ['SPKI in PEM behind a blank', () => ` ${pem('spki')}`],
+        ['SPKI in PEM after a space', () => ` ${pem('spki')}`],
         ['SPKI in PEM behind a BOM', () => `\uFEFF${pem('spki')}`],
         ['PKCS#1 in PEM', () => pem('pkcs1')],
         ['DER', () => rsa.publicKey.export({ type: 'spki', format: 'der' })],
@@ -409,7 +409,7 @@ describe('the attack list, encoding and parsing', () => {
       (
         [
           ['padding', (text: string) => `${text}=`],
-          ['a blank behind', (text: string) => `${text} `],
+          ['a trailing space', (text: string) => `${text} `],
           ['a tab before', (text: string) => `\t${text}`],
           ['a line break inside', (text: string) => `${text.slice(0, 4)}\n${text.slice(4)}`],
           ['base64 in place of base64url', (text: string) => `${text.slice(0, -1)}+`],
@@ -526,8 +526,8 @@ describe('the attack list, encoding and parsing', () => {
       () => forge(rsa, claims({ aud: Array(1000).fill('x') })),
       'audience_mismatch',
     ],
-    ['P7 16 KiB of blanks', () => ' '.repeat(16_384), 'token_malformed'],
-    ['P7 a scope of 3,000 blanks', () => forge(rsa, claims({ scope: ' '.repeat(3000) })), 'accepted'],
+    ['P7 16 KiB of spaces', () => ' '.repeat(16_384), 'token_malformed'],
+    ['P7 a scope of 3,000 spaces', () => forge(rsa, claims({ scope: ' '.repeat(3000) })), 'accepted'],
   ];
   it.each(rows)('%s', async (_name, token, reason) => expect(await outcome(await token())).toBe(reason));
 
@@ -537,7 +537,7 @@ describe('the attack list, encoding and parsing', () => {
   const texts: readonly (readonly [string, (length: number) => string])[] = [
     ['P2 dots', (length) => '.'.repeat(length)],
     ['P2 letters', (length) => 'a'.repeat(length)],
-    ['P7 blanks', (length) => ' '.repeat(length)],
+    ['P7 spaces', (length) => ' '.repeat(length)],
     ['P1 a strange character at the end', (length) => `${'a'.repeat(length * 3)}+.a.a`],
     ['P6 lists in lists', (length) => member(`${'['.repeat(length)}${']'.repeat(length)}`)],
     ['P6 a list', (length) => member(`[${'1,'.repeat(length)}1]`)],
@@ -655,7 +655,7 @@ describe('the attack list, claims', () => {
     ['C4 a longer host', () => evil(`${issuer.url}.evil.example`)(), 'issuer_unknown'],
     ['C4 percent-encoded', () => evil(issuer.url.replace('127', '%3127'))(), 'issuer_unknown'],
     ['C4 another name of the same host', () => evil(`http://localhost:${port()}`)(), 'issuer_unknown'],
-    ['C4 a blank behind', () => evil(`${issuer.url} `)(), 'issuer_unknown'],
+    ['C4 a trailing space', () => evil(`${issuer.url} `)(), 'issuer_unknown'],
     ['C5 signed by the key of another issuer, with the same kid', () => forge(otherRsa, claims()), 'signature_invalid'],
     ['C5 the same the other way round', () => forge(rsa, claims({ iss: second.url })), 'signature_invalid'],
     ...[
@@ -681,7 +681,7 @@ describe('the attack list, claims', () => {
       (scope): Row => [`C7 scope ${JSON.stringify(scope)}`, () => forge(rsa, claims({ scope })), 'scope_malformed'],
     ),
     [
-      'C7 a scope and scp that differ, with blanks',
+      'C7 a scope and scp that differ, with spaces',
       () => forge(rsa, claims({ scope: ' a ', scp: 'b ' })),
       'scope_malformed',
     ],

@@ -470,14 +470,14 @@ describe('floods and outages', () => {
 
   it.each<readonly [string, (own: string) => Partial<GuardOptions>, RegExp]>([
     [
-      'by TLS where none is spoken',
+      'by TLS at a port without TLS',
       (own) => ({
         issuers: [genericOAuth2({ issuer: own, jwksUri: `${own.replace('http:', 'https:')}/keys` })],
       }),
       /no response from https:.*(EPROTO|ERR_SSL)/,
     ],
     [
-      'under a name that nobody knows',
+      'at an unknown host name',
       (own) => ({
         issuers: [genericOAuth2({ issuer: own, jwksUri: 'https://keys.example/keys' })],
         // A resolver that says what all of them say to such a name, without a question to anybody.
@@ -489,7 +489,7 @@ describe('floods and outages', () => {
       /no response from https:\/\/keys\.example .*ENOTFOUND/,
     ],
     [
-      'at a port where nobody listens',
+      'at a closed port',
       (own) => ({ issuers: [genericOAuth2({ issuer: own, jwksUri: 'http://127.0.0.1:1/keys' })] }),
       /ECONNREFUSED/,
     ],

@@ -564,9 +564,9 @@ describe('the daemon calls the service', () => {
   });
 
   it.each<[string, string, Answer]>([
-    ['is not let in', 'joiner', json(401, {})],
+    ['is refused', 'joiner', json(401, {})],
     ['has too few rights', 'joiner', json(403, {})],
-    ['is told to come again', 'joiner', json(503, {}, { 'retry-after': '7' })],
+    ['is asked to retry', 'joiner', json(503, {}, { 'retry-after': '7' })],
     ['comes too often', 'leaver', json(429, {}, { 'retry-after': '7' })],
     ['finds another server at the address', 'leaver', json(404, { error: 'Not Found' })],
     ['is led elsewhere', 'leaver', json(302, {}, { location: '/' })],

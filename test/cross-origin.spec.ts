@@ -197,7 +197,7 @@ const JOURNEYS: [string, Place, Place[]][] = [
   ['from https to http elsewhere', boundTls, [other]],
   ['from https to http at the same port', boundTls, [(all) => all.boundTls.url.replace('https:', 'http:')]],
   ['from http to https elsewhere', bound, [otherTls]],
-  ['from http to https in a bound place', bound, [boundTls]],
+  ['from http to https in allowed origins', bound, [boundTls]],
   ['on the same server', bound, [home, home]],
   ['by an address without a scheme', bound, [(all) => all.other.url.replace('http:', '')]],
   ['by an address with backslashes', bound, [(all) => all.other.url.replace('http://', 'http:\\\\')]],

@@ -492,18 +492,18 @@ describe('the header of the token', () => {
     ['the header of cookies', { name: 'Cookie' }],
     ['no name', { scheme: '' }],
     ['a scheme that carries no bearer token', { name: 'x', scheme: 'Basic' }],
-    ['a scheme with a blank', { name: 'x', scheme: 'Bearer ' }],
+    ['a scheme with a space', { name: 'x', scheme: 'Bearer ' }],
   ])('in-F5: is refused at boot with %s', async (_name, tokenHeader) => {
     await expect(start({ tokenHeader: tokenHeader as never })).rejects.toThrow(IdentityM2MConfigurationError);
   });
 
   it.each([
-    ['two blanks', 'Bearer  TOKEN', 200],
-    ['many blanks', `Bearer${' '.repeat(200)}TOKEN`, 200],
+    ['two spaces', 'Bearer  TOKEN', 200],
+    ['many spaces', `Bearer${' '.repeat(200)}TOKEN`, 200],
     ['a tab', 'Bearer\tTOKEN', 401],
-    ['a blank and a tab', 'Bearer \tTOKEN', 400],
-    ['a blank inside', 'Bearer  TOKEN x', 400],
-    ['blanks alone', 'Bearer   ', 400],
+    ['a space and a tab', 'Bearer \tTOKEN', 400],
+    ['a space inside', 'Bearer  TOKEN x', 400],
+    ['only spaces', 'Bearer   ', 400],
   ])('in-F8: is read with %s between scheme and token', async (_name, value, expected) => {
     const app = await start();
     const authorization = value.replace('TOKEN', bearer.slice('Bearer '.length));

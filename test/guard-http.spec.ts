@@ -251,7 +251,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     ['two tokens', (good) => `Bearer ${good} ${good}`, 400],
     ['two credentials', (good) => `Bearer ${good}, Bearer ${good}`, 400],
     ['a list of tokens', (good) => `Bearer ${good},${good}`, 400],
-    ['two blanks', (good) => `Bearer  ${good}`, 200],
+    ['two spaces', (good) => `Bearer  ${good}`, 200],
     ['a tab', (good) => `Bearer\t${good}`, 401],
     ['no scheme', (good) => good, 401],
     ['another scheme', (good) => `Basic ${good}`, 401],
@@ -322,7 +322,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
 
   test.each<[string, string, () => Promise<string | undefined>, number, string | null, object]>([
     [
-      'H5: asks for a token without an error where none came',
+      'H5: asks for a token without an error if there was none',
       '/who',
       () => Promise.resolve(undefined),
       401,
@@ -419,7 +419,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
 
   test.each<[string, (length: number) => string]>([
     ['letters', (length) => `Bearer ${'a'.repeat(length)},`],
-    ['blanks', (length) => `Bearer ${' '.repeat(length)}`],
+    ['spaces', (length) => `Bearer ${' '.repeat(length)}`],
     ['padding', (length) => `Bearer ${'='.repeat(length)},`],
     ['padding after each letter', (length) => `Bearer ${'a='.repeat(length / 2)},`],
     ['padding and something behind it', (length) => `Bearer a${'='.repeat(length)}a,`],

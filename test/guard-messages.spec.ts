@@ -448,7 +448,7 @@ describe('message handlers under a global guard', () => {
     });
 
     it.each([
-      ['a name with blanks', { ...extractor, transport: 'a b' }],
+      ['a name with spaces', { ...extractor, transport: 'a b' }],
       ['the class of all objects', { ...extractor, context: Object }],
       ['no function', { ...extractor, authorization: 'header' }],
       ['nothing', undefined],

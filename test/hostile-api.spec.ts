@@ -44,7 +44,7 @@ const versions8: readonly CarrierName[] = undici8 ? ['undici-8'] : [];
 describe('an API with every kind of hostile response', () => {
   it.each<[string, readonly CarrierName[], boolean]>([
     ['', ['axios', 'fetch', 'undici', ...versions8], false],
-    [' where a predicate looks at the answers', ['fetch', 'undici', ...versions8], true],
+    [' if a predicate checks the responses', ['fetch', 'undici', ...versions8], true],
   ])('call-1: ends no process%s', async (_where, carriers, predicate) => {
     const { ended, renewals } = await callHostileApi({ carriers, predicate });
     expect(ended).toHaveLength(HOSTILE_REFUSALS.length * carriers.length * 3);

@@ -1217,7 +1217,7 @@ test.each<[string, object, RegExp]>([
   ['a name that is none', { tokenHeader: { name: 'X Token' } }, /client\.tokenHeader\.name: /],
   ['a name with a line break', { tokenHeader: { name: 'X\r\nY' } }, /client\.tokenHeader\.name: /],
   [
-    'a scheme with a blank',
+    'a scheme with a space',
     { tokenHeader: { scheme: 'Token token=' } },
     /client\.tokenHeader\.scheme: expected a scheme/,
   ],

@@ -254,7 +254,7 @@ describe('in-C9: invalid answers of a resolver', () => {
     ],
     ['a preset with a fault', () => keycloak({ url: 'nowhere', realm: 'acme' }), /identityProvider\.url/],
     [
-      'no clients where they are needed',
+      'no clients if they are needed',
       () => keycloak({ url: server.url, realm: 'acme' }),
       /answer\.clients: expected the clients to allow/,
     ],

@@ -830,7 +830,7 @@ describe('readTokenResponse', () => {
   });
 
   it.each<[string, object]>([
-    ['a token with a blank', { access_token: 'a b' }],
+    ['a token with a space', { access_token: 'a b' }],
     ['a token with a line break', { access_token: 'a\r\nx: y' }],
     ['a token that is too long', { access_token: 'a'.repeat(32_769) }],
     ['a lifetime that is none', { access_token: 'a', expires_in: -1 }],
@@ -995,7 +995,7 @@ describe('headers of token requests', () => {
   });
 
   test.each<[string, Record<string, unknown>]>([
-    ['a name with a blank', { 'x y': 'v' }],
+    ['a name with a space', { 'x y': 'v' }],
     ['a name with a line break', { 'x\r\ny': 'v' }],
     ['a value with a line break', { x: 'hunter2\r\ny: z' }],
     ['a value with a line break at its end', { x: 'hunter2\n' }],

@@ -179,7 +179,7 @@ describe('users', () => {
     ['no name', 'POST', '/users', { mail: 'a@example.org' }],
     ['no mail', 'POST', '/users', { name: 'a' }],
     ['a mail address that is none', 'POST', '/users', { name: 'a', mail: 'a' }],
-    ['a name with a blank', 'POST', '/users', { name: 'a b', mail: 'a@example.org' }],
+    ['a name with a space', 'POST', '/users', { name: 'a b', mail: 'a@example.org' }],
     ['a name with a slash', 'POST', '/users', { name: 'a/b', mail: 'a@example.org' }],
     ['a flag as text', 'POST', '/users', newUser({ sendInvitation: 'true' })],
     ['a field that does not exist', 'POST', '/users', newUser({ inSysAdminRole: true })],
@@ -475,10 +475,10 @@ describe('a user whose creation is in doubt', () => {
 describe('the header Idempotency-Key', () => {
   it.each<[string, string, number]>([
     ['in quotes', '"8e03978e-40d5-43dd-bc93-6894a57f9324"', 201],
-    ['with blanks around', '  "8e03978e-40d5-43dd-bc93-6894a57f9324"\t', 201],
+    ['with spaces around', '  "8e03978e-40d5-43dd-bc93-6894a57f9324"\t', 201],
     ['of one quote', '"8e03978e', 400],
     ['of quotes within quotes', '"8e0"3978"', 400],
-    ['of a blank within quotes', '"a b"', 400],
+    ['of a space within quotes', '"a b"', 400],
     ['of two keys', '"a", "b"', 400],
     ['of quotes alone', '""', 400],
     ['that is empty', '', 400],

@@ -51,7 +51,7 @@ describe('line ends', () => {
     ['a Windows line end in a file of line feeds', '\n', '\r\n'],
     ['a Windows line end in a file of carriage returns', '\r', '\r\n'],
     ['two carriage returns in a file of line feeds', '\n', '\r\r'],
-    ['two line feeds and a blank in a file of Windows', '\r\n', '\n \n'],
+    ['two line feeds and a space in a Windows file', '\r\n', '\n \n'],
   ])('never split a password: %s', async (_name, end, stray) => {
     const { asked, exitCode, stderr } = await lab.imported([HEADER, ANN, `${BOB}${stray}rest`, ''].join(end));
     expect([exitCode, asked]).toEqual([1, [ann]]);
@@ -205,7 +205,7 @@ describe('cells and rows', () => {
   test.each([
     ['a pipe as the delimiter', `${HEADER}\n${ANN}\n`.replaceAll(',', '|')],
     ['columns without a name at the end', `${HEADER},,\n${ANN},,\n`],
-    ['a header in capitals, in quotes, with blanks', `"NAME" ,Mail, PASSWORD\n${ANN}\n`.replace('" ', '"')],
+    ['a header in capitals, in quotes, with spaces', `"NAME" ,Mail, PASSWORD\n${ANN}\n`.replace('" ', '"')],
     ['a byte order mark', `\ufeff${HEADER}\n${ANN}\n`],
   ])('are understood with %s', async (_name, content) => {
     const { asked, exitCode } = await lab.imported(content);

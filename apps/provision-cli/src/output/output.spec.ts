@@ -57,7 +57,7 @@ describe('the progress bar', () => {
       `${'█'.repeat(17)}░   99%  1,234 created`,
     ],
     [
-      'is no bar where the length is not known',
+      'is no bar if the length is not known',
       view({}, { totalBytes: undefined, pace: { linesPerSecond: 10, secondsLeft: undefined } }),
       80,
       '1,234 created  10/s',

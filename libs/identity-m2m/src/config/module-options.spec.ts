@@ -152,7 +152,7 @@ describe('invalid options', () => {
     ['neither client nor guard', {}, { client: 'neither' }],
     ['client null', { client: null }, { client: 'null' }],
     [
-      'revocation at shutdown where no endpoint is known for it',
+      'revocation at shutdown without an endpoint for it',
       {
         client: {
           ...client,
@@ -214,12 +214,12 @@ describe('invalid options', () => {
       },
     ],
     [
-      'no secret where one is needed',
+      'no secret if one is needed',
       { client: { ...client, clientSecret: undefined } },
       { 'client.clientSecret': 'nothing' },
     ],
     [
-      'a secret where none is used',
+      'a secret if none is used',
       {
         client: { ...client, clientAuthentication: federatedAssertion(fromFile('/run/token')) },
       },
@@ -233,7 +233,7 @@ describe('invalid options', () => {
       { 'client.clientAuthentication': 'a key that cannot sign: not a private key, or an unsupported kind of key' },
     ],
     [
-      'no proof of the client where it asks for itself',
+      'no client authentication with client credentials',
       {
         client: { ...client, clientSecret: undefined, clientAuthentication: 'none' },
       },
@@ -457,7 +457,7 @@ describe('invalid options', () => {
       },
     ],
     [
-      'a secret for introspection where the provider takes none as it is',
+      'a plain secret for introspection with client_secret_jwt',
       {
         guard: {
           ...guard,
@@ -468,7 +468,7 @@ describe('invalid options', () => {
       { 'guard.introspection[0].clientSecret': "a secret, and 'client_secret_jwt'" },
     ],
     [
-      'a client without issuer where there are several',
+      'a client without an issuer if there are several',
       {
         guard: {
           ...guard,

@@ -276,7 +276,7 @@ describe('the options of presets', () => {
       () => okta({ domain: 'acme.okta.com', authorizationServerId: 'a/b' }),
       ['authorizationServerId'],
     ],
-    ['Entra ID for everybody', () => entraId({ tenantId: 'common' }), ['tenantId']],
+    ['Entra ID for all tenants', () => entraId({ tenantId: 'common' }), ['tenantId']],
     ['Entra ID of version 3', () => entraId({ tenantId: TENANT, tokenVersion: 'v3' as never }), ['tokenVersion']],
     ['Duende without an issuer', () => duende({ issuer: '' }), ['issuer']],
     ['Kubernetes without an issuer', () => kubernetesServiceAccounts({} as never), ['issuer']],
