@@ -335,6 +335,17 @@ describe('a look-up of an unknown key', () => {
     expect(source.reads).toHaveLength(3);
   });
 
+  it('is answered by the same later read for all tokens that waited', async () => {
+    await warm();
+    const release = source.hold();
+    await refresh();
+    source.keys = [one, two];
+    const asked = [ask('two'), ask('two'), ask('other')];
+    release();
+    expect(await Promise.all(asked)).toEqual(['two', 'two', 'unknown']);
+    expect(source.reads).toHaveLength(3);
+  });
+
   it('is answered by the read under way where that has its key', async () => {
     await warm();
     const release = source.hold();

@@ -75,10 +75,9 @@ export class RefreshedKeySet implements KeySet {
     this.#isUsed = true;
     const held = this.#held;
     if (!held) return undefined;
-    const ageMs = elapsedMs(held.readAt, now);
-    if (ageMs < held.refreshAfterMs) return held.keys;
+    const stage = keySetStage(elapsedMs(held.readAt, now), held, this.options.schedule);
+    if (stage === 'fresh') return held.keys;
     this.#readInBackground(now);
-    const stage = keySetStage(ageMs, held, this.options.schedule);
     // Keys beyond their lifetime may have been withdrawn: they are read first, unless the issuer is known to be down.
     if (stage === 'dead' || (stage === 'stale' && this.#failures === 0)) return undefined;
     return held.keys;
@@ -120,14 +119,15 @@ export class RefreshedKeySet implements KeySet {
     if (this.#reading) await this.#reading;
     const found = match(this.#usable(), wanted);
     if (found) return found;
-    if (this.#reads === reads) {
-      // The read under way began before the token arrived, and may have missed its key.
+    if (this.#reads === reads || this.#reading) {
+      // The read under way began before the token arrived, and may have missed its key. Another token that waited may
+      // have begun the next read.
       await this.#readForLookUp(this.options.clock.now());
       const late = match(this.#usable(), wanted);
       if (late) return late;
     }
     // While the issuer is down, the key may exist.
-    const wasAsked = this.#reads > reads && this.#failures === 0 && this.#held !== undefined;
+    const wasAsked = this.#reads > reads && this.#failures === 0;
     return wasAsked ? { kind: 'unknown' } : this.#deferred(this.options.clock.now());
   }
 
@@ -163,7 +163,6 @@ export class RefreshedKeySet implements KeySet {
   /** Returns how long the next read for an unknown key has to wait. */
   #lookUpDelayMs(now: Instant): number {
     if (this.#failures > 0) return this.#retryDelayMs(now);
-    if (!this.#held) return 0;
     const agesMs = this.#lookUps.map((at) => elapsedMs(at, now));
     return lookUpDelayMs(agesMs, this.options.schedule.lookUps);
   }
@@ -246,7 +245,7 @@ export class RefreshedKeySet implements KeySet {
   #schedule(delayMs: number): void {
     if (this.#isStopped) return;
     this.#cancelTimer = this.options.clock.setTimer(delayMs, () => {
-      if ((this.#isUsed || this.#warming) && !this.#reading) void this.#read(this.options.clock.now());
+      if (this.#isUsed || this.#warming) void this.#read(this.options.clock.now());
     });
   }
 }
