@@ -566,14 +566,14 @@ describe('the daemon calls the service', () => {
   it.each<[string, string, Answer]>([
     ['is refused', 'joiner', json(401, {})],
     ['has too few rights', 'joiner', json(403, {})],
-    ['is asked to retry', 'joiner', json(503, {}, { 'retry-after': '7' })],
+    ['is asked to try again', 'joiner', json(503, {}, { 'retry-after': '7' })],
     ['comes too often', 'leaver', json(429, {}, { 'retry-after': '7' })],
     ['finds another server at the address', 'leaver', json(404, { error: 'Not Found' })],
     ['is led elsewhere', 'leaver', json(302, {}, { location: '/' })],
     ['gets a conflict of another kind', 'joiner', json(409, { error: 'Conflict' })],
     ['gets no answer', 'leaver', () => {}],
     ['is cut off', 'joiner', (_request, response) => response.destroy()],
-  ])('and settles nothing if the service %s', async (_name, type, answer) => {
+  ])('and settles nothing if it %s', async (_name, type, answer) => {
     const { send } = await withService(answer);
     const { name, mail } = person();
     const user = type === 'joiner' ? { name, mail } : { name };
