@@ -1001,8 +1001,8 @@ describe('srv-11: a Nest application', () => {
 
   it('srv-11: does not boot without keys if they are required', async () => {
     issuer.keySetAnswer = json(503, {});
-    const app = await application({ start: 'require', startTimeoutMs: 50 });
-    await expect(app.init()).rejects.toThrow(/could not get the keys of these issuers within 50 ms.*HTTP 503/s);
+    const app = await application({ start: 'require', startTimeoutMs: 1000 });
+    await expect(app.init()).rejects.toThrow(/could not get the keys of these issuers within 1000 ms.*HTTP 503/s);
     await app.close();
     issuer.keySetAnswer = undefined;
     const second = await application({ start: 'require' });
