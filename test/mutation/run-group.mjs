@@ -25,6 +25,8 @@ const stryker = new Stryker({
   testRunnerNodeArgs: nodeArgs,
   coverageAnalysis: 'perTest',
   concurrency: 1,
+  // Jest keeps the ES modules of each run in memory.
+  maxTestRunnerReuse: 25,
   timeoutMS: 6000,
   disableTypeChecks: false,
   allowConsoleColors: false,
