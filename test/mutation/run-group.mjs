@@ -13,8 +13,6 @@ process.env.MUTATION_SAMPLE = sampleFile;
 const nodeArgs = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
 
 const { default: jest } = await import(join(checkout, 'jest.config.js'));
-// The set-up of all tests compiles the apps, which these do not start.
-delete jest.globalSetup;
 
 const stryker = new Stryker({
   inPlace: true,
@@ -38,9 +36,11 @@ const stryker = new Stryker({
     config: {
       ...jest,
       rootDir: checkout,
+      testEnvironment: join(import.meta.dirname, 'first-failure-environment.cjs'),
+      // Compiles the apps, which these tests do not start.
+      globalSetup: null,
       testMatch: tests.map((test) => join(checkout, test)),
       maxWorkers: 1,
-      bail: 1,
     },
   },
 });

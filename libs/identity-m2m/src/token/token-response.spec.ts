@@ -294,6 +294,12 @@ describe('an answer that is no token', () => {
       'a list without a content type',
       [],
       'the response is not a JSON object that can be accepted (not_an_object; HTTP 200, content type none)',
+      {},
+    ],
+    [
+      'a list with an empty content type',
+      [],
+      'the response is not a JSON object that can be accepted (not_an_object; HTTP 200, content type none)',
       { 'content-type': '' },
     ],
     [
