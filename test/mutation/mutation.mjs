@@ -140,7 +140,9 @@ function isSurvivor(status) {
 }
 
 function isEquivalent(mutant) {
-  const line = linesOf(mutant)[0].trim();
+  // As committed, with its numbers unchanged.
+  const source = execFileSync('git', ['show', `${commit}:${mutant.fileName}`], { cwd: root, encoding: 'utf8' });
+  const line = source.split('\n')[mutant.location.start.line].trim();
   return EQUIVALENT.some(
     (one) =>
       mutant.fileName === join(SRC, one.file) &&
