@@ -134,9 +134,9 @@ function run(room, mutants, tests) {
   return new Map(JSON.parse(readFileSync(endFile, 'utf8')).map(({ key, status }) => [key, status]));
 }
 
-/** @param status `RuntimeError`: the tests could not even be loaded. */
+/** A run that failed for another reason than a test, `RuntimeError`, shows nothing. */
 function isSurvivor(status) {
-  return !['Killed', 'Timeout', 'RuntimeError'].includes(status);
+  return status !== 'Killed' && status !== 'Timeout';
 }
 
 function isEquivalent(mutant) {
@@ -161,7 +161,7 @@ function report() {
     const resultFile = join(work, `${room}.json`);
     if (!existsSync(resultFile)) continue;
     const ended = JSON.parse(readFileSync(resultFile, 'utf8'));
-    const count = (...statuses) => samples[room].filter((mutant) => statuses.includes(ended[keyOf(mutant)])).length;
+    const count = (status) => samples[room].filter((mutant) => ended[keyOf(mutant)] === status).length;
     const unnoticed = samples[room].filter((mutant) => isSurvivor(ended[keyOf(mutant)]));
     const survivors = unnoticed.filter((mutant) => !isEquivalent(mutant));
     const equivalent = unnoticed.length - survivors.length;
@@ -171,14 +171,7 @@ function report() {
     scores[kind].noticed += noticed;
     scores[kind].all += all;
     leftOut += equivalent;
-    const cells = [
-      room,
-      samples[room].length,
-      count('Killed', 'RuntimeError'),
-      count('Timeout'),
-      equivalent,
-      survivors.length,
-    ];
+    const cells = [room, samples[room].length, count('Killed'), count('Timeout'), equivalent, survivors.length];
     console.log(`| ${[...cells, percent(noticed / all)].join(' | ')} |`);
     writeFileSync(join(work, `${room}.survivors.txt`), survivors.map(describe).join('\n'));
   }
