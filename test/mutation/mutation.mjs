@@ -58,7 +58,8 @@ function makeCheckout() {
   mkdirSync(work, { recursive: true });
   execFileSync('git', ['clone', '--quiet', '--shared', root, checkout]);
   execFileSync('git', ['checkout', '--quiet', commit], { cwd: checkout });
-  for (const folder of ['.', ...readdirSync(join(root, 'apps')).map((app) => join('apps', app))]) {
+  const apps = readdirSync(join(root, 'apps')).map((app) => join('apps', app));
+  for (const folder of ['.', ...apps, join('test', 'mutation')]) {
     const modules = join(folder, 'node_modules');
     // The links of the workspaces stay relative, so that they lead to the sources of the checkout.
     const options = { recursive: true, verbatimSymlinks: true };
@@ -126,7 +127,8 @@ function run(room, mutants, tests) {
   const endFile = join(work, `${room}.end.json`);
   const files = [...new Set(mutants.map(({ fileName }) => fileName))].join(',');
   writeFileSync(sampleFile, JSON.stringify(mutants.map(keyOf)));
-  const runner = join(import.meta.dirname, 'run-group.mjs');
+  // Of the checkout, so that no later commit changes a run that takes hours.
+  const runner = join(checkout, 'test', 'mutation', 'run-group.mjs');
   const { status } = spawnSync(process.execPath, [runner, checkout, files, sampleFile, endFile, ...tests], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
