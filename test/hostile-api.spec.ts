@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type {
   CallingApplicationOptions,
   CallingApplicationReport,
@@ -10,6 +10,9 @@ import { HOSTILE_REFUSALS } from './support/hostile/answers-to-calls.js';
 import { closeAll, closeLater } from './support/outbound-applications.js';
 import { RawServer } from './support/raw-server.js';
 import { undici8 } from './support/undici-versions.js';
+
+// A process that compiles its sources, and makes hundreds of calls, takes its time on a machine that is busy.
+jest.setTimeout(120_000);
 
 afterEach(closeAll);
 
