@@ -28,8 +28,8 @@ async function main() {
       console.error(`\n${error.message}`);
       process.exitCode = 1;
     }
-    await system.stop();
   }
+  await system.stop();
   console.log('\nStopped.');
 }
 
