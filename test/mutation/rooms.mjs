@@ -68,14 +68,14 @@ export const SAMPLED = {
   carriers: {
     folder: 'carriers',
     tests: [
-      unit('carriers/*'),
+      unit('carriers/**/*'),
       ...['http-carriers', 'rejected-tokens', 'cross-origin', 'outbound'].map(cross),
       ...['microservice-carriers', 'microservice-clients', 'no-secret-written'].map(cross),
     ],
   },
   guard: {
     folder: 'guard',
-    tests: ['guard', 'guard-*'].map(cross),
+    tests: [unit('guard/**/*'), ...['guard', 'guard-*'].map(cross)],
   },
   verification: {
     folder: 'verification',
