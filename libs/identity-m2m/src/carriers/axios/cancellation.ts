@@ -30,8 +30,9 @@ export class AxiosCancellation {
   throwIfAborted(): void {
     if (this.#brokenBody?.aborted) throw this.#bodyError();
     const { signal, cancelToken } = this.config;
-    const isAborted = this.#signal?.aborted ?? (signal?.aborted || cancelToken?.reason);
-    if (isAborted) this.signal().throwIfAborted();
+    this.#signal?.throwIfAborted();
+    // A cancel token tells its listeners a moment later.
+    if (signal?.aborted || cancelToken?.reason) AbortSignal.abort().throwIfAborted();
   }
 
   close(): void {
