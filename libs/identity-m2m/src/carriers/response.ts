@@ -29,8 +29,12 @@ export async function startOfNodeStream(
   const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string, unknown>;
   const { chunks, start, next } = await readStart(() => iterator.next());
   const whole = Readable.from(chained(chunks, next, iterator), { objectMode: false });
-  // A reader that stops before the first byte ends the generator without running any of it.
-  whole.once('close', () => stream.destroy());
+  // At once: the generator ends only when the stream has sent more, or not at all if none of it has run.
+  const close = whole._destroy.bind(whole);
+  whole._destroy = (...end) => {
+    stream.destroy();
+    close(...end);
+  };
   return { start, whole };
 }
 
