@@ -62,8 +62,10 @@ function addressFault({ url, noun = 'address', advice }: FailedCall): string | u
   const { protocol } = parseUrl(url) ?? {};
   if (protocol === 'http:' || protocol === 'https:') return undefined;
   if (url === '') return `its ${noun} is empty. ${advice}`;
-  if (protocol) return `its ${noun} begins with "${printableText(protocol, 40)}". Use an https URL.`;
-  if (/^[a-z][a-z\d+.-]*:/i.test(url)) return `its ${noun} ${shown(url)} is not a URL. Correct it.`;
+  // Without a scheme, a user name looks like one.
+  const hasScheme = !/^[^/?#]*@/.test(url);
+  if (protocol && hasScheme) return `its ${noun} begins with "${printableText(protocol, 40)}". Use an https URL.`;
+  if (hasScheme && /^[a-z][a-z\d+.-]*:/i.test(url)) return `its ${noun} ${shown(url)} is not a URL. Correct it.`;
   return `its ${noun} ${shown(url)} is not an absolute URL. ${advice}`;
 }
 
