@@ -64,6 +64,7 @@ export class IntrospectionAvailability {
   /** Outcome of the last probe, or of a request since. */
   #last: ProbeOutcome = 'answered';
   #pauses = 0;
+  /** Undefined while the issuer is up. */
   #pausedAt: Instant | undefined;
   #pauseMs = 0;
   /** Whether a request is under way that was sent although the issuer is down. */
@@ -87,7 +88,6 @@ export class IntrospectionAvailability {
 
   /** Returns how long no further request may be sent, in milliseconds. */
   waitMs(now: Instant): number {
-    if (this.#last !== 'failed') return 0;
     const leftMs = this.#pausedAt ? this.#pauseMs - elapsedMs(this.#pausedAt, now) : 0;
     return leftMs <= 0 && this.#hasLead ? FIRST_PAUSE_MS : Math.max(leftMs, 0);
   }
