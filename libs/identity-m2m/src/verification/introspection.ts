@@ -148,7 +148,6 @@ export class Introspection {
 
   /** @param answeredAt The time of the request: a response is no newer than its request. */
   #hold(key: string, answer: IntrospectionAnswer, answeredAt: Instant): void {
-    if (this.#isClosed) return;
     const isActive = answer.active;
     const leftMs = isActive && typeof answer.claims.exp === 'number' ? answer.claims.exp * 1000 - answeredAt.wallMs : 0;
     const holdsMs = isActive ? Math.min(ACTIVE_HOLDS_MS, Math.max(leftMs, 0)) : INACTIVE_HOLDS_MS;
