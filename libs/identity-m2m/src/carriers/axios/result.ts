@@ -116,14 +116,14 @@ export class AxiosResult {
 }
 
 function removeTokenFrom(response: LooseResponse, { config, call }: Sent): void {
-  Reflect.set(response, 'config', config);
+  response.config = config;
   redactRequest(response.request, call);
 }
 
 /** Maximum length of a chain of causes that is searched. */
 const MAX_CAUSES = 5;
 
-/** Covers axios' own errors, those of adapters that are built alike, and their causes. What is frozen stays as it is. */
+/** Covers axios' own errors, those of adapters that are built alike, and their causes. */
 function removeTokenFromError(error: unknown, sent: Sent): void {
   const { config, call } = sent;
   let one = error;
@@ -226,8 +226,7 @@ function redactMember(holder: unknown, key: string, secrets: readonly string[]):
   if (!isObject(holder)) return;
   const text = holder[key];
   if (typeof text !== 'string') return;
-  const redacted = secrets.reduce((rest, secret) => rest.replaceAll(secret, inHead('[redacted]')), text);
-  Reflect.set(holder, key, redacted);
+  holder[key] = secrets.reduce((rest, secret) => rest.replaceAll(secret, inHead('[redacted]')), text);
 }
 
 function redactMembers(holders: unknown, key: string, secrets: readonly string[]): void {
@@ -241,7 +240,7 @@ function hideMembers(holder: AnyObject, names: readonly string[]): void {
     let value = Object.getOwnPropertyDescriptor(holder, key)?.value as unknown;
     if (!isObject(value)) continue;
     const accessor = { get: () => value, set: (changed: unknown) => void (value = changed) };
-    Reflect.defineProperty(holder, key, { ...accessor, configurable: true, enumerable: false });
+    Object.defineProperty(holder, key, { ...accessor, configurable: true, enumerable: false });
   }
 }
 
@@ -250,7 +249,7 @@ function redactHeaderTable(table: unknown, redacted: HeaderValues): void {
   if (!isObject(table)) return;
   for (const [name, value] of Object.entries(redacted)) {
     const entry = table[name];
-    if (Array.isArray(entry)) Reflect.set(entry, 1, value);
+    if (Array.isArray(entry)) entry[1] = value;
   }
 }
 
@@ -258,7 +257,7 @@ function redactHeaders(headers: unknown, redacted: HeaderValues): void {
   if (!isObject(headers)) return;
   for (const name of Object.keys(headers)) {
     const value = redacted[name.toLowerCase()];
-    if (value !== undefined) Reflect.set(headers, name, value);
+    if (value !== undefined) headers[name] = value;
   }
 }
 
