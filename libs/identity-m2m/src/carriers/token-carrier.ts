@@ -98,12 +98,12 @@ export class TokenCarrier {
 
   /** Whether a response with this status may reject the token. Nothing else of other responses is read. */
   mayReject(status: number | undefined): boolean {
-    return status !== undefined && status >= 400 && this.#rejection.mayReject(status);
+    return this.#rejection.mayReject(status);
   }
 
   /** Whether the status alone makes a rejection likely, before the rest of the response arrives. */
   isLikelyRejection(status: number | undefined): boolean {
-    return status !== undefined && status >= 400 && this.#rejection.isLikelyRejection(status);
+    return this.#rejection.isLikelyRejection(status);
   }
 
   /** Returns the authorization for a call, without the proof that a DPoP token needs. */

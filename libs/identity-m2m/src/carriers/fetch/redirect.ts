@@ -69,7 +69,7 @@ export function nextHop(hop: Hop, response: Response, redirects: number): Hop {
   const becomesGet =
     ((status === 301 || status === 302) && hop.method === 'POST') ||
     (status === 303 && hop.method !== 'GET' && hop.method !== 'HEAD');
-  if (!becomesGet && status !== 303 && !canSendBodyAgain(hop)) {
+  if (!becomesGet && !canSendBodyAgain(hop)) {
     throw failed('a redirect needs the body again, which is a stream or that of a Request and can be sent only once');
   }
   const headers = new Headers(hop.headers);
