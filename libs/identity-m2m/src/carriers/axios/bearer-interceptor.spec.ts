@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { Agent } from 'node:https';
+import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it, test } from '@jest/globals';
 import axios, {
   type AxiosAdapter,
@@ -11,6 +12,7 @@ import axios, {
 import { json, TestServer } from '../../../../../test/support/http-server.js';
 import { FixedTokenProvider } from '../../testing/fixed-token-provider.js';
 import { AccessToken, AUTHORIZATION_HEADER, TokenHeader } from '../../token/access-token.js';
+import type { TokenRejection } from '../../token/token-rejection.js';
 import { systemClock } from '../../foundation/clock.js';
 import { carrierOf } from '../token-carrier.js';
 import {
@@ -64,6 +66,7 @@ class DpopProvider extends TestProvider {
 interface Options {
   readonly provider?: TestProvider;
   readonly header?: TokenHeader;
+  readonly isTokenRejected?: TokenRejection;
   readonly own?: Partial<CarrierChoice>;
   readonly config?: AxiosRequestConfig;
   readonly choose?: (wanted: CallTokenOptions) => Promise<CarrierChoice>;
@@ -74,6 +77,7 @@ interface Options {
 function setUp({
   provider = new TestProvider('a-token', { allowedOrigins: [API] }),
   header = AUTHORIZATION_HEADER,
+  isTokenRejected = [401],
   own,
   config,
   choose = () => Promise.reject(new Error('unexpected')),
@@ -87,7 +91,7 @@ function setUp({
     throw new AxiosError('failed', undefined, config, undefined, response);
   };
   const http = axios.create({ adapter, ...config });
-  const carrier = carrierOf(provider, systemClock, { maxBytes: 100, isTokenRejected: [401] }, header);
+  const carrier = carrierOf(provider, systemClock, { maxBytes: 100, isTokenRejected }, header);
   installAxiosBearerInterceptor(http, { own: { carrier, baseUrl: undefined, httpsAgent: undefined, ...own }, choose });
   const tokens = () => sent.map(({ headers }) => headers.get(header.name));
   return { http, provider, carrier, adapter, sent, tokens };
@@ -99,7 +103,9 @@ describe('the address of a call', () => {
     { url: '/users' },
     { url: 'users', baseURL: API },
     { url: '/users', baseURL: `${API}/` },
-    { url: '//users', baseURL: `${API}//` },
+    { url: 'users', baseURL: `${API}//` },
+    { url: 'users', baseURL: `${API}///` },
+    { url: '///users', baseURL: API, allowAbsoluteUrls: false },
     { url: '', baseURL: `${API}/v2/` },
     { baseURL: `${API}/v2` },
     { url: '/users', baseURL: '' },
@@ -305,6 +311,20 @@ describe('the adapter of a call', () => {
   });
 });
 
+it('sends a call at once if its token is cached, and returns its config', async () => {
+  const configs: InternalAxiosRequestConfig[] = [];
+  const { http, sent } = setUp();
+  const call = http.get(API);
+  expect(sent).toHaveLength(1);
+  await call;
+  http.interceptors.request.use((config) => {
+    configs.push(config);
+    return config;
+  });
+  const response = await http.get(API);
+  expect(response.config === configs[0]).toBe(true);
+});
+
 describe('a call that is rejected with 401', () => {
   const rejected = { status: 401 };
 
@@ -329,6 +349,63 @@ describe('a call that is rejected with 401', () => {
     const direct = setUp({ answer: () => rejected });
     await direct.http.request({ url: API, method }).catch(() => {});
     expect(direct.tokens()).toEqual(['Bearer a-token', 'Bearer renewed-1']);
+  });
+
+  it('is sent again without waiting for the end of a long response, which is read whole otherwise', async () => {
+    const api = await TestServer.start((request, response) => {
+      const isFirst = request.headers.authorization === 'Bearer a-token';
+      response.writeHead(isFirst ? 401 : 403).write(Buffer.alloc(1_100_000));
+      if (!isFirst || request.url === '/ends') response.end();
+    });
+    closing.push(() => api.close());
+    const get = (path: string, config: AxiosRequestConfig = {}) => {
+      const { http } = setUp({ provider: new TestProvider('a-token', { allowedOrigins: [api.url] }) });
+      delete http.defaults.adapter;
+      return http.request<ArrayBuffer>({
+        url: `${api.url}${path}`,
+        maxRedirects: 0,
+        responseType: 'arraybuffer',
+        validateStatus: () => true,
+        ...config,
+      });
+    };
+    const again = await get('/');
+    expect([again.status, again.data.byteLength]).toEqual([403, 1_100_000]);
+    const once = await get('/ends', { method: 'post', data: Readable.from(['x']) });
+    expect([once.status, once.data.byteLength]).toEqual([401, 1_100_000]);
+  });
+
+  it('discards its first response, and keeps it flowing until then', async () => {
+    const pulls: number[] = [];
+    let isCancelled = false;
+    const data = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        pulls.push(1);
+        controller.enqueue(Buffer.from('ab'));
+      },
+      cancel: () => void (isCancelled = true),
+    });
+    const provider = new TestProvider('a-token', { allowedOrigins: [API] });
+    let release!: () => void;
+    provider.renewToken = () => new Promise((resolve) => (release = () => resolve(new AccessToken('renewed'))));
+    const answers = [{ ...rejected, data }, {}];
+    const { http, sent } = setUp({ provider, answer: () => answers.shift()! });
+    const call = http.get(API);
+    while (pulls.length < 100) await new Promise(setImmediate);
+    release();
+    expect([(await call).status, sent.length]).toEqual([200, 2]);
+    await new Promise(setImmediate);
+    expect(isCancelled).toBe(true);
+  });
+
+  it('is judged by the start of its body', async () => {
+    const bodies: string[] = [];
+    const { http } = setUp({
+      answer: () => ({ ...rejected, data: 'expired' }),
+      isTokenRejected: ({ body }) => bodies.push(body) < 0,
+    });
+    await http.get(API).catch(() => {});
+    expect(bodies).toEqual(['expired']);
   });
 
   it('is sent again only if its body is not too long', async () => {

@@ -68,7 +68,7 @@ describe('a call with the token', () => {
     const { config } = await sent({}, { call: { ...authorization, header, dpop: 'a-proof' } });
     expect(config.headers.toJSON()).toEqual({ 'X-Token': 'Bearer a-token', DPoP: 'a-proof' });
     const { config: without } = await sent();
-    expect(without.headers.has('DPoP')).toBe(false);
+    expect(Object.keys(without.headers)).toEqual(['Authorization']);
   });
 
   it('ignores proxies of the environment only if it must', async () => {
@@ -218,12 +218,8 @@ describe('the use of proxies', () => {
   test.each([
     ['0.30.2', 'direct'],
     ['1.9.20', 'direct'],
-    ['1.15.9', 'direct'],
     ['1.16.0', 'direct'],
-    ['1.16.1', 'as it is'],
     ['1.16.1-beta.1', 'as it is'],
-    ['1.16.2', 'as it is'],
-    ['1.17.0', 'as it is'],
     ['2.0.0', 'as it is'],
   ])('of the environment for https depends on axios: %s opens a tunnel or not', async (version, choice) => {
     jest.resetModules();

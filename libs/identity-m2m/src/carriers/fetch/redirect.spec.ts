@@ -175,6 +175,11 @@ describe('the request after a redirect', () => {
     expect(namesOf(given)).toHaveLength(9);
   });
 
+  it('keeps the headers of a GET', () => {
+    const hop = nextHop(hopOf({ headers }), redirect(303), 0);
+    expect(namesOf(hop)).toEqual(Object.keys(headers).toSorted());
+  });
+
   it('keeps the body and all headers otherwise', () => {
     const hop = nextHop(hopOf({ method: 'POST', body: 'x', headers }), redirect(307), 0);
     expect(namesOf(hop)).toEqual(Object.keys(headers).toSorted());
