@@ -401,6 +401,14 @@ describe('a signed introspection response', () => {
     await expect(read(made)).rejects.toEqual(INVALID());
   });
 
+  test.each([1, null, ['k']])('is refused with the key identifier %j where the issuer’s key has none', async (kid) => {
+    const unnamed = { kid: undefined, algorithms: ['ES256'], key: key.publicKey, identity: '' };
+    const options = { keys: new StaticKeySet(new VerificationKeys([unnamed])) };
+    expect(await read({ header: { kid: undefined } }, options)).toEqual(READ);
+    expect(await read({ header: { kid: 'other' } }, options)).toEqual(READ);
+    await expect(read({ header: { kid } }, options)).rejects.toEqual(INVALID());
+  });
+
   it('is as long as 65,536 characters at most', async () => {
     const fetch = createBoundedFetch({ maxResponseBytes: 100_000 });
     // Base64 has no part of every length, but two parts together have any.
