@@ -513,6 +513,18 @@ describe('accepted issuers with a verified token', () => {
     expect(events).toContainEqual({ type: 'issuer.evicted', issuer: 'na?ve' });
   });
 
+  it('are none where they are no longer accepted, and may be proven again and again', async () => {
+    const issuer = await trusted();
+    resolve = () => undefined;
+    clock.suspend(HOLD_MS);
+    expect(await ask()).toBe('denied');
+    issuers.markProven(issuer);
+    expect([known(), issuers.accepts(issuer)]).toEqual(['denied', false]);
+    resolve = () => 'keys';
+    for (let token = 0; token < 3; token++) await prove('b');
+    expect(known('b')).toBe('accepted');
+  });
+
   it('stay proven on renewal', async () => {
     await prove();
     clock.suspend(HOLD_MS);
