@@ -323,6 +323,21 @@ describe('a look-up of an unknown key', () => {
     expect(source.reads).toHaveLength(2);
   });
 
+  it('is deferred without a promise, so that a flood of them costs little', async () => {
+    await warm();
+    await ask('other');
+    expect(set.find('other', 'EdDSA')).toEqual({ kind: 'unavailable', retryAfterSeconds: 5 });
+  });
+
+  it('is answered by the scheduled read that it starts, and causes no other', async () => {
+    await warm();
+    clock.suspend(480_000);
+    expect(await ask('other')).toBe('unknown');
+    expect(source.reads).toHaveLength(2);
+    expect(await ask('other')).toBe('unknown');
+    expect(source.reads).toHaveLength(3);
+  });
+
   it('is answered by a read that began after it', async () => {
     await warm();
     const release = source.hold();
@@ -597,6 +612,12 @@ describe('a key set at its start and its end', () => {
     await warm();
     set.stopRefreshing();
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('may be closed before it has read anything', async () => {
+    set.close();
+    expect([await ask('one'), current()]).toEqual(['in 1 s', undefined]);
+    expect([source.reads, events, clock.pendingTimers]).toEqual([[], [], 0]);
   });
 
   it('ends the read under way once it is closed, and reports nothing', async () => {
