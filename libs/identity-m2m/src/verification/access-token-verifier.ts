@@ -218,7 +218,7 @@ export class AccessTokenVerifier {
  */
 function isOpaque(token: string): boolean {
   const first = token.indexOf('.');
-  const second = first < 0 ? -1 : token.indexOf('.', first + 1);
+  const second = token.indexOf('.', first + 1);
   if (second < 0 || token.includes('.', second + 1)) return true;
   const header = token.slice(0, first);
   // The decoder skips characters that are not base64, so it finds a header in any spelling.
