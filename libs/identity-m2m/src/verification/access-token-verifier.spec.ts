@@ -248,6 +248,24 @@ describe('a token', () => {
   });
 });
 
+describe('a verifier', () => {
+  it('starts with its issuers', async () => {
+    const events = new EventStream<VerificationEvent>();
+    const issuers = new TrustedIssuers({
+      named: [],
+      resolved: undefined,
+      start: 'require',
+      startTimeoutMs: 1,
+      events,
+      clock,
+    });
+    const verifier = create({ issuers, events });
+    expect(verifier.start()).toBe(issuers.start());
+    await verifier.start();
+    expect(verifier.events).toBe(events);
+  });
+});
+
 describe('a signed token', () => {
   it('is known without a promise once its signature was verified', async () => {
     const verifier = create();
@@ -338,6 +356,18 @@ describe('a signed token', () => {
     resolved = undefined;
     clock.suspend(60_000);
     expect(await verifier.verify(token)).toMatchObject({ reason: 'issuer_unknown' });
+  });
+
+  it('protects its resolved issuer from those that are only named in tokens', async () => {
+    const verifier = create({ resolve: () => ({}) });
+    const token = jwt({ iss: TENANT });
+    await verifier.verify(token);
+    clock.suspend(5000);
+    for (let index = 0; index < 33; index++) {
+      const forged = `${jwt({ iss: `${TENANT}/${index}` }).slice(0, -8)}AAAAAAAA`;
+      expect(await verifier.verify(forged)).toMatchObject({ ok: false });
+    }
+    expect(verifier.verify(token)).toMatchObject({ ok: true });
   });
 
   it('is refused for its form without a promise, and of a resolved issuer with one', async () => {
