@@ -412,6 +412,21 @@ describe('a token that is rejected', () => {
     }
   });
 
+  it('is renewed less often while renewals fail, and not if they only cannot be tried', async () => {
+    for (const [isFailing, times] of [
+      [true, 2],
+      [false, 3],
+    ] as const) {
+      const { carrier, provider, clock } = setUp();
+      provider.renewal = async () => (isFailing ? undefined : new AccessToken('second'));
+      for (let calls = 0; calls < 3; calls++) {
+        await carrier.call(callOf([rejected], { isReplayable: () => false }).call);
+        await clock.advance(35_000);
+      }
+      expect(provider.renewed).toHaveLength(times);
+    }
+  });
+
   it('is renewed separately for each receiver and each kind of token', async () => {
     const { carrier, provider } = setUp();
     provider.renewal = async () => undefined;
@@ -523,6 +538,16 @@ describe('a token that is ahead of the clock of its receiver', () => {
     await clock.advance(1);
     await carrier.call(callOf([rejected, ok]).call);
     expect(told('call.clock_behind')).toHaveLength(2);
+  });
+
+  it('stays replaced while another one is replaced too', async () => {
+    const { carrier, provider } = setUpPair();
+    const first = provider.current;
+    await carrier.call(callOf([rejected, ok]).call);
+    provider.current = new AccessToken('of-another-scope');
+    await carrier.call(callOf([rejected, ok]).call);
+    provider.current = first;
+    expect(carrier.peekBearer(undefined)?.reveal()).toBe('before');
   });
 
   it('is in use again once there is no previous one', async () => {

@@ -96,6 +96,12 @@ describe('the authorization for a call that no carrier makes', () => {
     expect(await authorizationFor(provider(), url)).toBe(isAllowed ? 'Bearer a-token' : undefined);
   });
 
+  it('is not given for the scheme of a WebSocket in a path', async () => {
+    const own = new TestProvider('unused', { allowedOrigins: [`${API}/http:`] });
+    expect(await authorizationFor(own, `${API}/http:/x`)).toBe('Bearer a-token');
+    expect(await authorizationFor(own, `${API}/ws:/x`)).toBeUndefined();
+  });
+
   it('is the cached one, or requested', async () => {
     const own = provider();
     expect(await authorizationFor(own, API, { scope: 'a' })).toBe('Bearer a-token');
