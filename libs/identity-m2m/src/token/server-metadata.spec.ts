@@ -48,7 +48,7 @@ describe('the endpoints of a configured address', () => {
     { location: { tokenEndpoint, issuer: ISSUER }, issuer: ISSUER },
   ])('are known without discovery, the audience is $issuer', async ({ location, issuer }) => {
     const { find, requests, metadata } = setUp(location);
-    expect(await find()).toEqual({ issuer, token_endpoint: tokenEndpoint });
+    expect(await find()).toStrictEqual({ issuer, token_endpoint: tokenEndpoint });
     metadata.invalidate();
     expect(await find('token_endpoint', TLS)).toEqual({ issuer, token_endpoint: tokenEndpoint });
     expect(requests).toEqual([]);
@@ -126,7 +126,7 @@ describe('the endpoints of an issuer', () => {
     metadata.invalidate();
     const controller = new AbortController();
     server.answer = () => {
-      controller.abort(new Error('stopped'));
+      controller.abort(Object.assign(new Error('stopped'), { fault: 'outage' }));
       return noResponse();
     };
     await expect(metadata.forEndpoint('token_endpoint', controller.signal)).rejects.toThrow('stopped');
