@@ -14,9 +14,9 @@ class RecordingClock extends ManualClock {
   }
 }
 
-function setUp({ keepWarm = false, dueAtMs = 1000 as number | undefined } = {}) {
+function setUp({ keepWarm = false, dueAtMs = 1000 } = {}) {
   const clock = new RecordingClock();
-  const plan = { dueAtMs };
+  const plan: { dueAtMs: number | undefined } = { dueAtMs };
   const due: number[] = [];
   let dormantTimes = 0;
   const timer = new RefreshTimer({

@@ -117,10 +117,10 @@ describe('a rejection', () => {
   it('leaves no unhandled rejection of an asynchronous predicate', () => {
     const promise = Promise.reject(new Error('of the predicate'));
     const handlers: unknown[] = [];
-    const then = promise.then.bind(promise);
-    promise.then = ((onFulfilled: undefined, onRejected: undefined) => {
+    const handle = promise.catch.bind(promise);
+    promise.catch = ((onRejected: () => never) => {
       handlers.push(onRejected);
-      return then(onFulfilled, onRejected);
+      return handle(onRejected);
     }) as never;
     const { rule, failures } = setUp((() => promise) as never);
     expect(rule.isRejection(response())).toBe(false);

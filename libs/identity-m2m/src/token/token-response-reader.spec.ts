@@ -61,7 +61,7 @@ describe('a reader of token responses', () => {
     [],
     { token_type: 'Bearer', expires_in: 60 },
     { error_description: 'unknown' },
-    () => 'transient',
+    Object.assign(() => 'transient', { access_token: 'abc' }),
   ])('cannot return %p', (reading) => {
     const problem = 'returned neither a grant nor an error nor a kind of failure';
     expect(returning(reading)).toEqual({ type: 'invalid', problem });
