@@ -136,7 +136,7 @@ describe('verified tokens that are kept', () => {
 
   it('are gone where they are deleted, alone or all of them', () => {
     const tokens = new VerifiedTokens({ maxEntries: 10 });
-    const all = [verified('a'), verified('b'), verified('c')];
+    const all = ['a', 'b', 'c'].map((end) => verified(text('long', end)));
     for (const token of all) tokens.add(token);
     tokens.delete(all[1]!);
     expect(all.map(({ token }) => tokens.get(token) !== undefined)).toEqual([true, false, true]);
