@@ -135,6 +135,13 @@ describe('revocations in memory of one criterion', () => {
     expect(store.isRevoked(token({ issuer: `${issuer}/` }))).toBe(false);
   });
 
+  it('revoke all tokens of what they name where they have no time', () => {
+    const store = new InMemoryRevocations();
+    const withoutTimes: object = { issuer, clientId: 'billing', issuedBefore: undefined, until: undefined };
+    store.revoke(withoutTimes as Revocation);
+    expect(store.isRevoked(token())).toBe(true);
+  });
+
   it('revoke no token that does not say what they name', () => {
     const store = new InMemoryRevocations();
     for (const name of ['undefined', 'null', issuer]) {
