@@ -95,8 +95,7 @@ function setUp(
       },
       controller.signal,
     );
-  const bodyOf = (index: number) => Object.fromEntries(sent[index]?.init.body as URLSearchParams);
-  return { clock, sent, sends, discoveries, discovery, answers, warnings, request, bodyOf, controller };
+  return { clock, sent, sends, discoveries, discovery, answers, warnings, request, controller };
 }
 
 const failureOf = (result: TokenResult): TokenFailure => {
@@ -154,6 +153,15 @@ describe('a token request', () => {
     await request();
     expect(sent[0]?.init.headers).toMatchObject({ 'x-api-key': 'value', accept: 'application/json' });
     expect(sent[0]?.init.headers).not.toHaveProperty('dpop');
+  });
+
+  it('goes to the endpoint for clients with a certificate, if the client has one', async () => {
+    const alias = 'https://mtls.example.com/token';
+    const { request, sent, discovery } = setUp({ location: { issuer: ISSUER } }, { tls: TLS });
+    const document = { issuer: ISSUER, token_endpoint: ADDRESS, mtls_endpoint_aliases: { token_endpoint: alias } };
+    discovery.answer = () => Response.json(document);
+    await request();
+    expect(sent.map(({ url }) => url)).toEqual([alias]);
   });
 
   it('is timed by when it was sent and answered', async () => {
