@@ -180,6 +180,8 @@ describe('the algorithms of a key', () => {
     ['Ed448', { ...generateKeyPairSync('ed448').publicKey.export({ format: 'jwk' }) }, 'unsupported'],
     ['a curve of another type', other, 'unsupported'],
     ['no type', { ...ec, kty: undefined }, 'unsupported'],
+    ['Ed25519 of no type', { ...ed, kty: undefined }, 'unsupported'],
+    ['Ed25519 of an unknown type', { ...ed, kty: 'AKP' }, 'unsupported'],
     ['a type in lower case', { ...ec, kty: 'ec' }, 'unsupported'],
     ['an algorithm that is no text', { ...ec, alg: ['ES256'] }, 'unsupported'],
   ])('are those of its type and curve: %s', (_name, jwk, expected) => {
