@@ -49,12 +49,10 @@ export class TokenUnavailableError extends IdentityM2MError {
   readonly code: string = 'M2M_TOKEN_UNAVAILABLE';
   /** Name of the client in the module's options. */
   readonly client: string;
-  // Declared only, because a field of a class would be there, as undefined, without a value too.
-
   /** Earliest time of the next token request; until then, calls fail at once. */
-  declare readonly retryAt?: Date;
+  readonly retryAt?: Date;
   /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
-  declare readonly oauthError?: string;
+  readonly oauthError?: string;
 
   constructor(
     readonly reason: TokenUnavailableReason,
