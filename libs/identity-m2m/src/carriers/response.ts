@@ -28,13 +28,20 @@ export async function startOfNodeStream(
 ): Promise<{ readonly start: string; readonly whole: Readable }> {
   const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string, unknown>;
   const { chunks, start, next } = await readStart(() => iterator.next());
-  const whole = Readable.from(chained(chunks, next, iterator), { objectMode: false });
-  // At once: the generator ends only when the stream has sent more, or not at all if none of it has run.
-  const close = whole._destroy.bind(whole);
-  whole._destroy = (...end) => {
-    stream.destroy();
-    close(...end);
-  };
+  const values = chained(chunks, next, iterator);
+  const whole = new Readable({
+    read() {
+      values.next().then(
+        ({ done, value }) => this.push(done ? null : value),
+        (error: Error) => this.destroy(error),
+      );
+    },
+    // At once: the generator ends only when the stream has sent more, or not at all if none of it has run.
+    destroy(error, done) {
+      stream.destroy();
+      done(error);
+    },
+  });
   return { start, whole };
 }
 
