@@ -83,7 +83,7 @@ describe('an assertion that the client signs', () => {
   });
 
   it.each([
-    ['a text that is no key', 'not a key'],
+    ['a string that is no key', 'not a key'],
     ['JSON that is no JWK', '{"kty":"EC"}'],
     ['damaged JSON', '{"kty":'],
   ])('cannot be made of %s, and the error does not quote it', async (_what, text) => {

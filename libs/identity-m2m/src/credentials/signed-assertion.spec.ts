@@ -41,7 +41,7 @@ describe('the fingerprint of a signed assertion', () => {
 describe('the expiry of a signed assertion', () => {
   it.each<[string, string, Date | undefined]>([
     ['a number', assertion({ exp: 1_800_000_000 }), new Date('2027-01-15T08:00:00Z')],
-    ['a text', assertion({ exp: '1800000000' }), undefined],
+    ['a string', assertion({ exp: '1800000000' }), undefined],
     ['absent', assertion({ exp: undefined }), undefined],
     ['unreadable', 'opaque', undefined],
   ])('if exp is %s', (_what, text, expiresAt) => {

@@ -1,4 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, it, test } from '@jest/globals';
+import { unsignedIntrospection } from '../../../../test/support/unsigned-introspection.js';
 import { EventStream } from '../foundation/event-stream.js';
 import type { AccessTokenProfile, Claims } from '../identity-providers/identity-provider.js';
 import { ManualClock } from '../testing/manual-clock.js';
@@ -6,8 +7,7 @@ import { generateSigningKey, signatureOf, type SigningKey } from '../testing/sig
 import { AccessTokenVerifier, type AccessTokenVerifierOptions } from './access-token-verifier.js';
 import { Introspection } from './introspection.js';
 import { IntrospectionAvailability } from './introspection-availability.js';
-import { IntrospectionEndpoint } from './introspection-endpoint.js';
-import { type KeyLookup, type KeySet, StaticKeySet, VerificationKeys } from './key-set.js';
+import { type KeyLookup, type KeySet, VerificationKeys } from './key-set.js';
 import type { MachineCaller } from './machine-caller.js';
 import { ResolvedIssuers } from './resolved-issuers.js';
 import type { RevocableToken, RevocationStore } from './revocation.js';
@@ -78,15 +78,8 @@ beforeEach(() => {
 });
 
 function introspection(tokens: 'opaque' | 'signed'): Introspection {
-  const endpoint = new IntrospectionEndpoint({
+  const endpoint = unsignedIntrospection({
     issuer,
-    endpoint: `${issuer}/introspect`,
-    authenticate: () => ({}),
-    signedFor: undefined,
-    timesAsText: false,
-    keys: new StaticKeySet(new VerificationKeys([])),
-    algorithms: [],
-    plainHttp: 'never',
     fetch: async (_url, init) => {
       asked.push((init!.body as URLSearchParams).get('token')!);
       if (!answer) return new Response(null, { status: 503, headers: { 'retry-after': '7' } });

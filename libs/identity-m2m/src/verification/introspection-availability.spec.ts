@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it, test } from '@jest/globals';
+import { unsignedIntrospection } from '../../../../test/support/unsigned-introspection.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { IntrospectionAvailability, wantedPauseMs } from './introspection-availability.js';
-import { IntrospectionEndpoint, IntrospectionError, IntrospectionRejectedError } from './introspection-endpoint.js';
-import { StaticKeySet, VerificationKeys } from './key-set.js';
+import { IntrospectionError, IntrospectionRejectedError } from './introspection-endpoint.js';
 import type { VerificationEvent } from './verification-events.js';
 
 const issuer = 'https://id.example';
@@ -27,15 +27,8 @@ beforeEach(() => {
   probes = [];
   signals = [];
   respond = up;
-  const endpoint = new IntrospectionEndpoint({
+  const endpoint = unsignedIntrospection({
     issuer,
-    endpoint: `${issuer}/introspect`,
-    authenticate: () => ({}),
-    signedFor: undefined,
-    timesAsText: false,
-    keys: new StaticKeySet(new VerificationKeys([])),
-    algorithms: [],
-    plainHttp: 'never',
     fetch: async (_url, init) => {
       probes.push((init!.body as URLSearchParams).get('token')!);
       signals.push(init!.signal!);

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it, test } from '@jest/globals';
+import { unsignedIntrospection } from '../../../../test/support/unsigned-introspection.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { Introspection, type IntrospectionResult } from './introspection.js';
 import { IntrospectionAvailability } from './introspection-availability.js';
-import { IntrospectionEndpoint, IntrospectionError } from './introspection-endpoint.js';
-import { StaticKeySet, VerificationKeys } from './key-set.js';
+import { IntrospectionError } from './introspection-endpoint.js';
 import type { VerificationEvent } from './verification-events.js';
 
 const issuer = 'https://id.example';
@@ -32,15 +32,8 @@ beforeEach(() => {
   signals = new Map();
   respond = () => active();
   answerProbe = inactive;
-  const endpoint = new IntrospectionEndpoint({
+  const endpoint = unsignedIntrospection({
     issuer,
-    endpoint: `${issuer}/introspect`,
-    authenticate: () => ({}),
-    signedFor: undefined,
-    timesAsText: false,
-    keys: new StaticKeySet(new VerificationKeys([])),
-    algorithms: [],
-    plainHttp: 'never',
     fetch: async (_url, init) => {
       const token = (init!.body as URLSearchParams).get('token')!;
       if (isProbe(token)) return answerProbe();

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it, test } from '@jest/globals';
+import { unsignedIntrospection } from '../../../../test/support/unsigned-introspection.js';
 import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import { HttpExchangeError } from '../foundation/bounded-fetch.js';
 import { EventStream } from '../foundation/event-stream.js';
@@ -7,8 +8,7 @@ import { RFC_9068 } from '../identity-providers/identity-provider.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { Introspection } from './introspection.js';
 import { IntrospectionAvailability } from './introspection-availability.js';
-import { IntrospectionEndpoint } from './introspection-endpoint.js';
-import { type KeySet, StaticKeySet, VerificationKeys } from './key-set.js';
+import type { KeySet } from './key-set.js';
 import { KeySetError } from './key-source.js';
 import { ResolvedIssuers } from './resolved-issuers.js';
 import { ClientRegistry, type TrustedIssuer } from './trusted-issuer.js';
@@ -219,15 +219,8 @@ describe('the start of a verifier', () => {
 
 describe('issuers that are closed', () => {
   it('close their keys and their introspection, and what resolves others', async () => {
-    const endpoint = new IntrospectionEndpoint({
+    const endpoint = unsignedIntrospection({
       issuer: name(0),
-      endpoint: name(0),
-      authenticate: () => ({}),
-      signedFor: undefined,
-      timesAsText: false,
-      keys: new StaticKeySet(new VerificationKeys([])),
-      algorithms: [],
-      plainHttp: 'never',
       fetch: async () => new Response('{"active":false}', { headers: { 'content-type': 'application/json' } }),
       clock,
     });
