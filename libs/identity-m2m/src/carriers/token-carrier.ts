@@ -96,14 +96,17 @@ export class TokenCarrier {
     return this.allows(/^[^/\\?#@\s]+$/.test(host) ? `${protocol}//${host}${pathname}` : `${protocol}//`);
   }
 
-  /** Whether a response with this status may reject the token. Nothing else of other responses is read. */
+  /**
+   * Whether a response with this status may reject the token. Nothing else of other responses is read, and a success
+   * does not even make the rule.
+   */
   mayReject(status: number | undefined): boolean {
-    return this.#rejection.mayReject(status);
+    return status !== undefined && status >= 400 && this.#rejection.mayReject(status);
   }
 
   /** Whether the status alone makes a rejection likely, before the rest of the response arrives. */
   isLikelyRejection(status: number | undefined): boolean {
-    return this.#rejection.isLikelyRejection(status);
+    return status !== undefined && status >= 400 && this.#rejection.isLikelyRejection(status);
   }
 
   /** Returns the authorization for a call, without the proof that a DPoP token needs. */

@@ -42,16 +42,17 @@ export class TokenRejectionRule {
     return typeof this.rejection === 'function';
   }
 
-  /** Returns whether a response of this status may be a rejection. Other responses are not read. */
-  mayReject(status: number | undefined): boolean {
-    if (status === undefined) return false;
-    return typeof this.rejection === 'function'
-      ? status >= 400
-      : (this.rejection as readonly number[]).includes(status);
+  /**
+   * Returns whether a response of this status may be a rejection. Other responses are not read.
+   *
+   * @param status 400 or above: a success is never a rejection.
+   */
+  mayReject(status: number): boolean {
+    return typeof this.rejection === 'function' || (this.rejection as readonly number[]).includes(status);
   }
 
   /** Returns whether a rejection is likely by the status alone, before the rest of the response arrives. */
-  isLikelyRejection(status: number | undefined): boolean {
+  isLikelyRejection(status: number): boolean {
     return typeof this.rejection === 'function' ? status === 401 : this.mayReject(status);
   }
 

@@ -14,7 +14,7 @@ export class AxiosCancellation {
   readonly #brokenBody: AbortSignal | undefined;
 
   constructor(private readonly config: InternalAxiosRequestConfig) {
-    this.#brokenBody = brokenBodySignal(config.data);
+    this.#brokenBody = config.data === undefined ? undefined : brokenBodySignal(config.data);
   }
 
   signal(): AbortSignal {
