@@ -1,8 +1,8 @@
-// npm run mutation [-- <room> …] [--again] [--since <commit>]
+// npm run mutation [-- <part> …] [--again] [--since <commit>]
 //
 // Measures how strong the tests are: changes the library in one place at a time, and counts the changes that no test
-// notices. Every mutant of the files that decide is run, and a sample of the other rooms' mutants. The seed of the sample is
-// the last commit. Runs in a checkout of that commit beside this one; rooms that have been measured are not run again.
+// notices. Every mutant of the files that decide is run, and a sample of the other parts' mutants. The seed of the sample is
+// the last commit. Runs in a checkout of that commit beside this one; parts that have been measured are not run again.
 // With `--since`, runs only the mutants that survived at an earlier commit.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -23,13 +23,13 @@ install();
 installForTest('mutation', 'the mutation test');
 const { mutantsOf, sampleOf, keyOf } = await import('./mutants.mjs');
 const { withHalvedNumbers } = await import('./numbers.mjs');
-const { DECIDING, MAX_EQUIVALENT, SAMPLE_SIZE, SAMPLED, TARGETS } = await import('./rooms.mjs');
+const { DECIDING, MAX_EQUIVALENT, SAMPLE_SIZE, SAMPLED, TARGETS } = await import('./parts.mjs');
 const { EQUIVALENT } = await import('./equivalent.mjs');
 
-const rooms = [...Object.keys(DECIDING), ...Object.keys(SAMPLED)];
-const unknown = positionals.filter((room) => !rooms.includes(room));
+const parts = [...Object.keys(DECIDING), ...Object.keys(SAMPLED)];
+const unknown = positionals.filter((part) => !parts.includes(part));
 if (unknown.length > 0) {
-  console.error(`Unknown room: ${unknown.join(', ')}. Rooms: ${rooms.join(', ')}.`);
+  console.error(`Unknown part: ${unknown.join(', ')}. Parts: ${parts.join(', ')}.`);
   process.exit(2);
 }
 
@@ -42,7 +42,7 @@ makeCheckout();
 
 const samples = await sampled();
 console.log(`Commit: ${commit}\nSeed: ${seed}\n`);
-for (const room of positionals.length > 0 ? positionals : rooms) measure(room);
+for (const part of positionals.length > 0 ? positionals : parts) measure(part);
 report();
 
 function commitOf(name) {
@@ -74,65 +74,65 @@ function makeCheckout() {
   writeFileSync(join(work, 'ready'), '');
 }
 
-/** Returns the mutants that are run, by room. */
+/** Returns the mutants that are run, by part. */
 async function sampled() {
-  const deciding = Object.entries(DECIDING).map(async ([room, { files }]) => [room, await mutantsIn(files)]);
+  const deciding = Object.entries(DECIDING).map(async ([part, { files }]) => [part, await mutantsIn(files)]);
   const decidingFiles = Object.values(DECIDING).flatMap(({ files }) => files);
-  const others = Object.entries(SAMPLED).map(async ([room, { folder }]) => {
+  const others = Object.entries(SAMPLED).map(async ([part, { folder }]) => {
     const files = readdirSync(join(checkout, SRC, folder), { recursive: true })
       .map((file) => join(folder, file))
       .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts') && !decidingFiles.includes(file));
-    return (await mutantsIn(files)).map((mutant) => ({ ...mutant, room }));
+    return (await mutantsIn(files)).map((mutant) => ({ ...mutant, part }));
   });
   const sample = sampleOf((await Promise.all(others)).flat(), SAMPLE_SIZE, seed);
-  const ofRooms = Object.keys(SAMPLED).map((room) => [room, sample.filter((mutant) => mutant.room === room)]);
-  return Object.fromEntries([...(await Promise.all(deciding)), ...ofRooms]);
+  const ofSampled = Object.keys(SAMPLED).map((part) => [part, sample.filter((mutant) => mutant.part === part)]);
+  return Object.fromEntries([...(await Promise.all(deciding)), ...ofSampled]);
 }
 
 function mutantsIn(files) {
   return mutantsOf(files.map((file) => join(checkout, SRC, file)).toSorted(), checkout);
 }
 
-/** Runs a room's mutants, unless they have been. */
-function measure(room) {
-  const resultFile = join(work, `${room}.json`);
+/** Runs a part's mutants, unless they have been. */
+function measure(part) {
+  const resultFile = join(work, `${part}.json`);
   if (existsSync(resultFile) && !options.again) return;
   const start = performance.now();
-  const { tests, slowTests = [] } = DECIDING[room] ?? SAMPLED[room];
-  const before = since ? resultsSince(room) : new Map();
-  const mutants = samples[room].filter((mutant) => isSurvivor(before.get(keyOf(mutant))));
-  const first = run(room, mutants, tests);
+  const { tests, slowTests = [] } = DECIDING[part] ?? SAMPLED[part];
+  const before = since ? resultsSince(part) : new Map();
+  const mutants = samples[part].filter((mutant) => isSurvivor(before.get(keyOf(mutant))));
+  const first = run(part, mutants, tests);
   const survivors = mutants.filter((mutant) => isSurvivor(first.get(keyOf(mutant))));
-  const later = run(room, survivors, slowTests);
+  const later = run(part, survivors, slowTests);
   writeFileSync(resultFile, JSON.stringify(Object.fromEntries([...before, ...first, ...later])));
-  console.log(`${room}: ${mutants.length} mutants in ${Math.round((performance.now() - start) / 1000)} s`);
+  console.log(`${part}: ${mutants.length} mutants in ${Math.round((performance.now() - start) / 1000)} s`);
 }
 
-/** Returns how each mutant of a room ended at the earlier commit, which must have the same sources. */
-function resultsSince(room) {
-  const files = DECIDING[room]?.files.map((file) => join(SRC, file)) ?? [join(SRC, SAMPLED[room].folder)];
+/** Returns how each mutant of a part ended at the earlier commit, which must have the same sources. */
+function resultsSince(part) {
+  const files = DECIDING[part]?.files.map((file) => join(SRC, file)) ?? [join(SRC, SAMPLED[part].folder)];
   const sources = [...files, ':!*.spec.ts'];
   if (spawnSync('git', ['diff', '--quiet', since, commit, '--', ...sources], { cwd: root }).status !== 0) {
-    throw new Error(`${room}: its sources are not those of ${options.since}; run it without --since.`);
+    throw new Error(`${part}: its sources are not those of ${options.since}; run it without --since.`);
   }
-  const resultFile = join(workFolderOf(since), `${room}.json`);
-  if (!existsSync(resultFile)) throw new Error(`${room}: was not run at ${options.since}.`);
+  const resultFile = join(workFolderOf(since), `${part}.json`);
+  if (!existsSync(resultFile)) throw new Error(`${part}: was not run at ${options.since}.`);
   return new Map(Object.entries(JSON.parse(readFileSync(resultFile, 'utf8'))));
 }
 
 /** Returns how each mutant ended. */
-function run(room, mutants, tests) {
+function run(part, mutants, tests) {
   if (mutants.length === 0 || tests.length === 0) return new Map();
-  const sampleFile = join(work, `${room}.sample.json`);
-  const endFile = join(work, `${room}.end.json`);
+  const sampleFile = join(work, `${part}.sample.json`);
+  const endFile = join(work, `${part}.end.json`);
   const files = [...new Set(mutants.map(({ fileName }) => fileName))].join(',');
   writeFileSync(sampleFile, JSON.stringify(mutants.map(keyOf)));
-  // Of the checkout, so that no later commit changes a run that takes hours.
-  const runner = join(checkout, 'test', 'mutation', 'run-group.mjs');
+  // Of the checkout, so that no later commit changes a long run.
+  const runner = join(checkout, 'test', 'mutation', 'run-part.mjs');
   const { status } = spawnSync(process.execPath, [runner, checkout, files, sampleFile, endFile, ...tests], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  if (status !== 0) throw new Error(`${room}: the run failed; the tests may fail without any mutant.`);
+  if (status !== 0) throw new Error(`${part}: the run failed; the tests may fail without any mutant.`);
   return new Map(JSON.parse(readFileSync(endFile, 'utf8')).map(({ key, status }) => [key, status]));
 }
 
@@ -157,27 +157,27 @@ function isEquivalent(mutant) {
 function report() {
   const scores = { deciding: { noticed: 0, all: 0 }, sampled: { noticed: 0, all: 0 } };
   let leftOut = 0;
-  console.log('\n| room | mutants | killed | timed out | equivalent | survived | score |');
+  console.log('\n| part | mutants | killed | timed out | equivalent | survived | score |');
   console.log('| --- | --- | --- | --- | --- | --- | --- |');
-  for (const room of rooms) {
-    const resultFile = join(work, `${room}.json`);
+  for (const part of parts) {
+    const resultFile = join(work, `${part}.json`);
     if (!existsSync(resultFile)) continue;
     const ended = JSON.parse(readFileSync(resultFile, 'utf8'));
-    const count = (status) => samples[room].filter((mutant) => ended[keyOf(mutant)] === status).length;
-    const unnoticed = samples[room].filter((mutant) => isSurvivor(ended[keyOf(mutant)]));
+    const count = (status) => samples[part].filter((mutant) => ended[keyOf(mutant)] === status).length;
+    const unnoticed = samples[part].filter((mutant) => isSurvivor(ended[keyOf(mutant)]));
     const survivors = unnoticed.filter((mutant) => !isEquivalent(mutant));
     const equivalent = unnoticed.length - survivors.length;
-    const noticed = samples[room].length - unnoticed.length;
-    const all = samples[room].length - equivalent;
-    const kind = room in DECIDING ? 'deciding' : 'sampled';
+    const noticed = samples[part].length - unnoticed.length;
+    const all = samples[part].length - equivalent;
+    const kind = part in DECIDING ? 'deciding' : 'sampled';
     scores[kind].noticed += noticed;
     scores[kind].all += all;
     leftOut += equivalent;
-    const cells = [room, samples[room].length, count('Killed'), count('Timeout'), equivalent, survivors.length];
+    const cells = [part, samples[part].length, count('Killed'), count('Timeout'), equivalent, survivors.length];
     console.log(`| ${[...cells, percent(noticed / all)].join(' | ')} |`);
-    writeFileSync(join(work, `${room}.survivors.txt`), survivors.map(describe).join('\n'));
+    writeFileSync(join(work, `${part}.survivors.txt`), survivors.map(describe).join('\n'));
   }
-  console.log(`\nSurvivors, line by line: ${join(work, '<room>.survivors.txt')}`);
+  console.log(`\nSurvivors, line by line: ${join(work, '<part>.survivors.txt')}`);
   let isGood = true;
   for (const [kind, { noticed, all }] of Object.entries(scores)) {
     if (all === 0) continue;

@@ -1,4 +1,4 @@
-// run-group.mjs <checkout> <files, comma> <sample file> <result file> <tests …>
+// run-part.mjs <checkout> <files, comma> <sample file> <result file> <tests …>
 //
 // Runs the sampled mutants of some files against some tests, in a checkout of its own, and writes how each ended.
 

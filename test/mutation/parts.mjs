@@ -52,7 +52,7 @@ export const DECIDING = {
 };
 
 /**
- * The other files of rooms, of whose mutants a sample is run.
+ * The other files of these folders, of whose mutants a sample is run.
  *
  * @type {Record<string, { folder: string, tests: string[] }>}
  */
@@ -88,7 +88,7 @@ export const SAMPLED = {
   },
 };
 
-/** Mutants of the sampled rooms together. */
+/** Mutants of the sampled parts together. */
 export const SAMPLE_SIZE = 500;
 
 /** Lowest share of mutants that tests have to notice. */
