@@ -86,22 +86,22 @@ it('shows the extractor that a project with @golevelup/nestjs-rabbitmq runs', ()
   expect(partsNotIn(project, `${message}…${extractor!.replace(/\}\s*$/, '')}`)).toEqual([]);
 });
 
-describe('the map of rooms', () => {
+describe('the table of layers', () => {
   const source = join('libs', 'identity-m2m', 'src');
-  const rooms = [...read('CONTRIBUTING.md').matchAll(/^\| `([a-z-]+)` +\| /gm)].map(([, room]) => room!);
+  const layers = [...read('CONTRIBUTING.md').matchAll(/^\| `([a-z-]+)` +\| /gm)].map(([, layer]) => layer!);
 
-  it('has every room', () => {
+  it('has every layer', () => {
     const folders = readdirSync(join(root, source), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    expect(rooms.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
+    expect(layers.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
   });
 
-  test.each(rooms)('is in the order in which they import each other: %s', (room) => {
-    const lower = rooms.slice(0, rooms.indexOf(room));
-    const files = readdirSync(join(root, source, room), { recursive: true, encoding: 'utf8' });
+  test.each(layers)('is in the order in which they import each other: %s', (layer) => {
+    const lower = layers.slice(0, layers.indexOf(layer));
+    const files = readdirSync(join(root, source, layer), { recursive: true, encoding: 'utf8' });
     const imported = files
       .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
-      .flatMap((name) => [...read(source, room, name).matchAll(/'(?:\.\.\/)+([a-z-]+)\//g)].map(([, from]) => from!))
-      .filter((from) => rooms.includes(from));
+      .flatMap((name) => [...read(source, layer, name).matchAll(/'(?:\.\.\/)+([a-z-]+)\//g)].map(([, from]) => from!))
+      .filter((from) => layers.includes(from));
     expect(imported.filter((from) => !lower.includes(from))).toEqual([]);
   });
 });
@@ -248,7 +248,7 @@ describe('the page of attacks', () => {
 
 const specs = readdirSync(join(root, 'test')).filter((name) => name.endsWith('.spec.ts'));
 
-test.each(specs)('a test imports public entries, or says why not: %s', (spec) => {
+test.each(specs)('a test imports public entries, or explains why not: %s', (spec) => {
   const lines = read('test', spec).split('\n');
   const first = lines.findIndex((line) => line.includes("from '../libs/identity-m2m/src/"));
   const start = lines.slice(0, first + 1).findLastIndex((line) => line.startsWith('import '));

@@ -35,7 +35,8 @@ const IMPORT_CHECK = Symbol('import of IdentityM2MModule');
  * Machine identity for a Nest application: tokens on its outgoing calls, and a guard for its incoming ones.
  *
  * Import it once, with `forRoot` or `forRootAsync`. Modules that use a client other than the default one import
- * `forFeature`. Exports `HttpService`, `TokenProvider` and `M2MAuthGuard`.
+ * `forFeature`. Exports `HttpService`, `TokenProvider`, `M2MClientRegistry`, `M2MAuthGuard`, and what
+ * `@InjectM2MHttp` and `@InjectTokenProvider` inject.
  */
 @Module({ providers: [{ provide: IMPORT_CHECK, useFactory: refuseBareImport }] })
 export class IdentityM2MModule {

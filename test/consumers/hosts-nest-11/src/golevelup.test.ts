@@ -28,7 +28,7 @@ import { AUDIENCE, bearer } from './guarded-app.js';
 /** No two runs meet on the broker. */
 const EXCHANGE = `things-${randomBytes(4).toString('hex')}`;
 
-/** What amqplib hands over is a plain object, so the class tells by its members. */
+/** amqplib passes plain objects, so this class recognises a message by its members. */
 class ConsumeMessage {
   readonly properties!: { readonly headers?: Readonly<Record<string, unknown>> };
 
