@@ -454,7 +454,7 @@ describe('the daemon refuses', () => {
     ['no token but some text', 'joiner', async () => 'none', 'UNAUTHENTICATED'],
   ];
 
-  it.each(cases)('%s, and the service is not asked', async (_name, type, token, code) => {
+  it.each(cases)('%s, and the service gets no request', async (_name, type, token, code) => {
     const user = person();
     const text = await token();
     const before = created();

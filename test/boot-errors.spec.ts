@@ -50,7 +50,7 @@ test.each<[string, string, () => Record<string, string>, string]>([
   ],
   ['hr-backend', 'an outbox that is no folder', () => ({ OUTBOX_FOLDER: '/dev/null/x' }), 'Set OUTBOX_FOLDER'],
   ['tenant-emulator', 'a port that is taken', () => ({ TENANT_PORT: taken }), 'is already in use'],
-])('%s says why it does not start, once and without a stack: %s', async (app, _name, environment, words) => {
+])('%s reports why it does not start, once and without a stack: %s', async (app, _name, environment, words) => {
   const { message } = await RunningApp.start(app, environment()).then(
     async ({ app }) => {
       await app.kill();

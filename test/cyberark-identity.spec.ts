@@ -166,7 +166,7 @@ describe('a client of a CyberArk Identity tenant', () => {
     },
   );
 
-  it('waits as long as a rate limit asks for', async () => {
+  it('waits as long as a rate limit demands', async () => {
     const { provider } = await setUp();
     tenant.switches.change({ faults: { token: { rateLimit: { retryAfter: 60 } } } });
     const error: unknown = await provider.getToken().catch((error: unknown) => error);

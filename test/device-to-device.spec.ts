@@ -134,7 +134,7 @@ describe('two devices', () => {
     expect(second.app.output).not.toMatch(/created the key/);
   }, 60_000);
 
-  it('get no token with an unregistered key, and the log says why', async () => {
+  it('get no token with an unregistered key, and the log has the reason', async () => {
     const both = await ports();
     await start(north(both));
     const other = await deviceKey(join(folder, 'other-key.pem'));

@@ -534,7 +534,7 @@ describe('opaque tokens', () => {
     by.close();
   });
 
-  it('may have times as text at CyberArk Identity, as its answers do', async () => {
+  it('may have times as strings at CyberArk Identity, as its responses do', async () => {
     const provider = {
       ...cyberArkIdentity({ tenantUrl: issuer.url, applicationId: 'api' }),
       introspectionEndpoint: `${issuer.url}/introspect`,
@@ -1093,7 +1093,7 @@ describe('sensitive routes', () => {
     ['it has lost the scope', { scope: 'users.write' }, 'scope_insufficient'],
     ['it has lost all scopes', { scope: '' }, 'scope_insufficient'],
     ['its scopes are of the wrong form', { scope: 'a\tb' }, 'scope_malformed'],
-  ])('refuse a token if only the issuer’s answer says that %s', async (_name, said, reason) => {
+  ])('refuse a token if only the issuer’s response shows that %s', async (_name, said, reason) => {
     issuer.introspectionAnswer = json(200, { active: true, ...said });
     expect(await outcome(jwt(), { ...SENSITIVE, scopes: ['users.read'] })).toBe(reason);
     expect(await outcome(jwt(), { ...SENSITIVE, sensitive: false })).toBe('accepted');

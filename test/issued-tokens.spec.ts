@@ -325,7 +325,7 @@ describe('service accounts of Keycloak with a session', () => {
 describe('tokens of Duende IdentityServer without aud', () => {
   const token = { ...providers.Duende!.claims, aud: undefined };
 
-  it('in-D14: are refused for a reason that says so, and accepted if hasNoAudience vouches for them', async () => {
+  it('in-D14: are refused for a reason of their own, and accepted if hasNoAudience vouches for them', async () => {
     expect(await verify(duende({ issuer: ISSUER }), token)).toMatchObject({
       reason: 'audience_mismatch',
       claim: 'aud',
@@ -413,7 +413,7 @@ describe('tolerance', () => {
     expect(accepted).toBeGreaterThan(10);
   });
 
-  it('H2b: reads no text as a token that contains a space, a comma, a control character or non-ASCII', () => {
+  it('H2b: reads no string as a token that contains a space, a comma, a control character or non-ASCII', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }), (text) => {
         const isVisible = text.split('').every((one) => one > ' ' && one <= '~' && one !== ',');

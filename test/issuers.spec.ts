@@ -299,7 +299,7 @@ function nulls(value: unknown): object {
   return Object.fromEntries(names.map((name) => [name, value]));
 }
 
-describe('in-key-1: Ed25519 keys that anyone can sign for', () => {
+describe('in-key-1: Ed25519 keys whose signatures can be forged', () => {
   const P = 2n ** 255n - 19n;
   const Y8 = 0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n;
   /** The y coordinates of all points of small order, and the encodings of 0 and 1 that are not reduced. */
@@ -336,7 +336,7 @@ describe('in-key-1: Ed25519 keys that anyone can sign for', () => {
     expect(() => verifierFor([genericOAuth2({ issuer: issuer.url, jwks })])).toThrow(/a key that is weak/);
   });
 
-  it('in-key-1: RSA keys that anyone can factor are weak as well', async () => {
+  it('in-key-1: RSA keys that are easy to factor are weak as well', async () => {
     const modulus = Buffer.from(rsa.jwk.n as string, 'base64url');
     const even = Buffer.concat([modulus.subarray(0, -1), Buffer.from([modulus.at(-1)! & 0xfe])]);
     const big = BigInt(`0x${modulus.toString('hex')}`);
@@ -471,7 +471,7 @@ describe('metadata at either of its two addresses', () => {
     ]);
   });
 
-  test.each([429, 502, 503, 504])('in-B4: a server that is down (%i) is not asked twice', async (status) => {
+  test.each([429, 502, 503, 504])('in-B4: a server that is down (%i) gets no second request', async (status) => {
     answers[OIDC] = json(status, {});
     answers[OAUTH] = document();
     expect(await ask()).toBe('issuer_unavailable');
@@ -923,7 +923,7 @@ describe('srv-11: keys are fetched at boot', () => {
     });
   });
 
-  it('srv-11: `require` fails at once if a certificate is rejected, and says what to do', async () => {
+  it('srv-11: `require` fails at once if a certificate is rejected, and names the remedy', async () => {
     const authority = await CertificateAuthority.create('Private authority');
     const server = await TestServer.start(json(200, { keys: [rsa.jwk] }), await authority.issueForLoopback());
     const jwksUri = `${server.url}/keys`;

@@ -157,7 +157,7 @@ describe('a call through HttpService', () => {
     expect(tokens.requests).toHaveLength(0);
   });
 
-  it('goes out without a token when it is asked to', async () => {
+  it('goes out without a token if withoutToken() is set', async () => {
     const { http, api, tokens } = await setUp();
     await lastValueFrom(http.get('/', withoutToken({ params: { a: 1 } })));
     expect(sentTo(api)).toEqual([undefined]);
@@ -173,7 +173,7 @@ describe('a call through HttpService', () => {
     expect(api.requests).toHaveLength(0);
   });
 
-  it('does not follow redirects unless it is asked to', async () => {
+  it('does not follow redirects by default', async () => {
     const { http, api, elsewhere } = await setUp();
     api.answer = (_request, response) => response.writeHead(302, { location: elsewhere.url }).end();
     await expect(http.axiosRef.get('/')).rejects.toMatchObject({ response: { status: 302 } });
@@ -760,7 +760,7 @@ describe('start mode', () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it('require fails the boot after its limit if the token endpoint is down, and says why', async () => {
+  it('require fails the boot after its limit if the token endpoint is down, with the reason', async () => {
     const tokens = await TestTokenServer.start();
     closing.push(() => tokens.close());
     tokens.fault = json(503, {});

@@ -360,7 +360,7 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
     ]);
   });
 
-  it('out-F8: never counts as rejected if the answer says that a scope is missing', async () => {
+  it('out-F8: never counts as rejected if the response names a missing scope', async () => {
     const system = await outboundApplication({ isTokenRejected: () => true });
     system.api.answer = json(403, {}, { 'www-authenticate': 'Bearer error="insufficient_scope"' });
     await make(system)(system.api.url);
@@ -675,7 +675,7 @@ describe('a call with an invalid URL', () => {
     ['of another protocol', 'htp://api.example/x', /begins with "htp:"\. Use an https URL/],
     ['with a space in the host', 'https://api example/x', /"https:\/\/api example\/x" is not a URL/],
     ['with a name and a password', 'https://user:pass word@a b/x', /"https:\/\/a b\/x" is not a URL/],
-  ])('call-6: fails with an error of the library, which says what to do: %s', async (name, url, message) => {
+  ])('call-6: fails with an error of the library, which names the remedy: %s', async (name, url, message) => {
     const { http, provider, tokens } = await outboundApplication();
     const errors = await Promise.all([
       http.axiosRef.get(url).catch((error: unknown) => error),

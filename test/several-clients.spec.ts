@@ -276,7 +276,7 @@ describe('the clients of an application', () => {
 });
 
 describe('a call that needs another token than the default one', () => {
-  it('gets what it asks for: client, scope, audience, resources, parameters', async () => {
+  it('gets what it requests: client, scope, audience, resources, parameters', async () => {
     const { client, startWith, api } = await setUp();
     const usual = { scope: 'usual', audience: 'usual', parameters: { a: '1', b: '2' } };
     const { http } = await startWith({ client: client('main', usual), clients: { billing: client('billing') } });
@@ -345,7 +345,7 @@ describe('a call that needs another token than the default one', () => {
     ['a parameter that the protocol sets', { parameters: { client_secret: 'x' } }, TokenParametersError],
     ['a lifetime that is no number', { minTtlSeconds: NaN }, TokenParametersError],
     ['a lifetime below 0', { minTtlSeconds: -1 }, TokenParametersError],
-  ])('is not sent, and fails with a typed error, if it asks for %s', async (_name, wanted, type) => {
+  ])('is not sent, and fails with a typed error, if it requests %s', async (_name, wanted, type) => {
     const { client, startWith, api, granted } = await setUp();
     const { http } = await startWith({ client: client('main'), clients: { tenants: { perTenant: client } } });
     await expect(http.axiosRef.get('/', withToken(wanted))).rejects.toBeInstanceOf(type);
@@ -543,7 +543,7 @@ describe('the clients of many tenants', () => {
 
 /** The class of CVE-2025-26620 (one flight for different requests) and CVE-2024-51987 (a token kept in a shared client). */
 describe('a token', () => {
-  it('is never given to a call that asked for another, under concurrency, renewal and eviction', async () => {
+  it('is never used for a call that requested another, under concurrency, renewal and eviction', async () => {
     const { client, startWith, api } = await setUp();
     // Patient, because hundreds of tokens are fetched at once, on a machine that may be busy.
     const patient = { maxTokens: 400, acquireTimeoutMs: 60_000, tokenRequestTimeoutMs: 60_000 };
@@ -729,7 +729,7 @@ describe('revocation at shutdown', () => {
 });
 
 describe('starting with several clients', () => {
-  it('does for each what its mode says', async () => {
+  it('follows the mode of each', async () => {
     const { client, startWith, granted } = await setUp();
     const clients = {
       lazy: client('lazy'),

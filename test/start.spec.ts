@@ -153,7 +153,7 @@ describe('npm start', () => {
     await expectNoTrace(children);
   });
 
-  it('ends all services when one ends by itself, and says so', async () => {
+  it('ends all services when one ends by itself, and reports it', async () => {
     const start = new Script('show');
     const [tenant, ...others] = await start.children(3);
     process.kill(tenant!, 'SIGKILL');

@@ -319,7 +319,7 @@ describe('a cache in front of a carrier', () => {
     expect(api.requests).toHaveLength(3);
   });
 
-  it('out-G5: is bypassed if a call says so, as documented', async () => {
+  it('out-G5: is bypassed by an option of the call, as documented', async () => {
     const { http, api } = await answering();
     const cached = setupCache(http.axiosRef);
     const get = (scope: string) => cached.get<unknown>('/me', { ...withToken({ scope }), cache: false });

@@ -243,7 +243,7 @@ describe('the issuer in memory', () => {
     expect(await introspect()).toEqual({ active: false });
   });
 
-  it('signs with a new key after a rotation, and keeps the old ones only if asked to', async () => {
+  it('signs with a new key after a rotation, and keeps the old ones only by an option', async () => {
     const issuer = await startIssuer('ES256');
     const kids = async () => {
       const { keys } = (await (await fetch(issuer.jwksUri)).json()) as { keys: { kid: string; alg: string }[] };

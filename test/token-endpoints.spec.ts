@@ -667,7 +667,7 @@ describe('a token response', () => {
   });
 
   it.each([undefined, 'text/plain; charset=utf-8', 'text/html', 'application/octet-stream'])(
-    'out-A9: is used whatever its media type says: %s',
+    'out-A9: is used whatever its media type: %s',
     async (type) => {
       const answer: Answer = (_request, response) =>
         response.writeHead(200, type === undefined ? {} : { 'content-type': type }).end(JSON.stringify(GRANT));
@@ -755,7 +755,7 @@ describe('readTokenResponse', () => {
     expect(seen).toEqual([201, 'b', JSON.stringify(GRANT), GRANT]);
   });
 
-  it('turns an odd answer into an error, with any status', async () => {
+  it('turns a non-standard response into an error, with any status', async () => {
     const read = () => ({ error: 'invalid_client', error_description: 'wrong password' });
     for (const status of [200, 500]) {
       const { result } = await outcomeOf(json(status, { success: false }), read);

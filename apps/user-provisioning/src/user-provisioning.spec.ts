@@ -427,7 +427,7 @@ describe('a user whose creation is in doubt', () => {
     expect(usersNamed(body.name)).toHaveLength(1);
   });
 
-  it('stays in doubt, and the response says so, if both the call and the lookup fail', async () => {
+  it('stays in doubt, and the response reports it, if both the call and the lookup fail', async () => {
     const { call, tokens } = await start();
     await tokens.getToken();
     const body = newUser();
@@ -498,7 +498,7 @@ describe('the header Idempotency-Key', () => {
 });
 
 describe('a store of requests', () => {
-  it('app-2: with a flipped bit is refused at the start, and the error says what to do', async () => {
+  it('app-2: with a flipped bit is refused at the start, and the error names the remedy', async () => {
     const DATA_DIR = mkdtempSync(join(dataDir, 'flipped-'));
     const first = await start({ DATA_DIR });
     const [body, key] = [newUser(), { 'idempotency-key': 'flipped' }];

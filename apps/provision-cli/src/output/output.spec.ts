@@ -119,7 +119,7 @@ describe('the pace', () => {
   });
 });
 
-describe('text from outside', () => {
+describe('strings from outside', () => {
   test.each([
     ['letters of any script', 'Jürgen 李 Ёж 😀', 'Jürgen 李 Ёж 😀'],
     ['escape sequences', 'a\u001B[2Jb\u009B31mc', 'a?[2Jb?31mc'],

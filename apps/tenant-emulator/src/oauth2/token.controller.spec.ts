@@ -71,7 +71,7 @@ describe('a token', () => {
     expect(await client.token('opaque-api', CLI)).toMatch(/^[\w-]{43}$/);
   });
 
-  it('is not the same text twice, not even within a second', async () => {
+  it('is not the same string twice, not even within a second', async () => {
     const tokens = await Promise.all(Array.from({ length: 5 }, () => client.token('internal-api', CLI)));
     expect(new Set(tokens).size).toBe(5);
     for (const token of tokens) await verified(token, 'internal-api');

@@ -106,7 +106,7 @@ describe('a Redrock query', () => {
     "SELECT * FROM User WHERE Nonsense = 'a'",
     'SELECT * FROM User WHERE Username = "a"',
     `SELECT ${' '.repeat(20_000)} * FROM User`,
-  ])('that the emulator cannot run fails, and says so: %.60s', async (script) => {
+  ])('that the emulator cannot run fails with an error: %.60s', async (script) => {
     expect(failureOf(await query(script)).text).toMatch(/^The emulator cannot run this script\./);
   });
 

@@ -88,13 +88,10 @@ describe('the scopes of the token', () => {
     });
   });
 
-  it.each([401, 403] as const)(
-    'must cover the path, otherwise the status is %s if a switch says so',
-    async (status) => {
-      tenant.switches.change({ scopeViolation: status });
-      expect(failureOf(await create()).status).toBe(status);
-    },
-  );
+  it.each([401, 403] as const)('must cover the path, otherwise the status is %s by a switch', async (status) => {
+    tenant.switches.change({ scopeViolation: status });
+    expect(failureOf(await create()).status).toBe(status);
+  });
 
   it('allow read-only clients to read', async () => {
     const reader = await client.token('provisioning', READER);

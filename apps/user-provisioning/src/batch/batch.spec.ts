@@ -549,7 +549,7 @@ describe('an outage of the tenant', () => {
     await Promise.all((['refuse', '500', 'lose-answer'] as const).map(survives));
   });
 
-  it('by a rate limit: waits as long as the tenant asks, or stops if that is too long', async () => {
+  it('by a rate limit: waits as long as the tenant demands, or stops if that is too long', async () => {
     const { send } = await start({ concurrency: 2, maxPauseMs: 2000 });
     tenant.switches.change({ faults: { api: { rateLimit: { retryAfter: 1 } } } });
     const asked = askedUsers(6);

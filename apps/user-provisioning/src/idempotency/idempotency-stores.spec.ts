@@ -186,7 +186,7 @@ describe.each(kinds)('requests in %s', (name, { start }) => {
 });
 
 describe('a folder', () => {
-  it('allows one process at a time, and the error says what to do', async () => {
+  it('allows one process at a time, and the error names the remedy', async () => {
     const folder = newFolder();
     await opened(EmbeddedStore.open(folder, DAY));
     await expect(EmbeddedStore.open(folder, DAY)).rejects.toThrow(/in use by another process.*DATA_DIR.*REDIS_URL/);

@@ -85,7 +85,7 @@ describe('the start of a stream', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('is read from a Node.js stream of text', async () => {
+  it('is read from a Node.js stream of strings', async () => {
     const { start, whole } = await startOfNodeStream(Readable.from(['ä', 'bc']));
     expect([start, await text(whole)]).toEqual(['äbc', 'äbc']);
   });
@@ -155,7 +155,7 @@ describe('the start of a stream', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('fails nothing if the stream fails while no one reads the rest', async () => {
+  it('causes no error if the stream fails while the rest is unread', async () => {
     const body = new Readable({ read() {} });
     body.push(Buffer.alloc(LIMIT));
     await startOfNodeStream(body);
@@ -198,7 +198,7 @@ describe('the start of a stream', () => {
   });
 });
 
-describe('a body that no one reads', () => {
+describe('an unread body', () => {
   it('is cancelled or destroyed, if it is a stream', async () => {
     const { stream, fed } = webStream();
     discardBody(stream);
@@ -263,7 +263,7 @@ describe('a response that keeps flowing', () => {
     expect([overflows, fed.isCancelled]).toEqual([1, true]);
   });
 
-  it('stops when it is told to, and leaves the other branch as it is', async () => {
+  it('stops on request, and leaves the other branch as it is', async () => {
     const { stream, fed } = webStream();
     const [branch, other] = stream.tee();
     let overflows = 0;

@@ -171,7 +171,7 @@ describe('an address', () => {
     expect(carrier.allows(url, host)).toBe(isAllowed);
   });
 
-  it('that may not is told once for each origin, up to a hundred', () => {
+  it('that may not is reported once for each origin, up to a hundred', () => {
     const { carrier, told } = setUp();
     for (const url of ['https://a.example/1', 'https://a.example/2', 'https://b.example', 'no URL', 'none either']) {
       carrier.allows(url);
@@ -370,7 +370,7 @@ describe('a token that is rejected', () => {
     expect([tokens(), provider.renewed]).toEqual([['first', 'newer'], []]);
   });
 
-  it('is renewed if the cache holds the same text in another object', async () => {
+  it('is renewed if the cache holds the same value in another object', async () => {
     const { carrier, provider } = setUp();
     const { call } = callOf([
       () => {
@@ -443,7 +443,7 @@ describe('a token that is rejected', () => {
     expect(provider.renewed).toHaveLength(5);
   });
 
-  it('is told with the name of the receiver if that has no origin', async () => {
+  it('is reported with the name of the receiver if that has no origin', async () => {
     const { carrier, told } = setUp();
     await carrier.call(callOf([rejected, ok], { url: 'amqp://broker/queue' }).call);
     expect(told('call.replayed')).toMatchObject([{ origin: 'amqp://broker/queue' }]);
@@ -473,7 +473,7 @@ describe('a token that is rejected', () => {
     [new RangeError('first'), 'threw a RangeError'],
     ['first', 'threw a string'],
     [undefined, 'threw a undefined'],
-  ])('is not known by a predicate that throws, which is told once: %p', async (error, problem) => {
+  ])('is not recognised by a predicate that throws, which is reported once: %p', async (error, problem) => {
     const { carrier, told } = setUp(() => {
       throw error;
     });
@@ -526,7 +526,7 @@ describe('a token that is ahead of the clock of its receiver', () => {
     expect(provider.renewed).toEqual([]);
   });
 
-  it('is tried every two seconds, and told again only after it was in use', async () => {
+  it('is tried every two seconds, and reported again only after it was in use', async () => {
     const { carrier, provider, clock, told } = setUpPair();
     await carrier.call(callOf([rejected, ok]).call);
     await clock.advance(1000);

@@ -229,7 +229,7 @@ describe('a turn to send a credential', () => {
 describe('the record of a refused credential', () => {
   const confirmed = (delayMs: number) => ({ delayMs, halted: false, isConfirmed: true });
 
-  it('tells the rest of the quarantine to the millisecond', async () => {
+  it('returns the rest of the quarantine to the millisecond', async () => {
     const { clock, quarantine, refuse } = setUp();
     expect(quarantine.remaining('a')).toBeUndefined();
     expect(refuse()).toEqual(confirmed(30_000));

@@ -116,7 +116,7 @@ describe('an assertion that a remote signer signs', () => {
     expect(decodeProtectedHeader(assertion)).toEqual({ alg: 'PS512', kid: 'key/7' });
   });
 
-  it('is not made if the signer fails, and the error shows the key id and not what the signer said', async () => {
+  it('is not made if the signer fails, and the error names the key id and not the signer’s error', async () => {
     const cause = new Error('https://kms.example.com/?token=abc');
     const sign = () => Promise.reject(cause);
     await expect(request({ key: { ...signer, sign } })).rejects.toMatchObject({

@@ -32,7 +32,7 @@ describe('the fingerprint of a signed assertion', () => {
     expect(fingerprint(text)).not.toBe(fingerprint(assertion()));
   });
 
-  it('is that of the whole text if it cannot be read', () => {
+  it('is that of the whole string if it cannot be read', () => {
     expect(fingerprint('opaque-1')).not.toBe(fingerprint('opaque-2'));
     expect(fingerprint('opaque-1')).toBe(fingerprint('opaque-1'));
   });

@@ -85,13 +85,13 @@ describe('a decision', () => {
     expect(events).toEqual([{ ...refusedEvent, transport: 'nats', reason: 'scope_insufficient', ...caller }]);
   });
 
-  it('about a call without a credential asks no verifier', () => {
+  it('about a call without a credential needs no verifier', () => {
     const { decisions, events } = setUp(() => accepted);
     expect(decisions.decide(refuse('credential_missing'), {}, 'http')).toEqual(refuse('credential_missing'));
     expect(events).toEqual([{ ...refusedEvent, reason: 'credential_missing', tokenFingerprint: undefined }]);
   });
 
-  it('without a guard in the options refuses every token, and says why', () => {
+  it('without a guard in the options refuses every token, with the reason', () => {
     const { decisions, events } = setUp(undefined);
     expect(decisions.isConfigured).toBe(false);
     expect(decisions.decide(credential, {}, 'http')).toMatchObject({ ok: false, reason: 'issuer_unknown' });

@@ -55,7 +55,7 @@ describe('the answer to a refused caller', () => {
     expect(isUndecidable(reason)).toBe(kind === 'undecidable');
   });
 
-  it('says when to retry only if the guard could not decide', () => {
+  it('has the time to retry only if the guard could not decide', () => {
     expect(refusalAnswer({ ...refuse('issuer_unavailable'), retryAfterSeconds: 7 }).retryAfterSeconds).toBe(7);
     expect(refusalAnswer({ ...refuse('token_expired'), retryAfterSeconds: 7 }).retryAfterSeconds).toBeUndefined();
   });

@@ -50,7 +50,7 @@ describe('the log of the guard', () => {
     ]);
   });
 
-  it('says which claim was wrong, what it holds and what was expected', () => {
+  it('names the wrong claim, its value and the expected one', () => {
     for (const detail of [
       { claim: 'aud', found: '"a"', expected: '"b"' },
       { claim: 'aud', expected: '"b"' },

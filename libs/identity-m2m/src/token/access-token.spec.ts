@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it, test } from '@jest/globals';
 import { AccessToken, AUTHORIZATION_HEADER, isAccessTokenText, TokenHeader } from './access-token.js';
 
-describe('the text of an access token', () => {
+describe('the string of an access token', () => {
   test.each([
     ['a', true],
     ['!', true],
@@ -36,7 +36,7 @@ describe('the text of an access token', () => {
 });
 
 describe('an access token', () => {
-  it('is a bearer token without a scope unless the server says otherwise', () => {
+  it('is a bearer token without a scope unless the server specifies one', () => {
     const token = new AccessToken('abc');
     expect([token.tokenType, token.scope]).toEqual(['Bearer', undefined]);
     const bound = new AccessToken('abc', 'DPoP', 'users');

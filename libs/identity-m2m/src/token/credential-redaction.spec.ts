@@ -35,7 +35,7 @@ describe('the credentials of a token request', () => {
     expect(spellingsOf('abc')).toEqual([]);
   });
 
-  it('may be text that has no valid encoding', () => {
+  it('may be a string that has no valid encoding', () => {
     const half = 'secret\ud83d-half';
     expect(spellingsOf(half)).toEqual(expect.arrayContaining([half, 'secret%EF%BF%BD-half']));
   });

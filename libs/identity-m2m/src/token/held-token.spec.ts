@@ -120,7 +120,7 @@ describe('the same token again', () => {
     expect([replaced === before, earliestRenewalMs]).toEqual([true, 77]);
   });
 
-  it('ends earlier if the server says so', () => {
+  it('ends earlier if the server sets it', () => {
     const next = acquired('a', { from: 2_000_000, to: 2_001_000, lifetimeMs: 600_000 });
     expect(replace(hold('a'), next).held.schedule.expiresAtMs).toBe(2_600_000);
   });

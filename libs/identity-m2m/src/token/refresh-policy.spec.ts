@@ -118,7 +118,7 @@ describe('refresh schedule', () => {
     );
   });
 
-  it('always refreshes before callers wait, and lets them wait before the end', () => {
+  it('always refreshes before callers wait, and has them wait before the end', () => {
     fc.assert(
       fc.property(lifetimes, jitter, policies, fc.nat(20_000), (lifetimeMs, u, policy, arrivalAgeMs) => {
         fc.pre(arrivalAgeMs < lifetimeMs);
@@ -131,7 +131,7 @@ describe('refresh schedule', () => {
     );
   });
 
-  it('never asks for a second token right after the first, however short the life', () => {
+  it('never requests a second token right after the first, however short the life', () => {
     fc.assert(
       fc.property(lifetimes, jitter, policies, (lifetimeMs, u, policy) => {
         const plan = refreshSchedule({ lifetimeMs, arrivalAgeMs: 0, jitter: u }, policy);
@@ -166,7 +166,7 @@ describe('refresh schedule', () => {
     expect(plan.refreshAtMs).toBe(seconds(refreshAt));
   });
 
-  it('does not ask a server that re-issues before it is known to answer with a new token', () => {
+  it('sends no request to a server that re-issues before it is known to issue a new token', () => {
     const input = { lifetimeMs: seconds(3600), arrivalAgeMs: 0, jitter: 0, earliestRenewalMs: seconds(3300) };
     expect(refreshSchedule(input, policy).refreshAtMs).toBe(seconds(3300));
     expect(refreshSchedule({ ...input, earliestRenewalMs: seconds(9999) }, policy).refreshAtMs).toBe(seconds(3570));
@@ -179,7 +179,7 @@ describe('refresh schedule', () => {
   });
 });
 
-describe('schedule of a token that was handed out again', () => {
+describe('schedule of a token that was issued again', () => {
   const current = refreshSchedule({ lifetimeMs: seconds(3600), arrivalAgeMs: 0, jitter: 0 }, policy);
 
   it('tries again half the remaining way, and at last when callers begin to wait', () => {
@@ -193,7 +193,7 @@ describe('schedule of a token that was handed out again', () => {
     expect(reissuedSchedule(current, seconds(3560), seconds(7100), policy).refreshAtMs).toBe(seconds(3570));
   });
 
-  it('lets callers go on where they would be waiting, until a try that is never at once', () => {
+  it('has no caller wait before the next attempt, which is never at once', () => {
     expect(reissuedSchedule(current, seconds(3580), seconds(7100), policy)).toMatchObject({
       refreshAtMs: seconds(3590),
       waitAtMs: seconds(3590),
@@ -219,7 +219,7 @@ describe('schedule of a token that was handed out again', () => {
     { age: 10, endsAt: 50, nextTry: 40, waitAt: 45, expiresAt: 50 },
     { age: 20, endsAt: 50, nextTry: 45, waitAt: 45, expiresAt: 50 },
     { age: 45, endsAt: 50, nextTry: 47.5, waitAt: 47.5, expiresAt: 50 },
-  ])('at $age s with an end at $endsAt s: the next try at $nextTry s', ({ age, endsAt, ...expected }) => {
+  ])('at $age s with an end at $endsAt s: the next attempt at $nextTry s', ({ age, endsAt, ...expected }) => {
     expect(reissuedSchedule(current, seconds(age), seconds(endsAt), policy)).toEqual({
       refreshAtMs: expect.closeTo(seconds(expected.nextTry), 3),
       renewableAtMs: expect.closeTo(seconds(expected.nextTry), 3),

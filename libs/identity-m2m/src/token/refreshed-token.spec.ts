@@ -129,7 +129,7 @@ function setUp(options: Partial<RefreshedTokenOptions> = {}) {
 }
 
 describe('getting a token', () => {
-  it('makes no second attempt for a listener who wants the token that it is just told of', async () => {
+  it('makes no second attempt for a listener that requests the token of its event', async () => {
     const { authority, manager, events } = setUp();
     authority.rotation = { fingerprint: 'new', previousFingerprint: 'old' };
     const found: Promise<AccessToken>[] = [];
@@ -181,7 +181,7 @@ describe('getting a token', () => {
     expect(manager.status().expiresAt).toEqual(new Date('2030-01-01T01:00:00Z'));
   });
 
-  it('does not accept a token that was dead on arrival, and does not ask again at once', async () => {
+  it('does not accept a token that expired before it arrived, and requests no other at once', async () => {
     const { clock, authority, outcome } = setUp();
     authority.lifetimeMs = seconds(1);
     authority.latencyMs = 1100;
@@ -216,7 +216,7 @@ describe('refreshing in the background', () => {
     expect(authority.attempts).toHaveLength(2);
   });
 
-  it('goes dormant after two refreshes that nobody used, and wakes with the next call', async () => {
+  it('goes dormant after two unused refreshes, and wakes with the next call', async () => {
     const { clock, authority, manager, token, eventTypes } = setUp();
     await manager.getToken();
     await clock.advance(minutes(24 * 60));
@@ -278,7 +278,7 @@ describe('refreshing in the background', () => {
 });
 
 describe('a machine whose clocks misbehave', () => {
-  it('does not serve a token that died while the machine was asleep', async () => {
+  it('does not serve a token that expired while the machine was suspended', async () => {
     const { clock, manager, token } = setUp();
     await manager.getToken();
     clock.suspend(minutes(61));
@@ -307,8 +307,8 @@ describe('a machine whose clocks misbehave', () => {
   });
 });
 
-describe('a server that hands out the same token again', () => {
-  it('is asked again half the remaining way, is not taken for failing, and is remembered', async () => {
+describe('a server that issues the same token again', () => {
+  it('gets the next request half the remaining way, does not count as failing, and is remembered', async () => {
     const { clock, authority, manager, eventTypes } = setUp();
     await manager.getToken();
     authority.reissuing = true;
@@ -340,7 +340,7 @@ describe('a server that hands out the same token again', () => {
     expect(manager.status().expiresAt).toEqual(end);
   });
 
-  it('is asked ever more often towards the known end, and callers do not wait meanwhile', async () => {
+  it('gets requests ever more often towards the known end, and callers do not wait meanwhile', async () => {
     const { clock, authority, manager } = setUp();
     await manager.getToken();
     authority.reissuing = true;
@@ -371,8 +371,8 @@ describe('a server that hands out the same token again', () => {
   });
 });
 
-describe('a server that handed out the same token again', () => {
-  it('is not taken to renew late because the token then died unused', async () => {
+describe('a server that issued the same token again', () => {
+  it('does not count as one that renews late because the token then expired unused', async () => {
     const { clock, authority, manager } = setUp();
     await manager.getToken();
     authority.reissuing = true;
@@ -385,7 +385,7 @@ describe('a server that handed out the same token again', () => {
     expect(expiresAt!.getTime() - refreshAt!.getTime()).toBe(seconds(900));
   });
 
-  it('is not asked for each caller who wants a token that lives longer', async () => {
+  it('gets no request for each caller that needs a token that lives longer', async () => {
     const { clock, authority, manager } = setUp();
     await manager.getToken();
     authority.reissuing = true;
@@ -430,7 +430,7 @@ describe('an outage', () => {
     expect(authority.attempts).toHaveLength(attemptsInOutage + 2);
   });
 
-  it('makes calls fail fast once the token is dead, with the stored reason and the time of the next attempt', async () => {
+  it('makes calls fail fast once the token has expired, with the stored reason and the time of the next attempt', async () => {
     const { clock, authority, manager, outcome } = setUp({ random: () => 0.999 });
     await manager.getToken();
     authority.failing = { kind: 'transient' };
@@ -448,7 +448,7 @@ describe('an outage', () => {
     expect(authority.attempts).toHaveLength(attempts);
   });
 
-  it('lets callers wait over several attempts, as long as the next one is due within their patience', async () => {
+  it('has callers wait over several attempts, while the next one is due within their timeout', async () => {
     const { clock, authority, outcome } = setUp();
     authority.failing = { kind: 'transient' };
     const first = outcome();
@@ -534,7 +534,7 @@ describe('an outage', () => {
     expect(authority.attempts.length).toBeLessThan(45);
   });
 
-  it('gives callers the old token near its end, and says so once', async () => {
+  it('gives callers the old token near its end, and reports it once', async () => {
     const { clock, authority, manager, token, eventTypes } = setUp();
     await manager.getToken();
     authority.failing = { kind: 'transient' };
@@ -571,7 +571,7 @@ describe('an outage', () => {
     expect(manager.status()).toMatchObject({ refreshing: false, freshness: 'stale' });
   });
 
-  it('heeds Retry-After, and says when calls will fail before it is over', async () => {
+  it('obeys Retry-After, and reports when calls will fail before it ends', async () => {
     const { clock, authority, manager, seen } = setUp();
     await manager.getToken();
     authority.failing = { kind: 'transient', retryAfterMs: seconds(600) };
@@ -659,7 +659,7 @@ describe('a refused credential', () => {
 });
 
 describe('a caller who goes away', () => {
-  it('ends its own wait with its own reason, and nobody else’s', async () => {
+  it('ends only its own wait, with its own reason', async () => {
     const { clock, authority, outcome } = setUp();
     authority.latencyMs = seconds(1);
     const leaving = new AbortController();
@@ -685,7 +685,7 @@ describe('a caller who goes away', () => {
     expect(manager.peek()?.reveal()).toBe('token-1');
   });
 
-  it('is told at once if it had gone before it came', async () => {
+  it('gets an error at once if its signal was aborted before', async () => {
     const { authority, manager } = setUp();
     await expect(manager.getToken(AbortSignal.abort(new Error('too late')))).rejects.toThrow('too late');
     expect(authority.attempts).toHaveLength(0);
@@ -709,7 +709,7 @@ describe('renewing a token that a resource server rejected', () => {
     expect(authority.attempts).toHaveLength(2);
   });
 
-  it('brings nothing where the server hands out the same token again, or is backed off from', async () => {
+  it('brings nothing where the server issues the same token again, or is backed off from', async () => {
     const { authority, manager } = setUp();
     const rejected = await manager.getToken();
     authority.reissuing = true;
@@ -844,7 +844,7 @@ describe('the token before', () => {
     expect(manager.previousToken(second)).toBeUndefined();
   });
 
-  it('is not there where the server handed out the same token again', async () => {
+  it('is not there where the server issued the same token again', async () => {
     const system = setUp();
     system.authority.lifetimeMs = seconds(60);
     const first = await system.manager.getToken();
@@ -856,7 +856,7 @@ describe('the token before', () => {
 });
 
 describe('shutting down', () => {
-  it('first ends what is done without being asked for, and serves callers as before', async () => {
+  it('first stops background refreshes, and serves callers as before', async () => {
     const { clock, authority, manager, outcome } = setUp();
     await manager.getToken();
     manager.stopRefreshing();
@@ -898,7 +898,7 @@ describe('shutting down', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  it('then leaves no timer, aborts the attempt, and tells those who wait', async () => {
+  it('then leaves no timer, aborts the attempt, and ends the waits', async () => {
     const { clock, authority, manager, outcome } = setUp();
     authority.hanging = true;
     const call = outcome();
@@ -926,8 +926,8 @@ describe('shutting down', () => {
   });
 });
 
-describe('an unsafe grace for dead tokens', () => {
-  it('is off unless asked for, and bounded', async () => {
+describe('an unsafe grace for expired tokens', () => {
+  it('is off by default, and bounded', async () => {
     for (const { unsafeExpiredTokenGraceMs, served } of [
       { unsafeExpiredTokenGraceMs: 0, served: false },
       { unsafeExpiredTokenGraceMs: seconds(60), served: true },
@@ -944,7 +944,7 @@ describe('an unsafe grace for dead tokens', () => {
   });
 });
 
-describe('a second try beside a silent one', () => {
+describe('a second request beside an unanswered one', () => {
   /** An authority of which the test settles each try by hand. */
   function byHand(options: Partial<RefreshedTokenOptions> = {}) {
     const tries: {
@@ -996,7 +996,7 @@ describe('a second try beside a silent one', () => {
     expect(eventTypes()).toEqual(['token.second_attempt']);
   });
 
-  it('begins with the first caller, where the first try has been silent for long', async () => {
+  it('begins with the first caller, where the first request has had no response for long', async () => {
     const { clock, manager, outcome, tries } = byHand();
     manager.warmUp();
     await clock.advance(seconds(4));
@@ -1058,7 +1058,7 @@ describe('a second try beside a silent one', () => {
     expect(eventTypes()).toEqual(['token.second_attempt', 'token.acquired']);
   });
 
-  it('goes on where the first one fails, and the other way round', async () => {
+  it('continues where the first one fails, and the other way round', async () => {
     for (const order of [
       [0, 1],
       [1, 0],
@@ -1080,7 +1080,7 @@ describe('a second try beside a silent one', () => {
   });
 
   it.each(['credential', 'configuration', 'certificate'] as const)(
-    'is over where one of the two is told what waiting cannot mend: %s',
+    'ends where one of the two fails in a way that waiting cannot correct: %s',
     async (kind) => {
       const { clock, outcome, tries, failed } = byHand();
       const call = outcome();
@@ -1265,7 +1265,7 @@ describe('retryNow()', () => {
     expect(next.map((one) => one - at)).toEqual([500, 1500, 3500]);
   });
 
-  it('does nothing where nobody waits and nothing has failed', async () => {
+  it('does nothing where no caller waits and nothing has failed', async () => {
     const { clock, authority, manager } = setUp();
     manager.retryNow();
     await clock.advance(minutes(1));
@@ -1278,7 +1278,7 @@ describe('retryNow()', () => {
 });
 
 describe('a token that is kept warm', () => {
-  it('is refreshed as ever while nobody uses it', async () => {
+  it('is refreshed as ever while no call uses it', async () => {
     const { clock, authority, manager, eventTypes } = setUp({ keepWarm: true });
     await manager.getToken();
     await clock.advance(minutes(24 * 60));
@@ -1287,7 +1287,7 @@ describe('a token that is kept warm', () => {
     expect(manager.peek()).toBeDefined();
   });
 
-  it('is asked for again after an outage that outlasted it and the last caller', async () => {
+  it('is requested again after an outage that outlasted it and the last caller', async () => {
     const { clock, authority, manager } = setUp({ keepWarm: true });
     await manager.getToken();
     authority.failing = { kind: 'transient' };
@@ -1297,7 +1297,7 @@ describe('a token that is kept warm', () => {
     expect(manager.peek()).toBeDefined();
   });
 
-  it('is asked for until it is there, where the first attempt failed', async () => {
+  it('is requested until it is there, where the first attempt failed', async () => {
     const { clock, authority, manager } = setUp({ keepWarm: true });
     authority.failing = { kind: 'transient' };
     manager.warmUp();
@@ -1376,7 +1376,7 @@ describe('the schedule', () => {
 });
 
 describe('whatever happens', () => {
-  it('never gives out a dead token, never makes more than two tries at once, never attempts before it is due', async () => {
+  it('never returns an expired token, never makes more than two attempts at once, never attempts before it is due', async () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: minutes(20) }) }),
       fc.record({ do: fc.constant('call' as const) }),

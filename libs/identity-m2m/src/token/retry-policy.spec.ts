@@ -109,7 +109,7 @@ describe('delay after a failed token request', () => {
     );
   });
 
-  it('asks a server that is away for an hour 134 times where there is no token, and fewer where one has lived long', () => {
+  it('sends 134 requests to a server that is down for an hour where there is no token, and fewer where one has lived long', () => {
     const count = (room: number, u: number) =>
       attemptsOf('transient', room, Array<number>(1500).fill(u)).filter((at) => at < 3600_000).length;
     expect([count(300_000, 0.5), count(480_000, 0.5)]).toEqual([134, 87]);
@@ -125,7 +125,7 @@ test('a status without an OAuth error is an outage for 2 minutes, and then a wro
   ]);
 });
 
-test('waiting mends what the server or the network may get over, and nothing that a person has to correct', () => {
+test('waiting helps where the server or the network may recover, and not where an operator has to correct something', () => {
   expect(TOKEN_FAILURE_KINDS.filter(isRetryable)).toEqual(['transient', 'malformed', 'unexplained', 'blocked']);
 });
 

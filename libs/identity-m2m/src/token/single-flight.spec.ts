@@ -125,7 +125,7 @@ describe('an attempt', () => {
   });
 });
 
-describe('an attempt of two tries', () => {
+describe('an attempt of two requests', () => {
   test.each(['first', 'second'] as const)('ends with the decisive outcome of the %s', async (winner) => {
     const { clock, flight, finished, judged, start } = setUpFlight();
     const tries = { first: start(), second: start() };
@@ -141,7 +141,7 @@ describe('an attempt of two tries', () => {
     expect([finished, judged]).toEqual([['decisive'], ['decisive']]);
   });
 
-  it('goes on after an outcome that is not decisive, and ends with that of the other try', async () => {
+  it('continues after an outcome that is not decisive, and ends with that of the other request', async () => {
     const { clock, flight, finished, judged, start } = setUpFlight();
     const [first, second] = [start(), start()];
     first.reject(new Error('broken'));
@@ -164,7 +164,7 @@ describe('an attempt of two tries', () => {
     expect([flight.isRunning, finished]).toEqual([false, ['error: no token within 500 ms']]);
   });
 
-  it('goes on with the second where the first is aborted in its favour', async () => {
+  it('continues with the second where the first is aborted in its favour', async () => {
     const { clock, flight, finished, start } = setUpFlight();
     const [first, second] = [start(), start()];
     first.abort();
@@ -207,7 +207,7 @@ describe('a caller', () => {
     expect(callers[1]?.result).toBe('result of b');
   });
 
-  it('waits for a limited time, and the attempt goes on', async () => {
+  it('waits for a limited time, and the attempt continues', async () => {
     const { clock, flight, start, wait } = setUpFlight();
     const { resolve, signals } = start();
     const [patient, hasty] = [wait(), wait(300)];
@@ -221,7 +221,7 @@ describe('a caller', () => {
     expect(patient.result).toBe('result of a');
   });
 
-  it('may stop waiting, and the attempt goes on', async () => {
+  it('may stop waiting, and the attempt continues', async () => {
     const { clock, flight, start, wait } = setUpFlight();
     const { signals } = start();
     const controller = new AbortController();
@@ -257,7 +257,7 @@ describe('a caller', () => {
 });
 
 describe('closing', () => {
-  it('aborts every try and gives its result to those who wait', async () => {
+  it('aborts every request, and gives its result to waiting callers', async () => {
     const { clock, flight, finished, start, wait } = setUpFlight();
     const tries = [start(), start()];
     const callers = [wait(), wait()];
@@ -270,7 +270,7 @@ describe('closing', () => {
     expect([flight.isRunning, flight.isAwaited, finished, clock.pendingTimers]).toEqual([false, false, [], 0]);
   });
 
-  it('has nothing to do where no one waits and nothing runs', () => {
+  it('has nothing to do where no caller waits and nothing runs', () => {
     const { flight } = setUpFlight();
     flight.close('closed');
     expect([flight.isRunning, flight.isAwaited]).toEqual([false, false]);
@@ -563,7 +563,7 @@ describe('the second requests of a client', () => {
   });
 });
 
-describe('the progress of a try', () => {
+describe('the progress of a request', () => {
   const now = { wallMs: 1, monotonicMs: 2 };
 
   it('of the first one allows a second one in parallel', () => {

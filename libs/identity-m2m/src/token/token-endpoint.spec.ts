@@ -335,7 +335,7 @@ describe('a failed token request', () => {
     expect(sent).toHaveLength(1);
   });
 
-  it('by another exception does not show its text', async () => {
+  it('by another exception does not show its message', async () => {
     const { request, answers } = setUp();
     const error = new Error(`of ${SECRET}`);
     answers.push(() => Promise.reject(error));

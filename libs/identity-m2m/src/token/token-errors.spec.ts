@@ -97,7 +97,7 @@ describe('the error of a failed token request', () => {
     expect(kinds.map(({ kind }) => kind).toSorted()).toEqual(TOKEN_FAILURE_KINDS.toSorted());
   });
 
-  test.each(kinds)('of the kind $kind has the reason $reason, and says what to do', (expected) => {
+  test.each(kinds)('of the kind $kind has the reason $reason, and the remedy', (expected) => {
     const error = failed({ kind: expected.kind });
     expect(error.constructor).toBe(expected.type);
     expect(error).toBeInstanceOf(IdentityM2MError);
@@ -106,7 +106,7 @@ describe('the error of a failed token request', () => {
     expect(error.client).toBe('users');
   });
 
-  test.each([undefined, false, true])('of a rejected client says whether attempts are halted: %s', (halted) => {
+  test.each([undefined, false, true])('of a rejected client shows whether attempts are halted: %s', (halted) => {
     const error = failed({ kind: 'credential' }, halted === undefined ? {} : { halted });
     expect(error).toMatchObject({ halted: halted ?? false });
     expect(error.message).toBe(
@@ -157,7 +157,7 @@ describe('the error of a failed token request', () => {
     expect(failed({ advice }, { context: { hint } }).message).toBe(`${START}no response. ${message}`);
   });
 
-  it('has the advice of the preset for the text as the server sent it', () => {
+  it('has the advice of the preset for the message as the server sent it', () => {
     const details: string[] = [];
     const hint = (detail: string) => String(details.push(detail));
     failed({ detail: 'code ä' }, { context: { hint } });
@@ -201,7 +201,7 @@ describe('an exception during a token request', () => {
 });
 
 describe('an error of a call', () => {
-  it('says that a token is bound to a key', () => {
+  it('explains that a token is bound to a key', () => {
     const error = new TokenNotBearerError('users');
     expect([error.code, error.client, error.name]).toEqual(['M2M_TOKEN_NOT_BEARER', 'users', 'TokenNotBearerError']);
     expect(error.message).toBe(
@@ -209,7 +209,7 @@ describe('an error of a call', () => {
     );
   });
 
-  it('says that parameters are invalid', () => {
+  it('explains that parameters are invalid', () => {
     expect(new TokenParametersError('text')).toMatchObject({ code: 'M2M_TOKEN_PARAMETERS_INVALID', message: 'text' });
   });
 });

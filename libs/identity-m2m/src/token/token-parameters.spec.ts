@@ -54,7 +54,7 @@ describe('the key of a token', () => {
     ['names and values', { parameters: { ab: 'c' } }, { parameters: { a: 'bc' } }],
     ['letter case', { scope: 'Users' }, { scope: 'users' }],
     ['composition of characters', { audience: 'é' }, { audience: 'e\u0301' }],
-  ])('tells apart: %s', (_name, a, b) => expect(tokenKey(a)).not.toBe(tokenKey(b)));
+  ])('distinguishes: %s', (_name, a, b) => expect(tokenKey(a)).not.toBe(tokenKey(b)));
 });
 
 describe('the body of a token request', () => {

@@ -47,14 +47,14 @@ function setUp() {
 }
 
 describe('the report of a grant', () => {
-  it('tells of the first token', () => {
+  it('reports the first token', () => {
     const { report, seen } = setUp();
     const token = held('a');
     report.granted(acquired(token.token), token, undefined);
     expect(seen).toEqual([{ type: 'token.acquired', ...tokenFacts(token), lifetimeSource: 'jwt' }]);
   });
 
-  it('tells of a new token with the one before', () => {
+  it('reports a new token with the one before', () => {
     const { report, seen } = setUp();
     const [before, token] = [held('a'), held('b')];
     report.granted(acquired(token.token), token, before);
@@ -68,14 +68,14 @@ describe('the report of a grant', () => {
     ]);
   });
 
-  it('tells of the same token again', () => {
+  it('reports the same token again', () => {
     const { report, seen } = setUp();
     const token = held('a');
     report.granted(acquired(new AccessToken('a')), token, { ...token });
     expect(seen).toEqual([{ type: 'token.reissued', ...tokenFacts(token) }]);
   });
 
-  it('tells of a rotated credential first', () => {
+  it('reports a rotated credential first', () => {
     const { report, seen } = setUp();
     const token = held('a');
     const rotation = { fingerprint: 'new', previousFingerprint: 'old' };
@@ -106,14 +106,17 @@ describe('the report of a failure', () => {
     { hasToken: true, delayMs: 1000, degraded: true },
     { hasToken: true, delayMs: Infinity, degraded: true },
     { hasToken: false, delayMs: 0, degraded: true },
-  ])('says whether calls fail before the next attempt in $delayMs ms: $degraded', ({ hasToken, delayMs, degraded }) => {
-    const { report, seen } = setUp();
-    report.failed({ kind: 'transient', detail: '' }, decision(delayMs), hasToken ? held('a') : undefined, at(3000));
-    const retryAt = delayMs === Infinity ? undefined : new Date(START + 3000 + delayMs);
-    expect(seen).toEqual([{ type: 'token.refresh_failed', ...FACTS, error, retryAt, degraded }]);
-  });
+  ])(
+    'shows whether calls fail before the next attempt in $delayMs ms: $degraded',
+    ({ hasToken, delayMs, degraded }) => {
+      const { report, seen } = setUp();
+      report.failed({ kind: 'transient', detail: '' }, decision(delayMs), hasToken ? held('a') : undefined, at(3000));
+      const retryAt = delayMs === Infinity ? undefined : new Date(START + 3000 + delayMs);
+      expect(seen).toEqual([{ type: 'token.refresh_failed', ...FACTS, error, retryAt, degraded }]);
+    },
+  );
 
-  test.each([true, false])('tells of the quarantine of a refused credential, halted: %s', (halted) => {
+  test.each([true, false])('reports the quarantine of a rejected credential, halted: %s', (halted) => {
     const { report, seen } = setUp();
     report.failed(credential({ halted }), decision(500), undefined, at(0));
     expect(seen.map(({ type }) => type)).toEqual(['token.refresh_failed', 'credential.quarantined']);
@@ -128,13 +131,13 @@ describe('the report of a failure', () => {
   test.each([
     { name: 'was withheld', failure: credential({ isWithheld: true }) },
     { name: 'may have met a gateway', failure: { ...credential(), kind: 'blocked' as const } },
-  ])('tells of no quarantine where the credential $name', ({ failure }) => {
+  ])('reports no quarantine where the credential $name', ({ failure }) => {
     const { report, seen } = setUp();
     report.failed(failure, decision(500), undefined, at(0));
     expect(seen.map(({ type }) => type)).toEqual(['token.refresh_failed']);
   });
 
-  test.each([-40_000, 0, 40_000])('tells of a clock that differs by %s ms', (clockSkewMs) => {
+  test.each([-40_000, 0, 40_000])('reports a clock that differs by %s ms', (clockSkewMs) => {
     const { report, seen } = setUp();
     report.failed(credential({ clockSkewMs }), decision(500), undefined, at(0));
     expect(seen.at(-1)).toEqual({ type: 'client.clock_skew', client: 'users', clockSkewMs });
@@ -143,19 +146,19 @@ describe('the report of a failure', () => {
 });
 
 describe('the report', () => {
-  it('tells of a token that was used close to its expiry', () => {
+  it('reports a token that was used close to its expiry', () => {
     const { report, seen } = setUp();
     report.servedStale(held('a'));
     expect(seen).toEqual([{ type: 'token.served_stale', ...tokenFacts(held('a')) }]);
   });
 
-  test.each([true, false])('tells of a second request, the first aborted: %s', (isFirstAborted) => {
+  test.each([true, false])('reports a second request, the first aborted: %s', (isFirstAborted) => {
     const { report, seen } = setUp();
     report.secondAttempt(isFirstAborted);
     expect(seen).toEqual([{ type: 'token.second_attempt', ...FACTS, isFirstAborted }]);
   });
 
-  it('tells of a token that is no longer refreshed', () => {
+  it('reports a token that is no longer refreshed', () => {
     const { report, seen } = setUp();
     report.dormant();
     expect(seen).toEqual([{ type: 'token.dormant', ...FACTS }]);

@@ -86,7 +86,7 @@ describe('a reader of token responses', () => {
     { thrown: new (class OwnError extends Error {})('with the token abc'), problem: 'threw a OwnError' },
     { thrown: 'with the token abc', problem: 'threw a string' },
     { thrown: undefined, problem: 'threw a undefined' },
-  ])('that throws $thrown is reported without the text of its error', ({ thrown, problem }) => {
+  ])('that throws $thrown is reported without its error message', ({ thrown, problem }) => {
     const result = callReader(() => {
       throw thrown;
     }, RESPONSE);

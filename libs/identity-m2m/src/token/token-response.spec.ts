@@ -116,7 +116,7 @@ describe('a granted token', () => {
   });
 
   test.each(['text/html', 'text/plain; charset=utf-8', 'application/jsonp', 'application/octet-stream', ''])(
-    'is used whatever the media type says: %s',
+    'is used whatever the media type: %s',
     (type) => expect(kindOf(read(grant(), { headers: { 'content-type': type } }))).toBe('token'),
   );
 
@@ -135,7 +135,7 @@ describe('a granted token', () => {
     ['a string with 9 decimals', '1.500000000', 1.5],
     ['half a second', 0.5, 0.5],
     ['half a second as string', '0.5', 0.5],
-  ])('lives as long as expires_in says: %s', (_name, expires_in, seconds) => {
+  ])('lives as long as expires_in: %s', (_name, expires_in, seconds) => {
     expect(lifetimeOf(read(grant({ expires_in })))).toEqual({
       lifetimeMs: seconds * 1000,
       source: 'expires_in',
@@ -190,7 +190,7 @@ describe('the life of a token that can be read', () => {
     expect(life({ exp: 5900, iat: 5000 }, { expires_in: undefined }, json)).toMatchObject({ lifetimeMs: 900_000 });
   });
 
-  it('is shortened by exp: a server handed out a token from its cache with the life of a new one', () => {
+  it('is shortened by exp: a server issued a token from its cache with the life of a new one', () => {
     expect(life({ exp: NOW + 60 }, { expires_in: 3600 })).toEqual({
       lifetimeMs: 60_000,
       source: 'expires_in',
@@ -335,7 +335,7 @@ describe('an answer that is no token', () => {
     expect(failureOf(read(grant({ token_type: 'mac' })))?.advice).toMatch(/readTokenResponse/);
   });
 
-  it('comes with the time of the server’s clock, if the server tells it', () => {
+  it('comes with the time of the server’s clock, if the server sends it', () => {
     const withDate = { headers: { ...json, date: DATE } };
     expect(failureOf(read({}, withDate))?.serverTimeMs).toBe(NOW * 1000);
     expect(failureOf(read({}, { ...withDate, status: 500 }))?.serverTimeMs).toBe(NOW * 1000);
@@ -567,7 +567,7 @@ describe('a refusal', () => {
     expect(detailOf(read('', { status }))).toBe(detail);
   });
 
-  it('is of the credential where the identity provider is known to say it so', () => {
+  it('is of the credential where the identity provider is known to use that code', () => {
     const answer = { status: 400, headers: new Headers(json), body: JSON.stringify({ error: 'access_denied' }) };
     expect(kindOf(readTokenResponse(answer, { credentialErrors: ['access_denied'] }))).toBe('credential');
   });
@@ -592,7 +592,7 @@ describe('a refusal', () => {
     ['a page with a form in it', '<a href="?error=invalid_client">error=invalid_client</a>'],
     ['a blank error', { error: ' ' }],
     ['an error of no characters', { error: '' }],
-  ])('says nothing about the request where its body has %s', (_name, body) => {
+  ])('does not count as an OAuth error where its body has %s', (_name, body) => {
     const outcome = read(body, { status: 404, headers: { 'content-type': 'text/plain' } });
     expect(outcome).toMatchObject({ failure: { detail: 'HTTP 404 without an OAuth error' } });
     expect(outcome).not.toHaveProperty('failure.oauthError');

@@ -169,7 +169,7 @@ describe('the revocation of tokens', () => {
   test.each([
     ['a status', async () => new Response('', { status: 503 })],
     ['no response', () => Promise.reject(new HttpExchangeError('network', 'no response'))],
-  ])('goes on with the next token after a failure: %s', async (_, answer) => {
+  ])('continues with the next token after a failure: %s', async (_, answer) => {
     const { clock, server, revoke, revokedTokens } = setUp();
     server.answer = answer;
     const state = revoke(20);

@@ -233,7 +233,7 @@ describe('a token', () => {
     },
   );
 
-  it('that is opaque is refused where no issuer is asked about it', async () => {
+  it('that is opaque is refused where no issuer introspects it', async () => {
     for (const token of ['abc', 'a.b.c.d', '00D!AQ.x.y']) {
       expect(await outcome(token, { opaqueTokensOf: undefined })).toMatchObject({ 0: 'token_malformed' });
     }
@@ -500,7 +500,7 @@ describe('an opaque token', () => {
     expect(await outcome('abc')).toEqual(expected);
   });
 
-  it('is refused where the response says that it is of another type, in any claim', async () => {
+  it('is refused where a claim of the response names another type', async () => {
     for (const claim of ['token_type', 'token_use', 'typ']) {
       for (const type of UNUSUAL.filter((one) => one !== null)) {
         answer = { active: true, aud: 'api', exp: NOW + 300, client_id: 'billing', sub: 's', [claim]: type };
@@ -541,7 +541,7 @@ describe('a signed token on a sensitive route', () => {
     expect(verifier.verify(token, SENSITIVE)).toMatchObject({ ok: true, caller: { isIntrospected: true } });
   });
 
-  it('is refused where its issuer is not asked', async () => {
+  it('is refused where its issuer does not introspect', async () => {
     expect(await outcome(jwt(), { confirms: false }, SENSITIVE)).toEqual([
       'introspection_unavailable',
       undefined,

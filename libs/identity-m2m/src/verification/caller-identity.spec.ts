@@ -95,7 +95,7 @@ describe('the caller of a token', () => {
     expect(caller({ machine: 'billing', sub: '' }, { profile, clients }).subject).toBe('');
   });
 
-  it('is introspected where its issuer was asked', () => {
+  it('is introspected where its issuer was queried', () => {
     expect(caller(billing, { source: 'introspected' }).isIntrospected).toBe(true);
   });
 
@@ -177,18 +177,21 @@ describe('the client of a token', () => {
 });
 
 describe('a caller that acts for another', () => {
-  test.each([{ sub: 'x' }, null, false])('is refused, whatever its claim says (%j), also where it is named', (act) => {
-    for (const source of ['signed', 'introspected'] as const) {
-      const refused = identify({ ...billing, act }, { clients: [{}], source });
-      expect(refused).toMatchObject({
-        reason: 'delegated_token',
-        claim: 'act',
-        found: '[not shown]',
-        expected: 'none',
-        caller: { clientId: 'billing' },
-      });
-    }
-  });
+  test.each([{ sub: 'x' }, null, false])(
+    'is refused, whatever the value of its claim (%j), also where it is named',
+    (act) => {
+      for (const source of ['signed', 'introspected'] as const) {
+        const refused = identify({ ...billing, act }, { clients: [{}], source });
+        expect(refused).toMatchObject({
+          reason: 'delegated_token',
+          claim: 'act',
+          found: '[not shown]',
+          expected: 'none',
+          caller: { clientId: 'billing' },
+        });
+      }
+    },
+  );
 });
 
 describe('a caller that is not a machine', () => {
@@ -238,7 +241,7 @@ describe('a caller that is not a machine', () => {
     ['a person in a response’s own claim', { client_id: 'billing', sub: 'ann' }, { source: introspected }, PERSON],
     ['no test for a response, unnamed', billing, { source: introspected, profile: noTest }, UNNAMED],
     ['no test for a response, named', billing, { source: introspected, profile: noTest, clients }, 'accepted'],
-  ])('is told by its claims: %s', (_name, claims, setting, expected) => {
+  ])('is recognised by its claims: %s', (_name, claims, setting, expected) => {
     expect(outcome(claims, setting)).toEqual(expected);
   });
 
@@ -247,7 +250,7 @@ describe('a caller that is not a machine', () => {
     expect(refused).toMatchObject({ reason: 'not_a_machine', caller: { clientId: 'x', subject: 'ann' } });
   });
 
-  it('is told by the claims of the response where it has them, and not by the client that they name', () => {
+  it('is recognised by the claims of the response where it has them, and not by the client that they name', () => {
     const seen: Claims[] = [];
     const isMachine = (claims: Claims) => seen.push(claims) > 0;
     caller({ client_id: 'billing', azp: 'billing', sub: 's' }, { source: introspected, profile: { isMachine } });

@@ -300,7 +300,7 @@ describe('the test of a profile', () => {
     expect(profileFault(answer(false), {}, profile)).toEqual({});
   });
 
-  it('accepts whatever its conditions say', () => {
+  it('accepts a machine whatever its conditions', () => {
     expect(fault(answer(true), [condition('use', answer(false))])).toBeUndefined();
   });
 

@@ -58,7 +58,7 @@ async function pause(): Promise<void> {
 }
 
 describe('an issuer that answers', () => {
-  it('is asked at once', () => {
+  it('gets requests at once', () => {
     expect(enter()).toEqual({ isLead: false });
     expect(availability.waitMs(clock.now())).toBe(0);
   });
@@ -73,7 +73,7 @@ describe('an issuer that answers', () => {
     expect(events.map((event) => 'failures' in event && event.failures)).toEqual([1, 2, 1, 2, 3]);
   });
 
-  it('is probed with a token that looks like any other, and is no one’s', async () => {
+  it('is probed with a made-up token that looks like any other', async () => {
     for (let probe = 0; probe < 2; probe++) {
       await unanswered(REJECTED);
       clock.suspend(5000);
@@ -312,7 +312,7 @@ describe('an issuer that rejects a request', () => {
     ['answers', up, 'answered'],
     ['rejects', rejecting, 'rejected'],
     ['fails', down, 'failed'],
-  ])('is told apart by a probe, which it %s', async (_name, answer, outcome) => {
+  ])('is distinguished by a probe, which it %s', async (_name, answer, outcome) => {
     respond = answer;
     expect(await unanswered(REJECTED)).toBe(outcome);
     const hasAnswered = outcome === 'answered';

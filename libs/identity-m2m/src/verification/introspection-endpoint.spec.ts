@@ -187,7 +187,7 @@ describe('an introspection response', () => {
   });
 
   test.each([{}, { active: 'true' }, { active: 'false' }, { active: 1 }, { active: 0 }, { active: null }])(
-    'is invalid where it does not say whether the token is active: %j',
+    'is invalid where it does not state whether the token is active: %j',
     async (body) => {
       await expect(read(body)).rejects.toEqual(INVALID());
     },
@@ -229,14 +229,14 @@ describe('an introspection response', () => {
     ['x1', 'x1'],
     ['1x', '1x'],
     ['1\n', '1\n'],
-  ])('may have the time %j as text where the server sends it so', async (written, time) => {
+  ])('may have the time %j as a string where the server sends it so', async (written, time) => {
     const claims = { exp: written, iat: written, nbf: written, auth_time: written };
     const response = await read({ active: true, ...claims }, { timesAsText: true });
     expect(response).toEqual({ active: true, claims: { exp: time, iat: time, nbf: time, auth_time: written } });
     expect(await read({ active: true, ...claims })).toEqual({ active: true, claims });
   });
 
-  it('keeps times that are no text, where the server sends them so', async () => {
+  it('keeps times that are no strings, where the server sends them so', async () => {
     const claims = { exp: 5, iat: ['6'], other: 'x' };
     expect(await read({ active: true, ...claims }, { timesAsText: true })).toEqual({ active: true, claims });
   });
@@ -272,7 +272,7 @@ describe('an introspection request that fails', () => {
     }
   });
 
-  it('is about the guard’s own credentials with 401, whatever the answer says', async () => {
+  it('is about the guard’s own credentials with 401, whatever the body', async () => {
     for (const body of ['', '{"error":"invalid_token"}']) expect(await outcome(401, {}, body)).toEqual(OWN(401));
   });
 
@@ -302,7 +302,7 @@ describe('an introspection request that fails', () => {
     ['7 s', undefined],
     ['', undefined],
     ['Tue, 01 Jan 2030 00:00:00 GMT', undefined],
-  ])('waits as long as the answer says: %j', async (header, seconds) => {
+  ])('waits as long as the response demands: %j', async (header, seconds) => {
     expect(await outcome(503, { 'retry-after': header })).toEqual(['failed', 'returned HTTP 503', seconds]);
   });
 });

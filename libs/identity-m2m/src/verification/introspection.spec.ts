@@ -64,7 +64,7 @@ function known(token = 'a'): string {
 }
 
 describe('the response about a token', () => {
-  it('is asked for once by all calls that wait, and then known without a promise', async () => {
+  it('is requested once for all calls that wait, and then known without a promise', async () => {
     const [first, second] = [introspection.ask('a'), introspection.ask('a')];
     expect(first).toBe(second);
     const result = await first;

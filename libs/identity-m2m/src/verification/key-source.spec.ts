@@ -308,7 +308,7 @@ describe('keys in a file', () => {
   });
 });
 
-describe('what is told of a problem with keys', () => {
+describe('the report of a problem with keys', () => {
   const exchange = (advice?: string) => new HttpExchangeError('certificate', 'rejected', { advice });
   test.each<[unknown, string | undefined]>([
     [undefined, undefined],

@@ -247,7 +247,7 @@ describe('keys that are held', () => {
     expect(source.reads).toHaveLength(2);
   });
 
-  it('are not asked for where the issuer publishes an unused key of that name', async () => {
+  it('are not requested where the issuer publishes an unused key of that name', async () => {
     source.keys = [one, hmac('shared')];
     await refresh();
     expect(set.find('shared', 'EdDSA')).toEqual({ kind: 'unknown' });

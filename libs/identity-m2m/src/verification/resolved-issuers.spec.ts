@@ -107,7 +107,7 @@ const prove = async (issuer = 'a') => issuers.markProven(await trusted(issuer));
 const types = () => events.map(({ type }) => type);
 
 describe('an issuer that the resolver accepts', () => {
-  it('is asked for once by all tokens that wait, and then known without a promise', async () => {
+  it('is resolved once for all tokens that wait, and then known without a promise', async () => {
     const [first, second] = [issuers.find('a'), issuers.find('a')];
     expect(first).toBe(second);
     expect(await first).toEqual({ kind: 'accepted', issuer: await trusted() });
@@ -142,7 +142,7 @@ describe('an issuer that the resolver accepts', () => {
     expect(issuers.accepts(issuer)).toBe(false);
   });
 
-  it('is asked for again at the end, before its tokens are decided', async () => {
+  it('is resolved again at the end, before its tokens are decided', async () => {
     await ask();
     clock.suspend(HOLD_MS);
     expect(known()).toBe('asked');
@@ -256,7 +256,7 @@ describe('an issuer that can’t be resolved', () => {
     expect(events.map((event) => 'failures' in event && event.failures)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('says how long the wait still is, rounded up', async () => {
+  it('has the rest of the wait, rounded up', async () => {
     resolve = fail;
     for (const wait of [1000, 2000, 4000]) {
       await ask();
@@ -278,7 +278,7 @@ describe('an issuer that can’t be resolved', () => {
     ['an error of this library', () => Promise.reject(new BadAnswerError('b\u00e4d')), 'b?d'],
     ['a long error of this library', () => Promise.reject(new BadAnswerError('x'.repeat(401))), `${'x'.repeat(400)}…`],
     ['an answer that is refused', () => 'bad', 'the answer is bad'],
-  ])('is reported without what the application’s error says: %s', async (_name, answer, problem) => {
+  ])('is reported without the message of the application’s error: %s', async (_name, answer, problem) => {
     resolve = answer;
     expect(await ask('na\u00efve')).toBe('in 1 s');
     expect(events).toEqual([{ type: 'issuer.resolution_failed', issuer: 'na?ve', failures: 1, problem }]);
@@ -349,7 +349,7 @@ describe('an issuer that can’t be resolved', () => {
     expect([made, types()]).toEqual([[], ['issuer.resolution_failed']]);
   });
 
-  it('waits for no more than what was said, for the last 1000 issuers', async () => {
+  it('is remembered as denied, for the last 1000 issuers', async () => {
     resolve = () => undefined;
     for (let index = 0; index <= 1000; index++) await ask(name(index));
     expect(known(name(1))).toBe('denied');

@@ -37,7 +37,7 @@ describe('revocations in memory', () => {
     }
   });
 
-  it('of tokens from before a moment take those that do not say when they are from', () => {
+  it('of tokens issued before a time include those without a time of issue', () => {
     const revocations = new InMemoryRevocations();
     revocations.revoke({ issuer, clientId: 'billing', issuedBefore: at('12:00:00.500') });
     expect(revocations.isRevoked(token())).toBe(true);
@@ -142,7 +142,7 @@ describe('revocations in memory of one criterion', () => {
     expect(store.isRevoked(token())).toBe(true);
   });
 
-  it('revoke no token that does not say what they name', () => {
+  it('revoke no token without the claims that they name', () => {
     const store = new InMemoryRevocations();
     for (const name of ['undefined', 'null', issuer]) {
       store.revoke({ issuer, tokenId: name });
@@ -152,7 +152,7 @@ describe('revocations in memory of one criterion', () => {
     expect(store.isRevoked(token({ tokenId: undefined, subject: undefined, keyId: undefined }))).toBe(false);
   });
 
-  test.each(revocations)('end when they say: %s', (_name, revocation) => {
+  test.each(revocations)('end at their time: %s', (_name, revocation) => {
     const clock = new ManualClock(at('12:00:00'));
     const store = new InMemoryRevocations({ clock });
     store.revoke({ ...revocation, until: at('13:00:00') });
@@ -198,7 +198,7 @@ describe('the room for revocations in memory', () => {
   };
   const one = (tokenId: string, until?: Date): Revocation => ({ issuer, tokenId, ...(until && { until }) });
 
-  it('is as many as allowed, and said when it is full', () => {
+  it('is as many as allowed, and one more fails', () => {
     const { store } = places(2);
     store.revoke(one('a'));
     store.revoke(one('b'));
@@ -274,7 +274,7 @@ describe('the room for revocations in memory', () => {
     expect(store.isRevoked(token({ tokenId: 'a' }))).toBe(false);
   });
 
-  it('is for 100,000 unless the options say otherwise', () => {
+  it('is for 100,000 by default', () => {
     const store = new InMemoryRevocations();
     for (let index = 0; index < 100_000; index++) store.revoke(one(String(index)));
     expect(() => store.revoke(one('x'))).toThrow(RevocationsFullError);

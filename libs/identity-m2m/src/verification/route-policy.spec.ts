@@ -50,7 +50,7 @@ describe('the verdict of a route', () => {
     expect(outcome({}, {}, SEVERAL_ISSUERS)).toBe('allowed');
   });
 
-  it('allows no caller of a sensitive route whose issuer was not asked, and checks its rights first', () => {
+  it('allows no caller of a sensitive route without introspection, and checks its rights first', () => {
     expect(outcome({ sensitive: true })).toBe('introspection_unavailable');
     expect(outcome({ sensitive: true, scopes: ['admin'] })).toBe('scope_insufficient');
     expect(outcome({ sensitive: true }, { isIntrospected: true })).toBe('allowed');
@@ -103,7 +103,7 @@ describe('what a route answers', () => {
     expect(routeVerdict(named, { clients: ['other'] }, SEVERAL_ISSUERS)).toMatchObject({ expected: '"other"' });
   });
 
-  it('names no caller where the issuer was not asked', () => {
+  it('names no caller without introspection', () => {
     expect(routeVerdict(caller, { sensitive: true }, ONE_ISSUER)).toEqual({
       ok: false,
       reason: 'introspection_unavailable',

@@ -68,7 +68,7 @@ async function outcome(header: object, claims?: object, trust?: Trust) {
 }
 
 describe('a signed token', () => {
-  it('has an issuer, a header and claims, without those that say nothing', () => {
+  it('has an issuer, a header and claims, without those that are null', () => {
     const issuers = issuersWith();
     const token = jwt({ alg: 'ES256', kid: 'k', x: 1 }, { iss: NAMED, sub: null, cnf: null, n: 0 });
     expect(readSignedToken(token, issuers, token.length)).toEqual({

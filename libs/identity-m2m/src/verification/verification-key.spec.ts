@@ -68,7 +68,7 @@ describe('a key set', () => {
     }
   });
 
-  it('tells keys apart by their algorithm and by each of their numbers', () => {
+  it('distinguishes keys by their algorithm and by each of their numbers', () => {
     const { keys: held } = read(rsa, { ...rsa, alg: 'RS256' }, { ...rsa, alg: 'PS256' }, { ...rsa, e: 'AAEAAQ' });
     expect(new Set(held.map(({ identity }) => identity)).size).toBe(4);
   });
@@ -143,7 +143,7 @@ describe('an entry of a key set', () => {
     ['a member of zero', { p: 0 }, 'private'],
     ['members of no meaning', { x5c: ['x'], ext: true, D: 'x', K: 'x' }, ['ES256']],
     ['the members of a key of another kind', { n: rsa.n, e: rsa.e }, ['ES256']],
-  ])('is used by what it says: %s', (_name, more, expected) => {
+  ])('is used as it declares: %s', (_name, more, expected) => {
     expect(outcome({ ...ec, ...more })).toEqual(expected);
   });
 
@@ -227,7 +227,7 @@ describe('the point of a key on a curve', () => {
     expect([outcome({ ...ed, x: undefined }), outcome({ ...ed, x: 'AAAA' })]).toEqual(['malformed', 'malformed']);
   });
 
-  it('is none of Ed25519 that makes signatures which anyone can find', () => {
+  it('is no Ed25519 key whose signatures can be forged without the private key', () => {
     const P = 2n ** 255n - 19n;
     const ORDER_8 = 0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n;
     const point = (y: bigint, sign = 0n) => {

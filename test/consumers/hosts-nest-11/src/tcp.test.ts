@@ -14,7 +14,7 @@ class Messages {
   }
 }
 
-test('host-12: the boot says that packets of Nest 11 have no place for a token by TCP', async () => {
+test('host-12: a warning at boot reports that packets of Nest 11 have no place for a token by TCP', async () => {
   const issuer = await TestIssuer.start();
   @Module({
     imports: [

@@ -68,7 +68,7 @@ describe.each(WAYS)('a call that its caller cancels by %s', (_name, make) => {
     expect(cancellationOf(config).signal()).toMatchObject({ aborted: true, reason: { name: 'AbortError' } });
   });
 
-  it('is no longer heard once the call is over', async () => {
+  it('is ignored once the call has ended', async () => {
     const { config, cancel } = make();
     const cancellation = cancellationOf(config);
     const signal = cancellation.signal();
@@ -179,7 +179,7 @@ describe('a call whose body breaks', () => {
     }
   });
 
-  it('is not heard once it is over', async () => {
+  it('is not noticed after the call has ended', async () => {
     const data = new PassThrough();
     const cancellation = cancellationOf({ data });
     const signal = cancellation.signal();
@@ -189,7 +189,7 @@ describe('a call whose body breaks', () => {
     expect(signal.aborted).toBe(false);
   });
 
-  it('breaks nothing else if no one waits', async () => {
+  it('affects nothing else if no call waits', async () => {
     const data = new PassThrough();
     cancellationOf({ data });
     data.destroy(broken);

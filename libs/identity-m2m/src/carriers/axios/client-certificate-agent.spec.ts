@@ -77,7 +77,7 @@ describe('an agent with a client certificate', () => {
     ]);
   });
 
-  it('uses a connection once if its options say so', async () => {
+  it('uses a connection once if its options require it', async () => {
     const agent = agentOf(() => first, { keepAlive: false });
     await call(agent);
     await call(agent);

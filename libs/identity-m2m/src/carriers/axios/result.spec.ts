@@ -71,7 +71,7 @@ describe('the result of a call', () => {
     result.discard();
   });
 
-  it('tells whether the call was redirected', async () => {
+  it('shows whether the call was redirected', async () => {
     expect((await resultOf({})).isRedirected).toBe(false);
     expect((await resultOf({}, { isRedirected: true })).isRedirected).toBe(true);
   });

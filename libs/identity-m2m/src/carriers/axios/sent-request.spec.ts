@@ -174,7 +174,7 @@ describe('a redirect of a call with the token', () => {
     expect(await carried({}, true)).toBe(true);
   });
 
-  it('tells the application’s own handler afterwards', async () => {
+  it('calls the application’s own handler afterwards', async () => {
     const seen: unknown[] = [];
     const beforeRedirect: NonNullable<InternalAxiosRequestConfig['beforeRedirect']> = (options, ...details) => {
       seen.push({ ...(options.headers as object) }, ...details);

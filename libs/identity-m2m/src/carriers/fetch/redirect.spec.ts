@@ -47,7 +47,7 @@ describe('the first request of a call', () => {
     expect([...hop.headers]).toEqual([['x-b', '2']]);
   });
 
-  it('has no signal if the options say so', () => {
+  it('has no signal if the options remove it', () => {
     expect(firstHop(new Request(HERE), { signal: null }).signal).toBeUndefined();
     expect(hopOf({ signal: null }).signal).toBeUndefined();
   });

@@ -149,7 +149,7 @@ describe('the origin of a Client or Pool', () => {
     expect(call({}).authorization).toBeUndefined();
   });
 
-  it('is ignored if it is no text', () => {
+  it('is ignored if it is not a string', () => {
     const { call } = setUp({}, [API], new URL('https://other.example'));
     expect(call({ origin: API }).authorization).toBe(TOKEN);
   });

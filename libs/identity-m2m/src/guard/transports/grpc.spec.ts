@@ -68,7 +68,7 @@ describe('a refused gRPC call', () => {
     });
   });
 
-  it('says when to retry, if the guard could not decide', () => {
+  it('has the time to retry, if the guard could not decide', () => {
     const call = callWith();
     const error = transport.refuse(contextOf({}, call.metadata, call), refuse('issuer_unavailable'), {});
     const status = (error as microservices.RpcException).getError() as { metadata: Metadata };

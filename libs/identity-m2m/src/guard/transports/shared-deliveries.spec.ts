@@ -102,7 +102,7 @@ describe('a message with two handlers', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('tells the settlement if a handler was allowed', async () => {
+  it('informs the settlement if a handler was allowed', async () => {
     const context = {};
     const { calls, settle } = settlement();
     const { handler } = serverWith(twoHandlers(() => sharedDelivery(context)!.refused(expired, settle)));
