@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it, jest, test } from '@jest/globals';
@@ -90,9 +91,13 @@ describe('the start of a stream', () => {
     expect([start, await text(whole)]).toEqual(['äbc', 'äbc']);
   });
 
-  it('leaves a Node.js stream of bytes, whatever their chunks', async () => {
-    const { whole } = await startOfNodeStream(Readable.from([Buffer.from('ab'), Buffer.from('cd')]));
-    expect(whole.readableObjectMode).toBe(false);
+  it('leaves a Node.js stream of bytes, whatever the chunks', async () => {
+    const parts = ['a'.repeat(20_000), '', Buffer.alloc(0), 'z'];
+    const { whole } = await startOfNodeStream(Readable.from(parts));
+    const chunks: unknown[] = [];
+    for await (const chunk of whole) chunks.push(chunk);
+    expect(chunks.every((chunk) => Buffer.isBuffer(chunk))).toBe(true);
+    expect(Buffer.concat(chunks as Buffer[]).toString() === `${'a'.repeat(20_000)}z`).toBe(true);
   });
 
   it('does not wait for more than it needs', async () => {
@@ -178,6 +183,21 @@ describe('the start of a stream', () => {
     expect(body.destroyed).toBe(true);
     await settled();
     expect(whole.closed).toBe(true);
+  });
+
+  it('ends the whole stream with the error of its reader', async () => {
+    const destroyed = new Readable({ read() {} });
+    const throwing = new Readable({ read() {} });
+    for (const body of [destroyed, throwing]) body.push(Buffer.alloc(LIMIT));
+    const [first, second] = [await startOfNodeStream(destroyed), await startOfNodeStream(throwing)];
+    const reader = new Error('of the reader');
+    const failed = Promise.all([first, second].map(({ whole }) => once(whole, 'error')));
+    first.whole.destroy(reader);
+    second.whole.on('data', () => {
+      throw reader;
+    });
+    expect(await failed).toEqual([[reader], [reader]]);
+    expect([destroyed.destroyed, throwing.destroyed]).toEqual([true, true]);
   });
 
   it('does not wait until the rest of a web stream is cancelled', async () => {

@@ -31,10 +31,11 @@ export async function startOfNodeStream(
   const values = chained(chunks, next, iterator);
   const whole = new Readable({
     read() {
-      values.next().then(
-        ({ done, value }) => this.push(done ? null : value),
-        (error: Error) => this.destroy(error),
-      );
+      // Pushing also calls the application's listeners: if one throws, the stream fails.
+      values
+        .next()
+        .then(({ done, value }) => void this.push(done ? null : value))
+        .catch((error: Error) => this.destroy(error));
     },
     // At once: the generator ends only when the stream has sent more, or not at all if none of it has run.
     destroy(error, done) {
