@@ -293,6 +293,21 @@ describe('the request after a redirect', () => {
     for (const status of [301, 302, 303]) expect(reasonOf(() => nextHop(hop(), redirect(status), 0))).toBeUndefined();
   });
 
+  test.each([
+    [302, 'GET', undefined],
+    [303, 'GET', undefined],
+    [302, 'HEAD', undefined],
+    [303, 'HEAD', undefined],
+    [303, 'PUT', undefined],
+    [302, 'PUT', /that of a Request/],
+    [307, 'POST', /that of a Request/],
+  ])('is sent if a Request that shows no body has none by its method: %i, %s', (status, method, reason) => {
+    const other = { url: HERE, headers: {}, method } as unknown as Request;
+    const found = reasonOf(() => nextHop(firstHop(other, undefined), redirect(status), 0));
+    if (reason) expect(found).toMatch(reason);
+    else expect(found).toBeUndefined();
+  });
+
   it('is not sent if that needs the body of a Request again', () => {
     const put = () => firstHop(new Request(HERE, { method: 'PUT', body: 'x' }), undefined);
     for (const status of [301, 302, 307, 308]) {

@@ -32,14 +32,17 @@ export function firstHop(input: string | URL | Request, given: RequestInit | und
   const init = given && { ...given, ...(isMutable(given.body) && { body: copyOf(given.body) }) };
   const request = isRequest(input) ? input : undefined;
   const hasInitBody = init?.body !== undefined && init.body !== null;
+  const method = normalized(init?.method ?? request?.method ?? 'GET');
+  // The Request of another implementation may have a body that it does not show.
+  const mayHaveBody = request !== undefined && request.body !== null && method !== 'GET' && method !== 'HEAD';
   return {
     url: addressOf(input),
     target: request ?? addressOf(input),
     init,
-    method: normalized(init?.method ?? request?.method ?? 'GET'),
+    method,
     headers: new Headers(init?.headers ?? request?.headers),
     body: init?.body,
-    hasOwnBody: !hasInitBody && request !== undefined && request.body !== null,
+    hasOwnBody: !hasInitBody && mayHaveBody,
     signal: (init?.signal === undefined ? request?.signal : init.signal) ?? undefined,
     redirect: init?.redirect ?? request?.redirect ?? 'follow',
   };
