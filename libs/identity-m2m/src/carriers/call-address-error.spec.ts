@@ -1,4 +1,5 @@
 import { describe, expect, it, test } from '@jest/globals';
+import fc from 'fast-check';
 import { CallAddressError, callAddressError, type FailedCall } from './call-address-error.js';
 
 const advice = 'Give the whole address.';
@@ -23,9 +24,10 @@ describe('the address of a call that failed', () => {
     ['a+b-c.d9://api example', 'its address "a+b-c.d9://api example" is not a URL. Correct it.'],
     ['h:// ', 'its address begins with "h:". Use an https URL.'],
     ['mailto:me@api.example', `its address "api.example" is not an absolute URL. ${advice}`],
-    ['ftp:/a@b', 'its address begins with "ftp:". Use an https URL.'],
-    ['urn:?a@b', 'its address begins with "urn:". Use an https URL.'],
-    ['urn:#a@b', 'its address begins with "urn:". Use an https URL.'],
+    ['ftp:/a@b', `its address "b" is not an absolute URL. ${advice}`],
+    ['ftp://a@b', 'its address begins with "ftp:". Use an https URL.'],
+    ['urn:?a@b', `its address "…" is not an absolute URL. ${advice}`],
+    ['urn:#a@b', `its address "…" is not an absolute URL. ${advice}`],
     ['ws://', 'its address "ws://" is not a URL. Correct it.'],
   ])('is described: "%s"', (url, fault) => {
     expect(failed({ url })?.message).toBe(`Cannot send a GET call of client "billing": ${fault}`);
@@ -47,6 +49,18 @@ describe('the address of a call that failed', () => {
     ['//secret:secret@api.example/users', '"//api.example/users"'],
     ['//secret@secret@api.example/users', '"//api.example/users"'],
     ['https://secret@api example/users', '"https://api example/users"'],
+    ['https://name:pa/secret@host/x', '"https://host/x"'],
+    ['https:///secret:secret@ho st/', '"https:///ho st/"'],
+    ['https:/secret:secret@ho st', '"ho st"'],
+    ['https://name:p#secret@host/x', '"https://…"'],
+    ['https://name:p?secret@host/x', '"https://…"'],
+    ['name:pa/secret@host', '"host"'],
+    ['name:p?secret@host', '"…"'],
+    ['name:p#secret@host', '"…"'],
+    ['//name:pa/secret@host', '"//host"'],
+    ['///secret@host', '"///host"'],
+    ['secret@secret:secret/secret@host', '"host"'],
+    ['/users?email=secret@host', '"/users"'],
     ['/users/name@host', '"/users/name@host"'],
     ['users/a/name@host', '"users/a/name@host"'],
     ['//api.example/a//name@host', '"//api.example/a//name@host"'],
@@ -56,6 +70,42 @@ describe('the address of a call that failed', () => {
     ['?secret', '""'],
   ])('is shown without what may be secret, and on one line: %j', (url, shown) => {
     expect(failed({ url })?.message).toContain(`its address ${shown} is not `);
+  });
+
+  it('is shown without any part of a user name and password, whatever delimiters they contain', () => {
+    const nameWith = (delimiters: string) => fc.string({ unit: fc.constantFrom('Q', 'Z', ...delimiters.split('')) });
+    const credentials = fc.oneof(
+      nameWith(':@. %'),
+      // With two slashes, the name cannot be told from a scheme.
+      fc.tuple(
+        nameWith('@. %'),
+        nameWith(':@/?#\\ %').filter((password) => !password.startsWith('//')),
+      ),
+    );
+    const prefixes = [
+      '',
+      '//',
+      '///',
+      'https:',
+      'https:/',
+      'https://',
+      'https:///',
+      ' https://',
+      'https:\\\\',
+      'ftp://',
+    ];
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...prefixes),
+        credentials,
+        fc.constantFrom('host/x', 'ho st/', 'host?a@b'),
+        (prefix, parts, host) => {
+          const url = `${prefix}${[parts].flat().join(':')}@${host}`;
+          expect(failed({ url })?.message ?? '').not.toMatch(/q|z/i);
+        },
+      ),
+      { numRuns: 2000 },
+    );
   });
 
   it('is named as the HTTP library does', () => {

@@ -63,14 +63,24 @@ function addressFault({ url, noun = 'address', advice }: FailedCall): string | u
   if (protocol === 'http:' || protocol === 'https:') return undefined;
   if (url === '') return `its ${noun} is empty. ${advice}`;
   // Without a scheme, a user name looks like one.
-  const hasScheme = !/^[^/?#]*@/.test(url);
+  const hasScheme = SCHEME.test(url) && (AUTHORITY.test(url) || !url.includes('@'));
   if (protocol && hasScheme) return `its ${noun} begins with "${printableText(protocol, 40)}". Use an https URL.`;
-  if (hasScheme && /^[a-z][a-z\d+.-]*:/i.test(url)) return `its ${noun} ${shown(url)} is not a URL. Correct it.`;
+  if (hasScheme) return `its ${noun} ${shown(url)} is not a URL. Correct it.`;
   return `its ${noun} ${shown(url)} is not an absolute URL. ${advice}`;
 }
 
-/** Leaves out query and user name, which may hold secrets. */
+const SCHEME = /^[a-z][a-z\d+.-]*:/i;
+const AUTHORITY = /^(?:[a-z][a-z\d+.-]*:)?\/\/+/i;
+
+/**
+ * Leaves out the query and what may be a user name and password, also if they contain delimiters. A path alone may
+ * contain `@`.
+ */
 function shown(url: string): string {
-  const [path = ''] = url.split(/[?#]/);
-  return JSON.stringify(printableText(path.replace(/^([^/]*\/\/)?[^/]*@/, '$1'), 80));
+  const [start = ''] = AUTHORITY.exec(url) ?? [];
+  const [, path = '', query = ''] = /^([^?#]*)(.*)$/s.exec(url.slice(start.length)) ?? [];
+  const isCredential = SCHEME.test(start) ? /^.*@/s : /^(?:[^:]*:.*|[^/]*)@/s;
+  // Either the query has an `@`, or the password has a `?` or `#`.
+  const rest = query.includes('@') && /[:@]/.test(path) ? '…' : path.replace(isCredential, '');
+  return JSON.stringify(printableText(start + rest, 80));
 }
