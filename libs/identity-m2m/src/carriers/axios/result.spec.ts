@@ -241,6 +241,26 @@ describe('the token', () => {
     const response = Object.freeze({ status: 200, config: sentConfig() });
     expect(thrownBy(await resultOf(response))).toEqual({ thrown: expect.any(TypeError) });
   });
+
+  const frozenResponse = () => Object.freeze({ status: 401, config: sentConfig() }) as AxiosResponse;
+
+  test.each<[string, () => unknown]>([
+    ['an error of axios', () => Object.freeze(new AxiosError('no', undefined, sentConfig()))],
+    ['another error', () => Object.freeze(Object.assign(new Error('no'), { config: sentConfig() }))],
+    ['its cause', () => new Error('no', { cause: Object.freeze(new AxiosError('no', undefined, sentConfig())) })],
+    ['its response', () => new AxiosError('no', undefined, config, undefined, frozenResponse())],
+  ])('is not passed on with an error if an adapter has frozen %s', async (_name, make) => {
+    const result = await failureOf(make());
+    const { thrown } = thrownBy(result) as { thrown: Error };
+    expect(thrown).toBeInstanceOf(TypeError);
+    expect(thrown.message).toMatch(/^The call failed, but its error holds the access token, which .* is frozen/);
+    expect([reachablePaths(TOKEN, thrown), result.status()]).toEqual([[], undefined]);
+  });
+
+  it('is no reason to replace a frozen error without it', async () => {
+    const error = Object.freeze(new AxiosError('no', undefined, config));
+    expect(thrownBy(await failureOf(error))).toEqual({ thrown: error });
+  });
 });
 
 describe('the token on a request', () => {

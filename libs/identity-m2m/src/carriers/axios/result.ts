@@ -46,8 +46,8 @@ export class AxiosResult {
       const response = await sending;
       if (isObject(response)) removeTokenFrom(response, sent);
       return new AxiosResult({ response }, isObject(response) ? response : undefined, sent);
-    } catch (error) {
-      removeTokenFromError(error, sent);
+    } catch (thrown) {
+      const error = errorWithoutToken(thrown, sent);
       return new AxiosResult({ error }, responseOf(error), sent);
     }
   }
@@ -120,16 +120,35 @@ function removeTokenFrom(response: LooseResponse, { config, call }: Sent): void 
   redactRequest(response.request, call);
 }
 
+/** Returns the error without the token for the caller; another error if the token cannot be removed. */
+function errorWithoutToken(error: unknown, sent: Sent): unknown {
+  try {
+    removeTokenFromError(error, sent);
+    return error;
+  } catch {
+    // Without the cause, which has the token.
+    return new TypeError(
+      'The call failed, but its error holds the access token, which cannot be removed because the error or its response is frozen. Have the axios adapter throw errors that can be changed.',
+    );
+  }
+}
+
 /** Maximum length of a chain of causes that is searched. */
 const MAX_CAUSES = 5;
 
-/** Covers axios' own errors, those of adapters that are built alike, and their causes. */
+/**
+ * Covers axios' own errors, those of adapters that are built alike, and their causes.
+ *
+ * @throws TypeError if the token stays on one of them.
+ */
 function removeTokenFromError(error: unknown, sent: Sent): void {
   const { config, call } = sent;
   let one = error;
   for (let causes = 0; isObject(one) && causes <= MAX_CAUSES; causes++) {
     const { config: own, request, cause } = one;
-    if (isAxiosError(one) || carriesToken(own, call)) Reflect.set(one, 'config', config);
+    // Fails if the error is frozen.
+    if (carriesToken(own, call)) one.config = config;
+    else if (isAxiosError(one)) Reflect.set(one, 'config', config);
     redactRequest(request, call);
     const response = responseOf(one);
     if (response) removeTokenFrom(response, sent);
