@@ -272,6 +272,35 @@ describe('a call in the name of another client', () => {
   });
 });
 
+describe('a call that is cancelled in the moment in which its client is chosen', () => {
+  const plain = 'http://127.0.0.1:9';
+
+  test.each<[string, string, AxiosRequestConfig]>([
+    ['has no token', 'https://other.example', {}],
+    [
+      'has a proxy that could read its token',
+      plain,
+      { proxy: { protocol: 'http', host: 'proxy.example', port: 3128 } },
+    ],
+  ])('is not sent if it %s', async (_name, url, config) => {
+    for (let steps = 0; steps < 8; steps++) {
+      let choose!: () => void;
+      const provider = new TestProvider('other-token', { allowedOrigins: [plain] });
+      const choice = { carrier: carrierOf(provider), baseUrl: undefined, httpsAgent: undefined };
+      const { http, sent } = setUp({ choose: () => new Promise((resolve) => (choose = () => resolve(choice))) });
+      const { token, cancel } = axios.CancelToken.source();
+      const call = http.get(url, withToken({ client: 'other' }, { ...config, cancelToken: token }));
+      await new Promise(setImmediate);
+      choose();
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      const sentBefore = sent.length;
+      cancel();
+      await call.catch((error: unknown) => expect(error).toMatchObject({ code: 'ERR_CANCELED' }));
+      expect(sent).toHaveLength(sentBefore);
+    }
+  });
+});
+
 describe('the adapter of a call', () => {
   it('is on the config again afterwards, so that the config can be sent again', async () => {
     const { http, adapter, tokens } = setUp();

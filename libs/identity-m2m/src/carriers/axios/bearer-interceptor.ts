@@ -135,6 +135,7 @@ async function dispatch(
   try {
     const isForOther = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
     const choice = isForOther ? await untilAborted(choose(wanted), cancellation.signal()) : own;
+    cancellation.throwIfAborted();
     const config = choice === own ? given : asCallOf(choice, own, given);
     return await sendBy(choice.carrier, { config, wanted, send, cancellation });
   } finally {
