@@ -405,13 +405,10 @@ describe('a call that is rejected with 401', () => {
   });
 
   it('discards its first response, and keeps it flowing until then', async () => {
-    const pulls: number[] = [];
+    let body!: ReadableStreamDefaultController<Uint8Array>;
     let isCancelled = false;
     const data = new ReadableStream<Uint8Array>({
-      pull: (controller) => {
-        pulls.push(1);
-        controller.enqueue(Buffer.from('ab'));
-      },
+      start: (controller) => void (body = controller),
       cancel: () => void (isCancelled = true),
     });
     const provider = new TestProvider('a-token', { allowedOrigins: [API] });
@@ -420,7 +417,12 @@ describe('a call that is rejected with 401', () => {
     const answers = [{ ...rejected, data }, {}];
     const { http, sent } = setUp({ provider, answer: () => answers.shift()! });
     const call = http.get(API);
-    while (pulls.length < 100) await new Promise(setImmediate);
+    for (let chunks = 0; chunks < 100; chunks++) {
+      body.enqueue(Buffer.from('ab'));
+      await new Promise(setImmediate);
+      expect(body.desiredSize).toBe(1);
+    }
+    expect(isCancelled).toBe(false);
     release();
     expect([(await call).status, sent.length]).toEqual([200, 2]);
     await new Promise(setImmediate);
@@ -611,9 +613,7 @@ describe('a call that is cancelled in the moment in which its token arrives', ()
     const last = new AbortController();
     const waiting = http.get(api.url, { signal: last.signal, params: { last: true } }).catch(() => {});
     while (!api.requests.some(({ url }) => url.includes('last'))) await new Promise(setImmediate);
-    const deadline = performance.now() + 1000;
-    while (open.size > 1 && performance.now() < deadline) await new Promise(setImmediate);
-    expect(open.size).toBe(1);
+    while (open.size > 1) await new Promise(setImmediate);
     last.abort();
     await waiting;
   });
