@@ -111,6 +111,18 @@ describe('trouble on the way', () => {
     importedExactly(1200);
   });
 
+  it('pauses as the service asks when it stops in a batch, and sends the rest', async () => {
+    const path = await lab.file('users.ndjson', users(30));
+    lab.service.faults.stopAfter = (batch) => (batch === 1 ? 10 : undefined);
+    const result = await lab.command(['import', path, '--json']);
+    expect(result.exitCode).toBe(0);
+    expect(result.events().filter(({ event }) => event === 'paused')).toEqual([
+      { event: 'paused', reason: 'The service has stopped: This service is ending.', seconds: 6 },
+    ]);
+    expect(lab.service.asked).toHaveLength(30);
+    importedExactly(30);
+  });
+
   it('halves batches that are too long for the service', async () => {
     const path = await lab.file('users.ndjson', users(250));
     lab.service.faults.maxLines = 30;

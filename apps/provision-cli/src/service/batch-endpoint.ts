@@ -37,11 +37,13 @@ const lineAnswer = z.discriminatedUnion('status', [
 ]);
 
 /** The last line of a response. A response without it is incomplete. */
-const stopped = lineError.extend({ retryAfterSeconds }).optional();
-const lastLine = z
-  .object({ summary: z.object({ lines: z.number(), stopped }), stopped })
-  // The reason why the service stopped stands in the summary or beside it.
-  .transform(({ summary, stopped }) => ({ isLast: true as const, stopped: stopped ?? summary.stopped }));
+const lastLine = z.object({
+  summary: z.object({
+    lines: z.number(),
+    /** Why the service left out the last lines of the batch. */
+    stopped: lineError.extend({ retryAfterSeconds }).optional(),
+  }),
+});
 
 export type LineAnswer = z.infer<typeof lineAnswer>;
 type LastLine = z.infer<typeof lastLine>;
@@ -143,7 +145,7 @@ async function readAnswers(
     for (const { bytes } of lines) {
       const answer = readBatchAnswer(bytes?.toString('utf8') ?? '');
       if (!answer) return { kind: 'broken', reason: 'the response was cut or damaged', retryAfterMs: undefined };
-      if ('isLast' in answer) return endOf(answer, maskOf(sent.map(({ user }) => user)));
+      if ('summary' in answer) return endOf(answer, maskOf(sent.map(({ user }) => user)));
       const key = answer.key ?? sent[answer.line - 1]?.key;
       if (key !== undefined) answers.set(key, answer);
     }
@@ -151,7 +153,7 @@ async function readAnswers(
   return { kind: 'broken', reason: 'the response ended too early', retryAfterMs: undefined };
 }
 
-function endOf({ stopped }: LastLine, mask: Mask): BatchEnd {
+function endOf({ summary: { stopped } }: LastLine, mask: Mask): BatchEnd {
   if (!stopped) return { kind: 'complete' };
   const { message, retryAfterSeconds } = stopped;
   return {

@@ -26,7 +26,7 @@ export interface StandInFaults {
   withoutSummary?: (batch: number) => boolean;
   /** Does the whole batch, and breaks the connection without an answer. */
   withoutAnswers?: (batch: number) => boolean;
-  /** Number of lines after which the service stops, and says so. */
+  /** Number of lines of a batch to take before the service stops; the summary has the reason. */
   stopAfter?: (batch: number) => number | undefined;
   reject?: (user: StandInUser) => Problem | undefined;
   fail?: (user: StandInUser) => (Problem & { readonly retryAfterSeconds?: number }) | undefined;
@@ -39,6 +39,8 @@ export interface StandInFaults {
   /** Whether it never responds. */
   hang?: boolean;
 }
+
+const STOP = { code: 'shutting_down', message: 'This service is ending.', retryAfterSeconds: 5 };
 
 /**
  * Stands in for the user-provisioning service over real HTTP, without a guard and without a tenant.
@@ -140,10 +142,10 @@ export class StandInService {
 
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     const cutAfter = this.faults.cutAfter?.(batch);
-    const stopAfter = this.faults.stopAfter?.(batch) ?? Infinity;
+    const taken = lines.slice(0, this.faults.stopAfter?.(batch));
     const summary = { lines: 0, created: 0, replayed: 0, rejected: 0, failed: 0 };
     // Answers the last line first: answers may come in any order.
-    for (const { key, user } of lines.toReversed()) {
+    for (const { key, user } of taken.toReversed()) {
       if (response.destroyed) return;
       if (summary.lines === cutAfter) {
         response.write('{"key":"');
@@ -151,7 +153,6 @@ export class StandInService {
         response.destroy();
         return;
       }
-      if (summary.lines >= stopAfter) break;
       if (this.faults.crashOn?.(user)) {
         response.destroy();
         return;
@@ -159,14 +160,14 @@ export class StandInService {
       if (this.faults.delayMs) await sleep(this.faults.delayMs);
       const answer = this.#outcome(key, user);
       summary.lines++;
-      summary[answer.status]++;
+      summary['replayed' in answer ? 'replayed' : answer.status]++;
       if (this.faults.withoutAnswers?.(batch)) continue;
-      response.write(`${JSON.stringify({ key, line: lines.length - summary.lines + 1, ...answer })}\n`);
+      response.write(`${JSON.stringify({ key, line: taken.length - summary.lines + 1, ...answer })}\n`);
     }
     if (this.faults.withoutAnswers?.(batch)) return void response.destroy();
     if (this.faults.withoutSummary?.(batch)) return void response.end();
-    const stopped = summary.lines < lines.length && { code: 'shutting_down', message: 'This service is ending.' };
-    response.end(`${JSON.stringify({ summary, ...(stopped && { stopped }) })}\n`);
+    const stopped = taken.length < lines.length && { ...STOP, nextLine: taken.length + 1 };
+    response.end(`${JSON.stringify({ summary: { ...summary, ...(stopped && { stopped }) } })}\n`);
   }
 
   #outcome(key: string, user: StandInUser) {
