@@ -76,7 +76,7 @@ async function createUser(system, addresses) {
   let complaint = '';
   cli.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
   const [code] = await once(cli, 'close');
-  if (code !== 0) throw new Error(`provision-cli ended with ${code}.\n${complaint}`);
+  if (code !== 0) throw new Error(`provision-cli ended with exit code ${code}.\n${complaint}`);
 }
 
 /** Like an HR system: written under another name first, so that the backend reads no incomplete event. */

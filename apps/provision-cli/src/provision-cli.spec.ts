@@ -72,7 +72,7 @@ describe('a process', () => {
 });
 
 (existsSync('/dev/full') ? describe : describe.skip)('an output that cannot be written', () => {
-  it('does not end with 0', async () => {
+  it('does not end with exit code 0', async () => {
     const path = await lab.file('users.csv', 'name,mail\nmary,mary@example.org\n');
     await lab.command(['import', path]);
     const full = await open('/dev/full', 'w');

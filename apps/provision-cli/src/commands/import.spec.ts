@@ -205,7 +205,7 @@ describe('a dry run', () => {
   });
 });
 
-describe('a client that is not authorised ends with 3', () => {
+describe('a client that is not authorised ends with exit code 3', () => {
   test.each<[string, Record<string, string>, (() => void) | undefined]>([
     ['by the tenant', { PROVISION_CLIENT_SECRET: 'wrong' }, undefined],
     ['by the service', {}, () => (lab.service.faults.status = () => ({ status: 403 }))],

@@ -11,7 +11,7 @@ jest.setTimeout(120_000);
 
 const lab = Lab.use();
 
-describe('a usage error ends with 2 before anything is sent', () => {
+describe('a usage error ends with exit code 2 before anything is sent', () => {
   test.each<[string, string[], Record<string, string>, string[]]>([
     ['an unknown command', ['imprt', 'x'], {}, ['unknown command', 'Did you mean import']],
     ['no command', [], {}, ['Usage: provision-cli']],

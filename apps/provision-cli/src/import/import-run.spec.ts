@@ -17,7 +17,7 @@ describe('trouble on the way', () => {
     expect(lab.service.doubled).toEqual([]);
   };
 
-  it('ends with 4 when the service does not respond for too long', async () => {
+  it('ends with exit code 4 when the service does not respond for too long', async () => {
     const path = await lab.file('users.ndjson', users(10));
     await lab.service.down();
     const result = await lab.command(['import', path, '--give-up-after', '2']);
@@ -30,14 +30,14 @@ describe('trouble on the way', () => {
     importedExactly(10);
   });
 
-  it('ends with 4 if the address belongs to another service', async () => {
+  it('ends with exit code 4 if the address belongs to another service', async () => {
     const path = await lab.file('users.ndjson', users(10));
     const result = await lab.command(['import', path], { env: { PROVISION_SERVICE_URL: lab.tenant.url } });
     expect(result.exitCode).toBe(4);
     expect(result.stderr).toContain('Check its address');
   });
 
-  it('ends with 4 at once if Retry-After is longer than --give-up-after', async () => {
+  it('ends with exit code 4 at once if Retry-After is longer than --give-up-after', async () => {
     const path = await lab.file('users.ndjson', users(10));
     lab.service.faults.status = () => ({ status: 503, retryAfter: '3600' });
     const begun = performance.now();

@@ -214,7 +214,7 @@ describe('cells and rows', () => {
 });
 
 describe('an input in another format', () => {
-  it('in-G20: an empty file ends with 2: there is no header', async () => {
+  it('in-G20: an empty file ends with exit code 2: there is no header', async () => {
     for (const content of ['', '\ufeff', '\n\r\n', 'sep=;\n']) {
       const path = await lab.file('e.csv', content);
       for (const args of [
