@@ -131,7 +131,7 @@ describe('a single call', () => {
       provisionCli(['get', 'svc-hr', '--json']),
     ]);
     const shown = JSON.parse(whoami.stdout) as { token: string };
-    expect(shown).toMatchObject({ client: 'svc-cli@acme.example', scope: 'users.read users.write', letIn: true });
+    expect(shown).toMatchObject({ client: 'svc-cli@acme.example', scope: 'users.read users.write', accepted: true });
     // The service knows the token by the same name.
     expect(service.output).toContain(`client=svc-cli@acme.example token=${shown.token}`);
     expect([found.exitCode, JSON.parse(found.stdout)]).toMatchObject([0, { name: 'svc-hr@acme.example' }]);

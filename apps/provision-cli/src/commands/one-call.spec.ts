@@ -31,7 +31,7 @@ describe('single commands', () => {
     expect(lab.service.made.get('mary')).toBe(1);
   });
 
-  it('show the client, its application and the expiry of its token, and end with 4 without a response', async () => {
+  it('show the client, its application and the expiry of its token, and end with exit code 4 without a response', async () => {
     const { stdout } = await lab.command(['whoami']);
     expect(stdout).toMatch(/client +svc-cli@acme\.example\n/);
     expect(stdout).toMatch(/application +internal-api\ntoken +[\da-f]{12}\n/);
@@ -47,7 +47,7 @@ describe('single commands', () => {
     const result = await lab.command(['whoami', '--json']);
     expect(result.exitCode).toBe(0);
     expect(result.events()).toMatchObject([
-      { client: 'svc-cli@acme.example', token: expect.stringMatching(/^[\da-f]{12}$/), letIn: true },
+      { client: 'svc-cli@acme.example', token: expect.stringMatching(/^[\da-f]{12}$/), accepted: true },
     ]);
     expect(result.stdout).not.toContain('eyJ');
   });

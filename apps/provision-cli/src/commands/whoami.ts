@@ -24,7 +24,7 @@ export async function whoAmI(options: OutputOptions, context: CommandContext): P
       scope: token.scope,
       until: tokens.status().expiresAt?.toISOString(),
       service: serviceUrl,
-      letIn: true,
+      accepted: true,
     };
   });
 }
