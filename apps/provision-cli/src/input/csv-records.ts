@@ -89,12 +89,12 @@ function badRow(row: CsvRow, fault: string): ReadRow {
 function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
   // One call for many rows costs a tenth of a call for each. If one of them is bad, each is parsed by itself.
   const texts = rows.flatMap(({ text }) => (text && isUtf8(text) ? [text, LINE_FEED] : []));
-  const cells = texts.length === 2 * rows.length ? parseRows(Buffer.concat(texts), header) : undefined;
+  const cells = texts.length === 2 * rows.length ? parseRows(Buffer.concat(texts), header.delimiter) : undefined;
   if (cells?.length === rows.length) return rows.map((row, i) => readRow(row, cells[i]!, header));
   return rows.map((row) => {
     if (!row.text) return badRow(row, row.fault ?? 'is not CSV');
     if (!isUtf8(row.text)) return badRow(row, NOT_UTF8);
-    const own = parseRows(row.text, header);
+    const own = parseRows(row.text, header.delimiter);
     return own?.length === 1 ? readRow(row, own[0]!, header) : badRow(row, 'has a misplaced quote');
   });
 }
@@ -102,7 +102,7 @@ function cellsOfRows(rows: readonly CsvRow[], header: CsvHeader): ReadRow[] {
 const LINE_FEED = Buffer.from('\n');
 
 /** Returns the cells of rows; undefined if one of the rows is not CSV. */
-function parseRows(text: Buffer, { delimiter }: CsvHeader): string[][] | undefined {
+function parseRows(text: Buffer, delimiter: string): string[][] | undefined {
   try {
     return parse(text, { delimiter, record_delimiter: '\n', relax_column_count: true });
   } catch {
@@ -183,7 +183,7 @@ function readSeparatorLine({ text }: CsvRow): string | undefined {
 function readCsvHeader({ text }: CsvRow, separator: string | undefined): CsvHeader {
   if (!text || !isUtf8(text)) throw new InputError(`The header is not a line of UTF-8 text. ${KNOWN}`);
   const readings = (separator === undefined ? DELIMITERS : [separator]).map((delimiter) => {
-    const cells = cellsOf(text, delimiter);
+    const [cells = []] = parseRows(text, delimiter) ?? [];
     return { delimiter, cells, columns: cells.map(fieldOf) };
   });
   const { delimiter, cells, columns } = readings.find(({ columns }) => columns.includes('name')) ?? readings[0]!;
@@ -208,15 +208,6 @@ function readCsvHeader({ text }: CsvRow, separator: string | undefined): CsvHead
 function unknownColumn(cell: string, index: number): string {
   const nearest = nearestField(cell.trim());
   return `column ${index + 1} is not a field of a user${nearest === undefined ? '' : ` (did you mean ${nearest}?)`}`;
-}
-
-function cellsOf(text: Buffer, delimiter: string): string[] {
-  try {
-    const rows: string[][] = parse(text, { delimiter, record_delimiter: '\n' });
-    return rows[0] ?? [];
-  } catch {
-    return [];
-  }
 }
 
 function isBlank(cell: string): boolean {
