@@ -16,6 +16,7 @@ import { jsonLine } from '../output/safe-text.js';
 import { BatchEndpoint } from '../service/batch-endpoint.js';
 import { connected } from '../service/client.module.js';
 import { type ConnectionOptions, partiesOf, readBoth, readSettings, type Settings } from '../settings.js';
+import { Interruption } from './interruption.js';
 
 /** Options of `import`, as typed. */
 export interface ImportOptions {
@@ -183,41 +184,6 @@ async function runImport(preparation: Preparation): Promise<number> {
 function exitCodeOfSummary({ complete, rejected }: ImportSummary): number {
   if (!complete) return EXIT.unreachable;
   return rejected > 0 ? EXIT.rejected : EXIT.done;
-}
-
-/** Exit codes by signal: 128 and the signal's number. */
-const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-
-type Signal = keyof typeof SIGNALS;
-
-/** Handles Ctrl-C and other signals to end: the first one calls back, the second one ends the process at once. */
-class Interruption {
-  #exitCode: number | undefined;
-  readonly #listeners = (Object.keys(SIGNALS) as Signal[]).map((signal) => ({
-    signal,
-    listener: () => this.#receive(signal),
-  }));
-
-  /** @param onFirst Called once. */
-  constructor(private readonly onFirst: () => void) {
-    for (const { signal, listener } of this.#listeners) process.on(signal, listener);
-  }
-
-  /** Exit code of the process; undefined without a signal. */
-  get exitCode(): number | undefined {
-    return this.#exitCode;
-  }
-
-  /** Stops handling signals. */
-  end(): void {
-    for (const { signal, listener } of this.#listeners) process.off(signal, listener);
-  }
-
-  #receive(signal: Signal): void {
-    if (this.#exitCode !== undefined) process.exit(SIGNALS[signal]);
-    this.#exitCode = SIGNALS[signal];
-    this.onFirst();
-  }
 }
 
 /**
