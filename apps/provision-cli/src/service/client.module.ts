@@ -9,28 +9,13 @@ import { UserService } from './user-service.js';
 @Module({})
 class ClientModule {
   static with(settings: Settings): DynamicModule {
-    const shared = {
-      module: SettingsModule,
-      providers: [{ provide: SETTINGS, useValue: settings }],
-      exports: [SETTINGS],
-    };
     return {
       module: ClientModule,
-      imports: [
-        shared,
-        IdentityM2MModule.forRootAsync({
-          imports: [shared],
-          inject: [SETTINGS],
-          useFactory: (settings: Settings) => ({ client: clientOf(settings) }),
-        }),
-      ],
-      providers: [UserService, BatchEndpoint],
+      imports: [IdentityM2MModule.forRoot({ client: clientOf(settings) })],
+      providers: [UserService, BatchEndpoint, { provide: SETTINGS, useValue: settings }],
     };
   }
 }
-
-@Module({})
-class SettingsModule {}
 
 function clientOf(settings: Settings): ClientOptions {
   const { serviceUrl, tenantUrl, applicationId, clientId, clientSecret, scope, timeoutMs } = settings;
