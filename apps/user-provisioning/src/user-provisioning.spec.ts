@@ -528,7 +528,7 @@ describe('a store of requests', () => {
       key: 'foreign',
       content: { open: newUserSchema.parse(body), secret: undefined },
       startedAt: 1,
-      carryOut: async () => ({ id: 7 }),
+      execute: async () => ({ id: 7 }),
       isInDoubt: () => true,
     });
     await store.close();

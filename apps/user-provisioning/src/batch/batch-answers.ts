@@ -30,6 +30,8 @@ export interface BatchStop extends LineError {
   readonly retryAfterSeconds?: number;
 }
 
+export const CLIENT_GONE: BatchStop = { code: 'client_gone', message: 'The client is gone.' };
+
 /** The last line of an answer: without it the answer is incomplete. */
 export interface BatchSummary {
   readonly lines: number;

@@ -24,7 +24,7 @@ export class BatchLines {
   ) {}
 
   /** Never rejects: every error is an answer. */
-  async carryOut(clientId: string, line: NdjsonLine): Promise<LineResult> {
+  async process(clientId: string, line: NdjsonLine): Promise<LineResult> {
     const reading = readLine(line, this.limits.maxLineBytes);
     if ('rejection' in reading) return { answer: reading.rejection };
     try {

@@ -7,6 +7,7 @@ import {
   type BatchStop,
   BatchStoppedError,
   type BatchSummary,
+  CLIENT_GONE,
   type LineAnswer,
 } from './batch-answers.js';
 import { BATCH_LIMITS, type BatchLimits } from './batch-limits.js';
@@ -18,7 +19,7 @@ export interface BatchRunOptions {
   readonly response: ServerResponse;
   readonly limits: BatchLimits;
   /** Never rejects. */
-  readonly carryOut: (line: NdjsonLine) => Promise<LineResult>;
+  readonly processLine: (line: NdjsonLine) => Promise<LineResult>;
 }
 
 /**
@@ -49,7 +50,7 @@ export class BatchRun {
     const answers = new AnswerStream(response, limits.idleMs);
     const body = new BodyReader(request, limits);
     const timer = setTimeout(() => this.stop(tooLong(limits)), limits.maxDurationMs).unref();
-    const gone = () => this.stop({ code: 'client_gone', message: 'The client is gone.' });
+    const gone = () => this.stop(CLIENT_GONE);
     response.once('close', gone);
     const stop = await this.#takeLines(body, answers).catch(stopOf);
     clearTimeout(timer);
@@ -69,7 +70,7 @@ export class BatchRun {
       await this.#turn();
       this.#taken++;
       this.#nextLine = line.number + 1;
-      const work = this.#carryOut(line, answers).finally(() => this.#underWay.delete(work));
+      const work = this.#answerLine(line, answers).finally(() => this.#underWay.delete(work));
       this.#underWay.add(work);
     }
   }
@@ -104,8 +105,8 @@ export class BatchRun {
     return this.#resumeAt - performance.now();
   }
 
-  async #carryOut(line: NdjsonLine, answers: AnswerStream): Promise<void> {
-    const { answer, obstacle } = await this.options.carryOut(line);
+  async #answerLine(line: NdjsonLine, answers: AnswerStream): Promise<void> {
+    const { answer, obstacle } = await this.options.processLine(line);
     this.#counts.lines++;
     this.#counts[countOf(answer)]++;
     if (obstacle) {

@@ -7,6 +7,7 @@ import { BatchRefusedError } from './batch-answers.js';
 import { BATCH_LIMITS, type BatchLimits } from './batch-limits.js';
 import { BatchLines } from './batch-lines.js';
 import { BatchRun, RunningBatches } from './batch-run.js';
+import type { NdjsonLine } from './ndjson-body.js';
 
 /** Creates users in batches. Reads and writes streams: a batch is never in memory as a whole. */
 // The tag is on the class: on the method, Swagger would add another one with the name of the class.
@@ -30,8 +31,8 @@ export class BatchController {
   ): Promise<void> {
     requireNdjson(request);
     requireSize(request, this.limits);
-    const carryOut = (line: Parameters<BatchLines['carryOut']>[1]) => this.lines.carryOut(clientId, line);
-    await this.batches.run(clientId, new BatchRun({ request, response, limits: this.limits, carryOut }));
+    const processLine = (line: NdjsonLine) => this.lines.process(clientId, line);
+    await this.batches.run(clientId, new BatchRun({ request, response, limits: this.limits, processLine }));
   }
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { BatchStoppedError } from './batch-answers.js';
+import { BatchStoppedError, CLIENT_GONE } from './batch-answers.js';
 import type { BatchLimits } from './batch-limits.js';
 
 /**
@@ -22,9 +22,7 @@ export class BodyReader {
       const piece = this.request.read() as Buffer | null;
       if (piece !== null) return piece;
       if (this.request.readableEnded) return undefined;
-      if (this.request.destroyed) {
-        throw new BatchStoppedError({ code: 'client_gone', message: 'The client is gone.' });
-      }
+      if (this.request.destroyed) throw new BatchStoppedError(CLIENT_GONE);
       await this.#change(signal);
     }
   }

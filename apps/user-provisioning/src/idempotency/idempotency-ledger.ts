@@ -26,8 +26,8 @@ export interface RepeatableRequest<Outcome> {
    * was not.
    * @param confirm Call it before each step that must not happen twice; it rejects if that step is no longer allowed.
    */
-  readonly carryOut: (inDoubtSince: number | undefined, confirm: () => Promise<void>) => Promise<Outcome>;
-  /** Whether the request may have been carried out although `carryOut` threw this error. */
+  readonly execute: (inDoubtSince: number | undefined, confirm: () => Promise<void>) => Promise<Outcome>;
+  /** Whether the request may have been carried out although `execute` threw this error. */
   readonly isInDoubt: (error: unknown) => boolean;
 }
 
@@ -60,7 +60,7 @@ export class IdempotencyLedger {
 
   /**
    * @throws {@link IdempotencyKeyReusedError}; {@link IdempotencyKeyInUseError}; `IdempotencyStoreUnavailableError`; and
-   * the errors of `carryOut`
+   * the errors of `execute`
    */
   async outcomeOf<Outcome>(request: RepeatableRequest<Outcome>): Promise<Settlement<Outcome>> {
     const id = requestIdOf(this.scope, request.clientId, request.key);
@@ -91,7 +91,7 @@ export class IdempotencyLedger {
       const beginning = await begin();
       switch (beginning.kind) {
         case 'begun':
-          return { outcome: await this.#carryOut(request, beginning), replayed: false };
+          return { outcome: await this.#executeAndRecord(request, beginning), replayed: false };
         case 'completed':
           return { outcome: beginning.outcome as Outcome, replayed: true };
         case 'other content':
@@ -103,13 +103,13 @@ export class IdempotencyLedger {
     }
   }
 
-  async #carryOut<Outcome>(
+  async #executeAndRecord<Outcome>(
     request: RepeatableRequest<Outcome>,
     { execution, inDoubtSince }: { execution: Execution; inDoubtSince: number | undefined },
   ): Promise<Outcome> {
     let outcome: Outcome;
     try {
-      outcome = await request.carryOut(inDoubtSince, () => execution.confirm());
+      outcome = await request.execute(inDoubtSince, () => execution.confirm());
     } catch (error) {
       // Only an outcome ends a doubt.
       const wasCarriedOut = inDoubtSince !== undefined || request.isInDoubt(error) ? 'perhaps' : 'no';

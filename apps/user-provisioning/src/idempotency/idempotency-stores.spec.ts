@@ -326,7 +326,7 @@ describe('a folder', () => {
       key: 'telling-key',
       content: { open: { name: 'telling.name' }, secret: 'telling-Passw0rd' },
       startedAt: AT,
-      carryOut: async () => ({ id: 'the-outcome' }),
+      execute: async () => ({ id: 'the-outcome' }),
       isInDoubt: () => true,
     });
     await store.close();
@@ -353,7 +353,7 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
   key: 'key',
   content: { open: { a: 1 }, secret: undefined },
   startedAt: AT,
-  carryOut: async () => 'outcome',
+  execute: async () => 'outcome',
   isInDoubt: () => false,
   ...more,
 });
@@ -398,12 +398,12 @@ const request = (more: Partial<RepeatableRequest<unknown>> = {}): RepeatableRequ
     const scope = newScope();
     const [begun, finished] = [new EventEmitter(), new EventEmitter()];
     const isBegun = once(begun, 'now');
-    const carryOut = async () => {
+    const execute = async () => {
       begun.emit('now');
       await once(finished, 'now');
       return 'theirs';
     };
-    const first = new IdempotencyLedger(a!, scope).outcomeOf(request({ carryOut }));
+    const first = new IdempotencyLedger(a!, scope).outcomeOf(request({ execute }));
     await isBegun;
     const impatient = new IdempotencyLedger(b!, scope, 100).outcomeOf(request());
     await expect(impatient).rejects.toThrow(IdempotencyKeyInUseError);
@@ -424,8 +424,8 @@ describe('the ledger', () => {
   it('executes concurrent equal requests once, and rejects other content under the same key', async () => {
     const ledger = new IdempotencyLedger(await opened(EmbeddedStore.open(newFolder(), DAY)), 'scope');
     let executions = 0;
-    const carryOut = async () => ++executions;
-    const settlements = await Promise.all(Array.from({ length: 5 }, () => ledger.outcomeOf(request({ carryOut }))));
+    const execute = async () => ++executions;
+    const settlements = await Promise.all(Array.from({ length: 5 }, () => ledger.outcomeOf(request({ execute }))));
     expect(settlements.map(({ replayed }) => replayed)).toEqual([false, true, true, true, true]);
     expect(settlements.every(({ outcome }) => outcome === 1)).toBe(true);
     const other = request({ content: { open: { a: 2 }, secret: undefined } });
@@ -448,7 +448,7 @@ describe('the ledger', () => {
     const failing = (inDoubt: boolean) =>
       ledger.outcomeOf(
         request({
-          carryOut: async (inDoubtSince) => {
+          execute: async (inDoubtSince) => {
             seen.push(inDoubtSince);
             throw new Error('failed');
           },

@@ -59,7 +59,7 @@ export class UserCreation {
       key,
       content: { open, secret: password },
       startedAt: this.provisioning.now(),
-      carryOut: (inDoubtSince, confirm) =>
+      execute: (inDoubtSince, confirm) =>
         this.#create(newUser, {
           inDoubtSince,
           confirm: async () => {
@@ -77,7 +77,7 @@ export class UserCreation {
         hint: 'An outcome in the store of requests is not in the form of this version. Let no other version use the same store.',
       });
     }
-    if ('id' in known) return { user: await this.provisioning.created(newUser, known.id), replayed };
+    if ('id' in known) return { user: await this.provisioning.viewOfCreated(newUser, known.id), replayed };
     const { kind, message, errorId } = known.refusal;
     throw new TenantRefusalError(kind, message, errorId);
   }
@@ -85,7 +85,7 @@ export class UserCreation {
   /** Creates a user without a key: a repetition is refused as a duplicate. */
   async unkeyed(newUser: NewUser, timing: RequestTiming): Promise<User> {
     const confirm = async () => timing.check(this.provisioning.now());
-    return this.provisioning.created(newUser, await this.provisioning.create(newUser, { confirm }));
+    return this.provisioning.viewOfCreated(newUser, await this.provisioning.create(newUser, { confirm }));
   }
 
   async #create(newUser: NewUser, options: CreationOptions): Promise<Creation> {

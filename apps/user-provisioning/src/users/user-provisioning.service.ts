@@ -72,7 +72,7 @@ export class UserProvisioningService {
   }
 
   /** Returns a user who was created as requested, with the name in the form of the tenant. */
-  async created({ name, mail, displayName }: NewUser, id: string): Promise<User> {
+  async viewOfCreated({ name, mail, displayName }: NewUser, id: string): Promise<User> {
     return {
       id,
       name: await this.directory.fullName(name),
