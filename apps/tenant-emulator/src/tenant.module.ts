@@ -1,6 +1,6 @@
 import { type DynamicModule, type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
-import { DirectoryController, SecurityController } from './directory/directory.controller.js';
+import { DirectoryController } from './directory/directory.controller.js';
 import { UserAdministration } from './directory/user-administration.js';
 import { FaultMiddleware } from './faults/fault.middleware.js';
 import { HtmlErrorFilter } from './http/response.js';
@@ -14,6 +14,7 @@ import { TokenController } from './oauth2/token.controller.js';
 import { TokenIssuer } from './oauth2/token-issuer.js';
 import { UserInfoController } from './oauth2/user-info.controller.js';
 import { RedrockController } from './redrock/redrock.controller.js';
+import { SecurityController } from './security/security.controller.js';
 import { type TenantState, TenantStateModule } from './tenant-state.js';
 
 const OAUTH2_CONTROLLERS = [

@@ -108,44 +108,28 @@ function userDetails(user: User) {
   };
 }
 
-const COLUMNS = [
-  'Uuid',
-  'DisplayName',
-  'Description',
-  'Mail',
-  'Name',
-  'OfficeNumber',
-  'MobileNumber',
-  'HomeNumber',
-  'ReportsTo',
-];
+/** The columns of GetUsers, each with its field of a user. */
+const COLUMNS = {
+  Uuid: 'uuid',
+  DisplayName: 'displayName',
+  Description: 'description',
+  Mail: 'mail',
+  Name: 'name',
+  OfficeNumber: 'officeNumber',
+  MobileNumber: 'mobileNumber',
+  HomeNumber: 'homeNumber',
+  ReportsTo: 'reportsTo',
+} as const satisfies Record<string, keyof User>;
 
 /** Returns all users in the format of GetUsers. */
 function userList(users: Iterable<User>): RestTable {
-  const rows = Array.from(users, (user) => ({
-    Uuid: user.uuid,
-    DisplayName: user.displayName,
-    Description: user.description,
-    Mail: user.mail,
-    Name: user.name,
-    OfficeNumber: user.officeNumber,
-    MobileNumber: user.mobileNumber,
-    HomeNumber: user.homeNumber,
-    ReportsTo: user.reportsTo,
-  }));
-  return restTable(COLUMNS, rows, { entityType: 'CDUser', fullCount: rows.length });
+  const rows = Array.from(users, (user) =>
+    Object.fromEntries(Object.entries(COLUMNS).map(([column, field]) => [column, user[field]])),
+  );
+  return restTable(Object.keys(COLUMNS), rows, { entityType: 'CDUser', fullCount: rows.length });
 }
 
 /** Formats a time for the REST API. */
 function restDate(ms: number): string {
   return `/Date(${ms})/`;
-}
-
-/** Tells a caller its own identity. */
-@RestController('Security')
-export class SecurityController {
-  @RestCall('whoami')
-  whoAmI(@Caller() { loginName, userUuid }: IssuedToken) {
-    return { User: loginName, UserUuid: userUuid };
-  }
 }
