@@ -97,6 +97,7 @@ const ENDPOINTS = [
   'POST /switches/reset',
   'POST /faults/outage',
   'POST /keys/rotate',
+  'GET /sessions',
   'POST /sessions/revoke',
   'GET /statistics',
   'POST /statistics/reset',

@@ -78,7 +78,10 @@ describe('the admin API', () => {
     expect(await patch('{')).toMatchObject({ status: 400, json: { error: 'The body is not JSON.' } });
     expect(await admin.send('/nope')).toMatchObject({
       status: 404,
-      json: { error: 'The admin API has no GET /nope.', endpoints: expect.arrayContaining(['PATCH /switches']) },
+      json: {
+        error: 'The admin API has no GET /nope.',
+        endpoints: expect.arrayContaining(['PATCH /switches', 'GET /sessions']),
+      },
     });
     expect((await admin.postJson('/faults/outage', {})).json?.details).toHaveLength(3);
   });
