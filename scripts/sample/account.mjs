@@ -8,7 +8,7 @@ const CLIENT = 'svc-cli@acme.example';
 const MEANING = {
   tenant: 'a CyberArk Identity tenant, emulated',
   'user-provisioning': 'the service: creates users in the tenant',
-  daemon: 'creates joiners and deletes leavers by the service',
+  daemon: 'creates users for joiners, deletes those of leavers',
   'hr-backend': 'sends joiners and leavers to the daemon',
   'device-north': 'asks device-south for its state; has a secret',
   'device-south': 'asks device-north for its state; has a key',
@@ -24,7 +24,7 @@ export function processesText(processes, { tenantUrl, serviceUrl, daemonUrl, dev
     'device-south': devices.south,
   };
   const rows = processes.map(({ name, pid }) => [name, `pid ${pid}`, address[name] ?? '', MEANING[name]]);
-  const commandLineClient = ['provision-cli', '', '', 'calls the service from a terminal, and ends'];
+  const commandLineClient = ['provision-cli', '', '', 'calls the service from a terminal, and exits'];
   return `${heading('What runs')}\n${table([...rows, commandLineClient])}`;
 }
 
