@@ -297,7 +297,7 @@ describe('a secret that is being rotated', () => {
   });
 });
 
-describe('a refused credential', () => {
+describe('a rejected credential', () => {
   const SCOPES = Array.from({ length: 20 }, (_, index) => `scope-${index}`);
 
   it('causes one failed login, however many scopes and audiences are requested at once', async () => {

@@ -68,7 +68,7 @@ export const checks = {
     const result = await verdict(server, token, {}, { audience: jwt.audience, clients });
     if (!jwt.defaults) return letIn(result, clients);
     refused(result, jwt.defaults);
-    return `says ${result.claim} ${result.found ?? 'missing'}`;
+    return `names ${result.claim} ${result.found ?? 'missing'}`;
   },
 
   'JWT asked': async (server) => {

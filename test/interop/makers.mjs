@@ -15,7 +15,7 @@ const node = (file) => [process.execPath, file];
  * - `hasSecrets`: false if it accepts every client.
  * - `hasMetadata`: whether a client can find the token endpoint by the issuer.
  * - `jwt`: its JWT access tokens: options of the `client` that gets one, the `audience` they have, options of
- *   `genericOAuth2()` that `fit` them, the addresses of `introspection` and `revocation` where it takes them, and what a guard without these says (`defaults`; undefined: lets them in).
+ *   `genericOAuth2()` that `fit` them, the addresses of `introspection` and `revocation` where it takes them, and what a guard without these answers (`defaults`; undefined: accepts them).
  * - `opaque`: its opaque tokens, and the addresses of its `introspection` and `revocation`.
  */
 export const makers = [

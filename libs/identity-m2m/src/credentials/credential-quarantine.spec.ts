@@ -226,7 +226,7 @@ describe('a turn to send a credential', () => {
   });
 });
 
-describe('the record of a refused credential', () => {
+describe('the record of a rejected credential', () => {
   const confirmed = (delayMs: number) => ({ delayMs, halted: false, isConfirmed: true });
 
   it('returns the rest of the quarantine to the millisecond', async () => {
@@ -404,7 +404,7 @@ describe('a second request beside one without a response', () => {
   });
 });
 
-describe('quarantine of a refused credential', () => {
+describe('quarantine of a rejected credential', () => {
   test.each([
     // Delays in seconds for a random value of 0, 0.5 and 1.
     { refusals: 1, delays: [30, 33, 36] },

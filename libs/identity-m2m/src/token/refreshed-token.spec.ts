@@ -627,7 +627,7 @@ describe('an outage', () => {
   });
 });
 
-describe('a refused credential', () => {
+describe('a rejected credential', () => {
   it('keeps a live token in use, and callers off the network', async () => {
     const { clock, authority, manager, token, outcome, eventTypes } = setUp();
     await manager.getToken();
@@ -658,7 +658,7 @@ describe('a refused credential', () => {
   });
 });
 
-describe('a caller who goes away', () => {
+describe('a caller that cancels', () => {
   it('ends only its own wait, with its own reason', async () => {
     const { clock, authority, outcome } = setUp();
     authority.latencyMs = seconds(1);
@@ -883,7 +883,7 @@ describe('shutting down', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  it('makes none for a caller who has gone', async () => {
+  it('makes none for a caller that has cancelled', async () => {
     const { clock, authority, manager, outcome } = setUp();
     authority.failing = { kind: 'transient' };
     const caller = new AbortController();
@@ -1006,7 +1006,7 @@ describe('a second request beside an unanswered one', () => {
     expect(tries).toHaveLength(2);
   });
 
-  it('does not begin for callers who have gone', async () => {
+  it('does not begin for callers that have cancelled', async () => {
     const { clock, outcome, tries } = byHand();
     const leaving = new AbortController();
     outcome(leaving.signal);
@@ -1233,7 +1233,7 @@ describe('retryNow()', () => {
     expect(authority.attempts).toHaveLength(before + 1);
   });
 
-  it('serves callers who wait already, and refreshes a token that lives', async () => {
+  it('serves callers that wait already, and refreshes a token that lives', async () => {
     const { clock, authority, manager, outcome } = setUp();
     authority.failing = { kind: 'transient' };
     const waiting = outcome();

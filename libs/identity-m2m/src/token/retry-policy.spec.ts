@@ -309,7 +309,7 @@ describe('backing off after failed attempts', () => {
     });
   });
 
-  describe('a refused credential', () => {
+  describe('a rejected credential', () => {
     it('is tried again as the quarantine decides, and its source is read every 5 s', async () => {
       const { clock, backoff, refuse, dueInMs, isWorthWaiting } = setUp();
       const decision = refuse('credential');

@@ -120,7 +120,7 @@ describe('the endpoints of an issuer', () => {
     expect(await find()).toEqual(DOCUMENT);
   });
 
-  it('are not kept for a caller who stopped', async () => {
+  it('are not kept for a caller that stopped', async () => {
     const { metadata, server, find } = setUp();
     await find();
     metadata.invalidate();

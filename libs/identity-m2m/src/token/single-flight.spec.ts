@@ -307,7 +307,7 @@ function setUpWatch({ silenceMs = SILENCE_MS } = {}) {
 }
 
 describe('a second request', () => {
-  test.each(['beside', 'instead'] as const)('starts %s the first one once that is silent', async (place) => {
+  test.each(['beside', 'instead'] as const)('starts %s the first one, which has no response', async (place) => {
     const { clock, all, started, watch, attempt } = setUpWatch();
     attempt({ second: place });
     watch.watch();
@@ -549,7 +549,7 @@ describe('the second requests of a client', () => {
     expect(started).toEqual([]);
   });
 
-  it('end for those who wait', async () => {
+  it('end for waiting callers', async () => {
     const { clock, all } = setUpWatch();
     expect(all.end).toBeUndefined();
     all.begin();

@@ -164,7 +164,7 @@ describe('the report', () => {
     expect(seen).toEqual([{ type: 'token.dormant', ...FACTS }]);
   });
 
-  it('has an error for a caller who waited too long', () => {
+  it('has an error for a caller that waited too long', () => {
     const cause = new TokenUnavailableError('outage', 'no response', { client: 'users' });
     const error = setUp().report.waitTimeoutError(500, cause);
     expect([error.reason, error.client, error.cause]).toEqual(['wait_timeout', 'users', cause]);
