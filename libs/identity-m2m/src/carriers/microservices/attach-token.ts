@@ -17,8 +17,8 @@ export interface AttachTokenOptions {
    */
   readonly token?: Omit<GetTokenOptions, 'signal'>;
   /**
-   * Whether a call that the receiver refused as unauthenticated is sent once more with a newer token. Turn it off if
-   * several receivers handle each message: one may have handled it when another refuses it. The token is renewed in
+   * Whether a call that the receiver rejected as unauthenticated is sent once more with a newer token. Turn it off if
+   * several receivers handle each message: one may have handled it when another rejects it. The token is renewed in
    * either case. Default: true.
    */
   readonly replay?: boolean;
@@ -42,7 +42,7 @@ type MessageClient = Pick<ClientProxy, 'send' | 'emit' | 'connect' | 'close'>;
  * Puts a token of the provider on all further messages and calls of a Nest client proxy. Returns that client.
  *
  * `send` and `emit` wait if there is no valid token. If there is none in time, they fail with `TokenUnavailableError`
- * before anything is sent. A call that the receiver refuses as unauthenticated is sent once more with a newer token. An
+ * before anything is sent. A call that the receiver rejects as unauthenticated is sent once more with a newer token. An
  * `authorization` that the caller sets is kept.
  *
  * Attach the token where the client is created, and only to a client with one receiver: there is no check of allowed

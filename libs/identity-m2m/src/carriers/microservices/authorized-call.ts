@@ -1,4 +1,5 @@
 import { Observable, Subscription } from 'rxjs';
+import { SHORTEST_REDACTED } from '../../token/credential-redaction.js';
 import { TokenNotBearerError } from '../../token/token-errors.js';
 import type { GetTokenOptions } from '../../token/token-provider.js';
 import type { CallAuthorization, OutgoingCall } from '../outgoing-call.js';
@@ -12,7 +13,7 @@ export interface AuthorizedClient {
   readonly receiver: string;
   /** Requested token; undefined for the client's default one. */
   readonly token: GetTokenOptions | undefined;
-  /** Whether refused calls may be sent again. */
+  /** Whether a call may be sent again if the receiver rejected its token. */
   readonly replay: boolean;
   /** Waits for a token that are under way; closing the connection ends them. */
   readonly waits: Set<AbortController>;
@@ -20,7 +21,7 @@ export interface AuthorizedClient {
 
 /** A call with any number of responses. */
 export interface AuthorizedCall<T> {
-  /** Whether it may be sent again if the receiver refused it before any response. */
+  /** Whether it may be sent again if the receiver rejected its token before any response. */
   readonly isReplayable: boolean;
   /**
    * Sends the call, when subscribed to, with this value of `authorization`.
@@ -32,7 +33,7 @@ export interface AuthorizedCall<T> {
 
 /**
  * Returns a call with the token on it. It waits for a token if there is none, and is sent once more with a newer token
- * if the receiver refuses the first as unauthenticated.
+ * if the receiver rejects the first as unauthenticated.
  *
  * Cold, as the calls of Nest's clients are. If a token is available, the call is sent within `subscribe`. Unsubscribing
  * ends this caller's wait; the token request continues for other callers.
@@ -62,11 +63,11 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
           resolve({});
         };
         const fail = (thrown: unknown) => {
-          const refusal = new MessageRefusal(redactToken(thrown, token.reveal()));
-          if (!hasResponse) return resolve({ refusal });
+          const failure = new MessageFailure(redactToken(thrown, token.reveal()));
+          if (!hasResponse) return resolve({ failure });
           // The caller has some responses already, so this only renews the token.
-          client.carrier.finish(outgoingCall, token, { refusal }).catch(() => {});
-          subscriber.error(refusal.error);
+          client.carrier.finish(outgoingCall, token, { failure }).catch(() => {});
+          subscriber.error(failure.error);
         };
         exchanges.add(
           // Receivers read `authorization`, whatever header the client's HTTP calls use.
@@ -90,16 +91,16 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
       token: client.token,
       signal,
       send,
-      status: ({ refusal }) => refusal?.status,
-      headers: ({ refusal }) => refusal?.headers() ?? {},
-      bodyStart: ({ refusal }) => refusal?.bodyStart() ?? '',
+      status: ({ failure }) => failure?.status,
+      headers: ({ failure }) => failure?.headers() ?? {},
+      bodyStart: ({ failure }) => failure?.bodyStart() ?? '',
       isReplayable: () => client.replay && call.isReplayable && !hasResponse && !subscriber.closed,
       discard: () => {},
     };
     client.carrier
       .call(outgoingCall)
       .then(
-        ({ refusal }) => refusal && subscriber.error(refusal.error),
+        ({ failure }) => failure && subscriber.error(failure.error),
         (error: unknown) => subscriber.error(error),
       )
       .finally(endWait);
@@ -115,14 +116,14 @@ export function authorizedCall<T>(client: AuthorizedClient, call: AuthorizedCall
 
 /** The first event of a call: a response or the end, or an error, which may be about the token. */
 interface FirstResponse {
-  readonly refusal?: MessageRefusal;
+  readonly failure?: MessageFailure;
 }
 
 /** gRPC's status for a call without valid credentials, and the name that receivers on other transports use for it. */
 const UNAUTHENTICATED: readonly unknown[] = [16, 'UNAUTHENTICATED'];
 
 /** The error of a message call, in HTTP terms. */
-class MessageRefusal {
+class MessageFailure {
   constructor(readonly error: unknown) {}
 
   /** Returns 401 for `UNAUTHENTICATED`, 500 for every other error. */
@@ -165,14 +166,9 @@ const MAX_OBJECTS = 200;
 const REDACTED = '[access token]';
 
 /**
- * Minimum length of a token that is redacted without its scheme, in characters. Shorter ones are part of words that an
- * error needs, and of its code.
- */
-const SHORTEST_REDACTED = 8;
-
-/**
  * Redacts a token in an error and in the objects attached to it. Some clients of brokers put the failed command on
- * their errors, and a receiver may quote what it was sent. A short token is redacted only together with its scheme.
+ * their errors, and a receiver may quote what it was sent. A short token is redacted only together with its
+ * scheme: it may be part of words that an error needs, and of its code.
  *
  * Searches plain data and errors only. Other objects, such as a connection, also serve other calls.
  *
