@@ -6,7 +6,7 @@ import { type Answer, TestServer } from '../../../../../test/support/http-server
 import { selfSignedCertificate } from '../../../../../test/support/certificates.js';
 import { AccessToken, AUTHORIZATION_HEADER, TokenHeader } from '../../token/access-token.js';
 import type { CallAuthorization } from '../outgoing-call.js';
-import { proxyChoice, type SentRequest, sendWith } from './sent-request.js';
+import { proxyChoice, type CallToSend, sendWith } from './sent-request.js';
 
 const LONGEST_MS = 2 ** 31 - 1;
 
@@ -30,7 +30,7 @@ async function sent(
     call = authorization,
     adapter,
     ...options
-  }: Partial<SentRequest> & { call?: CallAuthorization; adapter?: AxiosAdapter } = {},
+  }: Partial<CallToSend> & { call?: CallAuthorization; adapter?: AxiosAdapter } = {},
 ) {
   const got: InternalAxiosRequestConfig[] = [];
   const given = { headers: new AxiosHeaders(), ...config };
@@ -256,11 +256,7 @@ describe('the limit on the body of a response after which the call may be sent a
   });
 
   /** A call by the transport; resolves once the whole response is over. */
-  async function call(
-    answer: Answer,
-    mayBeRepeated: SentRequest['mayBeRepeated'],
-    tls?: { key: string; cert: string },
-  ) {
+  async function call(answer: Answer, mayBeRepeated: CallToSend['mayBeRepeated'], tls?: { key: string; cert: string }) {
     const server = await TestServer.start(answer, tls);
     closing.push(() => server.close());
     const { config } = await sent({ maxRedirects: 0, timeout: 0, responseType: 'json' }, { mayBeRepeated });

@@ -5,7 +5,7 @@ import { MAX_TIMER_DELAY_MS } from '../../foundation/clock.js';
 import type { CallAuthorization } from '../outgoing-call.js';
 import { AxiosResult, type RedirectTrace } from './result.js';
 
-export interface SentRequest {
+export interface CallToSend {
   readonly config: InternalAxiosRequestConfig;
   readonly send: AxiosAdapter;
   readonly isAllowed: (url: string) => boolean;
@@ -21,7 +21,7 @@ export interface SentRequest {
  */
 export async function sendWith(
   call: CallAuthorization,
-  { config, send, isAllowed, isDirect, mayBeRepeated }: SentRequest,
+  { config, send, isAllowed, isDirect, mayBeRepeated }: CallToSend,
 ): Promise<AxiosResult> {
   const { header, authorization, dpop } = call;
   // Set directly: `set` would validate the string again, which was validated when the token arrived.
