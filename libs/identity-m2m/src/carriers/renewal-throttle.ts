@@ -33,16 +33,16 @@ interface Receiver {
  * the next rejection shows it.
  */
 export class RenewalThrottle {
-  readonly #receivers = new BoundedMap<Receiver>({ maxEntries: MAX_RECEIVERS, maxBytes: Infinity });
+  readonly #receivers = new BoundedMap<Receiver>({ maxEntries: MAX_RECEIVERS });
 
   constructor(private readonly clock: Clock) {}
 
   /**
-   * Returns whether a 401 from this receiver may force a renewal now, and records the renewal if so.
+   * Records a renewal that a 401 from this receiver forces, unless it may not force one now. Returns whether it may.
    *
    * Called for the current token only, so a 401 soon after a forced renewal is about the renewed token.
    */
-  mayForceRenewal(receiverKey: string): boolean {
+  tryForceRenewal(receiverKey: string): boolean {
     const now = this.clock.now();
     const receiver = this.#receivers.get(receiverKey);
     if (receiver) {
@@ -51,7 +51,7 @@ export class RenewalThrottle {
       if (sinceMs < receiver.intervalMs) return false;
     }
     const intervalMs = receiver?.intervalMs ?? FIRST_INTERVAL_MS;
-    this.#receivers.set(receiverKey, { forcedAt: now, intervalMs, isOpen: true }, 0);
+    this.#receivers.set(receiverKey, { forcedAt: now, intervalMs, isOpen: true });
     return true;
   }
 

@@ -304,7 +304,7 @@ export class TokenCarrier {
     if (current && !current.equals(rejected)) return current;
     const shared = this.#renewals.get(rejected);
     if (shared) return shared;
-    return this.#renewalThrottle.mayForceRenewal(receiver) ? this.#renew(rejected, wanted, receiver) : undefined;
+    return this.#renewalThrottle.tryForceRenewal(receiver) ? this.#renew(rejected, wanted, receiver) : undefined;
   }
 
   /** Never rejects: the 401 tells the caller more than a failed renewal, which emits its own event. */
