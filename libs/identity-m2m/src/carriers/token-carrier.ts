@@ -4,7 +4,12 @@ import { untilAborted } from '../foundation/promises.js';
 import { type AccessToken, AUTHORIZATION_HEADER, type TokenHeader } from '../token/access-token.js';
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
-import { DEFAULT_TOKEN_REJECTION, type TokenRejection, TokenRejectionRule } from '../token/token-rejection.js';
+import {
+  DEFAULT_MAX_REPLAY_BYTES,
+  DEFAULT_TOKEN_REJECTION,
+  type TokenRejection,
+  TokenRejectionRule,
+} from '../token/token-rejection.js';
 import type { CallAuthorization, OutgoingCall } from './outgoing-call.js';
 import { RenewalThrottle, receiverKey } from './renewal-throttle.js';
 
@@ -16,7 +21,10 @@ export interface ReplayPolicy {
   readonly isTokenRejected: TokenRejection;
 }
 
-const DEFAULT_REPLAY_POLICY: ReplayPolicy = { maxBytes: 1_048_576, isTokenRejected: DEFAULT_TOKEN_REJECTION };
+const DEFAULT_REPLAY_POLICY: ReplayPolicy = {
+  maxBytes: DEFAULT_MAX_REPLAY_BYTES,
+  isTokenRejected: DEFAULT_TOKEN_REJECTION,
+};
 
 /** Time for which calls use the previous token if a receiver's clock is behind, in milliseconds. */
 const SET_BACK_MS = 2000;
@@ -29,7 +37,9 @@ const carriers = new WeakMap<TokenProvider, TokenCarrier>();
 /**
  * Returns the provider's only carrier: what it learns about a receiver applies to every kind of call.
  *
- * The client that owns the provider calls this first, with its configuration. A custom provider gets the defaults.
+ * The first call for a provider configures its carrier; the arguments of later calls have no effect. A client calls this
+ * first for its own provider. A provider that replaces it in a test may have been used before, by `bearerFetch` or by
+ * another client with the same replacement: its carrier stays as it is.
  */
 export function carrierOf(
   provider: TokenProvider,

@@ -28,7 +28,7 @@ import { AUTHORIZATION_HEADER, TokenHeader } from '../token/access-token.js';
 import { originRuleFault } from '../token/allowed-origins.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
-import { DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
+import { DEFAULT_MAX_REPLAY_BYTES, DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
 import type { TokenResponseReader } from '../token/token-response-reader.js';
 import { authenticationOf, credentialFields, type CredentialOptions } from './credential-options.js';
 import { identityProvider } from './identity-provider-faults.js';
@@ -348,7 +348,7 @@ export function clientConfiguration(name: string, options: ClientOptions, produc
       probeIntervalMs: quarantine?.probeSeconds === 0 ? Infinity : (quarantine?.probeSeconds ?? 3600) * 1000,
     },
     maxTokens: options.maxTokens ?? 100,
-    maxReplayBytes: options.maxReplayBytes ?? 1_048_576,
+    maxReplayBytes: options.maxReplayBytes ?? DEFAULT_MAX_REPLAY_BYTES,
     isTokenRejected: options.isTokenRejected ?? DEFAULT_TOKEN_REJECTION,
     revokeOnShutdown: options.revokeOnShutdown ?? false,
     plainHttp: allowedPlainHttp(options.unsafeAllowHttp, production),

@@ -23,6 +23,9 @@ export type TokenRejection = readonly (401 | 403)[] | TokenRejectedPredicate;
 
 export const DEFAULT_TOKEN_REJECTION: TokenRejection = [401];
 
+/** Maximum size of a body that is sent again after a rejection, in bytes. */
+export const DEFAULT_MAX_REPLAY_BYTES = 1_048_576;
+
 /** Maximum part of a body that a predicate receives, in bytes. */
 export const MAX_JUDGED_BODY_BYTES = 16_384;
 
