@@ -344,20 +344,20 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
       (): boolean => {
         throw new TypeError('token-1');
       },
+      'threw a TypeError',
     ],
-    ['returns a promise', (async () => true) as unknown as () => boolean],
-    ['returns a promise that rejects', (async () => Promise.reject(new Error('no'))) as unknown as () => boolean],
-    ['returns neither true nor false', (() => 1) as unknown as () => boolean],
-  ])('out-F8: is not rejected if the predicate %s, which is logged once', async (_how, isTokenRejected) => {
+    ['returns a promise', async () => true, 'returned a promise'],
+    ['returns a promise that rejects', async () => Promise.reject(new Error('no')), 'returned a promise'],
+    ['returns neither true nor false', () => 1, 'returned neither true nor false'],
+  ])('out-F8: is not rejected if the predicate %s, which is logged once', async (_how, predicate, problem) => {
+    const isTokenRejected = predicate as () => boolean;
     const system = await outboundApplication({ isTokenRejected });
     system.api.answer = json(401, { a: 1 });
     const call = make(system);
     for (let at = 0; at < 3; at++) expect(await call(system.api.url)).toEqual({ status: 401, body: '{"a":1}' });
     expect(system.tokens.requests).toHaveLength(1);
     const failed = system.events.filter(({ type }) => type === 'option.failed');
-    expect(failed).toEqual([
-      { type: 'option.failed', client: 'default', option: 'isTokenRejected', problem: 'threw a TypeError' },
-    ]);
+    expect(failed).toEqual([{ type: 'option.failed', client: 'default', option: 'isTokenRejected', problem }]);
   });
 
   it('out-F8: never counts as rejected if the response names a missing scope', async () => {

@@ -2,6 +2,7 @@ import { type Clock, elapsedMs, type Instant, systemClock } from '../foundation/
 import { parseUrl } from '../foundation/url.js';
 import { untilAborted } from '../foundation/promises.js';
 import { type AccessToken, AUTHORIZATION_HEADER, type TokenHeader } from '../token/access-token.js';
+import { clientWarnings } from '../token/outbound-events.js';
 import { tokenKey } from '../token/token-parameters.js';
 import type { GetTokenOptions, TokenProvider } from '../token/token-provider.js';
 import {
@@ -70,7 +71,6 @@ export class TokenCarrier {
   /** Tokens that the previous one replaces for a moment, and since when. */
   readonly #setBack = new Map<AccessToken, Instant>();
   readonly #refusedOrigins = new Set<string>();
-  #hasPredicateFailed = false;
   #callsUnderWay = 0;
   #idleListeners: (() => void)[] = [];
 
@@ -286,10 +286,15 @@ export class TokenCarrier {
   }
 
   get #rejection(): TokenRejectionRule {
-    const { isTokenRejected } = this.replay;
-    return (this.#rejectionRule ??= new TokenRejectionRule(isTokenRejected, (error) =>
-      this.#emitPredicateFailure(error),
-    ));
+    return (this.#rejectionRule ??= this.#makeRejectionRule());
+  }
+
+  #makeRejectionRule(): TokenRejectionRule {
+    const { clientName, events } = this.provider;
+    const { emitOptionFailure } = clientWarnings(clientName, events);
+    return new TokenRejectionRule(this.replay.isTokenRejected, (problem) =>
+      emitOptionFailure('isTokenRejected', problem),
+    );
   }
 
   get #renewalThrottle(): RenewalThrottle {
@@ -343,22 +348,10 @@ export class TokenCarrier {
     const { clientName: client, events } = this.provider;
     events.emit({ type: 'call.refused_origin', client, origin, reason });
   }
-
-  /** Once: each call has the same predicate. Without the error's message, which may quote the response. */
-  #emitPredicateFailure(error: unknown): void {
-    if (this.#hasPredicateFailed) return;
-    this.#hasPredicateFailed = true;
-    const { clientName: client, events } = this.provider;
-    events.emit({ type: 'option.failed', client, option: 'isTokenRejected', problem: `threw a ${kindOf(error)}` });
-  }
 }
 
 /** The URL standard defines origins for web schemes only; other addresses name the receiver themselves. */
 function originOf(url: string): string {
   const { origin } = new URL(url);
   return origin === 'null' ? url : origin;
-}
-
-function kindOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }

@@ -130,8 +130,8 @@ export type EmitClientWarning = (warning: ClientWarning, message: string) => voi
 /** Emits each of these events once per client, not once per token request. */
 export interface ClientWarnings {
   readonly emitWarning: EmitClientWarning;
-  /** Emits that `readTokenResponse` threw, or returned a value that it may not return. */
-  readonly emitReaderFailure: (problem: string) => void;
+  /** Emits `option.failed`. */
+  readonly emitOptionFailure: (option: string, problem: string) => void;
 }
 
 export function clientWarnings(client: string, events: EventStream<OutboundEvent>): ClientWarnings {
@@ -143,9 +143,36 @@ export function clientWarnings(client: string, events: EventStream<OutboundEvent
   };
   return {
     emitWarning: (warning, message) => once({ type: 'client.warning', client, warning, message }, warning),
-    emitReaderFailure: (problem) => {
-      const option = 'readTokenResponse';
-      once({ type: 'option.failed', client, option, problem }, option);
-    },
+    emitOptionFailure: (option, problem) => once({ type: 'option.failed', client, option, problem }, option),
   };
+}
+
+/**
+ * Calls a synchronous function in the client's options.
+ *
+ * @param read Converts what the function returned; undefined if it may not return that.
+ * @param expected What it may return, after `returned neither`.
+ * @returns The converted value; or the `problem` of `option.failed`.
+ */
+export function callOption<Value>(
+  call: () => unknown,
+  read: (returned: unknown) => Value | undefined,
+  expected: string,
+): { readonly value: Value } | { readonly problem: string } {
+  try {
+    const returned = call();
+    if (isThenable(returned)) {
+      // The unhandled rejection of an async function would end the process.
+      Promise.resolve(returned).catch(() => {});
+      return { problem: 'returned a promise' };
+    }
+    const value = read(returned);
+    return value === undefined ? { problem: `returned neither ${expected}` } : { value };
+  } catch (error) {
+    return { problem: `threw a ${error instanceof Error ? error.constructor.name : typeof error}` };
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
 }

@@ -7,8 +7,8 @@ import {
 } from './token-rejection.js';
 
 function setUp(rejection: TokenRejection) {
-  const failures: unknown[] = [];
-  return { rule: new TokenRejectionRule(rejection, (error) => failures.push(error)), failures };
+  const failures: string[] = [];
+  return { rule: new TokenRejectionRule(rejection, (problem) => failures.push(problem)), failures };
 }
 
 const response = (challenges?: string, status = 401): ResourceServerResponse => ({
@@ -91,26 +91,23 @@ describe('a rejection', () => {
   });
 
   it('is none if the predicate throws', () => {
-    const error = new Error('of the predicate');
     const { rule, failures } = setUp(() => {
-      throw error;
+      throw new RangeError('of the predicate');
     });
     expect(rule.isRejection(response())).toBe(false);
-    expect(failures).toEqual([error]);
+    expect(failures).toEqual(['threw a RangeError']);
   });
 
-  test.each([undefined, null, 0, 1, '', 'true', {}, Promise.resolve(true)])(
+  test.each([undefined, null, 0, 1, '', 'true', {}])(
     'is none if the predicate returns %p, which is no boolean',
     (result) => {
       const { rule, failures } = setUp((() => result) as never);
       expect(rule.isRejection(response())).toBe(false);
-      expect(failures).toEqual([
-        new TypeError('isTokenRejected must return true or false, not a promise or another value'),
-      ]);
+      expect(failures).toEqual(['returned neither true nor false']);
     },
   );
 
-  it('leaves no unhandled rejection of an asynchronous predicate', () => {
+  it('is none if the predicate returns a promise, and a rejected one is handled', () => {
     const promise = Promise.reject(new Error('of the predicate'));
     const handlers: unknown[] = [];
     const handle = promise.catch.bind(promise);
@@ -120,7 +117,7 @@ describe('a rejection', () => {
     }) as never;
     const { rule, failures } = setUp((() => promise) as never);
     expect(rule.isRejection(response())).toBe(false);
-    expect(failures).toHaveLength(1);
+    expect(failures).toEqual(['returned a promise']);
     expect(handlers).toEqual([expect.any(Function)]);
   });
 });

@@ -1,3 +1,5 @@
+import { callOption } from './outbound-events.js';
+
 /** A resource server's response to a call with the token, as {@link TokenRejectedPredicate} receives it. */
 export interface ResourceServerResponse {
   /**
@@ -36,8 +38,8 @@ export const JUDGED_BODY_TIMEOUT_MS = 1000;
 export class TokenRejectionRule {
   constructor(
     private readonly rejection: TokenRejection,
-    /** Called with the error of a predicate. */
-    private readonly onPredicateFailure: (error: unknown) => void,
+    /** Called with the problem of a predicate, as `option.failed` has it. */
+    private readonly onPredicateFailure: (problem: string) => void,
   ) {}
 
   /** Whether the predicate needs to see the body. */
@@ -66,18 +68,17 @@ export class TokenRejectionRule {
    */
   isRejection(response: ResourceServerResponse): boolean {
     if (!isAboutToken(response.headers['www-authenticate'])) return false;
-    if (typeof this.rejection !== 'function') return true;
-    try {
-      const result: unknown = this.rejection(response);
-      if (typeof result === 'boolean') return result;
-      // The unhandled rejection of an async predicate would end the process.
-      void Promise.resolve(result).catch(() => {});
-      throw new TypeError('isTokenRejected must return true or false, not a promise or another value');
-    } catch (error) {
-      this.onPredicateFailure(error);
-      return false;
-    }
+    const { rejection } = this;
+    if (typeof rejection !== 'function') return true;
+    const result = callOption(() => rejection(response), asBoolean, 'true nor false');
+    if ('value' in result) return result.value;
+    this.onPredicateFailure(result.problem);
+    return false;
   }
+}
+
+function asBoolean(value: unknown): boolean | undefined {
+  return typeof value === 'boolean' ? value : undefined;
 }
 
 /**

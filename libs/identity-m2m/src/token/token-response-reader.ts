@@ -1,4 +1,5 @@
 import { parseStrictJson } from '../foundation/strict-json.js';
+import { callOption } from './outbound-events.js';
 import { TOKEN_FAILURE_KINDS, type TokenFailureKind } from './token-result.js';
 
 /** A token endpoint's response as received. May hold anything, including a token. */
@@ -50,36 +51,33 @@ export type TokenResponseReader = (response: TokenResponse) => TokenResponseRead
 /** Members of a reading that count. */
 type Members = { readonly [Name in keyof (TokenResponseGrant & TokenResponseError)]?: unknown };
 
-/** Checked result of a reader. */
-export type ReaderResult =
+/** What a reader found. */
+type Finding =
   | { readonly type: 'none' }
   | { readonly type: 'failure'; readonly kind: TokenFailureKind }
-  | { readonly type: 'members'; readonly members: Members }
-  | { readonly type: 'invalid'; readonly problem: string };
+  | { readonly type: 'members'; readonly members: Members };
 
-/** Calls a reader, which is application code. Its error text may quote the token, so it is dropped. */
+/** Checked result of a reader. */
+export type ReaderResult = Finding | { readonly type: 'invalid'; readonly problem: string };
+
+/** Calls a reader, which is application code. */
 export function callReader(
   reader: TokenResponseReader,
   { status, headers, body }: TokenEndpointResponse,
 ): ReaderResult {
-  try {
-    const parsed = parseStrictJson(body);
-    // Copies, so that a reader that changes them does not affect other readers.
-    const response = { status, headers: new Headers(headers), body, json: parsed.ok ? parsed.value : undefined };
-    const reading: unknown = reader(response);
-    if (reading === undefined) return { type: 'none' };
-    if (reading instanceof Promise) {
-      reading.catch(() => {});
-      return { type: 'invalid', problem: 'returned a promise' };
-    }
-    const kind = TOKEN_FAILURE_KINDS.find((known) => known === reading && known !== 'certificate');
-    if (kind) return { type: 'failure', kind };
-    const members = membersOf(reading);
-    if (members) return { type: 'members', members };
-    return { type: 'invalid', problem: 'returned neither a grant nor an error nor a kind of failure' };
-  } catch (error) {
-    return { type: 'invalid', problem: `threw a ${error instanceof Error ? error.constructor.name : typeof error}` };
-  }
+  const parsed = parseStrictJson(body);
+  // Copies, so that a reader that changes them does not affect other readers.
+  const response = { status, headers: new Headers(headers), body, json: parsed.ok ? parsed.value : undefined };
+  const result = callOption(() => reader(response), findingOf, 'a grant nor an error nor a kind of failure');
+  return 'problem' in result ? { type: 'invalid', ...result } : result.value;
+}
+
+function findingOf(reading: unknown): Finding | undefined {
+  if (reading === undefined) return { type: 'none' };
+  const kind = TOKEN_FAILURE_KINDS.find((known) => known === reading && known !== 'certificate');
+  if (kind) return { type: 'failure', kind };
+  const members = membersOf(reading);
+  return members && { type: 'members', members };
 }
 
 function membersOf(reading: unknown): Members | undefined {

@@ -678,9 +678,13 @@ describe('an answer that a reader reads', () => {
       throw new RangeError('no');
     };
     const readers = [fails, ...reads('nonsense', 'malformed')];
-    const outcome = read(grant(), {}, { readers, emitReaderFailure: (problem) => void problems.push(problem) });
+    const emitOptionFailure = (...failure: [string, string]) => void problems.push(failure.join(': '));
+    const outcome = read(grant(), {}, { readers, emitOptionFailure });
     expect(kindOf(outcome)).toBe('malformed');
-    expect(problems).toEqual(['threw a RangeError', 'returned neither a grant nor an error nor a kind of failure']);
+    expect(problems).toEqual([
+      'readTokenResponse: threw a RangeError',
+      'readTokenResponse: returned neither a grant nor an error nor a kind of failure',
+    ]);
     expect(kindOf(read(grant(), {}, { readers: [fails] }))).toBe('token');
   });
 });

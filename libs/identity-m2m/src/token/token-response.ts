@@ -18,7 +18,7 @@ export interface TokenResponseOptions {
   /** Warns about a response that is used although it violates the standard. */
   readonly emitWarning?: EmitClientWarning;
   /** Reports that a reader threw, or returned an invalid value. */
-  readonly emitReaderFailure?: (problem: string) => void;
+  readonly emitOptionFailure?: (option: string, problem: string) => void;
 }
 
 /**
@@ -44,7 +44,7 @@ function byReaders(response: TokenEndpointResponse, options: TokenResponseOption
       case 'members':
         return readMembers(reading.members, response, options);
       case 'invalid':
-        options.emitReaderFailure?.(reading.problem);
+        options.emitOptionFailure?.('readTokenResponse', reading.problem);
     }
   }
   return undefined;
