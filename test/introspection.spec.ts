@@ -199,6 +199,17 @@ describe('opaque tokens', () => {
     expect(questions()).toHaveLength(3);
   });
 
+  it('I1 an issuer that sends Retry-After in place of its metadata gets its pause', async () => {
+    issuer.metadataAnswer = json(503, {}, { 'retry-after': '20' });
+    expect(await verifier.verify(opaque())).toMatchObject({
+      reason: 'introspection_unavailable',
+      retryAfterSeconds: 20,
+    });
+    issuer.metadataAnswer = undefined;
+    await clock.advance(20_000);
+    expect(await outcome(opaque())).toBe('accepted');
+  });
+
   it.each<readonly [string, object, string]>([
     ['that is over', { exp: NOW - 31, iat: NOW - 60 }, 'token_expired'],
     ['without an end', { exp: undefined }, 'time_claim_malformed'],

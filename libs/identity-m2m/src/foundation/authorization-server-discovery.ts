@@ -81,6 +81,26 @@ export async function discoverAuthorizationServer(input: DiscoveryInput): Promis
   throw errors.length === 1 ? errors[0] : bothFailed(errors);
 }
 
+/**
+ * Reads an address from an issuer's metadata. It must be on the issuer's own origin: otherwise, manipulated metadata
+ * could lead the guard to any server.
+ *
+ * @throws {@link DiscoveryError} if it is not.
+ */
+export function addressOfIssuer(issuer: string, address: unknown, member: string, plainHttp: PlainHttp): string {
+  if (typeof address !== 'string' || urlFault(address, plainHttp)) {
+    throw new DiscoveryError('wrong_document', `the metadata of ${issuer} names no usable ${member}`);
+  }
+  if (new URL(address).origin !== new URL(issuer).origin) {
+    const found = printableText(address);
+    throw new DiscoveryError(
+      'wrong_document',
+      `the metadata of ${issuer} names the ${member} ${found}, which is on another origin. If that is correct, set it in the options`,
+    );
+  }
+  return address;
+}
+
 function wellKnownAddresses(issuer: string): readonly [oidc: string, oauth: string] {
   const { origin, pathname } = new URL(issuer);
   const path = pathname.replace(/\/$/, '');

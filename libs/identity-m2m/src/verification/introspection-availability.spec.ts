@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, test } from '@jest/globals';
 import { unsignedIntrospection } from '../../../../test/support/unsigned-introspection.js';
+import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { IntrospectionAvailability, wantedPauseMs } from './introspection-availability.js';
 import { IntrospectionError, IntrospectionRejectedError } from './introspection-endpoint.js';
@@ -90,7 +91,7 @@ describe('an issuer that answers', () => {
   });
 
   it('is probed at once where it asks for a pause, which may be about one token', async () => {
-    expect(await unanswered(new IntrospectionError('busy', 1))).toBe('answered');
+    expect(await unanswered(new IntrospectionError('busy', 1000))).toBe('answered');
     expect([probes.length, enter()]).toEqual([1, { isLead: false }]);
   });
 
@@ -216,7 +217,7 @@ describe('an issuer that is down', () => {
       clock.suspend(pauseMs);
       now += pauseMs;
       expect(enter()).toEqual({ isLead: true });
-      expect(await unanswered(new IntrospectionError('busy', 25), lead)).toBe('failed');
+      expect(await unanswered(new IntrospectionError('busy', 25_000), lead)).toBe('failed');
     }
     expect(pauses()).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
     expect(of('introspection.paused').map((event) => 'pauses' in event && event.pauses)).toEqual([
@@ -395,11 +396,14 @@ describe('the pause that an error asks for', () => {
   test.each<[unknown, number]>([
     [new IntrospectionError('busy'), 0],
     [new IntrospectionError('busy', 0), 0],
-    [new IntrospectionError('busy', 7), 7000],
-    [new IntrospectionRejectedError('busy', 7), 7000],
-    [new IntrospectionError('busy', 30), 30_000],
-    [new IntrospectionError('busy', 31), 30_000],
-    [Object.assign(new Error('busy'), { retryAfterSeconds: 7 }), 0],
+    [new IntrospectionError('busy', 7000), 7000],
+    [new IntrospectionRejectedError('busy', 7000), 7000],
+    [new IntrospectionError('busy', 30_000), 30_000],
+    [new IntrospectionError('busy', 30_001), 30_000],
+    [new DiscoveryError('outage', 'busy', { retryAfterMs: 7000 }), 7000],
+    [new DiscoveryError('outage', 'busy', { retryAfterMs: 30_001 }), 30_000],
+    [new DiscoveryError('outage', 'busy'), 0],
+    [Object.assign(new Error('busy'), { retryAfterMs: 7000 }), 0],
     [undefined, 0],
   ])('of %p is %i ms', (error, pauseMs) => {
     expect(wantedPauseMs(error)).toBe(pauseMs);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
 import { printableText } from '../foundation/text.js';
 import { untilAborted } from '../foundation/promises.js';
@@ -200,8 +201,9 @@ export class IntrospectionAvailability {
  * one.
  */
 export function wantedPauseMs(error: unknown): number {
-  const seconds = error instanceof IntrospectionError ? (error.retryAfterSeconds ?? 0) : 0;
-  return Math.min(seconds * 1000, LONGEST_PAUSE_MS);
+  const isOfIssuer = error instanceof IntrospectionError || error instanceof DiscoveryError;
+  const wantedMs = isOfIssuer ? error.retryAfterMs : undefined;
+  return Math.min(wantedMs ?? 0, LONGEST_PAUSE_MS);
 }
 
 function problemIn(error: unknown): string {

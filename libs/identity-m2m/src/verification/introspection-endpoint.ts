@@ -1,6 +1,7 @@
-import { discoverAuthorizationServer } from '../foundation/authorization-server-discovery.js';
+import { addressOfIssuer, discoverAuthorizationServer } from '../foundation/authorization-server-discovery.js';
 import { type BoundedFetch, repeatOnStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
+import { retryAfterMs } from '../foundation/http-dates.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import type { PlainHttp } from '../foundation/url.js';
@@ -8,7 +9,6 @@ import type { Claims } from '../identity-providers/identity-provider.js';
 import { parseCompactJws, verifyJws } from './compact-jws.js';
 import type { IntrospectionAuthentication } from './introspection-authentication.js';
 import type { KeySet } from './key-set.js';
-import { addressOfIssuer } from './key-source.js';
 import { statedClaims } from './claims-policy.js';
 
 export interface IntrospectionEndpointOptions {
@@ -32,8 +32,8 @@ export class IntrospectionError extends IdentityM2MError {
 
   constructor(
     message: string,
-    /** Delay before the next request that the issuer asks for, in seconds. */
-    readonly retryAfterSeconds?: number,
+    /** Value of `Retry-After`, in milliseconds. */
+    readonly retryAfterMs?: number,
   ) {
     super(message);
   }
@@ -125,17 +125,12 @@ async function problemOf(response: Response, endpoint: string): Promise<Introspe
   const problem = `introspection at ${endpoint} returned HTTP ${status}`;
   return isClientError && !NOT_ABOUT_THE_TOKEN.includes(status)
     ? new IntrospectionRejectedError(problem)
-    : new IntrospectionError(problem, retryAfterSeconds(headers));
+    : new IntrospectionError(problem, retryAfterMs(headers));
 }
 
 async function refusesCredentials(response: Response): Promise<boolean> {
   const document = parseStrictJsonObject(await response.text());
   return document.ok && CREDENTIAL_ERRORS.includes(document.value.error);
-}
-
-function retryAfterSeconds(headers: Headers): number | undefined {
-  const value = headers.get('retry-after');
-  return value !== null && /^\d{1,6}$/.test(value) ? Number(value) : undefined;
 }
 
 /** An issuer's response about a token. */

@@ -1,10 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { discoverAuthorizationServer, DiscoveryError } from '../foundation/authorization-server-discovery.js';
+import {
+  addressOfIssuer,
+  discoverAuthorizationServer,
+  DiscoveryError,
+} from '../foundation/authorization-server-discovery.js';
 import { type BoundedFetch, HttpExchangeError } from '../foundation/bounded-fetch.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { parseStrictJsonObject, type StrictJsonResult } from '../foundation/strict-json.js';
 import { printableText } from '../foundation/text.js';
-import { type PlainHttp, urlFault } from '../foundation/url.js';
+import type { PlainHttp } from '../foundation/url.js';
 
 /** A key set that was read. */
 export interface KeyDocument {
@@ -75,29 +79,10 @@ async function discoverAddress(
     return addressOfIssuer(issuer, address, 'jwks_uri', plainHttp);
   } catch (error) {
     // If the server is down, so are its other addresses.
-    const hasNone = error instanceof KeySetError || (error instanceof DiscoveryError && !error.isServerDown);
+    const hasNone = error instanceof DiscoveryError && !error.isServerDown;
     if (hasNone && fallbackJwksUri !== undefined) return fallbackJwksUri;
     throw error;
   }
-}
-
-/**
- * Reads an address from an issuer's metadata. It must be on the issuer's own origin: otherwise, manipulated metadata
- * could lead the guard to any server.
- *
- * @throws {@link KeySetError} if it is not.
- */
-export function addressOfIssuer(issuer: string, address: unknown, member: string, plainHttp: PlainHttp): string {
-  if (typeof address !== 'string' || urlFault(address, plainHttp)) {
-    throw new KeySetError(`the metadata of ${issuer} names no usable ${member}`);
-  }
-  if (new URL(address).origin !== new URL(issuer).origin) {
-    const found = printableText(address);
-    throw new KeySetError(
-      `the metadata of ${issuer} names the ${member} ${found}, which is on another origin. If that is correct, set it in the options`,
-    );
-  }
-  return address;
 }
 
 /** How long the content of a file is used, in milliseconds. */
