@@ -147,6 +147,12 @@ class Routes {
     return defer(() => of([this.current()]));
   }
 
+  @Get('audit')
+  @RequireScopes({ any: ['admin', 'audit'] })
+  audit() {
+    return 'audit';
+  }
+
   @Get('admin')
   @RequireScopes('admin', 'users.read')
   admin() {
@@ -336,6 +342,14 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
       403,
       'Bearer realm="users", error="insufficient_scope", scope="admin users.read"',
       { error: 'insufficient_scope', message: 'The access token needs the scope: admin users.read.' },
+    ],
+    [
+      'H6: says that one of several scopes is enough',
+      '/audit',
+      () => Promise.resolve(`Bearer ${token}`),
+      403,
+      'Bearer realm="users", error="insufficient_scope", error_description="The access token needs one of the scopes", scope="admin audit"',
+      { error: 'insufficient_scope', message: 'The access token needs one of the scopes: admin audit.' },
     ],
     [
       'H7: says that it cannot decide, and when to come again',

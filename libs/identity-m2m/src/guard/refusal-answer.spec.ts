@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from '@jest/globals';
 import { REFUSAL_REASONS, type RefusalReason, refuse } from '../verification/refusal.js';
+import type { RoutePolicy } from '../verification/route-policy.js';
 import {
   bearerChallenge,
   grpcStatus,
@@ -38,8 +39,6 @@ const KINDS: Readonly<Partial<Record<RefusalReason, keyof typeof ANSWERS>>> = {
   verification_failed: 'undecidable',
 };
 
-const none = { realm: undefined, scopes: undefined };
-
 describe('the answer to a refused caller', () => {
   test.each(REFUSAL_REASONS)('%s', (reason) => {
     const kind = KINDS[reason] ?? 'invalid';
@@ -62,34 +61,48 @@ describe('the answer to a refused caller', () => {
 
   it('names the scopes that the handler requires, and only if they are what is missing', () => {
     const scopes = ['users.read', 'users.write'];
-    expect(refusalAnswer(refuse('scope_insufficient'), scopes).message).toBe(
-      'The access token needs the scope: users.read users.write.',
-    );
-    expect(refusalAnswer(refuse('scope_insufficient')).message).toBe('The access token needs the scope: .');
-    expect(refusalAnswer(refuse('token_expired'), scopes).message).toBe('The access token is not valid here.');
+    const needsAll = 'The access token needs the scope: users.read users.write.';
+    const needsAny = 'The access token needs one of the scopes: users.read users.write.';
+    const messageFor = (policy: RoutePolicy) => refusalAnswer(refuse('scope_insufficient'), policy).message;
+    expect(messageFor({ scopes })).toBe(needsAll);
+    expect(messageFor({ scopes, scopesMode: 'all' })).toBe(needsAll);
+    expect(messageFor({ scopes, scopesMode: 'any' })).toBe(needsAny);
+    for (const scopesMode of ['all', 'any'] as const) {
+      const answer = refusalAnswer(refuse('token_expired'), { scopes, scopesMode });
+      expect(answer.message).toBe('The access token is not valid here.');
+    }
   });
 });
 
 describe('the challenge of HTTP', () => {
-  it.each<[RefusalReason, Parameters<typeof bearerChallenge>[1], string | undefined]>([
-    ['credential_missing', none, 'Bearer'],
-    ['credential_missing', { realm: 'users', scopes: ['a'] }, 'Bearer realm="users"'],
-    ['credential_malformed', none, 'Bearer error="invalid_request"'],
+  const any = { scopes: ['a', 'b'], scopesMode: 'any' } as const;
+
+  it.each<[RefusalReason, string | undefined, RoutePolicy, string | undefined]>([
+    ['credential_missing', undefined, {}, 'Bearer'],
+    ['credential_missing', 'users', any, 'Bearer realm="users"'],
+    ['credential_malformed', undefined, {}, 'Bearer error="invalid_request"'],
     [
       'token_expired',
-      { realm: 'users', scopes: ['a'] },
+      'users',
+      any,
       'Bearer realm="users", error="invalid_token", error_description="The access token is not valid here"',
     ],
-    ['scope_insufficient', { realm: undefined, scopes: ['a', 'b'] }, 'Bearer error="insufficient_scope", scope="a b"'],
-    ['scope_insufficient', none, 'Bearer error="insufficient_scope"'],
-    ['client_not_allowed', { realm: 'users', scopes: ['a'] }, undefined],
-    ['issuer_unavailable', { realm: 'users', scopes: ['a'] }, undefined],
-  ])('%s (%#)', (reason, options, challenge) => {
-    expect(bearerChallenge(refusalAnswer(refuse(reason)), options)).toBe(challenge);
+    ['scope_insufficient', undefined, { scopes: ['a', 'b'] }, 'Bearer error="insufficient_scope", scope="a b"'],
+    [
+      'scope_insufficient',
+      undefined,
+      any,
+      'Bearer error="insufficient_scope", error_description="The access token needs one of the scopes", scope="a b"',
+    ],
+    ['scope_insufficient', undefined, {}, 'Bearer error="insufficient_scope"'],
+    ['client_not_allowed', 'users', any, undefined],
+    ['issuer_unavailable', 'users', any, undefined],
+  ])('%s (%#)', (reason, realm, policy, challenge) => {
+    expect(bearerChallenge(refusalAnswer(refuse(reason)), realm, policy)).toBe(challenge);
   });
 
   it('is in the headers, with the time of a retry, and no cache keeps the answer', () => {
-    const headersOf = (reason: RefusalReason) => httpHeaders(refusalAnswer(refuse(reason)), none);
+    const headersOf = (reason: RefusalReason) => httpHeaders(refusalAnswer(refuse(reason)), undefined, {});
     expect(headersOf('credential_missing')).toEqual({ 'www-authenticate': 'Bearer', 'cache-control': 'no-store' });
     expect(headersOf('client_not_allowed')).toEqual({ 'cache-control': 'no-store' });
     expect(headersOf('issuer_unavailable')).toEqual({ 'retry-after': '30', 'cache-control': 'no-store' });

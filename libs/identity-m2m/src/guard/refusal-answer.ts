@@ -1,4 +1,5 @@
 import type { Refusal, RefusalReason } from '../verification/refusal.js';
+import type { RoutePolicy } from '../verification/route-policy.js';
 
 /** The answer to a refused caller. Each transport sends it in its own form. */
 export interface RefusalAnswer {
@@ -18,15 +19,19 @@ export type RefusalKind = 'missing' | 'malformed' | 'invalid' | 'insufficient' |
  *
  * Its texts are fixed and hold no part of the token, the call or an exception. The log has the reason.
  *
- * @param scopes Scopes that the handler requires.
+ * @param policy What the handler requires.
  */
-export function refusalAnswer({ reason, retryAfterSeconds }: Refusal, scopes: readonly string[] = []): RefusalAnswer {
+export function refusalAnswer(
+  { reason, retryAfterSeconds }: Refusal,
+  { scopes = [], scopesMode }: RoutePolicy = {},
+): RefusalAnswer {
   const kind = kindOf(reason);
   const [error, message] = TEXTS[kind];
   return {
     kind,
     error,
-    message: kind === 'insufficient' ? `${message}: ${scopes.join(' ')}.` : message,
+    message:
+      kind === 'insufficient' ? `${scopesMode === 'any' ? NEEDS_ANY_SCOPE : message}: ${scopes.join(' ')}.` : message,
     retryAfterSeconds: kind === 'undecidable' ? (retryAfterSeconds ?? 30) : undefined,
   };
 }
@@ -39,6 +44,8 @@ const TEXTS: Readonly<Record<RefusalKind, readonly [error: string, message: stri
   forbidden: ['forbidden', 'This client is not allowed here.'],
   undecidable: ['temporarily_unavailable', 'The access token cannot be verified at the moment. Try again later.'],
 };
+
+const NEEDS_ANY_SCOPE = 'The access token needs one of the scopes';
 
 /** Whether a refused token may be valid, because the guard could not decide at that moment. */
 export function isUndecidable(reason: RefusalReason): boolean {
@@ -86,8 +93,12 @@ export function httpStatus({ kind }: RefusalAnswer): 400 | 401 | 403 | 503 {
 }
 
 /** Returns the header fields of the answer to a refused request, with names in lower case. */
-export function httpHeaders(answer: RefusalAnswer, options: ChallengeOptions): Readonly<Record<string, string>> {
-  const challenge = bearerChallenge(answer, options);
+export function httpHeaders(
+  answer: RefusalAnswer,
+  realm: string | undefined,
+  policy: RoutePolicy,
+): Readonly<Record<string, string>> {
+  const challenge = bearerChallenge(answer, realm, policy);
   return {
     ...(challenge !== undefined && { 'www-authenticate': challenge }),
     ...(answer.retryAfterSeconds !== undefined && { 'retry-after': String(answer.retryAfterSeconds) }),
@@ -95,23 +106,25 @@ export function httpHeaders(answer: RefusalAnswer, options: ChallengeOptions): R
   };
 }
 
-export interface ChallengeOptions {
-  readonly realm: string | undefined;
-  /** Scopes that the handler requires. */
-  readonly scopes: readonly string[] | undefined;
-}
-
-/** Returns the challenge of RFC 6750 §3; undefined if no other token would help. */
+/**
+ * Returns the challenge of RFC 6750 §3; undefined if no other token would help.
+ *
+ * Its `scope` is the scope that a token needs, and can't express alternatives. If any one scope is enough, it still
+ * lists all of them: a token with all is allowed, and a client may choose from the list. The description says so.
+ */
 export function bearerChallenge(
   { kind, error }: Pick<RefusalAnswer, 'kind' | 'error'>,
-  { realm, scopes }: ChallengeOptions,
+  realm: string | undefined,
+  { scopes, scopesMode }: RoutePolicy,
 ): string | undefined {
   if (kind === 'forbidden' || kind === 'undecidable') return undefined;
+  const needsAnyScope = kind === 'insufficient' && scopesMode === 'any';
+  const description = kind === 'invalid' ? 'The access token is not valid here' : undefined;
   const parameters: readonly (readonly [string, string | undefined])[] = [
     ['realm', realm],
     // No error code without a token: the caller may not have known that one is needed (RFC 6750 §3.1).
     ['error', kind === 'missing' ? undefined : error],
-    ['error_description', kind === 'invalid' ? 'The access token is not valid here' : undefined],
+    ['error_description', needsAnyScope ? NEEDS_ANY_SCOPE : description],
     ['scope', kind === 'insufficient' ? scopes?.join(' ') : undefined],
   ];
   const text = parameters.flatMap(([name, value]) => (value === undefined ? [] : [`${name}="${value}"`])).join(', ');

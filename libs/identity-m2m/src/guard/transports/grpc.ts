@@ -81,10 +81,10 @@ export class GrpcTransport implements InboundTransport {
     return () => call.resume();
   }
 
-  refuse(context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
+  refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
     const call = grpcCallOf(context)!;
-    const answer = refusalAnswer(refusal, scopes);
-    const challenge = bearerChallenge(answer, { realm: this.realm, scopes });
+    const answer = refusalAnswer(refusal, policy);
+    const challenge = bearerChallenge(answer, this.realm, policy);
     const status = statusOf(answer, challenge, call.metadata);
     const isStreamCall = context.getArgByIndex(0) === call;
     if (!isStreamCall) return new this.microservices.RpcException(status);

@@ -45,9 +45,9 @@ export class HttpTransport implements InboundTransport {
     return messageOf(context.getArgByIndex<HttpRequest>(0));
   }
 
-  refuse(context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
-    const answer = refusalAnswer(refusal, scopes);
-    this.#setHeaders(context.getArgByIndex<unknown>(1), httpHeaders(answer, { realm: this.realm, scopes }));
+  refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
+    const answer = refusalAnswer(refusal, policy);
+    this.#setHeaders(context.getArgByIndex<unknown>(1), httpHeaders(answer, this.realm, policy));
     return httpException(answer);
   }
 

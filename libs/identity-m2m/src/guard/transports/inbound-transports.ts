@@ -91,8 +91,8 @@ export class InboundTransports {
  * Refuses with HTTP exceptions, as Nest itself does there. The library decides what happens to a refused message.
  */
 class ExternalTransport extends ContextTransport<object> {
-  refuse(_context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
-    return httpException(refusalAnswer(refusal, scopes));
+  refuse(_context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
+    return httpException(refusalAnswer(refusal, policy));
   }
 }
 

@@ -17,9 +17,9 @@ export class MessageTransport<Context extends object> extends ContextTransport<C
     super(name, credentialOf);
   }
 
-  refuse(context: ExecutionContext, refusal: Refusal, { scopes }: RoutePolicy): Error {
+  refuse(context: ExecutionContext, refusal: Refusal, policy: RoutePolicy): Error {
     if (isEventHandler(context)) return new MessageRefusal(undefined);
-    return new this.microservices.RpcException(rpcAnswer(refusalAnswer(refusal, scopes)));
+    return new this.microservices.RpcException(rpcAnswer(refusalAnswer(refusal, policy)));
   }
 }
 

@@ -46,7 +46,7 @@ export class RabbitmqTransport extends MessageTransport<RmqContext> {
     const mode = this.modes.of(channel);
     if (mode === 'automatic') return super.refuse(context, refusal, policy);
     const { reason } = refusal;
-    const answer = rpcAnswer(refusalAnswer(refusal, policy.scopes));
+    const answer = rpcAnswer(refusalAnswer(refusal, policy));
     if (mode === 'unknown') {
       // A custom server: the application's filters see the refusal and can settle the message.
       this.decisions.settled({ type: 'message.unsettled', transport: this.name, reason });
