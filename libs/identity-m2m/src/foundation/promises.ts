@@ -31,6 +31,31 @@ export function waitAtMost<T>(
 }
 
 /**
+ * Runs work for a limited time, and then aborts it. For work that receives the signal but may ignore it, such as
+ * application code.
+ *
+ * @param timeoutError Creates the reason of the signal after `timeoutMs`.
+ * @param abort Aborts the work earlier.
+ * @returns The value of the work.
+ * @throws The work's rejection; the signal's reason once that has aborted.
+ */
+export async function withTimeout<T>(
+  clock: Clock,
+  timeoutMs: number,
+  timeoutError: () => Error,
+  work: (signal: AbortSignal) => Promise<T>,
+  abort = new AbortController(),
+): Promise<T> {
+  const { signal } = abort;
+  const cancelTimer = clock.setTimer(timeoutMs, () => abort.abort(timeoutError()));
+  try {
+    return await untilAborted(work(signal), signal);
+  } finally {
+    cancelTimer();
+  }
+}
+
+/**
  * Waits for work until the signal aborts. For work that receives the signal but may ignore it, such as application
  * code.
  *

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { DiscoveryError } from '../foundation/authorization-server-discovery.js';
 import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
 import { printableText } from '../foundation/text.js';
-import { untilAborted } from '../foundation/promises.js';
+import { untilAborted, withTimeout } from '../foundation/promises.js';
 import {
   type IntrospectionEndpoint,
   IntrospectionError,
@@ -155,18 +155,16 @@ export class IntrospectionAvailability {
   async #askProbe(): Promise<void> {
     const { clock, endpoint } = this.options;
     const askedAt = clock.now();
-    const abort = (this.#abort = new AbortController());
-    const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () =>
-      abort.abort(new IntrospectionError(`no response within ${INTROSPECTION_TIMEOUT_MS} ms`)),
-    );
+    const token = randomBytes(24).toString('base64url');
+    const ask = (signal: AbortSignal) => endpoint.ask(token, signal);
+    this.#abort = new AbortController();
     try {
-      await untilAborted(endpoint.ask(randomBytes(24).toString('base64url'), abort.signal), abort.signal);
+      await withTimeout(clock, INTROSPECTION_TIMEOUT_MS, introspectionTimedOut, ask, this.#abort);
       this.answered(askedAt);
     } catch (error) {
       if (error instanceof IntrospectionRejectedError) this.#up('rejected');
       else this.#pause(error, wantedPauseMs(error));
     } finally {
-      cancelTimeout();
       this.#abort = undefined;
     }
   }
@@ -204,6 +202,10 @@ export function wantedPauseMs(error: unknown): number {
   const isOfIssuer = error instanceof IntrospectionError || error instanceof DiscoveryError;
   const wantedMs = isOfIssuer ? error.retryAfterMs : undefined;
   return Math.min(wantedMs ?? 0, LONGEST_PAUSE_MS);
+}
+
+export function introspectionTimedOut(): IntrospectionError {
+  return new IntrospectionError(`no response within ${INTROSPECTION_TIMEOUT_MS} ms`);
 }
 
 function problemIn(error: unknown): string {

@@ -10,6 +10,7 @@ import {
 } from './introspection-endpoint.js';
 import {
   INTROSPECTION_TIMEOUT_MS,
+  introspectionTimedOut,
   type IntrospectionAvailability,
   PROBE_INTERVAL_MS,
   type ProbeOutcome,
@@ -117,9 +118,8 @@ export class Introspection {
     abort: AbortController,
   ): Promise<IntrospectionResult> {
     const { availability, clock, endpoint, tokens } = this.options;
-    const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () =>
-      abort.abort(new IntrospectionError(`no response within ${INTROSPECTION_TIMEOUT_MS} ms`)),
-    );
+    // Not `withTimeout`: the time also limits the wait for a probe after a failure.
+    const cancelTimeout = clock.setTimer(INTROSPECTION_TIMEOUT_MS, () => abort.abort(introspectionTimedOut()));
     try {
       const answer = deepFreeze(await untilAborted(endpoint.ask(token, abort.signal), abort.signal));
       availability.answered(now);

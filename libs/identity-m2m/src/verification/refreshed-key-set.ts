@@ -1,5 +1,5 @@
 import { type Clock, doublingDelayMs, elapsedMs, type Instant } from '../foundation/clock.js';
-import { untilAborted } from '../foundation/promises.js';
+import { withTimeout } from '../foundation/promises.js';
 import { printableText } from '../foundation/text.js';
 import { type KeyLookup, type KeySet, VerificationKeys } from './key-set.js';
 import { type KeyDocument, KeySetError, type KeySource, problemText } from './key-source.js';
@@ -184,19 +184,17 @@ export class RefreshedKeySet implements KeySet {
 
   async #readOnce(startedAt: Instant): Promise<void> {
     const { clock, schedule, source, random } = this.options;
-    const abort = (this.#abort = new AbortController());
-    const cancelTimeout = clock.setTimer(schedule.readTimeoutMs, () =>
-      abort.abort(new KeySetError(`no response within ${schedule.readTimeoutMs} ms`)),
-    );
+    const { readTimeoutMs } = schedule;
+    const timeoutError = () => new KeySetError(`no response within ${readTimeoutMs} ms`);
+    this.#abort = new AbortController();
     try {
-      this.#take(await untilAborted(source.read(abort.signal), abort.signal), startedAt);
+      const read = (signal: AbortSignal) => source.read(signal);
+      this.#take(await withTimeout(clock, readTimeoutMs, timeoutError, read, this.#abort), startedAt);
     } catch (error) {
       this.#failures++;
       this.#retryAfterMs = retryDelayMs(this.#failures, random(), schedule);
       this.#problem = error;
       this.#reportFailure(error);
-    } finally {
-      cancelTimeout();
     }
     this.#schedule(this.#failures > 0 ? this.#retryAfterMs : this.#held!.refreshAfterMs);
   }

@@ -2,7 +2,7 @@ import { BoundedMap } from '../foundation/bounded-map.js';
 import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
 import { printableText } from '../foundation/text.js';
-import { untilAborted } from '../foundation/promises.js';
+import { withTimeout } from '../foundation/promises.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationEvent } from './verification-events.js';
 
@@ -174,12 +174,10 @@ export class ResolvedIssuers {
     const startedAt = clock.now();
     const abort = new AbortController();
     this.#aborts.add(abort);
-    const cancelTimeout = clock.setTimer(TIMEOUT_MS, () =>
-      abort.abort(new IssuerResolutionError(`the resolver took longer than ${TIMEOUT_MS} ms`)),
-    );
+    const timeoutError = () => new IssuerResolutionError(`the resolver took longer than ${TIMEOUT_MS} ms`);
     try {
-      const { signal } = abort;
-      const answer = await untilAborted((async () => resolve(issuer, signal))(), signal);
+      const call = async (signal: AbortSignal) => resolve(issuer, signal);
+      const answer = await withTimeout(clock, TIMEOUT_MS, timeoutError, call, abort);
       if (this.#isClosed) return unavailable(1000);
       if (answer === undefined || answer === null) return this.#denied(issuer);
       const before = this.#acceptance(issuer);
@@ -189,7 +187,6 @@ export class ResolvedIssuers {
     } catch (error) {
       return this.#failed(issuer, error);
     } finally {
-      cancelTimeout();
       this.#aborts.delete(abort);
     }
   }

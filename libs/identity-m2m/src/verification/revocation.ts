@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../foundation/clock.js';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { waitAtMost } from '../foundation/promises.js';
 import { type Refusal, refuse } from './refusal.js';
 
 /** The facts of a verified token that a revocation can match. Never the token itself. */
@@ -40,7 +41,7 @@ export function revocationRefusal(
   try {
     const answer = store.isRevoked(token);
     if (typeof answer === 'boolean') return refusalFor(answer);
-    return inTime(answer, clock).then(refusalFor, () => undecided());
+    return waitAtMost(Promise.resolve(answer), TIMEOUT_MS, clock).then(refusalFor, undecided);
   } catch {
     return undecided();
   }
@@ -53,13 +54,6 @@ function refusalFor(isRevoked: unknown): Refusal | undefined {
 
 function undecided(): Refusal {
   return { ...refuse('revocation_unavailable'), retryAfterSeconds: 5 };
-}
-
-function inTime<T>(answer: Promise<T>, clock: Clock): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.setTimer(TIMEOUT_MS, () => reject(new Error('the revocation store does not answer')), true);
-    Promise.resolve(answer).then(resolve, reject).finally(cancel);
-  });
 }
 
 /** What to revoke: tokens of one issuer, by exactly one criterion. */
