@@ -54,20 +54,27 @@ export function logInboundEvents(events: Pick<EventStream<InboundEvent>, 'subscr
         }
         break;
     }
-    return logger.debug(`guard: ${event.type} by ${event.transport}: ${event.reason}`);
+    return logger.debug(`guard ${SETTLED[event.type]} a ${nameOf(event.transport)} message: ${event.reason}`);
   }, LOGGED);
 }
 
 /** `guard refused HTTP GET /users: audience_mismatch (aud "a", expected "b"); client billing, token 0a1b2c3d4e5f` */
 function refusalLine(event: Extract<InboundEvent, { readonly type: 'caller.refused' }>): string {
   const { transport, route, reason, claim, found, expected, clientId, tokenFingerprint } = event;
-  const call = [TRANSPORTS.get(transport) ?? transport, ...(route === undefined ? [] : [route])].join(' ');
+  const call = [nameOf(transport), ...(route === undefined ? [] : [route])].join(' ');
   const has = claim === undefined ? found : found === undefined ? `no ${claim}` : `${claim} ${found}`;
   const detail = [has, expected && `expected ${expected}`].filter(Boolean).join(', ');
   const caller = [clientId && `client ${printableText(clientId)}`, tokenFingerprint && `token ${tokenFingerprint}`];
   const tail = caller.filter(Boolean).join(', ');
   return `guard refused ${call}: ${reason}${detail && ` (${detail})`}${tail && `; ${tail}`}`;
 }
+
+/** What the guard did with a refused message. */
+const SETTLED = {
+  'message.dead_lettered': 'dead-lettered',
+  'message.skipped': 'skipped',
+  'message.retried': 'retried',
+} as const;
 
 /** Names of the transports as they are usually written. */
 const TRANSPORTS: ReadonlyMap<string, string> = new Map([
@@ -80,6 +87,10 @@ const TRANSPORTS: ReadonlyMap<string, string> = new Map([
   ['grpc', 'gRPC'],
   ['kafka', 'Kafka'],
 ]);
+
+function nameOf(transport: string): string {
+  return TRANSPORTS.get(transport) ?? transport;
+}
 
 function whyUnknown(unknownRules: readonly string[]): string {
   return unknownRules.length > 0
