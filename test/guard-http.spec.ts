@@ -733,7 +733,7 @@ describe('a verifier that fails', () => {
     ['later', () => Promise.reject(new RangeError(secret))],
   ])('%s allows no caller, and its exception is never shown', async (_name, verify) => {
     const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
-    const decisions = new AccessDecisions({ verify }, undefined);
+    const decisions = new AccessDecisions({ verify });
     for (let times = 0; times < 3; times++) {
       expect(await decisions.decide({ ok: true, token: 'x' }, policy, 'http')).toEqual({
         ok: false,

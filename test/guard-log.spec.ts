@@ -38,7 +38,7 @@ beforeEach(async () => {
     },
     { clock, production: false },
   );
-  decisions = new AccessDecisions(verifier, undefined);
+  decisions = new AccessDecisions(verifier);
   logInboundEvents(decisions.events);
   logVerificationEvents(verifier.events);
 });

@@ -55,7 +55,7 @@ const providers: Provider[] = [
   {
     provide: ConfiguredClients,
     inject: [CONFIGURATION, M2M_CLOCK],
-    useFactory: outboundClients,
+    useFactory: configuredClients,
   },
   {
     provide: VERIFIER,
@@ -64,9 +64,8 @@ const providers: Provider[] = [
   },
   {
     provide: AccessDecisions,
-    inject: [CONFIGURATION, VERIFIER],
-    useFactory: ({ guard }: IdentityM2MConfiguration, verifier: AccessTokenVerifier | undefined) =>
-      new AccessDecisions(verifier, guard?.realm),
+    inject: [VERIFIER],
+    useFactory: (verifier: AccessTokenVerifier | undefined) => new AccessDecisions(verifier),
   },
   {
     provide: InboundTransports,
@@ -78,6 +77,7 @@ const providers: Provider[] = [
         microservices: guard && (await loadMicroservices()),
         extractors: guard?.extractors ?? [],
         tokenHeader: guard?.tokenHeader,
+        realm: guard?.realm,
       }),
   },
 ];
@@ -91,14 +91,14 @@ export class IdentityM2MCoreModule
 {
   readonly #cleanups: (() => void)[];
   // Private, because they lead to the module's options with their secrets, and util.inspect shows other members.
-  readonly #inbound: AccessDecisions;
+  readonly #decisions: AccessDecisions;
   readonly #transports: InboundTransports;
   readonly #modules: ModulesContainer;
   readonly #adapterHost: HttpAdapterHost;
 
   constructor(
-    private readonly outbound: ConfiguredClients,
-    @Inject(AccessDecisions) inbound: AccessDecisions,
+    private readonly clients: ConfiguredClients,
+    @Inject(AccessDecisions) decisions: AccessDecisions,
     @Inject(InboundTransports) transports: InboundTransports,
     @Inject(ModulesContainer) modules: ModulesContainer,
     @Inject(HttpAdapterHost) adapterHost: HttpAdapterHost,
@@ -107,17 +107,17 @@ export class IdentityM2MCoreModule
   ) {
     super();
     requireOneRoot(modules);
-    const [use] = inbound.isConfigured ? [] : guardUses(modules);
+    const [use] = decisions.isConfigured ? [] : guardUses(modules);
     if (use !== undefined) throw guardOptionsMissing(`M2MAuthGuard is on ${use}`);
-    this.#inbound = inbound;
+    this.#decisions = decisions;
     this.#transports = transports;
     this.#modules = modules;
     this.#adapterHost = adapterHost;
-    this.#cleanups = [inbound.events.publishOn(INBOUND_CHANNEL)];
+    this.#cleanups = [decisions.events.publishOn(INBOUND_CHANNEL)];
     if (!verifier) return;
     prepareHandlers(modules);
     this.#cleanups.push(
-      logInboundEvents(inbound.events),
+      logInboundEvents(decisions.events),
       logVerificationEvents(verifier.events),
       verifier.events.publishOn(INBOUND_CHANNEL),
     );
@@ -126,11 +126,11 @@ export class IdentityM2MCoreModule
   async onModuleInit(): Promise<void> {
     this.#checkGuards();
     this.#checkHttpServices();
-    await Promise.all([this.outbound.start(), this.verifier?.start()]);
+    await Promise.all([this.clients.start(), this.verifier?.start()]);
   }
 
   #checkGuards(): void {
-    if (!this.#inbound.isConfigured && isGlobalGuard(this.#modules)) {
+    if (!this.#decisions.isConfigured && isGlobalGuard(this.#modules)) {
       throw guardOptionsMissing('M2MAuthGuard is a global guard');
     }
     const { unchecked, unreadable, skipped, guardedBy } = guardPlacement(this.#modules, {
@@ -171,7 +171,7 @@ export class IdentityM2MCoreModule
   }
 
   #checkHttpServices(): void {
-    const users = stockHttpServices(this.#modules, (url) => this.outbound.explain(url));
+    const users = stockHttpServices(this.#modules, (url) => this.clients.explain(url));
     if (users.length === 0) return;
     new Logger('IdentityM2M').warn(
       `calls by the HttpService of ${listed(users)} carry no token: it comes from HttpModule, which hides that of IdentityM2MModule. Remove HttpModule from the imports of their modules, or inject one with @InjectM2MHttp(client). If the calls need no token, set a baseURL in HttpModule.register()`,
@@ -180,12 +180,12 @@ export class IdentityM2MCoreModule
 
   /** Requests that arrived before the shutdown are still served, and may need tokens. */
   onModuleDestroy(): void {
-    this.outbound.stopRefreshing();
+    this.clients.stopRefreshing();
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.verifier?.close();
-    await this.outbound.close();
+    await this.clients.close();
     for (const cleanup of this.#cleanups) cleanup();
   }
 }
@@ -214,7 +214,7 @@ function requireOneRoot(modules: ModulesContainer): void {
   throw new IdentityM2MConfigurationError([{ path: 'forRoot', expected, found: `${roots.length} imports` }]);
 }
 
-function outboundClients(configuration: IdentityM2MConfiguration, clock: Clock): ConfiguredClients {
+function configuredClients(configuration: IdentityM2MConfiguration, clock: Clock): ConfiguredClients {
   const clients = new ConfiguredClients({
     clock,
     random: Math.random,

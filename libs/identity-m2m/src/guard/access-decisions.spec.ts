@@ -14,7 +14,7 @@ const accepted = {
 } as unknown as Verdict;
 
 function setUp(verify: TokenVerifier['verify'] | undefined) {
-  const decisions = new AccessDecisions(verify && { verify }, 'users');
+  const decisions = new AccessDecisions(verify && { verify });
   const events: InboundEvent[] = [];
   decisions.events.subscribe((event) => events.push(event));
   return { decisions, events };
@@ -125,10 +125,12 @@ describe('a verifier that fails', () => {
   /** Collects the warnings of the process while it runs. */
   async function warningsOf(run: () => Promise<void>): Promise<unknown[][]> {
     const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
-    await run();
-    const warnings = warn.mock.calls;
-    warn.mockRestore();
-    return warnings;
+    try {
+      await run();
+      return warn.mock.calls;
+    } finally {
+      warn.mockRestore();
+    }
   }
 
   it.each<[string, TokenVerifier['verify'], string]>([

@@ -22,14 +22,8 @@ export class AccessDecisions {
   /** Emits each decision, and how refused messages were settled. */
   readonly events: Pick<EventStream<InboundEvent>, 'subscribe' | 'publishOn'> = this.#events;
 
-  /**
-   * @param verifier undefined if the module has no option `guard`: then every token is refused.
-   * @param realm `realm` of the challenges (RFC 9110 §11.5).
-   */
-  constructor(
-    private readonly verifier: TokenVerifier | undefined,
-    readonly realm: string | undefined,
-  ) {}
+  /** @param verifier undefined if the module has no option `guard`: then every token is refused. */
+  constructor(private readonly verifier: TokenVerifier | undefined) {}
 
   /** Whether the module has the option `guard`. */
   get isConfigured(): boolean {

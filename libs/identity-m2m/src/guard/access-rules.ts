@@ -193,6 +193,11 @@ export interface HandlerRules {
   readonly isRoute: boolean;
 }
 
+/** Whether a call is a request that Nest's router handles. */
+export function isRoutedRequest(context: ExecutionContext, { isRoute }: HandlerRules): boolean {
+  return isRoute && context.getType() === 'http';
+}
+
 type Handler = ReturnType<ExecutionContext['getHandler']>;
 
 const UNKNOWN: HandlerRules = { access: 'unknown', unknownRules: [], isRoute: true };

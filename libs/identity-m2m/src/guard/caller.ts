@@ -12,7 +12,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import { Observable } from 'rxjs';
 import type { MachineCaller } from '../verification/machine-caller.js';
-import { type HandlerRules, handlerRulesOf } from './access-rules.js';
+import { type HandlerRules, handlerRulesOf, isRoutedRequest } from './access-rules.js';
 import { type HttpRequest, messageOf } from './transports/http.js';
 
 /**
@@ -53,10 +53,10 @@ function currentCaller(): MachineCaller | undefined {
 
 /** Returns the caller of a handler's call; undefined if the handler is public. */
 function callerOf(context: ExecutionContext): MachineCaller | undefined {
-  const ofRequest = context.getType() === 'http' && callers.get(messageOf(context.getArgByIndex<HttpRequest>(0)));
-  if (ofRequest) return ofRequest;
+  const rules = handlerRulesOf(context);
   // The handlers of one event share its context.
-  if (handlerRulesOf(context).access === 'public') return undefined;
+  if (rules.access === 'public') return undefined;
+  if (isRoutedRequest(context, rules)) return callers.get(messageOf(context.getArgByIndex<HttpRequest>(0)));
   // The context of a call is the argument after the payload, except for gRPC streams that are passed as they are.
   const [first, second, third] = context.getArgs<unknown[]>();
   const carrier = [third, second, first].find((each) => callers.has(each as object));
@@ -84,8 +84,8 @@ function listenWithCaller(caller: MachineCaller | undefined, emitter: EventEmitt
 }
 
 /** Returns the slot of an HTTP request that is being handled. The guard fills it when the caller is known. */
-export function httpSlotOf(context: ExecutionContext, { isRoute }: HandlerRules): CallerSlot | undefined {
-  if (followers === 0 || !isRoute || context.getType() !== 'http') return undefined;
+export function httpSlotOf(context: ExecutionContext, rules: HandlerRules): CallerSlot | undefined {
+  if (followers === 0 || !isRoutedRequest(context, rules)) return undefined;
   const request = messageOf(context.getArgByIndex<HttpRequest>(0));
   const current = slots.getStore();
   if (current?.request === request) return current;

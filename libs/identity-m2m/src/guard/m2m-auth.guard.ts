@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { refuse } from '../verification/refusal.js';
 import type { RoutePolicy, Verdict } from '../verification/route-policy.js';
 import { AccessDecisions } from './access-decisions.js';
-import { handlerRulesOf } from './access-rules.js';
+import { handlerRulesOf, isRoutedRequest } from './access-rules.js';
 import { type CallerSlot, httpSlotOf, rememberCaller } from './caller.js';
 import type { InboundTransport } from './transports/inbound-transport.js';
 import { InboundTransports } from './transports/inbound-transports.js';
@@ -46,8 +46,9 @@ export class M2MAuthGuard implements CanActivate {
     // Before any wait: a context that is entered after one ends together with the guard.
     const slot = httpSlotOf(context, rules);
     if (access === 'public' || allowed.has(context)) return true;
-    const isHttp = rules.isRoute && context.getType() === 'http';
-    const transport = isHttp ? (this.#http ??= this.transports.http()) : this.transports.of(context);
+    const transport = isRoutedRequest(context, rules)
+      ? (this.#http ??= this.transports.createHttp())
+      : this.transports.of(context);
     if (access === 'unknown') this.decisions.unknownHandler(context, rules.unknownRules);
     if (!transport) return this.#refuseUnreadable(context);
     const policy = access === 'unknown' ? NO_POLICY : access;

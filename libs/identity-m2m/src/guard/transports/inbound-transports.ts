@@ -23,6 +23,8 @@ export interface InboundTransportsOptions {
   readonly extractors: readonly CredentialExtractor[];
   /** Default: `Authorization: Bearer`. */
   readonly tokenHeader: TokenHeader | undefined;
+  /** `realm` of the challenges (RFC 9110 §11.5). */
+  readonly realm: string | undefined;
 }
 
 type ContextClass = abstract new (...args: never[]) => object;
@@ -39,9 +41,9 @@ export class InboundTransports {
   readonly #ofNest: TransportsByContext;
 
   constructor(private readonly options: InboundTransportsOptions) {
-    const { decisions, microservices, extractors } = options;
+    const { decisions, microservices, extractors, realm } = options;
     this.#external = extractors.map((one) => [one.context, new ExternalTransport(one.transport, reader(one))]);
-    this.#grpc = microservices && new GrpcTransport(microservices, decisions.realm);
+    this.#grpc = microservices && new GrpcTransport(microservices, realm);
     this.#unknown = microservices && new MessageTransport('unknown', microservices, () => refuse('transport_unknown'));
     this.#custom = microservices
       ? extractors.map((one) => [one.context, new MessageTransport(one.transport, microservices, reader(one))])
@@ -50,9 +52,9 @@ export class InboundTransports {
   }
 
   /** Creates the transport of requests that Nest's router handles. */
-  http(): InboundTransport {
-    const { adapterHost, decisions, tokenHeader } = this.options;
-    return new HttpTransport(adapterHost, decisions.realm, tokenHeader);
+  createHttp(): InboundTransport {
+    const { adapterHost, realm, tokenHeader } = this.options;
+    return new HttpTransport(adapterHost, realm, tokenHeader);
   }
 
   /**

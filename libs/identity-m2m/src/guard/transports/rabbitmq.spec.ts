@@ -49,7 +49,7 @@ function setUp(noAck?: unknown) {
   observeSharedDeliveries(Server);
   const server = new Server();
   const channel = new Channel();
-  const decisions = new AccessDecisions(undefined, undefined);
+  const decisions = new AccessDecisions(undefined);
   const events: InboundEvent[] = [];
   decisions.events.subscribe((event) => events.push(event));
   const transport = new RabbitmqTransport(microservices, decisions, modes);
