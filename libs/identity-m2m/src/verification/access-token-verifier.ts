@@ -72,7 +72,7 @@ export class AccessTokenVerifier {
     const { maxTokenLength, opaqueTokensOf } = this.options;
     if (token.length > maxTokenLength) return tooLong(token.length, maxTokenLength);
     if (opaqueTokensOf !== undefined && isOpaque(token)) return this.#judgeOpaque(token, route);
-    const signed = readSignedToken(token, issuers, maxTokenLength);
+    const signed = readSignedToken(token, issuers);
     if (signed instanceof Promise) return signed.then((late) => this.#judgeRead(late, route));
     return this.#judgeRead(signed, route);
   }

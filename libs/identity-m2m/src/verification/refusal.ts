@@ -71,8 +71,9 @@ export function refuse(reason: RefusalReason, detail?: RefusalDetail): Refusal {
 /**
  * The detail of a refusal, for the operator. It is never part of the response to the caller.
  *
- * Its strings are short printable ASCII. Strings of a token are quoted as in JSON, with escape sequences for other
- * characters, so that `"1"` is not 1 and homoglyphs are visible. Values that may be personal or secret are not shown.
+ * Its strings are one line of printable ASCII. `…` marks a cut: of a string of the token after 80 characters, of the
+ * whole after 200. Strings of a token are quoted as in JSON, with escape sequences for other characters, so that `"1"` is
+ * not 1 and homoglyphs are visible. Values that may be personal or secret are not shown.
  */
 export interface RefusalDetail {
   /**
@@ -141,13 +142,23 @@ export function shownTime(seconds: unknown): string {
 }
 
 /** Claims whose values are neither secret nor personal, besides those of the client and its scopes. */
-const SHOWN_CLAIMS: ReadonlySet<string> = new Set(
-  ['iss', 'aud', 'typ', 'alg', 'kid', 'azp', 'client_id', 'clientId', 'cid', 'appid', 'scope', 'scp'].concat([
-    'exp',
-    'nbf',
-    'iat',
-  ]),
-);
+const SHOWN_CLAIMS: ReadonlySet<string> = new Set([
+  'iss',
+  'aud',
+  'exp',
+  'nbf',
+  'iat',
+  'typ',
+  'alg',
+  'kid',
+  'azp',
+  'client_id',
+  'clientId',
+  'cid',
+  'appid',
+  'scope',
+  'scp',
+]);
 
 /** Returns a claim and its value in the token. */
 export function shownClaim(claims: Claims, name: string, alsoShown: readonly string[] = []): RefusalDetail {

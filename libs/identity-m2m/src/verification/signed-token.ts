@@ -25,15 +25,12 @@ export interface SignedToken {
 /**
  * Checks the form and the header of a token, and finds its issuer. Returns a promise only if the resolver has to be
  * called, which happens only for a token with valid form and header.
- *
- * @param maxLength Longest accepted token, in characters.
  */
 export function readSignedToken(
   token: string,
   issuers: TrustedIssuers,
-  maxLength: number,
 ): SignedToken | Refusal | Promise<SignedToken | Refusal> {
-  const jws = parseCompactJws(token, maxLength);
+  const jws = parseCompactJws(token);
   if (!jws.ok) return jws;
   const read = { token, header: jws.header, claims: statedClaims(jws.claims) };
   const { iss } = read.claims;
