@@ -20,8 +20,8 @@ export interface IntrospectionAvailabilityOptions {
 /** How an issuer responds to a request about a token that does not exist. */
 export type ProbeOutcome = 'answered' | 'rejected' | 'failed';
 
-/** A request that was sent. */
-export interface SentRequest {
+/** A request that the issuer did not answer. */
+export interface UnansweredRequest {
   /** The kind of the token, for events. */
   readonly tokens: 'opaque' | 'signed';
   /** Whether it was sent although the issuer is down. */
@@ -115,7 +115,7 @@ export class IntrospectionAvailability {
    * @param signal Ends the wait for a probe, not the probe.
    * @returns How the issuer responds to other requests, as far as is known.
    */
-  async unanswered(error: unknown, { tokens, isLead }: SentRequest, signal: AbortSignal): Promise<ProbeOutcome> {
+  async unanswered(error: unknown, { tokens, isLead }: UnansweredRequest, signal: AbortSignal): Promise<ProbeOutcome> {
     const { issuer } = this.options;
     if (isLead) this.#hasLead = false;
     if (error instanceof IntrospectionRejectedError) {

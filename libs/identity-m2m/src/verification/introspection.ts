@@ -14,7 +14,7 @@ import {
   type IntrospectionAvailability,
   PROBE_INTERVAL_MS,
   type ProbeOutcome,
-  type SentRequest,
+  type UnansweredRequest,
   wantedPauseMs,
 } from './introspection-availability.js';
 import { deepFreeze } from '../foundation/plain-objects.js';
@@ -23,9 +23,9 @@ import { deepFreeze } from '../foundation/plain-objects.js';
 export type IntrospectionResult =
   IntrospectionAnswer | { readonly active: 'unknown'; readonly retryAfterSeconds: number };
 
-export interface IntrospectionOptions {
+export interface IntrospectionDependencies {
   /** The kind of the tokens, for events. */
-  readonly tokens: SentRequest['tokens'];
+  readonly tokens: UnansweredRequest['tokens'];
   readonly endpoint: IntrospectionEndpoint;
   readonly availability: IntrospectionAvailability;
   readonly clock: Clock;
@@ -62,7 +62,7 @@ export class Introspection {
   readonly #open = new Map<string, OpenRequest>();
   #isClosed = false;
 
-  constructor(private readonly options: IntrospectionOptions) {}
+  constructor(private readonly options: IntrospectionDependencies) {}
 
   ask(token: string): IntrospectionResult | Promise<IntrospectionResult> {
     // Stored by its hash, so that no opaque token is kept in memory.

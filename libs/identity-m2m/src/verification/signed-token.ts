@@ -18,7 +18,7 @@ export interface SignedToken {
   readonly ok: true;
   readonly token: string;
   readonly issuer: TrustedIssuer;
-  readonly header: TokenHeader;
+  readonly header: JoseHeader;
   readonly claims: Claims;
 }
 
@@ -37,7 +37,7 @@ export function readSignedToken(
   const named = typeof iss === 'string' ? issuers.find(iss) : undefined;
   if (named) return ofIssuer(read, named);
   if (!issuers.resolved || !isIssuerName(iss)) return issuerUnknown(read.claims, issuers.names);
-  const header = readTokenHeader(jws.header);
+  const header = readJoseHeader(jws.header);
   if (!header.ok) return header;
   const settle = (resolution: IssuerResolution): SignedToken | Refusal => {
     if (resolution.kind === 'accepted') return ofIssuer(read, resolution.issuer);
@@ -55,7 +55,7 @@ interface ReadToken {
 }
 
 function ofIssuer({ token, header: members, claims }: ReadToken, issuer: TrustedIssuer): SignedToken | Refusal {
-  const header = readTokenHeader(members, issuer.policy.profile);
+  const header = readJoseHeader(members, issuer.policy.profile);
   return header.ok ? { ok: true, token, issuer, header, claims } : header;
 }
 
@@ -72,7 +72,7 @@ export function issuerUnknown(claims: Claims, trusted: readonly string[]): Refus
 }
 
 /** The header parameters that are used. None of them locates keys: a token never decides where they come from. */
-export interface TokenHeader {
+export interface JoseHeader {
   readonly ok: true;
   readonly algorithm: string;
   readonly kid: string | undefined;
@@ -90,10 +90,10 @@ const REFUSED_MEMBERS = ['crit', 'b64', 'jwk', 'jku', 'x5u'];
  *
  * @param profile Default: the rules for every issuer.
  */
-function readTokenHeader(
+function readJoseHeader(
   header: Readonly<Record<string, unknown>>,
   { algorithms, tokenTypes }: Partial<AccessTokenProfile> = {},
-): TokenHeader | Refusal {
+): JoseHeader | Refusal {
   const refused = REFUSED_MEMBERS.find((name) => Object.hasOwn(header, name));
   if (refused !== undefined) {
     return refuse('token_header_refused', { claim: refused, found: NOT_SHOWN, expected: 'none' });

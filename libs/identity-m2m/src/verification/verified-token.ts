@@ -4,7 +4,7 @@ import type { Claims } from '../identity-providers/identity-provider.js';
 import type { CallerIdentity } from './caller-identity.js';
 import type { VerificationKeys } from './key-set.js';
 import type { Refusal } from './refusal.js';
-import type { SignedToken, TokenHeader } from './signed-token.js';
+import type { JoseHeader, SignedToken } from './signed-token.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
 import type { VerificationKey } from './verification-key.js';
 import { verifyJws } from './compact-jws.js';
@@ -18,7 +18,7 @@ export class VerifiedToken implements SignedToken {
   readonly ok = true;
   readonly token: string;
   readonly issuer: TrustedIssuer;
-  readonly header: TokenHeader;
+  readonly header: JoseHeader;
   readonly claims: Claims;
   /** The caller that the claims name, once they were read. */
   identity: CallerIdentity | Refusal | undefined;

@@ -34,7 +34,7 @@ export class HttpTransport implements InboundTransport {
   constructor(
     private readonly adapterHost: HttpAdapterHost,
     private readonly realm: string | undefined,
-    private readonly tokenHeader: TokenHeader | undefined,
+    private readonly tokenHeader: CredentialHeader | undefined,
   ) {}
 
   read(context: ExecutionContext): Credential {
@@ -64,14 +64,14 @@ export class HttpTransport implements InboundTransport {
 }
 
 /** The header that carries the access token of an HTTP request. */
-export interface TokenHeader {
+export interface CredentialHeader {
   /** In lower case. */
   readonly name: string;
   /** The scheme before the token; empty if the whole value is the token. */
   readonly scheme: string;
 }
 
-const AUTHORIZATION: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
+const AUTHORIZATION: CredentialHeader = { name: 'authorization', scheme: 'Bearer' };
 
 /**
  * Node's request, as far as it exists. Serverless adapters and tests build requests without the members that Node's
@@ -96,7 +96,10 @@ export function messageOf(request: HttpRequest | undefined): HttpMessage {
  * Reads the only access token of a request from its `Authorization` header, or only from the configured header (RFC
  * 6750 §2.1, RFC 9700 §4.3.2). Refuses a second token in any place.
  */
-export function readHttpCredential(request: HttpRequest, { name, scheme }: TokenHeader = AUTHORIZATION): Credential {
+export function readHttpCredential(
+  request: HttpRequest,
+  { name, scheme }: CredentialHeader = AUTHORIZATION,
+): Credential {
   const message = messageOf(request);
   const { rawHeaders } = message;
   const credential = rawHeaders?.length

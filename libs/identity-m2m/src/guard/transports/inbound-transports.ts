@@ -8,7 +8,7 @@ import type { AccessDecisions } from '../access-decisions.js';
 import { type Credential, soleCredential } from '../credential.js';
 import { refusalAnswer } from '../refusal-answer.js';
 import { grpcCallOf, GrpcTransport } from './grpc.js';
-import { httpException, HttpTransport, type TokenHeader } from './http.js';
+import { type CredentialHeader, httpException, HttpTransport } from './http.js';
 import { ContextTransport, type InboundTransport } from './inbound-transport.js';
 import { KafkaTransport } from './kafka.js';
 import { MessageTransport, mqttCredential, natsCredential, type PacketContext, packetCredential } from './message.js';
@@ -22,7 +22,7 @@ export interface InboundTransportsOptions {
   readonly microservices: MicroservicesPackage | undefined;
   readonly extractors: readonly CredentialExtractor[];
   /** Default: `Authorization: Bearer`. */
-  readonly tokenHeader: TokenHeader | undefined;
+  readonly tokenHeader: CredentialHeader | undefined;
   /** `realm` of the challenges (RFC 9110 §11.5). */
   readonly realm: string | undefined;
 }
