@@ -26,7 +26,7 @@ export class DeviceModule {
               ? { clientSecret: settings.CLIENT_SECRET }
               : {
                   clientAuthentication: privateKeyJwt({ key: fromFile(keyFile), ...(key && { keyId: key.keyId }) }),
-                  // The issuer rejects a new key until an operator registers it; the client notices within a minute.
+                  // The issuer rejects a new key until an operator registers it. The client notices that soon, not after an hour.
                   quarantine: { probeSeconds: 60 },
                 }),
           },
