@@ -181,8 +181,7 @@ describe('npm run start:outage', () => {
     ).toBe(true);
     expect(rows.every(([, , , , succeeded]) => succeeded !== '0')).toBe(true);
     const [, failed, succeeded] =
-      /token endpoint (\d+) token requests failed; of the calls (\d+) succeeded and 0 failed\./.exec(outage.output) ??
-      [];
+      /was down for \d+ s: (\d+) token requests failed; (\d+) calls succeeded, 0 failed\./.exec(outage.output) ?? [];
     expect([Number(failed) > 0, Number(succeeded) > 5]).toEqual([true, true]);
     await expectNoTrace(children);
   });

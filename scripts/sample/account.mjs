@@ -72,10 +72,10 @@ OUTBOX=${outbox}
 echo '{"type": "joiner", "id": "17", "user": {"name": "grace.hill", "mail": "grace.hill@example.org"}}' > $OUTBOX/17.tmp
 mv $OUTBOX/17.tmp $OUTBOX/17.json
 
-# see refreshes fail and calls go on while the token endpoint is away: a second system, whose tokens live for a minute
+# see refreshes fail and calls continue while the token endpoint is down: a second system, whose tokens live for a minute
 npm run start:outage
 
-docs/conversations explains the conversations of the machines. Ctrl-C stops everything; until then:
+docs/conversations explains these conversations. Ctrl-C stops everything. Calls appear here until then:
 `;
 }
 

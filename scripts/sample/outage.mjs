@@ -104,8 +104,8 @@ async function show(system, counter, tokenLifeSeconds) {
     await pause(at(ENDS_AT - BEGINS_AT - LASTS), undefined, { signal });
     const { granted } = counter.since(after);
     console.log(
-      `\nIn ${Math.round(at(LASTS) / 1000)} s without the token endpoint ${during.failed} token requests failed; of the calls ${during.succeededCalls} succeeded and ${during.failedCalls} failed.` +
-        `\nAfter it ${granted} tokens were granted. In all ${counter.succeededCalls} calls succeeded and ${counter.failedCalls} failed.`,
+      `\nThe token endpoint was down for ${Math.round(at(LASTS) / 1000)} s: ${during.failed} token requests failed; ${during.succeededCalls} calls succeeded, ${during.failedCalls} failed.` +
+        `\nAfter that, ${granted} tokens were granted. In total, ${counter.succeededCalls} calls succeeded, ${counter.failedCalls} failed.`,
     );
     return during.failed > 0 && during.succeededCalls > 0 && counter.failedCalls === 0 ? 0 : 1;
   } finally {
