@@ -134,10 +134,10 @@ export function count(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-/** Formats a length of time, rounded up: `5 s`, `2 min`, `1 h 5 min`. */
+/** Formats a length of time, rounded up: `90 s`, `2 min`, `1 h 5 min`. */
 export function duration(seconds: number): string {
   const whole = Math.max(Math.ceil(seconds), 1);
-  if (whole < 60) return `${whole} s`;
+  if (whole < 120) return `${whole} s`;
   const minutes = Math.ceil(whole / 60);
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
