@@ -7,6 +7,7 @@ import {
   AllowClients,
   handlerRulesOf,
   isRestricted,
+  isRoutedRequest,
   Public,
   recordPlace,
   RequireClaims,
@@ -139,10 +140,9 @@ const method = (ofClass: { readonly prototype: object }, name: string) =>
   Reflect.get(ofClass.prototype, name) as () => void;
 
 /** Calls the guard with a handler of a class. */
-function rulesOf(ofClass: unknown, handler: unknown) {
-  const context = { getClass: () => ofClass, getHandler: () => handler } as ExecutionContext;
-  return handlerRulesOf(context);
-}
+const contextOf = (ofClass: unknown, handler: unknown, type = 'http') =>
+  ({ getClass: () => ofClass, getHandler: () => handler, getType: () => type }) as ExecutionContext;
+const rulesOf = (ofClass: unknown, handler: unknown) => handlerRulesOf(contextOf(ofClass, handler));
 
 describe('the rules of a handler', () => {
   class Base {
@@ -178,6 +178,16 @@ describe('the rules of a handler', () => {
   ])('%s', (_what, handler, clients, isRoute) => {
     const { access, unknownRules, ...others } = rulesOf(Users, handler);
     expect([clientsOf(access), unknownRules, others]).toEqual([clients, [], { isRoute }]);
+  });
+
+  it.each<[string, string, unknown, boolean]>([
+    ['a route', 'http', method(Users, 'list'), true],
+    ['a route of an unknown handler', 'http', () => undefined, true],
+    ['other code with the type http', 'http', method(Users, 'plain'), false],
+    ['a message that a route handles too', 'rpc', method(Users, 'list'), false],
+  ])('tell whether the call is a request of the router: %s', (_what, type, handler, expected) => {
+    const context = contextOf(Users, handler, type);
+    expect(isRoutedRequest(context, handlerRulesOf(context))).toBe(expected);
   });
 
   it('are those of the method that a wrapper function names by its copied metadata', () => {
