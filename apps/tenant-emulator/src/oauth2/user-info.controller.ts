@@ -2,11 +2,10 @@ import type { ServerResponse } from 'node:http';
 import { Controller, Get, HttpCode, Param, Post, Req, Res, UseFilters } from '@nestjs/common';
 import { Applications } from '../config/application.js';
 import { UserDirectory } from '../directory/user-directory.js';
-import { bearerTokenOf, type TenantRequest } from '../http/tenant-request.js';
-import { fingerprintOf, IssuedTokens } from '../tokens/issued-tokens.js';
+import type { TenantRequest } from '../http/tenant-request.js';
+import { NO_ACCESS } from '../rest-api/api-failure.js';
+import { IssuedTokens } from '../tokens/issued-tokens.js';
 import { OAuthError, OAuthErrorFilter } from './oauth-error.js';
-
-const NO_ACCESS = 'You do not have access to this content. Please contact your system administrator for assistance.';
 
 /** The user of a token. */
 @Controller('OAuth2/UserInfo')
@@ -25,9 +24,7 @@ export class UserInfoController {
     @Res({ passthrough: true }) response: ServerResponse,
   ) {
     if (!this.applications.find(id)) throw OAuthError.unknownApplication(id);
-    const text = bearerTokenOf(request.headers.authorization);
-    if (request.record && text !== undefined) request.record.tokenFingerprint = fingerprintOf(text);
-    const token = text === undefined ? undefined : this.tokens.live(text);
+    const token = this.tokens.presentedIn(request);
     const user = token?.applicationId === id ? this.directory.byUuid(token.userUuid) : undefined;
     if (!user) {
       response.statusCode = 401;

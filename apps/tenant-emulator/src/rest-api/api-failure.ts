@@ -4,6 +4,10 @@ import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common'
 import { failureEnvelope, JSON_TYPE, respond } from '../http/response.js';
 import type { TenantRequest } from '../http/tenant-request.js';
 
+/** The tenant's message to a caller without a valid token. */
+export const NO_ACCESS =
+  'You do not have access to this content. Please contact your system administrator for assistance.';
+
 /** A failure of a REST call. The response is an envelope, usually with status 200. */
 export class ApiFailure extends Error {
   override readonly name = 'ApiFailure';
@@ -28,11 +32,7 @@ export class ApiFailure extends Error {
 
   /** The bearer token is missing, expired, revoked or not for this API. The vendor does not document the body. */
   static unauthenticated(): ApiFailure {
-    return new ApiFailure(
-      null,
-      'You do not have access to this content. Please contact your system administrator for assistance.',
-      401,
-    );
+    return new ApiFailure(null, NO_ACCESS, 401);
   }
 
   static malformedJson(detail: string): ApiFailure {

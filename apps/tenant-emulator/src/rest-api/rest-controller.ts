@@ -17,8 +17,8 @@ import { map, type Observable } from 'rxjs';
 import { Applications } from '../config/application.js';
 import { SwitchBoard } from '../faults/switch-board.js';
 import { type Envelope, successEnvelope } from '../http/response.js';
-import { bearerTokenOf, pathOf, type TenantRequest } from '../http/tenant-request.js';
-import { fingerprintOf, type IssuedToken, IssuedTokens } from '../tokens/issued-tokens.js';
+import { pathOf, type TenantRequest } from '../http/tenant-request.js';
+import { type IssuedToken, IssuedTokens } from '../tokens/issued-tokens.js';
 import { ApiFailure, ApiFailureFilter } from './api-failure.js';
 
 /** Marks a controller of the REST API: requires a token, wraps results in the envelope. */
@@ -47,9 +47,7 @@ class AccessTokenGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): true {
     const request = context.switchToHttp().getRequest<RestRequest>();
-    const text = bearerTokenOf(request.headers.authorization);
-    if (request.record && text !== undefined) request.record.tokenFingerprint = fingerprintOf(text);
-    const token = text === undefined ? undefined : this.tokens.live(text);
+    const token = this.tokens.presentedIn(request);
     if (request.record) request.record.client = token?.loginName;
     if (!token || !this.applications.find(token.applicationId)?.targetIsUs) throw ApiFailure.unauthenticated();
     if (!this.#covers(token, pathOf(request))) throw this.#scopeViolation();

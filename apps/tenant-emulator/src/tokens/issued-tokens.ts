@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { SwitchBoard } from '../faults/switch-board.js';
+import { bearerTokenOf, type TenantRequest } from '../http/tenant-request.js';
 
 /** The tenant's record of a token that it issued. */
 export interface IssuedToken {
@@ -50,6 +51,14 @@ export class IssuedTokens {
   live(text: string): IssuedToken | undefined {
     const entry = this.#byDigest.get(digestOf(text));
     return entry && !entry.revoked && !this.#isOver(entry.token) ? entry.token : undefined;
+  }
+
+  /** Returns the record of the bearer token of a request, as {@link live} does. Logs its fingerprint. */
+  presentedIn({ headers, record }: TenantRequest): IssuedToken | undefined {
+    const text = bearerTokenOf(headers.authorization);
+    if (text === undefined) return undefined;
+    if (record) record.tokenFingerprint = fingerprintOf(text);
+    return this.live(text);
   }
 
   /** Returns the active tokens, oldest first. */
