@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Test } from '@nestjs/testing';
 import {
   type AccessTokenVerifier,
   createAccessTokenVerifier,
@@ -7,6 +8,7 @@ import {
   fromEnv,
   genericOAuth2,
   type GuardOptions,
+  IdentityM2MModule,
   InMemoryRevocations,
   keycloak,
   type MachineCaller,
@@ -150,6 +152,17 @@ describe('opaque tokens', () => {
     expect(await outcome(opaque(), undefined, empty)).toBe('introspection_unavailable');
     expect(questions()).toHaveLength(2);
     empty.close();
+  });
+
+  it('fail the boot if the variable of the guard’s secret is not set', async () => {
+    const guard: GuardOptions = {
+      issuers: [genericOAuth2({ issuer: 'https://id.example' })],
+      audience: 'users-api',
+      introspection: [{ clientId: 'users-api', clientSecret: fromEnv('INTROSPECTION_SECRET_FOR_TEST') }],
+    };
+    await expect(Test.createTestingModule({ imports: [IdentityM2MModule.forRoot({ guard })] }).compile()).rejects.toThrow(
+      'guard.introspection[0].clientSecret: expected a secret; found environment variable INTROSPECTION_SECRET_FOR_TEST, which is not set',
+    );
   });
 
   const undecided: readonly (readonly [string, Answer])[] = [

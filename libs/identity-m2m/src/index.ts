@@ -81,7 +81,7 @@ export { federatedAssertion, type SignedAssertion } from './credentials/signed-a
 export { jwtBearer, type TokenGrant } from './credentials/token-grant.js';
 export type { ClientAuthentication, ClientCredential } from './credentials/client-authentication.js';
 export type { ClientSecretMethod } from './credentials/client-secret-authentication.js';
-export { ClientSecret, fromEnv, fromFile, type SecretInput, type SecretSource } from './credentials/secret-source.js';
+export { ClientSecret, fromEnv, fromFile, type SecretInput, type SecretSource } from './foundation/secret-source.js';
 export type { DpopAlgorithm } from './credentials/dpop-prover.js';
 export { privateKeyJwt, type PrivateKeyJwtOptions, type RemoteSigner } from './credentials/private-key-jwt.js';
 export {
@@ -121,7 +121,6 @@ export type {
   IntrospectionAuthentication,
   IntrospectionProof,
   IntrospectionRequest,
-  IntrospectionSecret,
 } from './verification/introspection-authentication.js';
 export type { MachineCaller } from './verification/machine-caller.js';
 export { KeySetError } from './verification/key-source.js';

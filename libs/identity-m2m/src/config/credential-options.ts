@@ -7,9 +7,9 @@ import {
   HMAC_SECRET_BYTES,
   isHmacSecret,
 } from '../credentials/client-secret-authentication.js';
-import { isSecretInput, type SecretInput, toSecretSource } from '../credentials/secret-source.js';
 import { clientCredentials, type TokenGrant } from '../credentials/token-grant.js';
 import { field, type OptionFault, shownField } from '../foundation/option-check.js';
+import { isSecretInput, type SecretInput, toSecretSource } from '../foundation/secret-source.js';
 import { strayCharacters, withoutStrayCharacters } from '../foundation/text.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 
@@ -39,7 +39,8 @@ type ClientCredentials = CredentialOptions & { readonly identityProvider: Identi
 
 const SECRET = "a secret: a string, a function, or a source such as fromEnv('NAME')";
 
-const secret = field<SecretInput>(SECRET, isSecretInput);
+/** A secret in any of its forms. */
+export const secret = field<SecretInput>(SECRET, isSecretInput);
 
 /** Schema of {@link CredentialOptions}, field by field. */
 export const credentialFields = {
@@ -99,11 +100,14 @@ export function secretFaults(
   if (clientSecret === undefined) {
     return method === undefined || method === 'none' ? [] : [{ path, expected: SECRET, found: 'nothing' }];
   }
-  return fixedSecrets(clientSecret).flatMap((text) => {
-    if (withoutStrayCharacters(text) === text) return [];
-    const expected = 'a secret without a leading byte order mark or trailing line breaks';
-    return [{ path, expected, found: `a string that ${strayCharacters(text)}` }];
-  });
+  return fixedSecrets(clientSecret).flatMap((text) => strayCharacterFaults(text, path));
+}
+
+/** Returns whether copying has added characters to a secret that is a literal string. */
+export function strayCharacterFaults(text: string, path: string): OptionFault[] {
+  if (withoutStrayCharacters(text) === text) return [];
+  const expected = 'a secret without a leading byte order mark or trailing line breaks';
+  return [{ path, expected, found: `a string that ${strayCharacters(text)}` }];
 }
 
 /** Returns which credentials can't be used or contradict each other. */

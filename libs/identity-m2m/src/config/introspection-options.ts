@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { cleanText, field, flag, type OptionFault, text } from '../foundation/option-check.js';
-import { strayCharacters, withoutStrayCharacters } from '../foundation/text.js';
+import { type SecretInput, toSecretSource } from '../foundation/secret-source.js';
 import type { PlainHttp } from '../foundation/url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import { addressFault } from '../identity-providers/preset-options.js';
@@ -9,8 +9,8 @@ import {
   type IntrospectionAuthentication,
   introspectionClient,
   type IntrospectionMethod,
-  type IntrospectionSecret,
 } from '../verification/introspection-authentication.js';
+import { secret, strayCharacterFaults } from './credential-options.js';
 import { issuerNameFaults } from './identity-provider-faults.js';
 
 /**
@@ -32,7 +32,7 @@ export type IntrospectionOptions = {
   | {
       /** Client identifier and secret of the guard itself; the secret is sent by the method of the issuer's preset. */
       readonly clientId: string;
-      readonly clientSecret: IntrospectionSecret;
+      readonly clientSecret: SecretInput;
       readonly authenticate?: undefined;
     }
   | {
@@ -49,20 +49,12 @@ export const introspectionSchema = z.strictObject({
   opaqueTokens: flag.optional(),
   signedAnswers: flag.optional(),
   clientId: cleanText('a client identifier').optional(),
-  clientSecret: field<IntrospectionSecret>(
-    "a secret: a string, a function, or a source such as fromEnv('NAME')",
-    isSecret,
-  ).optional(),
+  clientSecret: secret.optional(),
   authenticate: field<IntrospectionAuthentication>(
     'a function that returns headers, a body, or both',
     (value) => typeof value === 'function',
   ).optional(),
 });
-
-function isSecret(value: unknown): boolean {
-  if (typeof value === 'string') return value !== '' && value.isWellFormed();
-  return typeof value === 'function' || (typeof value === 'object' && value !== null && 'read' in value);
-}
 
 /** Returns what is invalid beyond the schema. */
 export function introspectionFaults(
@@ -112,10 +104,9 @@ function authenticationFaults(
     const expected = 'clientId and clientSecret, or authenticate';
     faults.push({ path: `${path}.clientSecret`, expected, found: 'nothing that authenticates the guard' });
   }
-  if (typeof clientSecret === 'string' && withoutStrayCharacters(clientSecret) !== clientSecret) {
-    const expected = 'a secret without a leading byte order mark or trailing line breaks';
-    faults.push({ path: `${path}.clientSecret`, expected, found: `a string that ${strayCharacters(clientSecret)}` });
-  }
+  if (typeof clientSecret === 'string') faults.push(...strayCharacterFaults(clientSecret, `${path}.clientSecret`));
+  const found = clientSecret === undefined ? undefined : toSecretSource(clientSecret).fault();
+  if (found !== undefined) faults.push({ path: `${path}.clientSecret`, expected: 'a secret', found });
   if (clientSecret !== undefined && method !== undefined && !INTROSPECTION_METHODS.some((one) => one === method)) {
     const expected = 'authenticate instead, because introspection sends a secret only by HTTP Basic or in the body';
     faults.push({ path: `${path}.clientSecret`, expected, found: `a secret, and '${method}'` });

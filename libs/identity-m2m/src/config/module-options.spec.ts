@@ -2,7 +2,7 @@ import { describe, expect, it, test } from '@jest/globals';
 import { federatedAssertion } from '../credentials/signed-assertion.js';
 import { jwtBearer } from '../credentials/token-grant.js';
 import { privateKeyJwt } from '../credentials/private-key-jwt.js';
-import { fromEnv, fromFile } from '../credentials/secret-source.js';
+import { fromEnv, fromFile } from '../foundation/secret-source.js';
 import { cyberArkIdentity } from '../identity-providers/cyberark-identity.js';
 import { genericOAuth2 } from '../identity-providers/generic-oauth2.js';
 import { checkOptions, type IdentityM2MOptions } from './module-options.js';
@@ -466,6 +466,25 @@ describe('invalid options', () => {
         },
       },
       { 'guard.introspection[0].clientSecret': "a secret, and 'client_secret_jwt'" },
+    ],
+    [
+      'secrets for introspection that cannot be read, or that copying has changed',
+      {
+        guard: {
+          ...guard,
+          issuers: [...guard.issuers, ...['b', 'c'].map((name) => genericOAuth2({ issuer: `https://${name}.example` }))],
+          introspection: [
+            { issuer: 'https://id.example', clientId: 'a', clientSecret: fromEnv('NOT_SET_ANYWHERE') },
+            { issuer: 'https://b.example', clientId: 'a', clientSecret: fromFile(''), opaqueTokens: false },
+            { issuer: 'https://c.example', clientId: 'a', clientSecret: 'hunter2\n', opaqueTokens: false },
+          ],
+        },
+      },
+      {
+        'guard.introspection[0].clientSecret': 'environment variable NOT_SET_ANYWHERE, which is not set',
+        'guard.introspection[1].clientSecret': 'a file without a path',
+        'guard.introspection[2].clientSecret': 'a string that ends with a line break',
+      },
     ],
     [
       'a client without an issuer if there are several',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
+import { toSecretSource } from '../foundation/secret-source.js';
 import { clientSecretAuthentication, type ClientSecretMethod } from './client-secret-authentication.js';
-import { toSecretSource } from './secret-source.js';
 
 const NOW = new Date('2026-03-01T12:00:00.900Z');
 const ISSUER = 'https://login.example.com';

@@ -1,10 +1,10 @@
 import { SignJWT } from 'jose';
 import { type ClientAuth, ClientSecretPost } from 'oauth4webapi';
 import { basicAuthorization, type BasicEncoding } from '../foundation/basic-authorization.js';
+import { type ClientSecret, readSecret, type SecretSource } from '../foundation/secret-source.js';
 import { strayCharacters } from '../foundation/text.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
 import { addClientAssertion, assertionClaims } from './client-assertion.js';
-import { type ClientSecret, readSecret, type SecretSource } from './secret-source.js';
 
 /**
  * Methods of client authentication that use a secret.

@@ -2,9 +2,9 @@ import { calculateJwkThumbprint, type JWK, SignJWT } from 'jose';
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { ClientAuth } from 'oauth4webapi';
 import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { readSecret, type SecretInput, toSecretSource } from '../foundation/secret-source.js';
 import { addClientAssertion, assertionClaims } from './client-assertion.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
-import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 
 /** Signs outside this process, such as in a key management service or a hardware security module. */
 export interface RemoteSigner {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { toSecretSource } from '../foundation/secret-source.js';
 import { federatedAssertion, readSignedAssertion, SignedAssertion } from './signed-assertion.js';
-import { toSecretSource } from './secret-source.js';
 import { clientCredentials, jwtBearer } from './token-grant.js';
 
 const encoded = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');

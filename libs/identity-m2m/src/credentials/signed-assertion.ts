@@ -1,8 +1,8 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { readSecret, type SecretInput, type SecretSource, toSecretSource } from '../foundation/secret-source.js';
 import { secretFingerprint, SensitiveValue } from '../foundation/sensitive-value.js';
 import { addClientAssertion } from './client-assertion.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
-import { readSecret, type SecretInput, type SecretSource, toSecretSource } from './secret-source.js';
 
 /**
  * An assertion that another issuer has signed for the client (RFC 7521 §4).

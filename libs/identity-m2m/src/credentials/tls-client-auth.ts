@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { TlsClientAuth } from 'oauth4webapi';
+import { readSecret, type SecretInput, toSecretSource } from '../foundation/secret-source.js';
 import type { TlsIdentity } from '../foundation/tls.js';
 import type { ClientAuthentication, ClientCredential } from './client-authentication.js';
-import { readSecret, type SecretInput, toSecretSource } from './secret-source.js';
 
 export interface TlsClientAuthOptions {
   /** The client's certificate in PEM, followed by any intermediate certificates. Read for each connection. */

@@ -1,5 +1,5 @@
+import { type SecretInput, toSecretSource } from '../foundation/secret-source.js';
 import { readSignedAssertion, type SignedAssertion } from './signed-assertion.js';
-import { type SecretInput, toSecretSource } from './secret-source.js';
 
 /** The grant that a client requests tokens with (RFC 6749 §1.3). */
 export interface TokenGrant {

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from '@jest/globals';
-import { ClientSecret } from '../credentials/secret-source.js';
+import { ClientSecret } from '../foundation/secret-source.js';
 import { issuedTokens, redactCredentials, sentCredentials } from './credential-redaction.js';
 
 const form = (text = '') => new URLSearchParams(text);

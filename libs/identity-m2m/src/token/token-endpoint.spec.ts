@@ -3,13 +3,13 @@ import { decodeJwt } from 'jose';
 import { ClientSecretPost } from 'oauth4webapi';
 import type { ClientCredential } from '../credentials/client-authentication.js';
 import { DpopProver } from '../credentials/dpop-prover.js';
-import { ClientSecret } from '../credentials/secret-source.js';
 import {
   type BoundedFetch,
   type BoundedFetchInit,
   HttpExchangeError,
   type HttpExchangeFault,
 } from '../foundation/bounded-fetch.js';
+import { ClientSecret } from '../foundation/secret-source.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { type ServerLocation, ServerMetadata } from './server-metadata.js';
 import { TokenEndpoint, type TokenEndpointOptions, type TokenRequest } from './token-endpoint.js';

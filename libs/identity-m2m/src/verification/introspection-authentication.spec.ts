@@ -1,14 +1,11 @@
 import { describe, expect, it, test } from '@jest/globals';
-import {
-  introspectionClient,
-  type IntrospectionMethod,
-  type IntrospectionSecret,
-} from './introspection-authentication.js';
+import type { SecretInput } from '../foundation/secret-source.js';
+import { introspectionClient, type IntrospectionMethod } from './introspection-authentication.js';
 
 const request = { endpoint: 'https://id.example/introspect' };
 const prove = (clientSecret: unknown, method: IntrospectionMethod = 'client_secret_post') =>
   Promise.resolve(
-    introspectionClient({ clientId: 'my api', clientSecret: clientSecret as IntrospectionSecret, method })(request),
+    introspectionClient({ clientId: 'my api', clientSecret: clientSecret as SecretInput, method })(request),
   );
 const basic = (credentials: string) => ({
   headers: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` },
@@ -45,16 +42,15 @@ describe('a client of introspection', () => {
     }
   });
 
-  test.each<[string, unknown]>([
-    ['empty text', ''],
-    ['stray characters alone', '\ufeff\r\n'],
-    ['a function that has none', () => undefined],
-    ['a function that has a number', () => 1],
-    ['a source without text', { read: async () => ({ reveal: () => null }) }],
-  ])('sends nothing where its secret is %s', async (_name, secret) => {
-    const error = new TypeError('the client secret for introspection is empty');
+  test.each<[string, unknown, string]>([
+    ['empty text', '', 'the secret from a fixed value is empty'],
+    ['stray characters alone', '\ufeff\r\n', 'the secret from a fixed value is empty'],
+    ['a function that has none', () => undefined, 'the function that fetches the secret returned no string'],
+    ['a function that has a number', () => 1, 'the function that fetches the secret returned no string'],
+    ['a source without text', { read: async () => ({ reveal: () => null }) }, ''],
+  ])('sends nothing where its secret is %s', async (_name, secret, message) => {
     for (const method of ['client_secret_post', 'client_secret_basic'] as const) {
-      await expect(prove(secret, method)).rejects.toEqual(error);
+      await expect(prove(secret, method)).rejects.toThrow(message);
     }
   });
 

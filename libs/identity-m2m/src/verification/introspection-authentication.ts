@@ -1,5 +1,5 @@
 import { basicAuthorization } from '../foundation/basic-authorization.js';
-import { withoutStrayCharacters } from '../foundation/text.js';
+import { readSecret, type SecretInput, toSecretSource } from '../foundation/secret-source.js';
 
 /** A request to an introspection endpoint, before it is authenticated. */
 export interface IntrospectionRequest {
@@ -20,9 +20,6 @@ export type IntrospectionAuthentication = (
   request: IntrospectionRequest,
 ) => IntrospectionProof | Promise<IntrospectionProof>;
 
-/** A secret: a string, a function that fetches it, or a source such as `fromEnv('NAME')`. */
-export type IntrospectionSecret = string | (() => string | Promise<string>) | { read(): Promise<{ reveal(): string }> };
-
 /** Ways to send the secret. */
 export const INTROSPECTION_METHODS = ['client_secret_basic', 'client_secret_basic_raw', 'client_secret_post'] as const;
 
@@ -30,7 +27,7 @@ export type IntrospectionMethod = (typeof INTROSPECTION_METHODS)[number];
 
 export interface IntrospectionClient {
   readonly clientId: string;
-  readonly clientSecret: IntrospectionSecret;
+  readonly clientSecret: SecretInput;
   readonly method: IntrospectionMethod;
 }
 
@@ -40,17 +37,11 @@ export function introspectionClient({
   clientSecret,
   method,
 }: IntrospectionClient): IntrospectionAuthentication {
+  const source = toSecretSource(clientSecret);
   return async () => {
-    const given = await reveal(clientSecret);
-    const secret = typeof given === 'string' ? withoutStrayCharacters(given) : '';
-    if (secret === '') throw new TypeError('the client secret for introspection is empty');
+    const secret = (await readSecret(source)).reveal();
     if (method === 'client_secret_post') return { body: { client_id: clientId, client_secret: secret } };
     const encoding = method === 'client_secret_basic' ? 'form' : 'raw';
     return { headers: { authorization: basicAuthorization(clientId, secret, encoding) } };
   };
-}
-
-async function reveal(secret: IntrospectionSecret): Promise<string> {
-  if (typeof secret === 'string') return secret;
-  return typeof secret === 'function' ? secret() : (await secret.read()).reveal();
 }

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
-import { secretFingerprint, SensitiveValue } from '../foundation/sensitive-value.js';
-import { withoutStrayCharacters } from '../foundation/text.js';
+import { secretFingerprint, SensitiveValue } from './sensitive-value.js';
+import { withoutStrayCharacters } from './text.js';
 
 /** A client secret (RFC 6749 §2.3.1). Each version of it has another fingerprint. */
 export class ClientSecret extends SensitiveValue {
@@ -10,14 +10,14 @@ export class ClientSecret extends SensitiveValue {
 }
 
 /**
- * Reads a secret. The client reads it for each token request, so it notices a rotated one.
+ * Reads a secret. It is read for each request that sends it, so a rotated one is noticed.
  *
- * The client removes a leading byte order mark and trailing line breaks.
+ * The library removes a leading byte order mark and trailing line breaks.
  */
 export interface SecretSource {
   /** Name of the source in errors; never the secret. */
   readonly description: string;
-  /** Reads the current secret. If it rejects, the token request fails and is retried, as in an outage. */
+  /** Reads the current secret. If it rejects, the request fails, as in an outage. */
   read(): Promise<ClientSecret>;
   /** Returns what is invalid in this source, as far as that is known synchronously at boot; undefined if nothing is. */
   fault(): string | undefined;
@@ -31,13 +31,14 @@ export type SecretInput = string | (() => string | Promise<string>) | SecretSour
 
 /** Reads the secret from an environment variable. The boot fails if it is not set or contains only line breaks. */
 export function fromEnv(variable: string): SecretSource {
-  const value = () => withoutStrayCharacters(process.env[variable] ?? '');
+  const value = () => process.env[variable] ?? '';
   return {
     description: `environment variable ${variable}`,
     read: async () => new ClientSecret(value()),
     fault: () => {
-      if (!process.env[variable]) return `environment variable ${variable}, which is not set`;
-      return value() === '' ? `environment variable ${variable}, which has only line breaks` : undefined;
+      if (value() === '') return `environment variable ${variable}, which is not set`;
+      const isBlank = withoutStrayCharacters(value()) === '';
+      return isBlank ? `environment variable ${variable}, which has only line breaks` : undefined;
     },
   };
 }
@@ -47,18 +48,14 @@ const MAX_FILE_BYTES = 65_536;
 
 /**
  * Reads the secret from a file, each time that it is needed: a secret of Docker or Kubernetes, a projected service
- * account token, a key or a certificate. Removes a leading byte order mark and trailing line breaks. The file may have
- * up to 65,536 bytes.
+ * account token, a key or a certificate. The file may have up to 65,536 bytes.
  *
- * A missing file fails token requests, but not the boot.
+ * A missing file fails the requests that need it, but not the boot.
  */
 export function fromFile(path: string): SecretSource {
   return {
     description: `file ${path}`,
-    read: async () => {
-      const text = (await readAtMost(path, MAX_FILE_BYTES)).toString('utf8');
-      return new ClientSecret(withoutStrayCharacters(text));
-    },
+    read: async () => new ClientSecret((await readAtMost(path, MAX_FILE_BYTES)).toString('utf8')),
     fault: () => (typeof path === 'string' && path !== '' ? undefined : 'a file without a path'),
   };
 }
