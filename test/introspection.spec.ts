@@ -160,7 +160,9 @@ describe('opaque tokens', () => {
       audience: 'users-api',
       introspection: [{ clientId: 'users-api', clientSecret: fromEnv('INTROSPECTION_SECRET_FOR_TEST') }],
     };
-    await expect(Test.createTestingModule({ imports: [IdentityM2MModule.forRoot({ guard })] }).compile()).rejects.toThrow(
+    await expect(
+      Test.createTestingModule({ imports: [IdentityM2MModule.forRoot({ guard })] }).compile(),
+    ).rejects.toThrow(
       'guard.introspection[0].clientSecret: expected a secret; found environment variable INTROSPECTION_SECRET_FOR_TEST, which is not set',
     );
   });

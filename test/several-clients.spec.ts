@@ -18,6 +18,7 @@ import {
   InjectM2MHttp,
   InjectTokenProvider,
   M2MClientRegistry,
+  type OutboundEvent,
   m2mHttpToken,
   TokenParametersError,
   TokenProvider,
@@ -718,13 +719,16 @@ describe('revocation at shutdown', () => {
   test.each<[string, Answer]>([
     ['an error', json(503, {})],
     ['a reset', (_request, response) => response.socket!.resetAndDestroy()],
-  ])('does not fail the shutdown with %s', async (_name, answer) => {
+  ])('does not fail the shutdown with %s, and reports it', async (_name, answer) => {
     const { client, startWith, behaviour, requestsTo } = await setUp();
     const { module, provider } = await startWith({ client: client('main', { revokeOnShutdown: true }) });
-    await provider.getToken();
+    const { fingerprint } = await provider.getToken();
+    const failures: OutboundEvent[] = [];
+    provider.events.subscribe((event) => failures.push(event), ['token.revocation_failed']);
     behaviour.revoke = answer;
     await module.close();
     expect(requestsTo('/revoke')).toHaveLength(1);
+    expect(failures).toMatchObject([{ client: 'default', fingerprints: [fingerprint] }]);
   });
 });
 

@@ -952,27 +952,33 @@ describe('a refusal, recognized by the body of the answer', () => {
 });
 
 describe('headers of token requests', () => {
-  it('out-C3: are added by tokenRequestHeaders to those of the preset, and sent nowhere else', async () => {
+  it('out-C3: are added by tokenRequestHeaders to those of the preset, also for revocations, and sent nowhere else', async () => {
     const server = await startServer(json(200, GRANT));
     const api = await startServer(json(200, {}));
     const identityProvider = {
-      ...genericOAuth2({ tokenEndpoint: `${server.url}/token` }),
+      ...genericOAuth2({ tokenEndpoint: `${server.url}/token`, revocationEndpoint: `${server.url}/revoke` }),
       tokenRequestHeaders: { 'x-preset': 'a', 'X-Both': 'preset' },
     };
-    const { http } = await startClient('', {
+    const { http, module } = await startClient('', {
       identityProvider,
+      revokeOnShutdown: true,
       allowedOrigins: [api.url],
       tokenRequestHeaders: { 'X-Api-Key': 'key-123', 'x-both': 'option', accept: 'application/json;v=2' },
     });
     await http.axiosRef.get(api.url);
-    expect(server.requests[0]!.headers).toMatchObject({
-      'x-preset': 'a',
-      'x-both': 'option',
-      'x-api-key': 'key-123',
-      accept: 'application/json;v=2',
-      'content-type': 'application/x-www-form-urlencoded',
-    });
-    expect(server.requests[0]!.headers.authorization).toMatch(/^Basic /);
+    await module.close();
+    expect(server.requests.map(({ url }) => url)).toEqual(['/token', '/revoke']);
+    for (const { headers } of server.requests) {
+      expect(headers).toMatchObject({
+        'x-preset': 'a',
+        'x-both': 'option',
+        'x-api-key': 'key-123',
+        accept: 'application/json;v=2',
+        'content-type': 'application/x-www-form-urlencoded',
+        'user-agent': 'nestjs-identity-m2m',
+      });
+      expect(headers.authorization).toMatch(/^Basic /);
+    }
     expect(api.requests[0]!.headers).not.toHaveProperty('x-api-key');
   });
 

@@ -40,6 +40,8 @@ interface IdentityProviderAccess {
   readonly fetch: BoundedFetch;
   readonly server: ServerMetadata;
   readonly requester: TokenRequester;
+  /** Returns the headers of the options: a function, because they may hold secrets. */
+  readonly requestHeaders: () => Readonly<Record<string, string>>;
 }
 
 /** A client, created from its checked configuration. */
@@ -120,10 +122,10 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
 
   /** Revokes once: `close` may be called while `drain` is under way. */
   async #revoke(tokens: readonly AccessToken[]): Promise<void> {
-    const { clientId, revokeOnShutdown } = this.#configuration;
+    const { name: client, clientId, revokeOnShutdown } = this.#configuration;
     if (!revokeOnShutdown) return;
-    const { clock } = this.#dependencies;
-    this.#revoked ??= new TokenRevocation({ clientId, clock, ...this.#identityProvider() }).revoke(tokens);
+    const own = { client, clientId, events: this.provider.events, clock: this.#dependencies.clock };
+    this.#revoked ??= new TokenRevocation({ ...own, ...this.#identityProvider() }).revoke(tokens);
     await this.#revoked;
   }
 
@@ -189,12 +191,14 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     const { clock, random, quarantine } = this.#dependencies;
     const fetch = createBoundedFetch({ agent: configuration.agent, ca: configuration.ca });
     const server = new ServerMetadata(identityProvider, plainHttp, fetch);
+    const requestHeaders = () => configuration.tokenRequestHeaders;
     const endpoint = new TokenEndpoint({
       server,
       clientId,
       requestFormat: configuration.tokenRequestFormat,
-      requestHeaders: () => configuration.tokenRequestHeaders,
-      response: { ...configuration.tokenResponse, ...this.#warnings },
+      requestHeaders,
+      response: configuration.tokenResponse,
+      warnings: this.#warnings,
       dpop: this.#dpop,
       fetch,
       clock,
@@ -202,7 +206,6 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
     const requester = new TokenRequester({
       clientId,
       serverName: this.#serverName,
-      server,
       endpoint,
       grant,
       authentication,
@@ -211,6 +214,6 @@ export class ConfiguredClient implements M2MClient, CarrierChoice {
       clock,
       random,
     });
-    return { fetch, server, requester };
+    return { fetch, server, requester, requestHeaders };
   }
 }

@@ -76,7 +76,7 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   readonly ca?: CertificateAuthorities;
 
   /**
-   * Additional headers of token requests. A header of the same name replaces that of the preset. Headers that HTTP or
+   * Additional headers of token requests and revocations. A header of the same name replaces that of the preset. Headers that HTTP or
    * the protocol sets, such as `authorization`, `content-type` and `host`, are rejected. Default: none.
    */
   readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
@@ -185,7 +185,7 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
    */
   readonly isTokenRejected?: TokenRejection;
 
-  /** Revokes the tokens at shutdown (RFC 7009). Default: false. */
+  /** Revokes the tokens at shutdown (RFC 7009). A failure is only logged. Default: false. */
   readonly revokeOnShutdown?: boolean;
 
   /**

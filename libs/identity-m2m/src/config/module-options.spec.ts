@@ -472,7 +472,10 @@ describe('invalid options', () => {
       {
         guard: {
           ...guard,
-          issuers: [...guard.issuers, ...['b', 'c'].map((name) => genericOAuth2({ issuer: `https://${name}.example` }))],
+          issuers: [
+            ...guard.issuers,
+            ...['b', 'c'].map((name) => genericOAuth2({ issuer: `https://${name}.example` })),
+          ],
           introspection: [
             { issuer: 'https://id.example', clientId: 'a', clientSecret: fromEnv('NOT_SET_ANYWHERE') },
             { issuer: 'https://b.example', clientId: 'a', clientSecret: fromFile(''), opaqueTokens: false },

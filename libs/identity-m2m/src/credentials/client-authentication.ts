@@ -19,12 +19,12 @@ export interface ClientCredential {
   /** Identifies the credential without revealing it. */
   readonly fingerprint: string;
   /**
-   * Adds the proof to the body or the headers of a request.
+   * Returns a function that adds the client's authentication to the body or the headers of a request.
    *
-   * @param now Estimated time of the server's clock, for proofs that contain a time.
+   * @param now Estimated time of the server's clock, for assertions, which contain a time.
    */
-  readonly proof: (now: Date) => ClientAuth;
-  /** Whether the proof contains a time, so that a server with another clock may reject it. */
+  readonly authenticate: (now: Date) => ClientAuth;
+  /** Whether the authentication contains a time, so that a server with another clock may reject it. */
   readonly isTimed: boolean;
   /** When it expires, if that is known. The client does not send an expired credential. */
   readonly expiresAt?: Date | undefined;
@@ -35,7 +35,7 @@ export interface ClientCredential {
   readonly remark?: string | undefined;
   /** Values that are removed from errors, because the server may repeat them. */
   readonly secrets: readonly SensitiveValue[];
-  /** Client certificate of the connection, if that is the proof. */
+  /** Client certificate of the connection, if that authenticates the client. */
   readonly tls?: TlsIdentity | undefined;
 }
 
@@ -44,6 +44,6 @@ export function noClientAuthentication(): ClientAuthentication {
   return {
     method: 'none',
     fault: () => undefined,
-    credentials: [async () => ({ fingerprint: 'none', secrets: [], isTimed: false, proof: () => None() })],
+    credentials: [async () => ({ fingerprint: 'none', secrets: [], isTimed: false, authenticate: () => None() })],
   };
 }

@@ -11,7 +11,7 @@ async function request(method: ClientSecretMethod, secret: string, clientId = 's
   const credential = await clientSecretAuthentication(method, toSecretSource(secret)).credentials[0]!();
   const body = new URLSearchParams({ grant_type: 'client_credentials' });
   const headers = new Headers();
-  await credential.proof(NOW)({ issuer: ISSUER }, { client_id: clientId }, body, headers);
+  await credential.authenticate(NOW)({ issuer: ISSUER }, { client_id: clientId }, body, headers);
   return { credential, body: Object.fromEntries(body), headers: Object.fromEntries(headers) };
 }
 

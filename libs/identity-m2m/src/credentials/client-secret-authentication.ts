@@ -59,7 +59,7 @@ function credential(method: ClientSecretMethod, secret: ClientSecret): ClientCre
   }
   return {
     fingerprint: secret.fingerprint,
-    proof: proofOf(method, secret.reveal()),
+    authenticate: clientAuthOf(method, secret.reveal()),
     isTimed: method === 'client_secret_jwt',
     remark: remarkOn(secret.reveal()),
     secrets: [secret],
@@ -76,7 +76,7 @@ function remarkOn(secret: string): string | undefined {
   return found && `The client secret ${found}.`;
 }
 
-function proofOf(method: ClientSecretMethod, secret: string): (now: Date) => ClientAuth {
+function clientAuthOf(method: ClientSecretMethod, secret: string): (now: Date) => ClientAuth {
   switch (method) {
     case 'client_secret_basic':
       return () => clientSecretBasic(secret, 'form');

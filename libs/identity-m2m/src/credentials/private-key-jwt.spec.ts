@@ -20,7 +20,12 @@ const jwk = (key: KeyObject, members: JWK = {}): JWK => ({ ...(key.export({ form
 async function request(options: PrivateKeyJwtOptions) {
   const credential = await privateKeyJwt(options).credentials[0]!();
   const body = new URLSearchParams();
-  await credential.proof(NOW)({ issuer: 'https://login.example.com' }, { client_id: 'svc' }, body, new Headers());
+  await credential.authenticate(NOW)(
+    { issuer: 'https://login.example.com' },
+    { client_id: 'svc' },
+    body,
+    new Headers(),
+  );
   return { credential, body, assertion: body.get('client_assertion')! };
 }
 

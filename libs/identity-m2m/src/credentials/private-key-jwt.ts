@@ -49,7 +49,8 @@ export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthenticati
 async function credentialOf({ key, keyId, algorithm }: PrivateKeyJwtOptions): Promise<ClientCredential> {
   if (isRemoteSigner(key)) {
     const header = { alg: algorithm ?? key.algorithm, kid: keyId ?? key.keyId };
-    return { fingerprint: header.kid, secrets: [], isTimed: true, proof: (now) => remoteAssertion(key, header, now) };
+    const authenticate = (now: Date) => remoteAssertion(key, header, now);
+    return { fingerprint: header.kid, secrets: [], isTimed: true, authenticate };
   }
   const read = isKeyMaterial(key) ? keyOf(key) : parseKey((await readSecret(toSecretSource(key))).reveal());
   const { privateKey } = read;
@@ -61,7 +62,7 @@ async function credentialOf({ key, keyId, algorithm }: PrivateKeyJwtOptions): Pr
     fingerprint: (await calculateJwkThumbprint(publicJwk)).slice(0, 12),
     secrets: [],
     isTimed: true,
-    proof: (now) => localAssertion(privateKey, header, now),
+    authenticate: (now) => localAssertion(privateKey, header, now),
   };
 }
 

@@ -59,7 +59,12 @@ describe('a signed assertion', () => {
     expect(credential.secrets.map((secret) => secret.reveal())).toEqual([text]);
     expect(credential.fingerprint).toBe(new SignedAssertion(text).fingerprint);
     const body = new URLSearchParams();
-    await credential.proof(new Date())({ issuer: 'https://login.example' }, { client_id: 'svc' }, body, new Headers());
+    await credential.authenticate(new Date())(
+      { issuer: 'https://login.example' },
+      { client_id: 'svc' },
+      body,
+      new Headers(),
+    );
     expect(Object.fromEntries(body)).toEqual({
       client_id: 'svc',
       client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',

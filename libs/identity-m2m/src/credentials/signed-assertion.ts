@@ -60,6 +60,6 @@ function credential(assertion: SignedAssertion): ClientCredential {
     secrets: [assertion],
     isTimed: false,
     expiresAt: assertion.expiresAt,
-    proof: () => (_server, client, body) => addClientAssertion(body, client.client_id, assertion.reveal()),
+    authenticate: () => (_server, client, body) => addClientAssertion(body, client.client_id, assertion.reveal()),
   };
 }

@@ -52,7 +52,7 @@ function mutualTls(method: string, options: TlsClientAuthOptions): TlsClientAuth
 function credential(tls: TlsIdentity): ClientCredential {
   const { fingerprint256 } = new X509Certificate(tls.cert);
   const fingerprint = fingerprint256.replaceAll(':', '').slice(0, 12).toLowerCase();
-  return { fingerprint, secrets: [], isTimed: false, proof: () => TlsClientAuth(), tls };
+  return { fingerprint, secrets: [], isTimed: false, authenticate: () => TlsClientAuth(), tls };
 }
 
 async function textOf(input: SecretInput): Promise<string> {

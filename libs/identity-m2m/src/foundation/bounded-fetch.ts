@@ -66,7 +66,7 @@ export interface BoundedFetchInit {
 export type BoundedFetch = (url: string, init?: BoundedFetchInit) => Promise<Response>;
 
 /** Default `User-Agent`: some firewalls in front of issuers reject requests without one. */
-const USER_AGENT = 'nestjs-identity-m2m';
+export const USER_AGENT = 'nestjs-identity-m2m';
 
 /** Without the parameter `charset`, which is not registered for this type, and which some servers reject. */
 const FORM_TYPE = 'application/x-www-form-urlencoded';

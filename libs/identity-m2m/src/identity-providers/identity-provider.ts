@@ -32,7 +32,7 @@ export interface IdentityProvider {
    * servers that accept nothing else. Default: `issuer`.
    */
   readonly assertionAudience?: AssertionAudience | undefined;
-  /** Headers of every token request. Default: none. */
+  /** Headers of every token request and revocation. Default: none. */
   readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
   /** Additional values of `error` that mean a rejected credential. Default: none. */
   readonly credentialErrors?: readonly string[];

@@ -60,6 +60,11 @@ describe('the log of a client', () => {
     ]);
   });
 
+  it('has a warning for tokens that could not be revoked', () => {
+    events.emit({ type: 'token.revocation_failed', client: 'main', fingerprints: ['a', 'b'], problem: 'HTTP 503' });
+    expect(lines).toEqual([expect.stringMatching(/^warn: client "main": could not revoke 2 .*\(HTTP 503\)/)]);
+  });
+
   it('has a line for retryNow(), and only a debug line for a second attempt', () => {
     events.emit({ type: 'client.retry_now', client: 'main' });
     events.emit({ type: 'token.second_attempt', client: 'main', isFirstAborted: false });

@@ -88,6 +88,11 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
           `${client}: no call used the access token since its last two refreshes, so it is not refreshed until the next call; set keepWarm to keep refreshing it`,
         );
         return;
+      case 'token.revocation_failed':
+        logger.warn(
+          `${client}: could not revoke ${event.fingerprints.length} of its access tokens (${event.problem}); tokens that are not revoked stay valid until they expire`,
+        );
+        return;
       case 'client.retry_now':
         logger.log(`${client}: retryNow() ended every wait for the next token request`);
         return;

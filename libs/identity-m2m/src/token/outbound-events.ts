@@ -70,6 +70,13 @@ export type OutboundEvent =
    * sent a second one on another connection. If the credential was never accepted, it aborted the first one before.
    */
   | (OfRequest & { readonly type: 'token.second_attempt'; readonly isFirstAborted: boolean })
+  /** Tokens could not be revoked (`revokeOnShutdown`). They stay valid until they expire. */
+  | (OfClient & {
+      readonly type: 'token.revocation_failed';
+      readonly fingerprints: readonly string[];
+      /** Why the first of them was not revoked: for example `HTTP 503`. */
+      readonly problem: string;
+    })
   /** No call used the token since its last two refreshes, so it is not refreshed until the next call (`keepWarm`). */
   | (OfRequest & { readonly type: 'token.dormant' })
   /** The identity provider rejected the credential. The client does not send it again before `retryAt`. */

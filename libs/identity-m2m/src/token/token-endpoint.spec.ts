@@ -70,7 +70,11 @@ function setUp(
     requestFormat: 'form',
     requestHeaders: () => ({}),
     dpop: withDpop ? new DpopProver('ES256', clock) : undefined,
-    response: { emitWarning: (warning, message) => warnings.push(`${warning}: ${message}`) },
+    response: {},
+    warnings: {
+      emitWarning: (warning, message) => warnings.push(`${warning}: ${message}`),
+      emitOptionFailure: (option, problem) => warnings.push(`${option}: ${problem}`),
+    },
     fetch,
     clock,
     ...others,
@@ -79,7 +83,7 @@ function setUp(
     fingerprint: 'one',
     secrets: [new ClientSecret(SECRET)],
     isTimed: false,
-    proof: () => ClientSecretPost(SECRET),
+    authenticate: () => ClientSecretPost(SECRET),
     ...more,
   };
   const controller = new AbortController();
@@ -177,7 +181,7 @@ describe('a token request', () => {
 
   it('has a proof with the time of the server', async () => {
     const times: Date[] = [];
-    const { clock, request } = setUp({}, { proof: (now) => (times.push(now), ClientSecretPost(SECRET)) });
+    const { clock, request } = setUp({}, { authenticate: (now) => (times.push(now), ClientSecretPost(SECRET)) });
     await clock.advance(100);
     await request({ serverAheadMs: 5000 });
     expect(times).toEqual([new Date(clock.now().wallMs + 5000)]);

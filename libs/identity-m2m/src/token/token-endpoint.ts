@@ -7,9 +7,10 @@ import {
   type BoundedFetchInit,
   HttpExchangeError,
   repeatOnStaleConnection,
+  USER_AGENT,
 } from '../foundation/bounded-fetch.js';
 import type { Clock, Instant } from '../foundation/clock.js';
-import type { EmitClientWarning } from './outbound-events.js';
+import type { ClientWarnings } from './outbound-events.js';
 import { issuedTokens, sentCredentials, SHORTEST_REDACTED, redactCredentials } from './credential-redaction.js';
 import type { BodyParameters } from './token-parameters.js';
 import { unexpectedFailure } from './token-errors.js';
@@ -29,11 +30,12 @@ export interface TokenEndpointOptions {
   readonly server: ServerMetadata;
   readonly clientId: string;
   readonly requestFormat: TokenRequestFormat;
-  /** Returns additional headers of each token request. A function, because they may hold secrets. */
+  /** Returns additional headers of each request. A function, because they may hold secrets. */
   readonly requestHeaders: () => Readonly<Record<string, string>>;
   /** Binds tokens to a key (RFC 9449); undefined for bearer tokens. */
   readonly dpop: DpopProver | undefined;
-  readonly response: TokenResponseOptions & { readonly emitWarning: EmitClientWarning };
+  readonly response: TokenResponseOptions;
+  readonly warnings: ClientWarnings;
   readonly fetch: BoundedFetch;
   readonly clock: Clock;
 }
@@ -105,7 +107,7 @@ export class TokenEndpoint {
 
   #warnOfShortSecret({ secrets }: ClientCredential): void {
     if (secrets.every((secret) => secret.reveal().length >= SHORTEST_REDACTED)) return;
-    this.options.response.emitWarning(
+    this.options.warnings.emitWarning(
       'secret_too_short',
       `its client secret has fewer than ${SHORTEST_REDACTED} characters: it can be guessed, and is not removed from the server's error texts`,
     );
@@ -132,20 +134,16 @@ export class TokenEndpoint {
     const response = await genericTokenEndpointRequest(
       metadata,
       { client_id: clientId },
-      credential.proof(new Date(clock.now().wallMs + serverAheadMs)),
+      credential.authenticate(new Date(clock.now().wallMs + serverAheadMs)),
       grantType,
       parameters.map(([name, value]) => [name, value]),
       {
-        headers: {
-          'user-agent': 'nestjs-identity-m2m',
-          ...(dpop && { dpop: await dpop.proof({ method: 'POST', url: metadata.token_endpoint }) }),
-        },
+        headers: { ...(dpop && { dpop: await dpop.proof({ method: 'POST', url: metadata.token_endpoint }) }) },
         signal,
         // Plain http was checked when the endpoint was configured or discovered.
         [allowInsecureRequests]: true,
         [customFetch]: (url, init) => {
-          // Added here, because oauth4webapi drops some headers. None of them is a header that the protocol sets.
-          const headers = { ...init.headers, ...this.options.requestHeaders() };
+          const headers = withOwnHeaders(init.headers, this.options.requestHeaders());
           state.sent.push(...sentCredentials(credential.secrets, headers, init.body));
           state.requestedAt = clock.now();
           onSend();
@@ -157,7 +155,7 @@ export class TokenEndpoint {
   }
 
   #read(response: TokenEndpointResponse): TokenResult {
-    const result = readTokenResponse(response, this.options.response);
+    const result = readTokenResponse(response, { ...this.options.response, ...this.options.warnings });
     if (!result.ok) return result;
     const isBoundToKey = result.granted.accessToken.tokenType === 'DPoP';
     if (isBoundToKey === (this.options.dpop !== undefined)) return result;
@@ -186,6 +184,19 @@ export class TokenEndpoint {
       body: JSON.stringify(asObject(new URLSearchParams(init.body ?? ''))),
     };
   }
+}
+
+/**
+ * Returns the headers of a request to the client's server.
+ *
+ * @param protocol Those of oauth4webapi, which drops some others, and has a user agent of its own.
+ * @param own Those of the options. None of them is a header that the protocol sets.
+ */
+export function withOwnHeaders(
+  protocol: Readonly<Record<string, string>>,
+  own: Readonly<Record<string, string>>,
+): Record<string, string> {
+  return { ...protocol, 'user-agent': USER_AGENT, ...own };
 }
 
 /** Returns a form's members as an object. A repeated member becomes a list. */

@@ -4,13 +4,12 @@ import type { SignedAssertion } from '../credentials/signed-assertion.js';
 import type { TokenGrant } from '../credentials/token-grant.js';
 import type { Clock, Instant } from '../foundation/clock.js';
 import { boundedRetryAfterMs } from './retry-policy.js';
-import type { ServerMetadata } from './server-metadata.js';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.js';
 import type { BodyParameters } from './token-parameters.js';
 import type { Acquisition, TokenFailure, TokenResult } from './token-result.js';
 import type { AttemptProgress } from './single-flight.js';
 
-/** A credential that may be sent, and the time for its proof. */
+/** A credential that may be sent, and the time for its assertion. */
 export interface UsableCredential {
   readonly credential: ClientCredential;
   /** Time of the server's clock, as far as it is known. */
@@ -21,7 +20,6 @@ export interface TokenRequesterOptions {
   readonly clientId: string;
   /** Identifies the server in the quarantine, which all clients share. */
   readonly serverName: string;
-  readonly server: ServerMetadata;
   readonly endpoint: TokenEndpoint;
   readonly grant: TokenGrant;
   readonly authentication: ClientAuthentication;
