@@ -33,6 +33,9 @@ const failed = (asked: RequestedAccess = {}): OutboundEvent => ({
   client: 'main',
   ...asked,
   error: new TokenUnavailableError('outage', 'No token.', { client: 'main' }),
+  server: 'https://id.example/token',
+  problem: 'HTTP 503. The client retries automatically.',
+  expiresAt: undefined,
   retryAt: date,
   degraded: false,
 });
@@ -51,6 +54,43 @@ describe('the log of a client', () => {
     events.emit(granted('token.refreshed'));
     expect(levels()).toEqual(['warn', 'debug', 'debug', 'log', 'debug']);
     expect(lines[3]).toMatch(/the outage is over$/);
+  });
+
+  it('tells for a failed token request what calls do meanwhile, and when the next attempt is', () => {
+    const failure = failed() as Extract<OutboundEvent, { type: 'token.refresh_failed' }>;
+    events.emit(failure);
+    events.emit({ ...failure, scope: 'a', expiresAt: new Date(date.getTime() + 60_000), retryAt: undefined });
+    const start =
+      'warn: client "main": token request to https://id.example/token failed (M2M_TOKEN_UNAVAILABLE): HTTP 503. The client retries automatically.';
+    expect(lines).toEqual([
+      `${start} Calls fail until there is a token. Next attempt at 2030-01-01T00:00:00.000Z.`,
+      `${start} Calls use the current token, which expires at 2030-01-01T00:01:00.000Z. No further attempt.`,
+    ]);
+  });
+
+  it('has a line when attempts are halted, with the time of the next one and what to correct', () => {
+    for (const halted of [false, true]) {
+      events.emit({ type: 'credential.quarantined', client: 'main', retryAt: date, halted });
+    }
+    events.emit({ type: 'credential.quarantined', client: 'main', retryAt: undefined, halted: true });
+    const start = 'error: client "main": the server rejected the credential repeatedly; attempts are halted';
+    const advice = 'Correct the credential, or call retryNow() after a correction at the server';
+    expect(lines).toEqual([
+      `${start}, except for rare probes; next attempt at 2030-01-01T00:00:00.000Z. ${advice}`,
+      `${start}. ${advice}`,
+    ]);
+  });
+
+  it('has debug lines for what the client repeats', () => {
+    events.emit({ type: 'call.replayed', client: 'main', origin: 'https://api.example', fingerprint: 'abc' });
+    for (const isFirstAborted of [false, true]) {
+      events.emit({ type: 'token.second_attempt', client: 'main', isFirstAborted });
+    }
+    expect(lines).toEqual([
+      'debug: client "main": call to https://api.example repeated with a new token',
+      'debug: client "main": sent another token request, because the first has no response yet',
+      'debug: client "main": aborted a token request that had no response, and sent another one',
+    ]);
   });
 
   it('call-5: has a line when a token is no longer refreshed, with the option that keeps it warm', () => {

@@ -41,19 +41,26 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         logger.debug(`${client}: the server issued access token ${event.fingerprint} again`);
         return;
       case 'token.refresh_failed': {
-        const next = event.retryAt ? `Next attempt at ${event.retryAt.toISOString()}.` : 'No further attempt.';
-        const line = `${event.error.code}: ${event.error.message} ${next}`;
+        const { error, server, problem, expiresAt, retryAt } = event;
+        const calls = expiresAt
+          ? `Calls use the current token, which expires at ${expiresAt.toISOString()}.`
+          : 'Calls fail until there is a token.';
+        const next = retryAt ? `Next attempt at ${retryAt.toISOString()}.` : 'No further attempt.';
+        const line = `${client}: token request to ${server} failed (${error.code}): ${problem} ${calls} ${next}`;
         if (failing.get(nameOf(event))) logger.debug(line);
         else logger.warn(line);
         failing.set(nameOf(event), true);
         return;
       }
-      case 'credential.quarantined':
-        if (event.halted)
+      case 'credential.quarantined': {
+        const { halted, retryAt } = event;
+        const probes = retryAt ? `, except for rare probes; next attempt at ${retryAt.toISOString()}` : '';
+        if (halted)
           logger.error(
-            `${client}: the server rejected the credential repeatedly; attempts are halted, except for rare probes`,
+            `${client}: the server rejected the credential repeatedly; attempts are halted${probes}. Correct the credential, or call retryNow() after a correction at the server`,
           );
         return;
+      }
       case 'token.served_stale':
         logger.warn(`${client}: no new access token is available; ${event.fingerprint} is used until it expires`);
         return;
@@ -97,8 +104,14 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         logger.log(`${client}: retryNow() ended every wait for the next token request`);
         return;
       case 'token.second_attempt':
+        logger.debug(
+          event.isFirstAborted
+            ? `${client}: aborted a token request that had no response, and sent another one`
+            : `${client}: sent another token request, because the first has no response yet`,
+        );
+        return;
       case 'call.replayed':
-        logger.debug(`${client}: ${event.type}`);
+        logger.debug(`${client}: call to ${event.origin} repeated with a new token`);
     }
   });
 

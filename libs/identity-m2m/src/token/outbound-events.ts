@@ -57,7 +57,14 @@ export type OutboundEvent =
   /** A token request failed. */
   | (OfRequest & {
       readonly type: 'token.refresh_failed';
+      /** The error that calls get, unless they use a token that they have. */
       readonly error: TokenUnavailableError;
+      /** The token endpoint, or the issuer. */
+      readonly server: string;
+      /** What was found, and what to do. */
+      readonly problem: string;
+      /** When the token that calls use meanwhile expires; undefined if they have none. */
+      readonly expiresAt: Date | undefined;
       /** Time of the next automatic attempt; undefined for none. */
       readonly retryAt: Date | undefined;
       /** Whether calls will fail before the next attempt, because the token expires first. */

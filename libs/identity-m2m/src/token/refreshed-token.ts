@@ -285,7 +285,8 @@ export class RefreshedToken {
     const { context, policy } = this.options;
     const roomMs = this.#held ? retryRoomMs(this.#held.schedule) : policy.outageBudgetMs;
     const decision = this.backoff.failed(failure, now, roomMs, context);
-    if (decision.isNew) this.#report.failed(failure, decision, this.#held, now);
+    const usable = this.#canServeStale(now) ? this.#held : undefined;
+    if (decision.isNew) this.#report.failed(failure, decision, usable, now);
     return decision.error;
   }
 

@@ -176,7 +176,8 @@ describe('backing off after failed attempts', () => {
   it('keeps the error, and counts down to the next attempt', async () => {
     const { clock, backoff, fail, dueInMs } = setUp();
     const decision = fail('transient');
-    expect(decision).toEqual({ error: backoff.lastError, delayMs: 500, isNew: true });
+    const problem = 'a failure. The client retries automatically.';
+    expect(decision).toEqual({ error: backoff.lastError, problem, delayMs: 500, isNew: true });
     expect(decision.error).toMatchObject({ reason: 'outage', retryAt: new Date('2030-01-01T00:00:00.500Z') });
     expect(dueInMs()).toBe(500);
     await clock.advance(499);
@@ -313,7 +314,8 @@ describe('backing off after failed attempts', () => {
     it('is tried again as the quarantine decides, and its source is read every 5 s', async () => {
       const { clock, backoff, refuse, dueInMs, isWorthWaiting } = setUp();
       const decision = refuse('credential');
-      expect(decision).toEqual({ error: backoff.lastError, delayMs: 30_000, isNew: true });
+      const problem = 'a failure. Check the client id and the client secret, and that the client may use this grant.';
+      expect(decision).toEqual({ error: backoff.lastError, problem, delayMs: 30_000, isNew: true });
       expect(decision.error).toMatchObject({
         reason: 'client_rejected',
         halted: false,

@@ -1,5 +1,5 @@
 import { doublingDelayMs, elapsedMs, type Instant } from '../foundation/clock.js';
-import { type FailureContext, tokenFailureError, type TokenUnavailableError } from './token-errors.js';
+import { type FailureContext, failureText, tokenFailureError, type TokenUnavailableError } from './token-errors.js';
 import { type CredentialRefusal, isRetryable, type TokenFailure, type TokenFailureKind } from './token-result.js';
 
 /** The curves on which token requests back off. Each counts its own failures. */
@@ -88,6 +88,8 @@ interface Backoff {
 export interface BackoffDecision {
   /** The error for callers. */
   readonly error: TokenUnavailableError;
+  /** What was found, and what to do. */
+  readonly problem: string;
   /** Time to the next attempt, in milliseconds; Infinity for none. */
   readonly delayMs: number;
   /** Whether the failure is a new one. */
@@ -137,9 +139,10 @@ export class RetryBackoff {
       retryAfterMs: failure.retryAfterMs,
       random: this.random,
     });
-    const error = tokenFailureError({ ...failure, kind }, context, dateAfter(now, delayMs));
+    const explained = { ...failure, kind };
+    const error = tokenFailureError(explained, context, dateAfter(now, delayMs));
     this.#backoff = { error, kind, since: now, delayMs };
-    return { error, delayMs, isNew: true };
+    return { error, problem: failureText(explained, context), delayMs, isNew: true };
   }
 
   /** Backs off as the quarantine decides. The source of a refused credential is read again at intervals. */
@@ -153,7 +156,7 @@ export class RetryBackoff {
     this.#unexplainedSince = undefined;
     const recheckMs = kind === 'credential' ? CREDENTIAL_RECHECK_MS : Infinity;
     this.#backoff = { error, kind, since: now, delayMs: Math.min(delayMs, recheckMs) };
-    return { error, delayMs, isNew: !isKnown };
+    return { error, problem: failureText(failure, context, halted), delayMs, isNew: !isKnown };
   }
 
   /** Notes that an attempt succeeded. */

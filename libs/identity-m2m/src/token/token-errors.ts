@@ -32,7 +32,9 @@ export type TokenUnavailableReason =
 export interface TokenUnavailableDetails {
   /** Name of the client in the module's options. */
   readonly client: string;
-  /** Earliest time of the next token request; until then, calls fail at once. */
+  /**
+   * Time of the next automatic attempt. A call fails at once if that is later than it may wait (`acquireTimeoutMs`).
+   */
   readonly retryAt?: Date | undefined;
   /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
   readonly oauthError?: string | undefined;
@@ -42,16 +44,13 @@ export interface TokenUnavailableDetails {
 /**
  * The client has no valid access token and could not get one in time. The call that needed it was not sent.
  *
- * Most reasons are temporary: respond to your own caller with 503. The two subclasses, and the reason
- * `certificate_rejected`, mean that an operator has to correct a setting.
+ * Most reasons are temporary: respond to your own caller with 503. The two subclasses, the reason
+ * `certificate_rejected`, and `blocked` by a proxy (407) mean that an operator has to correct a setting.
  */
-export class TokenUnavailableError extends IdentityM2MError {
+export class TokenUnavailableError extends IdentityM2MError implements TokenUnavailableDetails {
   readonly code: string = 'M2M_TOKEN_UNAVAILABLE';
-  /** Name of the client in the module's options. */
   readonly client: string;
-  /** Earliest time of the next token request; until then, calls fail at once. */
   readonly retryAt?: Date;
-  /** `error` of the token endpoint's response (RFC 6749 §5.2), if it had one. */
   readonly oauthError?: string;
 
   constructor(
@@ -121,7 +120,7 @@ export interface FailureContext {
 }
 
 /**
- * Returns the error for callers of a failed token request: what failed, what was found, what to do.
+ * Returns the error for callers of a failed token request: what failed, and its {@link failureText}.
  *
  * @param halted For a rejected credential: whether automatic attempts have stopped, except for rare probes.
  */
@@ -131,11 +130,8 @@ export function tokenFailureError(
   retryAt: Date | undefined,
   halted = false,
 ): TokenUnavailableError {
-  const found = printableText(failure.detail);
-  const advice = presetHint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
-  const because = failure.remark === undefined ? '' : `${failure.remark} `;
-  const stop = /[.!?]$/.test(found) ? '' : '.';
-  const message = `No access token for client "${context.client}" from ${context.server}: ${found}${stop} ${because}${advice}`;
+  const text = failureText(failure, context, halted);
+  const message = `No access token for client "${context.client}" from ${context.server}: ${text}`;
   const details = {
     client: context.client,
     retryAt,
@@ -158,6 +154,15 @@ export function tokenFailureError(
     case 'unexplained':
       return new TokenUnavailableError('outage', message, details);
   }
+}
+
+/** Returns what was found in a failed token request, and what to do. */
+export function failureText(failure: TokenFailure, context: FailureContext, halted = false): string {
+  const found = printableText(failure.detail);
+  const stop = /[.!?]$/.test(found) ? '' : '.';
+  const because = failure.remark === undefined ? '' : `${failure.remark} `;
+  const advice = presetHint(failure, context) ?? failure.advice ?? defaultAdvice(failure, halted);
+  return `${found}${stop} ${because}${advice}`;
 }
 
 /**

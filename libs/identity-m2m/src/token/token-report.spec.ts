@@ -87,7 +87,7 @@ describe('the report of a grant', () => {
 
 describe('the report of a failure', () => {
   const error = new TokenUnavailableError('outage', 'no response', { client: 'users' });
-  const decision = (delayMs: number) => ({ error, delayMs, isNew: true });
+  const decision = (delayMs: number) => ({ error, problem: 'HTTP 503. Wait.', delayMs, isNew: true });
   const refusal = (more: Partial<CredentialRefusal> = {}): CredentialRefusal => ({
     delayMs: 500,
     halted: false,
@@ -112,7 +112,9 @@ describe('the report of a failure', () => {
       const { report, seen } = setUp();
       report.failed({ kind: 'transient', detail: '' }, decision(delayMs), hasToken ? held('a') : undefined, at(3000));
       const retryAt = delayMs === Infinity ? undefined : new Date(START + 3000 + delayMs);
-      expect(seen).toEqual([{ type: 'token.refresh_failed', ...FACTS, error, retryAt, degraded }]);
+      const expiresAt = hasToken ? new Date(START + 4000) : undefined;
+      const facts = { server: 'https://id.example.com', problem: 'HTTP 503. Wait.', expiresAt, retryAt, degraded };
+      expect(seen).toEqual([{ type: 'token.refresh_failed', ...FACTS, ...facts, error }]);
     },
   );
 

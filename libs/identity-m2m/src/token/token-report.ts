@@ -59,14 +59,15 @@ export class TokenReport {
   /** @param held The token that is used until the next attempt, if any. */
   failed(
     { kind, refusal }: TokenFailure,
-    { error, delayMs }: BackoffDecision,
+    { error, problem, delayMs }: BackoffDecision,
     held: HeldToken | undefined,
     now: Instant,
   ): void {
-    const { client } = this.context;
+    const { client, server } = this.context;
     const retryAt = dateAfter(now, delayMs);
     const degraded = !held || elapsedMs(held.since, now) + delayMs >= held.schedule.expiresAtMs;
-    this.events.emit({ type: 'token.refresh_failed', ...this.#requestFacts(), error, retryAt, degraded });
+    const facts = { ...this.#requestFacts(), server, problem, expiresAt: held && expiresAt(held), retryAt, degraded };
+    this.events.emit({ type: 'token.refresh_failed', ...facts, error });
     if (!refusal) return;
     const { halted, isWithheld, clockSkewMs } = refusal;
     if (kind === 'credential' && !isWithheld) {
