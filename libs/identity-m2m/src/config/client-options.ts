@@ -51,7 +51,7 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   /**
    * HTTP header that carries the token, for APIs that read another one than `Authorization`. `name` is the name of the
    * header. Default: `Authorization`. `scheme` precedes the token; an empty string sends the token alone. Default: the
-   * type of the token, `Bearer`. It can't be set together with `dpop`. Messages always carry the token in
+   * type of the token, `Bearer`. `scheme` can't be set together with `dpop`. Messages always carry the token in
    * `authorization`.
    *
    * @example
@@ -224,20 +224,20 @@ export const clientSchema = z.strictObject({
   ca: certificateAuthorities.optional(),
   tokenRequestFormat: oneOf(['form', 'json']).optional(),
   tokenRequestHeaders: field<object>('an object with header names and values', isRecord).optional(),
-  scope: shownField<string | readonly string[]>('a scope, or a list of scopes', (value) =>
+  scope: shownField<string | readonly string[]>('a scope, or a list of one or more', (value) =>
     areCleanTexts(value, isScope),
   ).optional(),
   audience: shownField<string>(
     'an audience, without control characters or surrounding whitespace',
     isCleanText,
   ).optional(),
-  resource: field<string | readonly string[]>('an absolute URI without fragment, or a list of them', (value) =>
+  resource: field<string | readonly string[]>('an absolute URI without fragment, or a list of one or more', (value) =>
     areCleanTexts(value, isResource),
   ).optional(),
   // client-faults.ts checks the members of parameters and allowedOrigins one by one.
   parameters: field<object>('an object of strings', isRecord).optional(),
   allowedOrigins: shownField<readonly string[]>(
-    'a list of origins, such as https://billing.example',
+    'a list of one or more origins, such as https://billing.example',
     isTextList,
   ).optional(),
   http: z

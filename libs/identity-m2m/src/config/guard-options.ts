@@ -131,7 +131,7 @@ export const guardSchema = z.strictObject({
   issuers: identityProviders,
   ...issuerResolverFields,
   audience: shownField<string | readonly string[]>(
-    'the name of this API in the tokens’ aud, or a list of names',
+    'the name of this API in the tokens’ aud, or a list of one or more names',
     (value) => areCleanTexts(value),
   ),
   clients: namedClients.optional(),

@@ -251,7 +251,7 @@ describe('invalid options', () => {
       },
       { 'client.parameters.grant_type': 'a string', 'client.resource': 'a string', 'client.dpop': 'an object' },
     ],
-    ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'client as well' }],
+    ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'both' }],
     [
       'a client of many that is wrong',
       { clients: { billing: { ...client, clientId: '' }, tenants: { perTenant: 'x', max: 1 } } },

@@ -141,8 +141,8 @@ export function checkOptions(options: IdentityM2MOptions | undefined, production
     faults.push(...(isTenantsOptions(one) ? tenantsFaults(one, root) : clientFaults(one, root, production, placeOf)));
   }
   if (client !== undefined && Object.hasOwn(named, DEFAULT_CLIENT)) {
-    const expected = 'another name, because client is the default';
-    faults.push({ path: `clients.${DEFAULT_CLIENT}`, expected, found: 'client as well' });
+    const expected = `another name, because the option client is the client named ${DEFAULT_CLIENT}`;
+    faults.push({ path: `clients.${DEFAULT_CLIENT}`, expected, found: 'both' });
   }
   if (guard !== undefined) faults.push(...guardFaults(guard, 'guard', production, placeOf));
   if (client === undefined && clients.length === 0 && guard === undefined && faults.length === 0) {

@@ -29,11 +29,11 @@ const A_LIST_OF_CLIENTS = 'a list of clients, at least one';
 
 const namedClient = z.strictObject({
   clientId: cleanText('a client identifier'),
-  issuer: field<string | readonly string[]>('an issuer, or a list of issuers', (value) =>
+  issuer: field<string | readonly string[]>('an issuer, or a list of one or more', (value) =>
     areCleanTexts(value),
   ).optional(),
   scopes: field<readonly string[]>(
-    'a list of scopes',
+    'a list of one or more scopes',
     (value) => Array.isArray(value) && value.length > 0 && value.every(isScopeName),
   ).optional(),
   until: field<Date | string>('a date, such as 2027-01-01', (value) => endOf(value) !== undefined).optional(),
