@@ -1,4 +1,4 @@
-import { type OptionFault, optionFaults } from '../foundation/option-check.js';
+import { areSound, type OptionFault, optionFaults } from '../foundation/option-check.js';
 import { printableText } from '../foundation/text.js';
 import { allowedPlainHttp, type PlainHttp, urlFault } from '../foundation/url.js';
 import { describeAddress } from '../identity-providers/preset-options.js';
@@ -22,8 +22,7 @@ export function clientFaults(
 ): OptionFault[] {
   const faults = optionFaults(clientSchema, options, root, placeOf);
   // Checks beyond the schema run only on fields that the schema accepts.
-  const isSound = (...fields: (keyof ClientOptions)[]) =>
-    !faults.some(({ path }) => path === root || fields.some((field) => path.startsWith(`${root}.${field}`)));
+  const isSound = (...fields: (keyof ClientOptions)[]) => areSound(fields, root, faults);
   const plainHttp = allowedPlainHttp(options?.unsafeAllowHttp, production);
   const found: OptionFault[] = [];
   if (isSound('identityProvider', 'unsafeAllowHttp')) found.push(...providerFaults(options, root, plainHttp));
@@ -68,7 +67,9 @@ function originsFaults({ allowedOrigins = [] }: ClientOptions, root: string, pla
 
 function baseUrlFaults(options: ClientOptions, root: string): OptionFault[] {
   const baseUrl = options.http?.baseURL;
-  if (baseUrl === undefined || new AllowedOrigins(allowedOriginsOf(options)).allows(baseUrl)) return [];
+  // Each other entry is a fault of its own.
+  const rules = allowedOriginsOf(options).filter((rule) => originRuleFault(rule) === undefined);
+  if (baseUrl === undefined || new AllowedOrigins(rules).allows(baseUrl)) return [];
   const expected = `a URL that the token may be sent to; add its origin to ${root}.allowedOrigins`;
   return [{ path: `${root}.http.baseURL`, expected, found: describeAddress(baseUrl) }];
 }

@@ -25,7 +25,6 @@ import type { CertificateAuthorities } from '../foundation/tls.js';
 import { allowedPlainHttp, parseUrl } from '../foundation/url.js';
 import type { IdentityProvider } from '../identity-providers/identity-provider.js';
 import { AUTHORIZATION_HEADER, TokenHeader } from '../token/access-token.js';
-import { originRuleFault } from '../token/allowed-origins.js';
 import type { TokenRequestFormat } from '../token/token-endpoint.js';
 import type { TokenParameters } from '../token/token-parameters.js';
 import { DEFAULT_MAX_REPLAY_BYTES, DEFAULT_TOKEN_REJECTION, type TokenRejection } from '../token/token-rejection.js';
@@ -364,5 +363,5 @@ function inLowerCase(headers: Readonly<Record<string, string>>): Record<string, 
 /** Returns the rules of where the token may be sent: the identity provider's own API, and what the options add. */
 export function allowedOriginsOf({ identityProvider: { apiBaseUrl }, allowedOrigins = [] }: ClientOptions): string[] {
   const ownApi = apiBaseUrl === undefined ? undefined : parseUrl(apiBaseUrl);
-  return [...(ownApi ? [ownApi.origin] : []), ...allowedOrigins.filter((rule) => originRuleFault(rule) === undefined)];
+  return [...(ownApi ? [ownApi.origin] : []), ...allowedOrigins];
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   anAgent,
   areCleanTexts,
+  areSound,
   certificateAuthorities,
   field,
   flag,
@@ -193,8 +194,7 @@ export function guardFaults(
 ): OptionFault[] {
   const faults = optionFaults(guardSchema, options, root, placeOf);
   // Checks beyond the schema run only on fields that the schema accepts.
-  const isSound = (field: keyof GuardOptions) =>
-    !faults.some(({ path }) => path === root || path.startsWith(`${root}.${field}`));
+  const isSound = (field: keyof GuardOptions) => areSound([field], root, faults);
   if (!isSound('issuers')) return faults;
   const { issuers, clients, introspection, issuerResolver, unsafeAllowHttp } = options;
   const plainHttp = allowedPlainHttp(unsafeAllowHttp === true, production);

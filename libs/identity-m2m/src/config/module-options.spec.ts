@@ -251,6 +251,19 @@ describe('invalid options', () => {
       },
       { 'client.parameters.grant_type': 'a string', 'client.resource': 'a string', 'client.dpop': 'an object' },
     ],
+    [
+      'wrong members beside misspelt options whose names begin alike',
+      {
+        client: { ...client, allowedOrigins: ['ftp://a.example'], allowedOriginsX: [] },
+        guard: { ...guard, clients: [{ clientId: 'a', issuer: 'https://no.example' }], clientsX: [] },
+      },
+      {
+        'client.allowedOriginsX': 'a list of 0',
+        'client.allowedOrigins[0]': '"ftp://a.example"',
+        'guard.clientsX': 'a list of 0',
+        'guard.clients[0].issuer': '"https://no.example"',
+      },
+    ],
     ['the same name twice', { client, clients: { default: client } }, { 'clients.default': 'both' }],
     [
       'a client of many that is wrong',

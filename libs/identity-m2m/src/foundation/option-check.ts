@@ -57,6 +57,13 @@ export function optionFaults(
   });
 }
 
+/** Returns whether there is no fault in these fields or their members, nor in the options as a whole. */
+export function areSound(fields: readonly string[], root: string, faults: readonly OptionFault[]): boolean {
+  const isIn = (path: string, field: string) =>
+    path === field || path.startsWith(`${field}.`) || path.startsWith(`${field}[`);
+  return !faults.some(({ path }) => path === root || fields.some((field) => isIn(path, `${root}.${field}`)));
+}
+
 function pathOf(root: string, path: readonly PropertyKey[]): string {
   const keys = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`));
   return [root, ...keys].join('').replace(/^\./, '') || 'options';

@@ -100,7 +100,7 @@ export class AllowedOrigins {
  * exactly one label.
  */
 export function originRuleFault(text: string): string | undefined {
-  const withoutStar = text.replace(/^(https?:\/\/)\*\./i, '$1');
+  const withoutStar = ruleUrl(text);
   if (withoutStar.includes('*')) return 'has a star in another place than the first label of the host';
   const url = parseUrl(withoutStar);
   if (!url) return 'is not an absolute URL';
