@@ -42,7 +42,7 @@ const NATIVE_CLIENT = { 'x-idap-native-client': 'true' };
  * origin. Inbound: tokens of an application of type *OAuth2 Server* are for your own API.
  */
 export function cyberArkIdentity(options: CyberArkIdentityOptions): KnownIssuer {
-  const tenantUrl = withoutTrailingSlash(options.tenantUrl);
+  const tenantUrl = tenantAddress(options.tenantUrl);
   const applicationId = options.platformToken ? PLATFORM_APPLICATION_ID : options.applicationId;
   const application = encodedSegment(applicationId);
   return {
@@ -130,7 +130,7 @@ const TENANT_PATHS = ['/', '/api/idadmin', '/api/idadmin/'];
  * Returns the address as it appears in tokens: host in lower case, no trailing slash. Leaves an invalid one to the
  * check of the options.
  */
-function withoutTrailingSlash(tenantUrl: unknown): string {
+function tenantAddress(tenantUrl: unknown): string {
   const text = String(tenantUrl);
   return (parseUrl(text)?.href ?? text).replace(/\/+$/, '');
 }

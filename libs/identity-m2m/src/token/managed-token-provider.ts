@@ -82,25 +82,25 @@ export class ManagedTokenProvider extends TokenProvider {
 
   peek(options?: GetTokenOptions): AccessToken | undefined {
     if (!options) return this.#default.peek();
-    return this.#find(options)?.peek(this.#minTtlMs(options));
+    return this.#find(options).token?.peek(this.#minTtlMs(options));
   }
 
   async getToken(options: GetTokenOptions = {}): Promise<AccessToken> {
-    const token = this.#find(options) ?? this.#add(this.#merged(options));
-    return token.getToken(options.signal, this.#minTtlMs(options));
+    const { token, key, parameters } = this.#find(options);
+    return (token ?? this.#add(key, parameters)).getToken(options.signal, this.#minTtlMs(options));
   }
 
   async renewToken(rejected: AccessToken, options: GetTokenOptions = {}): Promise<AccessToken | undefined> {
-    return this.#find(options)?.renew(rejected, options.signal);
+    return this.#find(options).token?.renew(rejected, options.signal);
   }
 
   override previousToken(token: AccessToken, options: GetTokenOptions = {}): AccessToken | undefined {
-    return this.#find(options)?.previousToken(token, this.#minTtlMs(options));
+    return this.#find(options).token?.previousToken(token, this.#minTtlMs(options));
   }
 
   status(options: TokenParameters = {}): AccessTokenStatus {
     const unknown: AccessTokenStatus = { freshness: 'none', refreshing: false, dormant: false };
-    return this.#find(options)?.status() ?? unknown;
+    return this.#find(options).token?.status() ?? unknown;
   }
 
   override retryNow(): void {
@@ -163,16 +163,17 @@ export class ManagedTokenProvider extends TokenProvider {
     return new RefreshedToken({ ...options, ...own }, backoff);
   };
 
-  /** Returns the token for a caller's parameters; undefined if there is none. */
-  #find(options: GetTokenOptions): RefreshedToken | undefined {
-    if (!hasParameters(options)) return this.#default;
-    const parameters = this.#merged(options);
-    return tokenKey(parameters) === this.#defaultKey ? this.#default : this.#cache?.find(parameters);
+  /** Returns the parameters of a caller's token, their key, and the token, if there is one. */
+  #find(options: GetTokenOptions) {
+    const isOwn = !hasParameters(options);
+    const parameters = isOwn ? this.options.parameters : this.#merged(options);
+    const key = isOwn ? this.#defaultKey : tokenKey(parameters);
+    return { parameters, key, token: key === this.#defaultKey ? this.#default : this.#cache?.find(key) };
   }
 
-  #add(parameters: TokenParameters): RefreshedToken {
+  #add(key: string, parameters: TokenParameters): RefreshedToken {
     this.#cache ??= new TokenCache(this.options.maxTokens - 1, this.#create);
-    return this.#cache.add(parameters, this.#overloadError);
+    return this.#cache.add(key, parameters, this.#overloadError);
   }
 
   #merged(options: GetTokenOptions): TokenParameters {

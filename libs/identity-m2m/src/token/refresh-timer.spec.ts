@@ -133,41 +133,41 @@ describe('a scheduled refresh', () => {
     expect(timer.isDormant).toBe(false);
     use();
     timer.refreshed();
-    expect(timer.isWorthRefreshing()).toBe(true);
+    expect(timer.goDormantIfUnused()).toBe(false);
     timer.refreshed();
     expect([timer.isDormant, dormantTimes()]).toEqual([false, 0]);
-    expect(timer.isWorthRefreshing()).toBe(false);
+    expect(timer.goDormantIfUnused()).toBe(true);
     expect([timer.isDormant, dormantTimes()]).toEqual([true, 1]);
   });
 
   it('is worth its request after each use', () => {
     const { timer, use } = setUp();
     timer.refreshed();
-    expect(timer.isWorthRefreshing()).toBe(true);
+    expect(timer.goDormantIfUnused()).toBe(false);
     use();
-    expect(timer.isWorthRefreshing()).toBe(true);
+    expect(timer.goDormantIfUnused()).toBe(false);
     timer.refreshed();
-    expect(timer.isWorthRefreshing()).toBe(true);
-    expect(timer.isWorthRefreshing()).toBe(false);
+    expect(timer.goDormantIfUnused()).toBe(false);
+    expect(timer.goDormantIfUnused()).toBe(true);
   });
 
   it('is always worth its request for a token that is kept warm', () => {
     const { timer, dormantTimes } = setUp({ keepWarm: true });
     timer.refreshed();
-    const answers = [1, 2, 3, 4].map(() => timer.isWorthRefreshing());
-    expect(answers).toEqual([true, true, true, true]);
+    const answers = [1, 2, 3, 4].map(() => timer.goDormantIfUnused());
+    expect(answers).toEqual([false, false, false, false]);
     expect([timer.isDormant, dormantTimes()]).toEqual([false, 0]);
   });
 
   it('is worth its request again after a call wakes the token, which sets the timer', async () => {
     const { clock, due, timer } = setUp();
     timer.refreshed();
-    timer.isWorthRefreshing();
-    timer.isWorthRefreshing();
+    timer.goDormantIfUnused();
+    timer.goDormantIfUnused();
     expect(timer.isDormant).toBe(true);
     timer.wake(clock.now());
     expect(timer.isDormant).toBe(false);
-    expect(timer.isWorthRefreshing()).toBe(true);
+    expect(timer.goDormantIfUnused()).toBe(false);
     await clock.advance(1000);
     expect(due).toEqual([1000]);
   });

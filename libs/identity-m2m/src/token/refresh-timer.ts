@@ -62,13 +62,13 @@ export class RefreshTimer {
     this.#cancel = undefined;
   }
 
-  /** Returns whether a scheduled refresh is worth its request. If not, makes the token dormant. */
-  isWorthRefreshing(): boolean {
+  /** Makes the token dormant if no call used its last two refreshes. Returns whether it is dormant now. */
+  goDormantIfUnused(): boolean {
     this.#unusedRefreshes = this.usedAt === this.#usedAtRefresh ? this.#unusedRefreshes + 1 : 0;
-    if (this.options.keepWarm || this.#unusedRefreshes < UNUSED_REFRESHES) return true;
+    if (this.options.keepWarm || this.#unusedRefreshes < UNUSED_REFRESHES) return false;
     this.isDormant = true;
     this.options.onDormant();
-    return false;
+    return true;
   }
 
   #fire(): void {

@@ -95,7 +95,7 @@ export class RefreshedToken {
       clock,
       keepWarm,
       delayMs: (now) => this.#untilNextAttemptMs(now),
-      onDue: (now) => (this.backoff.lastError || this.#timer.isWorthRefreshing()) && this.#startAttempt(now),
+      onDue: (now) => (this.backoff.lastError || !this.#timer.goDormantIfUnused()) && this.#startAttempt(now),
       onDormant: () => this.#report.dormant(),
     });
   }

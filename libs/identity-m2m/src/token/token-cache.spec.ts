@@ -6,7 +6,7 @@ import { RefreshedToken } from './refreshed-token.js';
 import type { RetryBackoff } from './retry-policy.js';
 import { SecondAttempts } from './single-flight.js';
 import { TokenCache } from './token-cache.js';
-import type { TokenParameters } from './token-parameters.js';
+import { tokenKey, type TokenParameters } from './token-parameters.js';
 import type { Acquisition, TokenResult } from './token-result.js';
 
 const ACQUIRE_TIMEOUT_MS = 100;
@@ -52,18 +52,19 @@ function setUp(max = 2) {
     );
   });
   const overload = () => new Error('too many tokens');
-  const add = (scope: string) => cache.add({ scope }, overload);
-  const kept = (...scopes: string[]) => scopes.filter((scope) => cache.find({ scope }));
-  return { clock, server, attempts, created, cache, add, kept };
+  const add = (scope: string) => cache.add(tokenKey({ scope }), { scope }, overload);
+  const find = (scope: TokenParameters['scope']) => cache.find(tokenKey({ scope }));
+  const kept = (...scopes: string[]) => scopes.filter(find);
+  return { clock, server, attempts, created, cache, add, find, kept };
 }
 
 describe('the tokens of a client', () => {
   it('are found by equal parameters, and by no others', () => {
-    const { cache, add, created } = setUp();
-    expect(cache.find({ scope: 'a b' })).toBeUndefined();
+    const { cache, add, find, created } = setUp();
+    expect(find('a b')).toBeUndefined();
     const token = add('a b');
-    expect(cache.find({ scope: ['b', 'a'] })).toBe(token);
-    expect(cache.find({ scope: 'a' })).toBeUndefined();
+    expect(find(['b', 'a'])).toBe(token);
+    expect(find('a')).toBeUndefined();
     expect(created).toEqual([{ scope: 'a b', backoff: undefined }]);
     expect([...cache.all()]).toEqual([token]);
   });
@@ -80,17 +81,17 @@ describe('the tokens of a client', () => {
   });
 
   it('are kept by their use', () => {
-    const { cache, add, kept } = setUp();
+    const { add, find, kept } = setUp();
     const [a] = [add('a'), add('b')];
-    expect(cache.find({ scope: 'a' })).toBe(a);
+    expect(find('a')).toBe(a);
     add('c');
     expect(kept('a', 'b', 'c')).toEqual(['a', 'c']);
   });
 
   it('are listed from the least recently used one on', () => {
-    const { cache, add } = setUp(3);
+    const { cache, add, find } = setUp(3);
     const [a, b, c] = [add('a'), add('b'), add('c')];
-    cache.find({ scope: 'a' });
+    find('a');
     expect([...cache.all()].map((token) => [a, b, c].indexOf(token))).toEqual([1, 2, 0]);
   });
 

@@ -1,12 +1,12 @@
 import { BoundedMap } from '../foundation/bounded-map.js';
 import type { RefreshedToken } from './refreshed-token.js';
 import type { RetryBackoff } from './retry-policy.js';
-import { tokenKey, type TokenParameters } from './token-parameters.js';
+import type { TokenParameters } from './token-parameters.js';
 
 /** Maximum number of back-offs kept of evicted tokens. */
 const MAX_BACKOFFS = 1000;
 
-/** The client's tokens for parameters other than its own, one per set. Evicts the least recently used ones. */
+/** The client's tokens for parameters other than its own, by `tokenKey`. Evicts the least recently used ones. */
 export class TokenCache {
   /** In the order of their last use, the least recent first. */
   readonly #tokens = new Map<string, RefreshedToken>();
@@ -18,8 +18,7 @@ export class TokenCache {
     private readonly create: (parameters: TokenParameters, backoff: RetryBackoff | undefined) => RefreshedToken,
   ) {}
 
-  find(parameters: TokenParameters): RefreshedToken | undefined {
-    const key = tokenKey(parameters);
+  find(key: string): RefreshedToken | undefined {
     const token = this.#tokens.get(key);
     if (token) {
       this.#tokens.delete(key);
@@ -34,9 +33,8 @@ export class TokenCache {
    *
    * @throws The error of `overload` if all are being fetched.
    */
-  add(parameters: TokenParameters, overload: () => Error): RefreshedToken {
+  add(key: string, parameters: TokenParameters, overload: () => Error): RefreshedToken {
     if (this.#tokens.size >= this.max) this.#evict(overload);
-    const key = tokenKey(parameters);
     const token = this.create(parameters, this.#backoffs.get(key));
     this.#backoffs.delete(key);
     this.#tokens.set(key, token);
