@@ -9,7 +9,7 @@ import { TokenCache } from './token-cache.js';
 import { type OriginDecision, AllowedOrigins } from './allowed-origins.js';
 import type { OutboundEvent } from './outbound-events.js';
 import type { RetryBackoff } from './retry-policy.js';
-import { SecondAttempts } from './single-flight.js';
+import { SecondTries } from './single-flight.js';
 import type { TokenRequester } from './token-requester.js';
 import {
   ClientRejectedError,
@@ -29,7 +29,7 @@ import { waitAtMost } from '../foundation/promises.js';
 
 export interface ManagedTokenProviderOptions extends Omit<
   RefreshedTokenOptions,
-  'attempt' | 'requestedAccess' | 'secondAttempts'
+  'attempt' | 'requestedAccess' | 'secondTries'
 > {
   /** Makes token requests; called when the first one is due. */
   readonly requester: () => TokenRequester;
@@ -64,14 +64,14 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #startAbort = new AbortController();
   /** Ends the wait for the next attempt at boot. */
   #waitAbort = new AbortController();
-  readonly #secondAttempts: SecondAttempts;
+  readonly #secondTries: SecondTries;
 
   constructor(private readonly options: ManagedTokenProviderOptions) {
     super();
     this.clientName = options.context.client;
     this.events = options.events;
     this.#allowedOrigins = new AllowedOrigins(options.allowedOrigins);
-    this.#secondAttempts = new SecondAttempts(options.clock, options.acquireTimeoutMs / 3);
+    this.#secondTries = new SecondTries(options.clock, options.acquireTimeoutMs / 3);
     this.#default = this.#create(options.parameters);
     this.#defaultKey = tokenKey(options.parameters);
   }
@@ -159,7 +159,7 @@ export class ManagedTokenProvider extends TokenProvider {
     const body = bodyParameters(parameters);
     const { requester, ...options } = this.options;
     const attempt: RefreshedTokenOptions['attempt'] = (...args) => requester().attempt(body, ...args);
-    const own = { attempt, requestedAccess: requestedAccess(parameters), secondAttempts: this.#secondAttempts };
+    const own = { attempt, requestedAccess: requestedAccess(parameters), secondTries: this.#secondTries };
     return new RefreshedToken({ ...options, ...own }, backoff);
   };
 

@@ -5,7 +5,7 @@ import { EventStream } from '../foundation/event-stream.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { RefreshedToken, type RefreshedTokenOptions } from './refreshed-token.js';
 import { AccessToken } from './access-token.js';
-import { SecondAttempts, type AttemptProgress } from './single-flight.js';
+import { SecondTries, type TryProgress } from './single-flight.js';
 
 import type { TokenUnavailableError } from './token-errors.js';
 import type { OutboundEvent } from './outbound-events.js';
@@ -29,8 +29,8 @@ class TokenAuthority {
   credential = 'one';
   /** How a second try may join one that is silent. */
   second: 'beside' | 'instead' | undefined = 'beside';
-  readonly progress: AttemptProgress[] = [];
-  onAttempt: (progress: AttemptProgress) => void = () => {};
+  readonly progress: TryProgress[] = [];
+  onAttempt: (progress: TryProgress) => void = () => {};
   readonly attempts: number[] = [];
   readonly signals: AbortSignal[] = [];
   /** When each token was asked for. */
@@ -43,7 +43,7 @@ class TokenAuthority {
 
   constructor(private readonly clock: ManualClock) {}
 
-  readonly attempt = async (signal: AbortSignal, progress: AttemptProgress): Promise<TokenResult<Acquisition>> => {
+  readonly attempt = async (signal: AbortSignal, progress: TryProgress): Promise<TokenResult<Acquisition>> => {
     progress.second = this.second;
     this.progress.push(progress);
     this.onAttempt(progress);
@@ -104,7 +104,7 @@ function setUp(options: Partial<RefreshedTokenOptions> = {}) {
     policy: { skewMs: seconds(30), outageBudgetMs: seconds(300) },
     keepWarm: false,
     acquireTimeoutMs,
-    secondAttempts: new SecondAttempts(clock, acquireTimeoutMs / 3),
+    secondTries: new SecondTries(clock, acquireTimeoutMs / 3),
     requestTimeoutMs: seconds(10),
     unsafeExpiredTokenGraceMs: 0,
     context: { client: 'default', server: 'https://id.example/token' },
@@ -1186,8 +1186,8 @@ describe('a second request beside an unanswered one', () => {
 
   it('is one at a time for all tokens of a client, and the next begins with the end of the one before', async () => {
     const clock = new ManualClock();
-    const secondAttempts = new SecondAttempts(clock, 1000);
-    const managers = Array.from({ length: 3 }, () => byHand({ clock, secondAttempts, acquireTimeoutMs: seconds(3) }));
+    const secondTries = new SecondTries(clock, 1000);
+    const managers = Array.from({ length: 3 }, () => byHand({ clock, secondTries, acquireTimeoutMs: seconds(3) }));
     managers.forEach(({ outcome }) => outcome());
     await clock.advance(1000);
     const tries = () => managers.map(({ tries }) => tries.length);

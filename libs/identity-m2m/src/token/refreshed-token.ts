@@ -13,20 +13,14 @@ import {
 } from './refresh-policy.js';
 import { RefreshTimer } from './refresh-timer.js';
 import { RetryBackoff } from './retry-policy.js';
-import {
-  attemptProgress,
-  type AttemptProgress,
-  type SecondAttempts,
-  type SilenceWatch,
-  SingleFlight,
-} from './single-flight.js';
+import { tryProgress, type TryProgress, type SecondTries, type SilenceWatch, SingleFlight } from './single-flight.js';
 import { type FailureContext, type TokenUnavailableError, unexpectedFailure } from './token-errors.js';
 import { type AccessTokenStatus, TokenReport, tokenStatus } from './token-report.js';
 import { type Acquisition, isRetryable, type TokenFailure, type TokenResult } from './token-result.js';
 
 export interface RefreshedTokenOptions {
   /** Makes one attempt to get a token, and updates its progress. */
-  readonly attempt: (signal: AbortSignal, progress: AttemptProgress) => Promise<TokenResult<Acquisition>>;
+  readonly attempt: (signal: AbortSignal, progress: TryProgress) => Promise<TokenResult<Acquisition>>;
   readonly policy: RefreshPolicy;
   /** Refreshes the token even while no call uses it. */
   readonly keepWarm: boolean;
@@ -41,7 +35,7 @@ export interface RefreshedTokenOptions {
   readonly requestedAccess: RequestedAccess;
   readonly events: EventStream<OutboundEvent>;
   /** Shared by all tokens of the client. */
-  readonly secondAttempts: SecondAttempts;
+  readonly secondTries: SecondTries;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -71,7 +65,7 @@ export class RefreshedToken {
   readonly #timer: RefreshTimer;
   readonly #report: TokenReport;
   /** Progress of the first try of the attempt under way. */
-  #first: AttemptProgress | undefined;
+  #first: TryProgress | undefined;
   /** Background refreshes run until `stopRefreshing`, attempts for callers until `close`. */
   #phase: 'running' | 'draining' | 'closed' = 'running';
 
@@ -87,7 +81,7 @@ export class RefreshedToken {
       outcomeOf: (error) => ({ ok: false, failure: unexpectedFailure(error) }),
       finish: (result) => this.#finishAttempt(result),
     });
-    this.#silence = options.secondAttempts.watch({
+    this.#silence = options.secondTries.watch({
       isNeeded: () => this.#attempt.isAwaited && (this.#isHeldRejected || !this.#canServeStale(clock.now())),
       start: (place) => this.#startSecondTry(place),
     });
@@ -232,7 +226,7 @@ export class RefreshedToken {
     const held = this.#held;
     const isInBackground = held !== undefined && elapsedMs(held.since, now) < held.schedule.waitAtMs;
     const timeoutMs = isInBackground ? backgroundAttemptTimeoutMs(held.schedule, requestTimeoutMs) : requestTimeoutMs;
-    const first = attemptProgress(now);
+    const first = tryProgress(now);
     this.#first = first;
     this.#silence.attemptStarted(first);
     first.abort = this.#attempt.start((signal) => this.options.attempt(signal, first), timeoutMs);
@@ -241,9 +235,9 @@ export class RefreshedToken {
   /** Starts a second try, so that one hung connection does not delay callers without a token. */
   #startSecondTry(place: 'beside' | 'instead'): void {
     const { attempt, clock, requestTimeoutMs } = this.options;
-    const second = attemptProgress(clock.now(), this.#first);
+    const second = tryProgress(clock.now(), this.#first);
     second.abort = this.#attempt.start((signal) => attempt(signal, second), requestTimeoutMs);
-    this.#report.secondAttempt(place === 'instead');
+    this.#report.secondTry(place === 'instead');
   }
 
   #finishAttempt(result: TokenResult<Acquisition>): AttemptEnd {
@@ -265,7 +259,7 @@ export class RefreshedToken {
       return this.#fail({ kind: 'transient', detail, advice }, now);
     }
     this.backoff.reset();
-    this.options.secondAttempts.granted(arrivalAgeMs);
+    this.options.secondTries.granted(arrivalAgeMs);
     this.#timer.refreshed();
     const { policy, random } = this.options;
     const context = { policy, random, earliestRenewalMs: this.#earliestRenewalMs };

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from '@jest/globals';
 import { HttpExchangeError } from '../foundation/bounded-fetch.js';
 import { ManualClock } from '../testing/manual-clock.js';
-import { type AttemptProgress, attemptProgress, SecondAttempts, SingleFlight } from './single-flight.js';
+import { type TryProgress, tryProgress, SecondTries, SingleFlight } from './single-flight.js';
 
 const TIMEOUT_MS = 10_000;
 
@@ -291,15 +291,15 @@ class RecordingClock extends ManualClock {
 
 function setUpWatch({ silenceMs = SILENCE_MS } = {}) {
   const clock = new RecordingClock();
-  const all = new SecondAttempts(clock, silenceMs);
+  const all = new SecondTries(clock, silenceMs);
   const state = { isNeeded: true };
   const started: string[] = [];
   const watch = all.watch({
     isNeeded: () => state.isNeeded,
     start: (place) => started.push(`${place} at ${clock.now().monotonicMs}`),
   });
-  const attempt = (more: Partial<AttemptProgress> = {}) => {
-    const progress = Object.assign(attemptProgress(clock.now()), more);
+  const attempt = (more: Partial<TryProgress> = {}) => {
+    const progress = Object.assign(tryProgress(clock.now()), more);
     watch.attemptStarted(progress);
     return progress;
   };
@@ -567,7 +567,7 @@ describe('the progress of a request', () => {
   const now = { wallMs: 1, monotonicMs: 2 };
 
   it('of the first one allows a second one in parallel', () => {
-    const progress = attemptProgress(now);
+    const progress = tryProgress(now);
     expect(progress).toEqual({
       isSecond: false,
       silentSince: now,
@@ -582,8 +582,8 @@ describe('the progress of a request', () => {
   });
 
   it('of the second one is linked with the first', () => {
-    const first = attemptProgress(now);
-    const second = attemptProgress(now, first);
+    const first = tryProgress(now);
+    const second = tryProgress(now, first);
     expect([second.isSecond, second.other === first, first.other === second]).toEqual([true, true, true]);
   });
 });

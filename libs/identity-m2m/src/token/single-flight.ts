@@ -118,16 +118,16 @@ export class SingleFlight<Outcome, Result> {
  * of the client.
  *
  * One hung connection must not fail every caller, and a slow server must not get twice its load. So a client has at
- * most one second request under way. Another follows only after the server has granted a token promptly. After a hung
- * connection, that is the second request itself. A slow or unreachable server grants one much later.
+ * most one second try under way. Another one follows only after the server has granted a token promptly. After a hung
+ * connection, that is the second try itself. A slow or unreachable server grants one much later.
  */
-export class SecondAttempts {
+export class SecondTries {
   #isSpent = false;
   #underWay: { readonly end: Promise<void>; readonly resolve: () => void } | undefined;
 
   constructor(
     private readonly clock: Clock,
-    /** Time without a response after which a second request starts, in milliseconds. */
+    /** Time without a response after which a second try starts, in milliseconds. */
     readonly silenceMs: number,
   ) {}
 
@@ -136,24 +136,24 @@ export class SecondAttempts {
     return new SilenceWatch(this, this.clock, options);
   }
 
-  /** Whether a second request has to wait until the server grants a token promptly. */
+  /** Whether a second try has to wait until the server grants a token promptly. */
   get isSpent(): boolean {
     return this.#isSpent;
   }
 
-  /** Resolves when the second request under way ends; undefined if there is none. */
+  /** Resolves when the second try under way ends; undefined if there is none. */
   get end(): Promise<void> | undefined {
     return this.#underWay?.end;
   }
 
-  /** Notes that a second request starts. Call it only while none is under way. */
+  /** Notes that a second try starts. Call it only while none is under way. */
   begin(): void {
     let resolve!: () => void;
     const end = new Promise<void>((settle) => (resolve = settle));
     this.#underWay = { end, resolve };
   }
 
-  /** Notes that the attempt with the second request ended. */
+  /** Notes that the attempt with the second try ended. */
   ended(): void {
     this.#isSpent = true;
     this.#underWay?.resolve();
@@ -169,25 +169,25 @@ export class SecondAttempts {
 export interface SilenceWatchOptions {
   /** Returns whether callers wait because there is no usable token. */
   readonly isNeeded: () => boolean;
-  /** Starts the second request: in parallel to the first, or instead of it. */
+  /** Starts the second try: in parallel to the first, or instead of it. */
   readonly start: (place: 'beside' | 'instead') => void;
 }
 
-/** Watches the attempts to get one token, and starts a second request if the first has no response. */
+/** Watches the attempts to get one token, and starts a second try if the first has no response. */
 export class SilenceWatch {
   /** Progress of the attempt under way. */
-  #first: AttemptProgress | undefined;
+  #first: TryProgress | undefined;
   #isWatching = false;
   #cancelTimer: (() => void) | undefined;
   #hasSecond = false;
 
   constructor(
-    private readonly all: SecondAttempts,
+    private readonly all: SecondTries,
     private readonly clock: Clock,
     private readonly options: SilenceWatchOptions,
   ) {}
 
-  attemptStarted(first: AttemptProgress): void {
+  attemptStarted(first: TryProgress): void {
     this.#first = first;
   }
 
@@ -232,7 +232,7 @@ export class SilenceWatch {
 }
 
 /** Progress of a try, by which a second try is decided. */
-export interface AttemptProgress {
+export interface TryProgress {
   /** Whether this is the second try of an attempt. */
   readonly isSecond: boolean;
   /** Since when the credential source, then the server, has not responded; undefined while the try waits in a queue. */
@@ -244,7 +244,7 @@ export interface AttemptProgress {
   /** Whether the credential was sent and the response is outstanding. */
   isSent: boolean;
   /** The other try of the attempt. */
-  other: AttemptProgress | undefined;
+  other: TryProgress | undefined;
   /** Aborts this try only. */
   abort: () => void;
   /** Set before this try is aborted in favour of the other one. */
@@ -256,8 +256,8 @@ export interface AttemptProgress {
  *
  * @param first The first try of the attempt, if this is the second.
  */
-export function attemptProgress(now: Instant, first?: AttemptProgress): AttemptProgress {
-  const progress: AttemptProgress = {
+export function tryProgress(now: Instant, first?: TryProgress): TryProgress {
+  const progress: TryProgress = {
     isSecond: first !== undefined,
     silentSince: now,
     second: 'beside',

@@ -4,7 +4,7 @@ import { ManualClock } from '../testing/manual-clock.js';
 import { AccessToken } from './access-token.js';
 import { RefreshedToken } from './refreshed-token.js';
 import type { RetryBackoff } from './retry-policy.js';
-import { SecondAttempts } from './single-flight.js';
+import { SecondTries } from './single-flight.js';
 import { TokenCache } from './token-cache.js';
 import { tokenKey, type TokenParameters } from './token-parameters.js';
 import type { Acquisition, TokenResult } from './token-result.js';
@@ -39,7 +39,7 @@ function setUp(max = 2) {
         policy: { skewMs: 30_000, outageBudgetMs: 300_000 },
         keepWarm: false,
         acquireTimeoutMs: ACQUIRE_TIMEOUT_MS,
-        secondAttempts: new SecondAttempts(clock, 10_000),
+        secondTries: new SecondTries(clock, 10_000),
         requestTimeoutMs: 10_000,
         unsafeExpiredTokenGraceMs: 0,
         context: { client: 'users', server: 'https://id.example.com/token' },

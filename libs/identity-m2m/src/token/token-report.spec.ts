@@ -156,7 +156,7 @@ describe('the report', () => {
 
   test.each([true, false])('reports a second request, the first aborted: %s', (isFirstAborted) => {
     const { report, seen } = setUp();
-    report.secondAttempt(isFirstAborted);
+    report.secondTry(isFirstAborted);
     expect(seen).toEqual([{ type: 'token.second_attempt', ...FACTS, isFirstAborted }]);
   });
 

@@ -80,7 +80,7 @@ export class TokenReport {
     this.events.emit({ type: 'token.served_stale', ...this.#tokenFacts(held) });
   }
 
-  secondAttempt(isFirstAborted: boolean): void {
+  secondTry(isFirstAborted: boolean): void {
     this.events.emit({ type: 'token.second_attempt', ...this.#requestFacts(), isFirstAborted });
   }
 

@@ -7,7 +7,7 @@ import { boundedRetryAfterMs } from './retry-policy.js';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.js';
 import type { BodyParameters } from './token-parameters.js';
 import type { Acquisition, TokenFailure, TokenResult } from './token-result.js';
-import type { AttemptProgress } from './single-flight.js';
+import type { TryProgress } from './single-flight.js';
 
 /** A credential that may be sent, and the time for its assertion. */
 export interface UsableCredential {
@@ -54,7 +54,7 @@ export class TokenRequester {
   async attempt(
     parameters: BodyParameters,
     signal: AbortSignal,
-    progress: AttemptProgress,
+    progress: TryProgress,
   ): Promise<TokenResult<Acquisition>> {
     const attempt = { parameters, signal, progress, tried: new Set<string>() };
     const result = await this.#requestWithEach(attempt);
@@ -205,7 +205,7 @@ export class TokenRequester {
   /**
    * Aborts the first try if its credential was never accepted: only one request at a time may send such a credential.
    */
-  #supersedeFirst(key: string, { other }: AttemptProgress): void {
+  #supersedeFirst(key: string, { other }: TryProgress): void {
     if (other?.credentialKey !== key || this.options.quarantine.wasAccepted(key)) return;
     other.isSuperseded = true;
     other.abort();
@@ -272,7 +272,7 @@ function withheld(quarantine: Quarantine): TokenResult<Acquisition> {
 interface Attempt {
   readonly parameters: BodyParameters;
   readonly signal: AbortSignal;
-  readonly progress: AttemptProgress;
+  readonly progress: TryProgress;
   /** Fingerprints of the credentials that this attempt has sent, and does not send again. */
   readonly tried: Set<string>;
 }
