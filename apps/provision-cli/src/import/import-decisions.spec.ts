@@ -249,6 +249,16 @@ describe('the reply to a batch', () => {
     expect(rejected).toMatchObject({ code: 'duplicate', reason: '<name> with "<password>" is too weak' });
   });
 
+  it('keeps a code of the service whole, although its words stand in the line, and masks any other', () => {
+    const [weak, other] = ['weak_password', 'weak_things'].map((code) => {
+      const answer: LineAnswer = { key: 'key-1', line: 1, status: 'rejected', error: { code, message: 'no' } };
+      const { record, ...rest } = line(1);
+      const pending = { ...rest, record: { ...record, user: { ...record.user, password: 'weak' } } };
+      return decide([pending], [answer], complete).rejected[0]?.code;
+    });
+    expect([weak, other]).toEqual(['weak_password', '<password>_things']);
+  });
+
   it('puts each line into exactly one list', () => {
     const answer = fc.constantFrom('created', 'rejected', 'failed', 'none');
     const end = fc.constantFrom<BatchEnd>(complete, later, broken, { kind: 'too large' });
