@@ -554,6 +554,25 @@ describe('invalid options', () => {
     );
   });
 
+  it.each([
+    [
+      { client: { ...client, allowedOrigins: [] } },
+      'client.allowedOrigins: expected a list of one or more origins, such as https://billing.example; found a list of 0',
+    ],
+    [
+      { client: { ...client, scope: [] } },
+      'client.scope: expected a scope, or a list of one or more; found a list of 0',
+    ],
+    [
+      { client, clients: { default: client } },
+      'clients.default: expected another name, because the option client is the client named default; found both',
+    ],
+  ])('expect nothing that was found: %#', (options, line) => {
+    expect(() => checkOptions(options, false)).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(line) }),
+    );
+  });
+
   it('do not show values that may be secret', () => {
     const secret = 'hunter2-hunter2';
     const numeric = { ...client, clientSecret: 8675309, clientSecrt: 8675309 };

@@ -587,6 +587,18 @@ describe('an outage', () => {
     ]);
   });
 
+  it('is reported with the expiry of the token that calls use, as long as they can', async () => {
+    const { clock, authority, manager, seen } = setUp();
+    await manager.getToken();
+    const { expiresAt } = manager.status();
+    authority.failing = { kind: 'transient', retryAfterMs: seconds(600) };
+    await clock.advance(seconds(3660));
+    await manager.getToken().catch(() => {});
+    await clock.advance(seconds(660));
+    const failures = seen.filter((event) => event.type === 'token.refresh_failed');
+    expect(failures.map((failure) => failure.expiresAt)).toEqual([expiresAt, expiresAt, undefined]);
+  });
+
   it('is not worked against for longer than a minute after the last caller has gone', async () => {
     const { clock, authority, outcome } = setUp();
     authority.failing = { kind: 'transient' };
