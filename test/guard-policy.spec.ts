@@ -136,7 +136,7 @@ describe('the requirements of a route', () => {
     expect(await status('/all/any')).toBe(200);
     expect(await status('/all', { scope: 'admin read' })).toBe(200);
     expect((await get('/any', { scope: 'write' })).headers.get('www-authenticate')).toBe(
-      'Bearer error="insufficient_scope", scope="read admin"',
+      'Bearer error="insufficient_scope", error_description="The access token needs one of the scopes", scope="read admin"',
     );
   });
 
