@@ -239,7 +239,9 @@ describe('the token', () => {
 
   it('is not passed on with a response that an adapter has frozen', async () => {
     const response = Object.freeze({ status: 200, config: sentConfig() });
-    expect(thrownBy(await resultOf(response))).toEqual({ thrown: expect.any(TypeError) });
+    const { thrown } = thrownBy(await resultOf(response)) as { thrown: Error };
+    expect(thrown).toBeInstanceOf(TypeError);
+    expect(thrown.message).toMatch(/^The response holds the access token, .* is frozen/);
   });
 
   const frozenResponse = () => Object.freeze({ status: 401, config: sentConfig() }) as AxiosResponse;
@@ -257,9 +259,23 @@ describe('the token', () => {
     expect([reachablePaths(TOKEN, thrown), result.status()]).toEqual([[], undefined]);
   });
 
-  it('is no reason to replace a frozen error without it', async () => {
-    const error = Object.freeze(new AxiosError('no', undefined, config));
-    expect(thrownBy(await failureOf(error))).toEqual({ thrown: error });
+  const errorWith = (response: object, own?: InternalAxiosRequestConfig) =>
+    new AxiosError('no', undefined, own, undefined, Object.freeze(response) as AxiosResponse);
+
+  test.each<[string, () => Error & { response?: { status: number } }]>([
+    ['an error of axios', () => Object.freeze(new AxiosError('no', undefined, config))],
+    ['a response without a config', () => errorWith({ status: 401 })],
+    ['a response with a config of its own', () => errorWith({ status: 401, config: { headers: {} } }, config)],
+    [
+      'the response of another error',
+      () => Object.assign(new Error('no'), { response: Object.freeze({ status: 401 }) }),
+    ],
+    ['a request', () => errorWith({ status: 401, request: Object.freeze({ _header: 'GET / HTTP/1.1' }) })],
+  ])('is no reason to replace an error without it, if an adapter has frozen %s', async (_name, make) => {
+    const error = make();
+    const result = await failureOf(error);
+    expect(thrownBy(result)).toEqual({ thrown: error });
+    expect(result.status()).toBe(error.response?.status);
   });
 });
 

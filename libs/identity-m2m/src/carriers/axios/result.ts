@@ -115,9 +115,19 @@ export class AxiosResult {
   }
 }
 
-function removeTokenFrom(response: LooseResponse, { config, call }: Sent): void {
-  response.config = config;
-  redactRequest(response.request, call);
+/** @throws TypeError if the token stays on the response. */
+function removeTokenFrom(response: LooseResponse, sent: Sent): void {
+  restoreConfig(response, sent);
+  redactRequest(response.request, sent.call);
+}
+
+/** @throws TypeError if the holder cannot be changed, and its config has the token. */
+function restoreConfig(holder: LooseResponse | AnyObject, { config, call }: Sent): void {
+  const isRestored = Reflect.set(holder, 'config', config);
+  if (isRestored || !carriesToken(holder.config, call)) return;
+  throw new TypeError(
+    'The response holds the access token, which cannot be removed because the response is frozen. Have the axios adapter return responses that can be changed.',
+  );
 }
 
 /** Returns the error without the token for the caller; another error if the token cannot be removed. */
@@ -142,14 +152,11 @@ const MAX_CAUSES = 5;
  * @throws TypeError if the token stays on one of them.
  */
 function removeTokenFromError(error: unknown, sent: Sent): void {
-  const { config, call } = sent;
   let one = error;
   for (let causes = 0; isObject(one) && causes <= MAX_CAUSES; causes++) {
-    const { config: own, request, cause } = one;
-    // Fails if the error is frozen.
-    if (carriesToken(own, call)) one.config = config;
-    else if (isAxiosError(one)) Reflect.set(one, 'config', config);
-    redactRequest(request, call);
+    const { config, request, cause } = one;
+    if (isAxiosError(one) || carriesToken(config, sent.call)) restoreConfig(one, sent);
+    redactRequest(request, sent.call);
     const response = responseOf(one);
     if (response) removeTokenFrom(response, sent);
     one = cause;
@@ -245,7 +252,9 @@ function redactMember(holder: unknown, key: string, secrets: readonly string[]):
   if (!isObject(holder)) return;
   const text = holder[key];
   if (typeof text !== 'string') return;
-  holder[key] = secrets.reduce((rest, secret) => rest.replaceAll(secret, inHead('[redacted]')), text);
+  const redacted = secrets.reduce((rest, secret) => rest.replaceAll(secret, inHead('[redacted]')), text);
+  // A frozen request without the token stays as it is.
+  if (redacted !== text) holder[key] = redacted;
 }
 
 function redactMembers(holders: unknown, key: string, secrets: readonly string[]): void {
