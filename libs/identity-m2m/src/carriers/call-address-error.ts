@@ -73,14 +73,14 @@ const SCHEME = /^[a-z][a-z\d+.-]*:/i;
 const AUTHORITY = /^(?:[a-z][a-z\d+.-]*:)?\/\/+/i;
 
 /**
- * Leaves out the query and what may be a user name and password, also if they contain delimiters. A path alone may
- * contain `@`.
+ * Leaves out the query and what may be a user name and password, also if the password contains delimiters. A path
+ * alone may contain `@`.
  */
 function shown(url: string): string {
   const [start = ''] = AUTHORITY.exec(url) ?? [];
   const [, path = '', query = ''] = /^([^?#]*)(.*)$/s.exec(url.slice(start.length)) ?? [];
   const isCredential = SCHEME.test(start) ? /^.*@/s : /^(?:[^:]*:.*|[^/]*)@/s;
-  // Either the query has an `@`, or the password has a `?` or `#`.
-  const rest = query.includes('@') && /[:@]/.test(path) ? '…' : path.replace(isCredential, '');
+  // Either the query has an `@`, or the user name or password has a `?` or `#`.
+  const rest = query.includes('@') && !path.startsWith('/') ? '…' : path.replace(isCredential, '…@');
   return JSON.stringify(printableText(start + rest, 80));
 }
