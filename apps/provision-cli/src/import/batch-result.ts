@@ -1,5 +1,6 @@
 import { maskOf, printable } from '../output/safe-text.js';
 import type { BatchReply, LineAnswer } from '../service/batch-endpoint.js';
+import { shownCode } from '../service/failed-call.js';
 import type { PendingLine } from './pending-lines.js';
 import { type ImportLimits, pauseAfter } from './sending-window.js';
 
@@ -84,30 +85,11 @@ export function batchResult(
   }
 }
 
-/** The service's codes. Masking a word of one would tell which value that word is. Any other code is masked. */
-const KNOWN_CODES = new Set([
-  'duplicate',
-  'weak_password',
-  'invalid',
-  'not_json',
-  'not_utf8',
-  'line_too_long',
-  'idempotency_key_reused',
-  'idempotency_key_in_use',
-  'tenant_unreachable',
-  'tenant_rejects_service',
-  'not_authorised',
-  'store_unavailable',
-  'internal_error',
-  'other',
-]);
-
 /** Returns the service's reason, without the values of the line. */
 function reasonOf(
   { error }: Extract<LineAnswer, { readonly error: unknown }>,
   { record }: PendingLine,
 ): { code: string; reason: string } {
   const mask = maskOf([record.user]);
-  const code = KNOWN_CODES.has(error.code) ? error.code : printable(mask(error.code), 64);
-  return { code, reason: printable(mask(error.message)) };
+  return { code: shownCode(error.code, mask), reason: printable(mask(error.message)) };
 }

@@ -1,5 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
-import { retryAfterMs } from './failed-call.js';
+import { maskOf } from '../output/safe-text.js';
+import { errorOfResponse, retryAfterMs } from './failed-call.js';
+
+test.each([
+  ['weak_password', 'weak_password'],
+  ['no_password', 'no_<password>'],
+])('the code %s of a request whose password is "password" is shown as %s', (error, code) => {
+  const body = { error, message: 'the password is weak' };
+  const failure = errorOfResponse(422, {}, body, maskOf([{ password: 'password' }]));
+  expect(failure).toMatchObject({ code, message: expect.stringContaining('the <password> is weak') });
+});
 
 describe('Retry-After', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');

@@ -41,7 +41,7 @@ export function errorOfResponse(status: number, headers: Headers, body: unknown,
     );
   }
   return new ServiceRefusalError(
-    printable(mask(error ?? 'invalid'), 64),
+    shownCode(error ?? 'invalid', mask),
     `The service refused the request (HTTP ${status})${words}`,
   );
 }
@@ -68,12 +68,45 @@ export function errorOfFailure(error: unknown, mask: Mask = asIs): unknown {
   return new ServiceUnreachableError(`The service does not respond (${error.code ?? 'no connection'})`);
 }
 
+/** Codes of the service's errors, for single users, batches and their lines. */
+const KNOWN_CODES = new Set([
+  'batch_too_large',
+  'duplicate',
+  'idempotency_key_in_use',
+  'idempotency_key_reused',
+  'internal_error',
+  'invalid',
+  'line_too_long',
+  'not_authorised',
+  'not_found',
+  'not_json',
+  'not_ndjson',
+  'not_utf8',
+  'other',
+  'request_time',
+  'service_user',
+  'shutting_down',
+  'store_unavailable',
+  'tenant_rejects_service',
+  'tenant_unreachable',
+  'too_many_batches',
+  'weak_password',
+]);
+
+/**
+ * Returns an error's code without values of the request. A known code stays whole: masking a word of it would show
+ * which value that word is.
+ */
+export function shownCode(code: string, mask: Mask): string {
+  return KNOWN_CODES.has(code) ? code : printable(mask(code), 64);
+}
+
 /** Limit of `Retry-After`: a day. */
 const LONGEST_RETRY_AFTER_MS = 86_400_000;
 
 /**
- * Parses `Retry-After`, seconds or a date (RFC 9110 §10.2.3), into milliseconds from now, up to a day. Returns undefined
- * for any other value.
+ * Parses `Retry-After`, seconds or a date (RFC 9110 §10.2.3), into milliseconds from now, up to a day. Returns
+ * undefined for any other value.
  */
 export function retryAfterMs(value: unknown, nowMs = Date.now()): number | undefined {
   if (typeof value !== 'string') return undefined;
