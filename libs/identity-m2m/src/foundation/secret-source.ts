@@ -105,7 +105,9 @@ export function toSecretSource(input: SecretInput): SecretSource {
 export function isSecretInput(value: unknown): value is SecretInput {
   if (typeof value === 'string') return value !== '' && value.isWellFormed();
   if (typeof value === 'function') return true;
-  return typeof value === 'object' && value !== null && 'read' in value && 'fault' in value;
+  if (typeof value !== 'object' || value === null) return false;
+  const { read, fault } = value as Partial<SecretSource>;
+  return typeof read === 'function' && typeof fault === 'function';
 }
 
 /** Reads the current secret, without characters that copying adds. @throws Error if it is empty. */

@@ -56,6 +56,18 @@ const respond =
 const INVALID = () => new IntrospectionError(`introspection at ${server.url}/introspect returned an invalid response`);
 
 describe('an introspection request', () => {
+  it('fails without the text of an error of the application’s own function for credentials', async () => {
+    const cause = new Error('GET https://vault.example/?token=secret failed');
+    const asked = ask({ authenticate: () => Promise.reject(cause) });
+    await expect(asked).rejects.toMatchObject({
+      code: 'M2M_INTROSPECTION_FAILED',
+      message: 'the credentials of the guard for introspection could not be read (see the cause)',
+      cause,
+    });
+    await expect(ask({ authenticate: () => Promise.reject(INVALID()) })).rejects.toEqual(INVALID());
+    expect(server.requests).toEqual([]);
+  });
+
   it('sends the token in a form, and asks for JSON', async () => {
     await ask();
     const [request] = server.requests;

@@ -7,7 +7,7 @@ import { parseStrictJsonObject } from '../foundation/strict-json.js';
 import type { PlainHttp } from '../foundation/url.js';
 import type { Claims } from '../identity-providers/identity-provider.js';
 import { parseCompactJws, verifyJws } from './compact-jws.js';
-import type { IntrospectionAuthentication } from './introspection-authentication.js';
+import type { IntrospectionAuthentication, IntrospectionProof } from './introspection-authentication.js';
 import type { KeySet } from './key-set.js';
 import { statedClaims } from './claims-policy.js';
 
@@ -34,8 +34,9 @@ export class IntrospectionError extends IdentityM2MError {
     message: string,
     /** Value of `Retry-After`, in milliseconds. */
     readonly retryAfterMs?: number,
+    options?: { readonly cause?: unknown },
   ) {
-    super(message);
+    super(message, options);
   }
 }
 
@@ -53,9 +54,9 @@ export class IntrospectionEndpoint {
 
   /** @throws `IdentityM2MError` where there is no valid response. No error holds the token. */
   async ask(token: string, signal: AbortSignal): Promise<IntrospectionAnswer> {
-    const { authenticate, fetch, signedFor } = this.options;
+    const { fetch, signedFor } = this.options;
     const endpoint = this.options.endpoint ?? (this.#discovered ??= await this.#discover(signal));
-    const { headers, body } = await authenticate({ endpoint });
+    const { headers, body } = await this.#authenticate(endpoint);
     const request = {
       method: 'POST',
       headers: {
@@ -72,6 +73,17 @@ export class IntrospectionEndpoint {
     const answer = await this.#read(response);
     if (!answer) throw new IntrospectionError(`introspection at ${endpoint} returned an invalid response`);
     return answer;
+  }
+
+  async #authenticate(endpoint: string): Promise<IntrospectionProof> {
+    try {
+      return await this.options.authenticate({ endpoint });
+    } catch (cause) {
+      if (cause instanceof IdentityM2MError) throw cause;
+      // The error's text is not shown, because a vault's error may contain a URL with a token. It becomes the cause.
+      const problem = 'the credentials of the guard for introspection could not be read (see the cause)';
+      throw new IntrospectionError(problem, undefined, { cause });
+    }
   }
 
   async #discover(signal: AbortSignal): Promise<string> {
