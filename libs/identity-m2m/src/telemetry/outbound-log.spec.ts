@@ -60,11 +60,13 @@ describe('the log of a client', () => {
     const failure = failed() as Extract<OutboundEvent, { type: 'token.refresh_failed' }>;
     events.emit(failure);
     events.emit({ ...failure, scope: 'a', expiresAt: new Date(date.getTime() + 60_000), retryAt: undefined });
+    events.emit({ ...failure, scope: 'b', retryAt: undefined });
     const start =
       'warn: client "main": token request to https://id.example/token failed (M2M_TOKEN_UNAVAILABLE): HTTP 503. The client retries automatically.';
     expect(lines).toEqual([
-      `${start} Calls fail until there is a token. Next attempt at 2030-01-01T00:00:00.000Z.`,
-      `${start} Calls use the current token, which expires at 2030-01-01T00:01:00.000Z. No further attempt.`,
+      `${start} Next attempt at 2030-01-01T00:00:00.000Z. Calls that cannot wait until then fail.`,
+      `${start} No further attempt. Calls use the current token, which expires at 2030-01-01T00:01:00.000Z.`,
+      `${start} No further attempt. Calls fail.`,
     ]);
   });
 
@@ -87,7 +89,7 @@ describe('the log of a client', () => {
       events.emit({ type: 'token.second_attempt', client: 'main', isFirstAborted });
     }
     expect(lines).toEqual([
-      'debug: client "main": call to https://api.example repeated with a new token',
+      'debug: client "main": call to https://api.example repeated with another token, abc',
       'debug: client "main": sent another token request, because the first has no response yet',
       'debug: client "main": aborted a token request that had no response, and sent another one',
     ]);

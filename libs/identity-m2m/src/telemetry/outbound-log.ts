@@ -42,11 +42,12 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         return;
       case 'token.refresh_failed': {
         const { error, server, problem, expiresAt, retryAt } = event;
+        const next = retryAt ? `Next attempt at ${retryAt.toISOString()}.` : 'No further attempt.';
+        const withoutToken = retryAt ? 'Calls that cannot wait until then fail.' : 'Calls fail.';
         const calls = expiresAt
           ? `Calls use the current token, which expires at ${expiresAt.toISOString()}.`
-          : 'Calls fail until there is a token.';
-        const next = retryAt ? `Next attempt at ${retryAt.toISOString()}.` : 'No further attempt.';
-        const line = `${client}: token request to ${server} failed (${error.code}): ${problem} ${calls} ${next}`;
+          : withoutToken;
+        const line = `${client}: token request to ${server} failed (${error.code}): ${problem} ${next} ${calls}`;
         if (failing.get(nameOf(event))) logger.debug(line);
         else logger.warn(line);
         failing.set(nameOf(event), true);
@@ -111,7 +112,7 @@ export function logOutboundEvents(events: Pick<EventStream<OutboundEvent>, 'subs
         );
         return;
       case 'call.replayed':
-        logger.debug(`${client}: call to ${event.origin} repeated with a new token`);
+        logger.debug(`${client}: call to ${event.origin} repeated with another token, ${event.fingerprint}`);
     }
   });
 
