@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { Agent, request as httpRequest } from 'node:http';
+import { Agent, request as httpRequest, type Server } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -213,6 +213,8 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     });
     module.get(AccessDecisions).events.subscribe((event) => guarded.events.push(event));
     await app.listen(0, '127.0.0.1');
+    // No connection ends while a test that takes long keeps the process busy: the next request would be sent on it.
+    (app.getHttpServer() as Server).keepAliveTimeout = 0;
     url = await app.getUrl();
     port = Number(new URL(url).port);
     token = await guarded.token();
