@@ -26,7 +26,8 @@ export class DeviceModule {
               ? { clientSecret: settings.CLIENT_SECRET }
               : {
                   clientAuthentication: privateKeyJwt({ key: fromFile(keyFile), ...(key && { keyId: key.keyId }) }),
-                  // The issuer rejects a new key until an operator registers it. The client notices that soon, not after an hour.
+                  // The issuer rejects a new key until an operator registers it. The client notices that soon, and not
+                  // after an hour.
                   quarantine: { probeSeconds: 60 },
                 }),
           },

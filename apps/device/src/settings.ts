@@ -72,8 +72,8 @@ export function readSettings(environment: Readonly<Record<string, string | undef
 }
 
 /**
- * One of the two devices of the sample, which use the tenant emulator. Applies only without a TENANT_URL: no development
- * value can enter a real configuration.
+ * One of the two devices of the sample, which use the tenant emulator. Applies only without a TENANT_URL: no
+ * development value can enter a real configuration.
  */
 function sampleDevice(name = 'north'): Readonly<Record<string, string>> {
   if (name !== 'north' && name !== 'south') throw new SettingsError(['DEVICE: must be north or south']);

@@ -28,7 +28,7 @@ export class EventHandling {
   async #handle<Event extends { readonly id: string; readonly user: { readonly name: string } }>(
     kind: string,
     { schema, data, sender }: { schema: z.ZodType<Event>; data: unknown; sender: MachineCaller },
-    carryOut: (event: Event, key: string) => Promise<EventAnswer>,
+    apply: (event: Event, key: string) => Promise<EventAnswer>,
   ): Promise<EventAnswer> {
     const from = `client=${sender.clientId} token=${sender.tokenFingerprint}`;
     const checked = schema.safeParse(data);
@@ -43,7 +43,7 @@ export class EventHandling {
     const what = `${kind} ${event.id} (${event.user.name})`;
     try {
       const key = keyOf(kind, event.id, sender);
-      const answer = await this.#once(key, () => carryOut(event, key));
+      const answer = await this.#once(key, () => apply(event, key));
       this.#logger.log(`${what}: ${answer.outcome}, ${printable(answer.detail)} ${from}`);
       return answer;
     } catch (error) {
@@ -63,10 +63,10 @@ export class EventHandling {
     }
   }
 
-  #once(key: string, carryOut: () => Promise<EventAnswer>): Promise<EventAnswer> {
+  #once(key: string, apply: () => Promise<EventAnswer>): Promise<EventAnswer> {
     let answer = this.#underWay.get(key);
     if (!answer) {
-      answer = carryOut().finally(() => this.#underWay.delete(key));
+      answer = apply().finally(() => this.#underWay.delete(key));
       this.#underWay.set(key, answer);
     }
     return answer;

@@ -159,7 +159,7 @@ describe('a turn to send a credential', () => {
     expect(delays).toEqual([0]);
   });
 
-  it('is needed by no second request where the credential was ever accepted', async () => {
+  it('is needed by no second try where the credential was ever accepted', async () => {
     const { clock, request } = await setUpAccepted(3600_000);
     const leader = request();
     const second = request({ isSecond: true });
@@ -171,7 +171,7 @@ describe('a turn to send a credential', () => {
     expect(follower.hasTurn).toBe(false);
   });
 
-  it('is waited for by a second request where the credential was never accepted', async () => {
+  it('is waited for by a second try where the credential was never accepted', async () => {
     const { clock, request } = setUp();
     const [first, second] = [request(), request({ isSecond: true })];
     await clock.advance(3600_000);
@@ -353,14 +353,14 @@ describe('the record of a rejected credential', () => {
   });
 });
 
-describe('a second request beside one without a response', () => {
+describe('a second try beside one without a response', () => {
   const limit = (maxRefusals: number) => ({ ...policy, maxRefusals });
 
   it('is sent beside the first one where the credential was accepted', () => {
     const { quarantine } = setUp();
     quarantine.recordAcceptance('a');
-    expect(quarantine.secondRequest('a', limit(1))).toBe('beside');
-    expect(quarantine.secondRequest('b', limit(1))).toBeUndefined();
+    expect(quarantine.secondTry('a', limit(1))).toBe('beside');
+    expect(quarantine.secondTry('b', limit(1))).toBeUndefined();
   });
 
   test.each([
@@ -375,20 +375,20 @@ describe('a second request beside one without a response', () => {
   ])('after $refusals of $maxRefusals refusals: $answer', ({ refusals, maxRefusals, answer }) => {
     const { quarantine, refuse } = setUp();
     if (refusals > 0) refuse('a', { requests: refusals }, limit(100));
-    expect(quarantine.secondRequest('a', limit(maxRefusals))).toBe(answer);
+    expect(quarantine.secondTry('a', limit(maxRefusals))).toBe(answer);
   });
 
   it('replaces the first one only once before an acceptance', async () => {
     const { clock, quarantine, refuse } = setUp();
     quarantine.recordUnanswered('a');
-    expect(quarantine.secondRequest('a', limit(100))).toBeUndefined();
-    expect(quarantine.secondRequest('b', limit(100))).toBe('instead');
+    expect(quarantine.secondTry('a', limit(100))).toBeUndefined();
+    expect(quarantine.secondTry('b', limit(100))).toBe('instead');
     refuse();
     await clock.advance(3600_000);
-    expect(quarantine.secondRequest('a', limit(100))).toBeUndefined();
+    expect(quarantine.secondTry('a', limit(100))).toBeUndefined();
     quarantine.recordAcceptance('a');
     refuse();
-    expect(quarantine.secondRequest('a', limit(100))).toBe('instead');
+    expect(quarantine.secondTry('a', limit(100))).toBe('instead');
   });
 
   it('counts as a refusal while it has no response, as the first one does', async () => {

@@ -33,7 +33,7 @@ export interface Quarantine {
 export interface SentCredential {
   /** When the request was sent. Of several concurrent requests, one counts. */
   readonly sentAt: Instant;
-  /** Number of refusals that it counts as: two if a second attempt sends it as well. */
+  /** Number of refusals that it counts as: two if a second try sends it as well. */
   readonly requests: number;
   /** Whether the response has an OAuth error that refuses the client, and not only a status of 401 or 403. */
   readonly isConfirmed: boolean;
@@ -124,10 +124,10 @@ export class CredentialQuarantine {
   }
 
   /**
-   * Returns how a second request may follow one without a response. In parallel, if the credential was accepted before.
+   * Returns how a second try may follow one without a response. In parallel, if the credential was accepted before.
    * Otherwise instead of it, once, if two refusals do not reach `maxRefusals`; or not at all.
    */
-  secondRequest(key: string, policy: QuarantinePolicy): 'beside' | 'instead' | undefined {
+  secondTry(key: string, policy: QuarantinePolicy): 'beside' | 'instead' | undefined {
     if (this.wasAccepted(key)) return 'beside';
     const { count, isSuperseded } = this.#records.get(key) ?? { count: 0, isSuperseded: false };
     return isSuperseded || count + 2 > policy.maxRefusals ? undefined : 'instead';

@@ -29,8 +29,8 @@ export interface ProvenCall {
  * Proves for each call that the client holds the key that its tokens are bound to (RFC 9449). A stolen token is useless
  * without that key.
  *
- * The prover creates the key when it is first needed; it never leaves this process. Nonces are kept per origin, from any
- * response that has one.
+ * The prover creates the key when it is first needed; it never leaves this process. Nonces are kept per origin, from
+ * any response that has one.
  */
 export class DpopProver {
   #key: Promise<ProofKey> | undefined;

@@ -956,7 +956,7 @@ describe('an unsafe grace for expired tokens', () => {
   });
 });
 
-describe('a second request beside an unanswered one', () => {
+describe('a second try beside an unanswered one', () => {
   /** An authority of which the test settles each try by hand. */
   function byHand(options: Partial<RefreshedTokenOptions> = {}) {
     const tries: {

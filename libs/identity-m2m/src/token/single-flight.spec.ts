@@ -306,7 +306,7 @@ function setUpWatch({ silenceMs = SILENCE_MS } = {}) {
   return { clock, all, state, started, watch, attempt };
 }
 
-describe('a second request', () => {
+describe('a second try', () => {
   test.each(['beside', 'instead'] as const)('starts %s the first one, which has no response', async (place) => {
     const { clock, all, started, watch, attempt } = setUpWatch();
     attempt({ second: place });
@@ -445,8 +445,8 @@ describe('a second request', () => {
   });
 });
 
-describe('the second requests of a client', () => {
-  /** One token with a second request, which has just ended. */
+describe('the second tries of a client', () => {
+  /** One token with a second try, which has just ended. */
   const setUpSpent = async () => {
     const parts = setUpWatch();
     const { clock, all, watch, attempt } = parts;
@@ -504,7 +504,7 @@ describe('the second requests of a client', () => {
     expect(started).toEqual(['beside at 5000']);
   });
 
-  /** One token that waits because another one has a second request. */
+  /** One token that waits because another one has a second try. */
   const setUpWaiting = async () => {
     const parts = setUpWatch();
     const { clock, all, started, watch, attempt } = parts;

@@ -113,7 +113,7 @@ export class TokenEndpoint {
     );
   }
 
-  /** Sends one HTTP request. Repeats it at most once per token request after a stale connection, with a new proof. */
+  /** Sends one HTTP request. Repeats it at most once per token request after a stale connection, authenticated anew. */
   #send(
     metadata: EndpointMetadata,
     request: TokenRequest,

@@ -192,7 +192,7 @@ export class TokenRequester {
       if (progress.isSent && progress.isSuperseded) quarantine.recordUnanswered(key);
     };
     progress.silentSince = clock.now();
-    progress.second = quarantine.secondRequest(key, quarantinePolicy);
+    progress.second = quarantine.secondTry(key, quarantinePolicy);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       return await endpoint.request({ ...request, onSend }, signal);
