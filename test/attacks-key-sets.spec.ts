@@ -875,7 +875,8 @@ describe('cached tokens', () => {
         issuer.keys = [first.jwk, next.jwk];
         const clients = [{ clientId: 'billing', until: new Date((NOW + 300) * 1000) }, { clientId: 'other' }];
         const warm = start({ revocations, clients }, time);
-        // The latest time at which the keys may have been read: an age is measured from there, also when time goes back.
+        // The latest time at which the keys may have been read: an age is measured from there, also when time goes
+        // back.
         let readAtMs = NOW * 1000;
         for (const step of sequence) {
           readAtMs = Math.max(time.now().wallMs, readAtMs);

@@ -357,7 +357,8 @@ for (const [index, { name, server, url }] of transports.entries()) {
       expect(await release()).toBe(412);
       frozen.thaw();
       const overtaken = 'The user was created after Request-Time';
-      // The service knows the tenant's time to about a second, so that one that has just expired may not count as that yet.
+      // The service knows the tenant's time to about a second, so that one that has just expired may not count as that
+      // yet.
       const reason = name === 'RabbitMQ' ? overtaken : `(?:${overtaken}|after its Request-Expires)`;
       await until(
         () => new RegExp(`leaver \\S+-f2 \\S+: too late, .*${reason}`).test(frozen.output),

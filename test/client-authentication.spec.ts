@@ -696,7 +696,9 @@ describe('an assertion of another issuer', () => {
 describe('DPoP', () => {
   const proofOf = (headers: Readonly<Record<string, string>>) => decodeJwt(headers.dpop!);
 
-  /** A client of the server, and a resource server that demands proofs (RFC 9449 §7), with a nonce if it is given one. */
+  /**
+   * A client of the server, and a resource server that demands proofs (RFC 9449 §7), with a nonce if it is given one.
+   */
   async function dpopClient(id = 'dpop', algorithm: 'ES256' | 'EdDSA' = 'ES256') {
     server.register({
       client_id: id,

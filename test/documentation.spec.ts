@@ -205,7 +205,10 @@ function itemsOf(page: string, id: RegExp): { readonly id: string; readonly file
     }));
 }
 
-/** What is named in an item without being there: files that have no test, nor a row of one, whose name begins with its id. */
+/**
+ * What is named in an item without being there: files that have no test, nor a row of one, whose name begins with its
+ * id.
+ */
 function untested(items: ReturnType<typeof itemsOf>): string[] {
   const isNamed = (id: string, file: string) => new RegExp(`['\`]${id}[ :,'\`]`).test(read(file));
   return items.flatMap(({ id, files }) => files.filter((file) => !isNamed(id, file)).map((file) => `${id}: ${file}`));

@@ -62,7 +62,10 @@ class Machines {
   }
 }
 
-/** Nest's server as it was up to 12.0.3: what has been sent is forgotten where the stream ends before its handler is called. */
+/**
+ * Nest's server as it was up to 12.0.3: what has been sent is forgotten where the stream ends before its handler is
+ * called.
+ */
 class ForgetfulServer extends ServerGrpc {}
 Object.defineProperty(ForgetfulServer.prototype, 'bufferUntilDrained', {
   value() {

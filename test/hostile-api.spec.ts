@@ -24,7 +24,8 @@ async function callHostileApi(options: Pick<CallingApplicationOptions, 'carriers
   const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
   const child = spawn(process.execPath, [
     '--conditions=@nestjs-identity-m2m/source',
-    // Neither AbortSignal.timeout nor a loader's thread keeps a process alive: it ends by itself, and not for want of work.
+    // Neither AbortSignal.timeout nor a loader's thread keeps a process alive: it ends by itself, and not for want of
+    // work.
     '--import',
     'data:text/javascript,setInterval(() => {}, 1_000_000)',
     '--import',

@@ -643,7 +643,8 @@ describe.each(UNDICI_VERSIONS)('bearerInterceptor on %s', (version, undici) => {
     piped.end('through');
     expect(await text(piped)).toBe('{"ok":true}');
     expect(await (await undiciFetch(origin, { dispatcher })).text()).toBe('{"ok":true}');
-    // Node's own fetch brings handlers of its own version of undici, which version 8 takes by a dispatcher around its own.
+    // Node's own fetch brings handlers of its own version of undici, which version 8 takes by a dispatcher around its
+    // own.
     const wrapped = version === 'undici 8' ? new Dispatcher1Wrapper(dispatcher) : dispatcher;
     expect(await (await fetch(origin, { dispatcher: wrapped } as object)).text()).toBe('{"ok":true}');
     expect(sentTo(api)).toEqual(['Bearer token-1', ...Array<string>(5).fill('Bearer token-2')]);

@@ -284,7 +284,8 @@ for (const transport of transports) {
 
     it('is renewed, and the call sent once more, if the receiver refuses it as unauthenticated', async () => {
       await setUp();
-      // While no call is open, Nest's MQTT client gives up the topic for answers; calls that begin then may miss theirs.
+      // While no call is open, Nest's MQTT client gives up the topic for answers; calls that begin then may miss
+      // theirs.
       const open = client.send(`${run}.echo`, 'hold').subscribe();
       await received(1);
       receiver.refused.add('Bearer token-1');

@@ -369,8 +369,8 @@ describe.each(CARRIERS)('a token that is rejected, by %s', (name, make) => {
 });
 
 /**
- * A client with tokens of 12 s and a first one that every receiver takes, and an API whose clock is behind: tokens that are
- * younger than so many milliseconds are not valid yet.
+ * A client with tokens of 12 s and a first one that every receiver takes, and an API whose clock is behind: tokens that
+ * are younger than so many milliseconds are not valid yet.
  */
 async function behind(make: (typeof CARRIERS)[number][1], behindMs: number) {
   const clock: ManualClock = new ManualClock(undefined, async () => {

@@ -542,7 +542,9 @@ describe('the clients of many tenants', () => {
   });
 });
 
-/** The class of CVE-2025-26620 (one flight for different requests) and CVE-2024-51987 (a token kept in a shared client). */
+/**
+ * The class of CVE-2025-26620 (one flight for different requests) and CVE-2024-51987 (a token kept in a shared client).
+ */
 describe('a token', () => {
   it('is never used for a call that requested another, under concurrency, renewal and eviction', async () => {
     const { client, startWith, api } = await setUp();
@@ -779,7 +781,8 @@ describe('starting with several clients', () => {
     const clients = Object.fromEntries(
       Array.from({ length: 10 }, (_, n) => [
         `require-${n}`,
-        // Real token requests take no time by this clock, and yet several of its seconds: none is to be taken for silent.
+        // Real token requests take no time by this clock, and yet several of its seconds: none is to be taken for
+        // silent.
         client(`r${n}`, {
           start: 'require',
           startSpreadMs: 600_000,

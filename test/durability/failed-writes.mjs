@@ -1,5 +1,5 @@
-// Fails the n-th system call of each kind by which the store of requests writes, for each n, or kills the process there;
-// goes on, restarts, and compares what the store remembers with what it acknowledged.
+// Fails the n-th system call of each kind by which the store of requests writes, for each n, or kills the process
+// there; goes on, restarts, and compares what the store remembers with what it acknowledged.
 //
 //   node test/durability/failed-writes.mjs [groups]      needs strace (Linux), and a build: npm run build
 

@@ -1,5 +1,5 @@
-// Flips one bit of the store's file on disk, at each byte in turn or at as many as the argument says; opens the store, and
-// compares what it remembers with what it was given.
+// Flips one bit of the store's file on disk, at each byte in turn or at as many as the argument says; opens the store,
+// and compares what it remembers with what it was given.
 //
 //   node test/durability/flipped-bits.mjs [flips]      needs a build: npm run build
 

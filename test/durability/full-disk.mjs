@@ -1,5 +1,5 @@
-// Runs the service with its data folder on a disk that fills up for real, and imports users into it meanwhile: before, while
-// it is full, and after there is room again. Then kills it, starts it again, and sends everything once more.
+// Runs the service with its data folder on a disk that fills up for real, and imports users into it meanwhile: before,
+// while it is full, and after there is room again. Then kills it, starts it again, and sends everything once more.
 //
 //   node test/durability/full-disk.mjs      needs to be root (it mounts a small tmpfs), and a build: npm run build
 

@@ -1,9 +1,9 @@
 // npm run mutation [-- <part> …] [--again] [--since <commit>]
 //
 // Measures how strong the tests are: changes the library in one place at a time, and counts the changes that no test
-// notices. Every mutant of the files that decide is run, and a sample of the other parts' mutants. The seed of the sample is
-// the last commit. Runs in a checkout of that commit beside this one; parts that have been measured are not run again.
-// With `--since`, runs only the mutants that survived at an earlier commit.
+// notices. Every mutant of the files that decide is run, and a sample of the other parts' mutants. The seed of the
+// sample is the last commit. Runs in a checkout of that commit beside this one; parts that have been measured are not
+// run again. With `--since`, runs only the mutants that survived at an earlier commit.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Stryker has no mutator for numbers. So each number N of a file that decides is written `(2N / 2)` before, which is the
-// same, and whose arithmetic mutant `(2N * 2)` is four times as much.
+// Stryker has no mutator for numbers. So each number N of a file that decides is written `(2N / 2)` before, which is
+// the same, and whose arithmetic mutant `(2N * 2)` is four times as much.
 
 import ts from 'typescript';
 

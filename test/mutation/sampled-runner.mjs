@@ -1,5 +1,5 @@
-// Stryker's runner for Jest, which passes over mutants that are not in the sample, runs only the files whose tests cover a
-// mutant, the fastest one first, and stops at the first file that notices the mutant.
+// Stryker's runner for Jest, which passes over mutants that are not in the sample, runs only the files whose tests
+// cover a mutant, the fastest one first, and stops at the first file that notices the mutant.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { commonTokens, declareFactoryPlugin, PluginKind, tokens } from '@stryker-mutator/api/plugin';

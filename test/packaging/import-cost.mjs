@@ -1,7 +1,7 @@
 // node import-cost.mjs
 //
-// Measures the CPU time of importing each entry of the library, beyond that of what it depends on. The limit is a share of
-// what Nest and axios cost on the same machine, because milliseconds differ from machine to machine.
+// Measures the CPU time of importing each entry of the library, beyond that of what it depends on. The limit is a share
+// of what Nest and axios cost on the same machine, because milliseconds differ from machine to machine.
 
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';

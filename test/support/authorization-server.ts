@@ -29,7 +29,9 @@ export interface SeenRequest {
 }
 
 export interface AuthorizationServerOptions {
-  /** Certificates of this authority are asked for at a second, https address, which the metadata names (RFC 8705 §5). */
+  /**
+   * Certificates of this authority are asked for at a second, https address, which the metadata names (RFC 8705 §5).
+   */
   readonly mtlsAuthority?: CertificateAuthority;
   /** Keys of whoever signs the assertions of JWT bearer grants. */
   readonly assertionKeys?: { readonly keys: JWK[] };
@@ -37,7 +39,9 @@ export interface AuthorizationServerOptions {
   readonly opaqueTokens?: boolean;
 }
 
-/** A complete authorization server (oidc-provider) on loopback ports, which grants client credentials and JWT bearers. */
+/**
+ * A complete authorization server (oidc-provider) on loopback ports, which grants client credentials and JWT bearers.
+ */
 export class AuthorizationServer {
   readonly requests: SeenRequest[] = [];
   /** Whether proofs of possession need a nonce (RFC 9449 §8). */

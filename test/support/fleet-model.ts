@@ -38,7 +38,9 @@ const LONGEST_RECOVERY_MS = 7200_000;
 
 /** What a fleet of 40 processes, each with 5 calls a second, makes of outages in 12 phases of its tokens' lives. */
 export interface FleetFigures {
-  /** Calls that got no token, as a share of those that are made in the time of the outage; more than 1 where it lingers. */
+  /**
+   * Calls that got no token, as a share of those that are made in the time of the outage; more than 1 where it lingers.
+   */
   readonly meanFail: number;
   readonly worstFail: number;
   /** Token requests in the busiest second of the whole fleet. */

@@ -11,8 +11,8 @@ export function recordingLogger(record: (level: Level, line: string) => unknown)
 }
 
 /**
- * Records the lines of Nest's log, each with its level in front: `warn: guard: …`. Call `Logger.overrideLogger(false)` at
- * the end of the test.
+ * Records the lines of Nest's log, each with its level in front: `warn: guard: …`. Call `Logger.overrideLogger(false)`
+ * at the end of the test.
  *
  * @param levels Default: all. Lines of other levels are dropped.
  */

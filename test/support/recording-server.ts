@@ -9,8 +9,8 @@ export interface RecordedRequest {
 }
 
 /**
- * A real server on a loopback address that keeps every byte it is sent: as it came from the socket, and for TLS what was
- * in it as well. So it also knows of what is no HTTP, like plain text at a port for TLS.
+ * A real server on a loopback address that keeps every byte it is sent: as it came from the socket, and for TLS what
+ * was in it as well. So it also knows of what is no HTTP, like plain text at a port for TLS.
  */
 export class RecordingServer {
   readonly requests: RecordedRequest[] = [];

@@ -85,8 +85,8 @@ export class RunningApp {
   }
 
   /**
-   * Lets no file of the app grow beyond this size, as a full disk would, by a program that Linux comes with; undefined ends
-   * that.
+   * Lets no file of the app grow beyond this size, as a full disk would, by a program that Linux comes with; undefined
+   * ends that.
    */
   limitFiles(bytes: number | undefined): void {
     execFileSync('prlimit', ['--pid', `${this.child.pid}`, `--fsize=${bytes ?? 'unlimited'}:unlimited`]);

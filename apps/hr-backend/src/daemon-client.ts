@@ -6,7 +6,9 @@ import type { Settings } from './settings.js';
 /** Injection token of the daemon's client. */
 export const DAEMON = Symbol('Daemon');
 
-/** A client that sends the backend's token with every message. The scheme of the address selects TCP, NATS or RabbitMQ. */
+/**
+ * A client that sends the backend's token with every message. The scheme of the address selects TCP, NATS or RabbitMQ.
+ */
 export function daemonClient(settings: Settings, tokens: TokenProvider): ClientProxy {
   return attachToken(clientFor(settings), tokens);
 }
@@ -33,7 +35,10 @@ function clientFor({ DAEMON_URL: url, CHANNEL: channel }: Settings): ClientProxy
   return ClientProxyFactory.create({ transport: Transport.RMQ, options: rabbitmqOptions(url, channel) });
 }
 
-/** The first of backend and daemon to connect creates the queue, so both declare the same one (see the daemon's transport). */
+/**
+ * The first of backend and daemon to connect creates the queue, so both declare the same one (see the daemon's
+ * transport).
+ */
 function rabbitmqOptions(url: URL, channel: string): NonNullable<RmqOptions['options']> {
   const queue = `${channel}.events`;
   return {

@@ -35,8 +35,8 @@ export class OutboxError extends Error {
 /**
  * The events that are not settled yet: a folder with one file each, `<name>.json`, sent in the order of the names.
  *
- * All state is in the folder, so a crash loses nothing. A file is removed when its event is done. After a crash an event
- * may be sent again, which does no harm.
+ * All state is in the folder, so a crash loses nothing. A file is removed when its event is done. After a crash an
+ * event may be sent again, which does no harm.
  */
 export class Outbox {
   readonly #logger = new Logger('HrBackend');
@@ -156,7 +156,9 @@ function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? String(error);
 }
 
-/** Returns undefined if it is not JSON in UTF-8. Another encoding would corrupt names; a byte order mark does no harm. */
+/**
+ * Returns undefined if it is not JSON in UTF-8. Another encoding would corrupt names; a byte order mark does no harm.
+ */
 function parsed(bytes: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

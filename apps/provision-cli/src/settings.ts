@@ -78,8 +78,8 @@ type Environment = CommandContext['environment'];
 /**
  * Reads the settings of environment variables and options.
  *
- * Without `@nestjs/config`: options override variables, the faults of both are reported at once, and all of that happens
- * before there is a Nest application.
+ * Without `@nestjs/config`: options override variables, the faults of both are reported at once, and all of that
+ * happens before there is a Nest application.
  *
  * @throws SettingsError with every fault.
  */

@@ -5,7 +5,9 @@ import { eventsController } from './events.controller.js';
 import { ProvisioningService } from './provisioning-service.js';
 import type { Settings } from './settings.js';
 
-/** The daemon: takes messages from named machines on one side, a client of the user-provisioning service on the other. */
+/**
+ * The daemon: takes messages from named machines on one side, a client of the user-provisioning service on the other.
+ */
 @Module({})
 export class DaemonModule {
   static with(settings: Settings): DynamicModule {

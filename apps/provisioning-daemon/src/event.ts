@@ -16,8 +16,9 @@ const name = z
   );
 
 /**
- * When the message was sent, and when it expires, by the sender's best knowledge of the tenant's clock. A delayed message
- * that a newer one has overtaken changes nothing. A message without a time counts as sent when the daemon handles it.
+ * When the message was sent, and when it expires, by the sender's best knowledge of the tenant's clock. A delayed
+ * message that a newer one has overtaken changes nothing. A message without a time counts as sent when the daemon
+ * handles it.
  */
 const time = z.iso.datetime({ offset: true }).optional();
 

@@ -24,9 +24,9 @@ export class BrokerServer extends ServerRMQ {
 /**
  * Settles messages of RabbitMQ after the service has answered, so that the broker redelivers those of a crashed daemon.
  *
- * An event that can never succeed becomes a dead letter. One that is not possible now is acknowledged: its sender gets an
- * error, still has the event, and retries with a fresh token. Requeued, it would return at once, again and again, with an
- * ageing token. The guard makes dead letters of the messages that it refuses.
+ * An event that can never succeed becomes a dead letter. One that is not possible now is acknowledged: its sender gets
+ * an error, still has the event, and retries with a fresh token. Requeued, it would return at once, again and again,
+ * with an ageing token. The guard makes dead letters of the messages that it refuses.
  */
 @Injectable()
 export class BrokerSettlement implements NestInterceptor<EventAnswer, EventAnswer> {

@@ -9,7 +9,9 @@ const MAX_MESSAGE_LENGTH = 65_536;
 /** Bounds of the dead letters. They contain tokens, so they do not stay forever. */
 const DEAD_LETTERS = { maxLength: 10_000, messageTtl: 7 * 24 * 3600_000 };
 
-/** Timeout for a broker that accepts the connection but stays silent, in milliseconds. The daemon then connects again. */
+/**
+ * Timeout for a broker that accepts the connection but stays silent, in milliseconds. The daemon then connects again.
+ */
 const BROKER = { connectionOptions: { timeout: 5000 } };
 
 /** Nest's options for the transport. The scheme of the address selects TCP, NATS or RabbitMQ. */

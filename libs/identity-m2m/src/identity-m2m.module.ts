@@ -196,7 +196,9 @@ function refuseBareImport(): never {
   throw new IdentityM2MConfigurationError([{ path: 'imports', expected, found: 'IdentityM2MModule by itself' }]);
 }
 
-/** @throws {@link IdentityM2MConfigurationError} if `forFeature` has no name of a client, or the application no root. */
+/**
+ * @throws {@link IdentityM2MConfigurationError} if `forFeature` has no name of a client, or the application no root.
+ */
 function requireRoot(modules: ModulesContainer, client: string): void {
   checkFeature(client);
   if ([...modules.values()].some(({ metatype }) => metatype === IdentityM2MCoreModule)) return;

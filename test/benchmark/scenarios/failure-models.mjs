@@ -1,5 +1,5 @@
-// Models of failures: the real client over a simulated network, by a clock of the model. They take no sockets and little
-// time, and the same seeds each time. BENCH_LIBRARY names the build folder of another checkout, to compare with.
+// Models of failures: the real client over a simulated network, by a clock of the model. They take no sockets and
+// little time, and the same seeds each time. BENCH_LIBRARY names the build folder of another checkout, to compare with.
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
 

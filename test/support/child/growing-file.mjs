@@ -1,5 +1,6 @@
-// Lets the files of a store of requests grow to this many bytes and no further, for each size in turn; goes on without a
-// limit; restarts the store; and compares what it remembers with what it has acknowledged. Prints the comparison as JSON.
+// Lets the files of a store of requests grow to this many bytes and no further, for each size in turn; goes on without
+// a limit; restarts the store; and compares what it remembers with what it has acknowledged. Prints the comparison as
+// JSON.
 //
 // A limit on the size of files fails a write as a full disk does, in the middle of a commit, and needs no disk.
 

@@ -1,5 +1,5 @@
-// Loaded by --import: a process whose clock its parent can set, by the message { setClockMs }, the difference to the clock of
-// this machine. Timers and the monotonic clock stay as they are, as on a machine whose time is corrected.
+// Loaded by --import: a process whose clock its parent can set, by the message { setClockMs }, the difference to the
+// clock of this machine. Timers and the monotonic clock stay as they are, as on a machine whose time is corrected.
 
 const Machine = Date;
 let differenceMs = Number(process.env.CLOCK_DIFFERENCE_MS ?? 0);

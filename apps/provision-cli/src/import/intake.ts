@@ -1,8 +1,8 @@
 import type { InputRecord } from '../input/input-record.js';
 
 /**
- * Reads the input in the background, one group ahead. A slow input does not hold up other work, and a slow service holds
- * up the input.
+ * Reads the input in the background, one group ahead. A slow input does not hold up other work, and a slow service
+ * holds up the input.
  */
 export class Intake {
   #group: readonly InputRecord[] = [];

@@ -7,7 +7,9 @@ export interface PendingLine {
   readonly mark: number;
   /** Attempts so far that may have reached the service. */
   readonly attempts: number;
-  /** How often its batch failed as a whole. Each time halves the next batch, until the line that is the cause is alone. */
+  /**
+   * How often its batch failed as a whole. Each time halves the next batch, until the line that is the cause is alone.
+   */
   readonly splits: number;
   /** Time of the next attempt. */
   readonly dueMs: number;

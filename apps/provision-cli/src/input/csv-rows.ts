@@ -25,8 +25,8 @@ const QUOTE = 0x22;
  * - does not tell which line break ended a record, so that half a password would pass for a row;
  * - decodes bytes that are not UTF-8 to U+FFFD without an error.
  *
- * Here an unclosed quote takes lines up to the limit of a row, as one bad row: they may be the content of a cell, and no user
- * is created from such content.
+ * Here an unclosed quote takes lines up to the limit of a row, as one bad row: they may be the content of a cell, and
+ * no user is created from such content.
  *
  * @param delimiter Undefined until the header has been read. Up to then each row is one line, in a group of its own.
  */

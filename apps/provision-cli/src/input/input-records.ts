@@ -59,8 +59,8 @@ function ndjsonRecord({ number, bytes, length }: Line): RawRecord | BadRecord | 
 const MAX_NAMES = 50_000;
 
 /**
- * Finds names that are equal but for their Unicode form, as in files from several systems: "ö" as one character (NFC) or
- * as two (NFD). Keeps only names that have more than one form, and of these the last 50,000.
+ * Finds names that are equal but for their Unicode form, as in files from several systems: "ö" as one character (NFC)
+ * or as two (NFD). Keeps only names that have more than one form, and of these the last 50,000.
  */
 class NameForms {
   readonly #seen = new Map<string, { readonly name: string; readonly line: number }>();

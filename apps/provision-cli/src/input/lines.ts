@@ -45,7 +45,9 @@ export async function* readLines(
   if (lines.length > 0) yield lines;
 }
 
-/** @returns The lines that end in these bytes, and the carriage returns at the end that may begin a longer line break. */
+/**
+ * @returns The lines that end in these bytes, and the carriage returns at the end that may begin a longer line break.
+ */
 function cut(bytes: Buffer, line: UnfinishedLine): { lines: Line[]; rest: Buffer } {
   const lines: Line[] = [];
   let start = 0;

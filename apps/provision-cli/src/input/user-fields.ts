@@ -48,8 +48,8 @@ function withAsciiDomain(address: unknown): unknown {
 }
 
 /**
- * Stricter than the service: a control character or a line break in a password comes from a mistaken line ending, and the
- * user could not type it.
+ * Stricter than the service: a control character or a line break in a password comes from a mistaken line ending, and
+ * the user could not type it.
  */
 const password = z
   .string('must be text')

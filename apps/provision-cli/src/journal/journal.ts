@@ -59,8 +59,8 @@ const MAX_JOURNAL_LINE_BYTES = 1_048_576;
  * A file that records which lines of an import are done, so that an import can be resumed however it ended.
  *
  * A line is recorded after it is done. A line that was done and not recorded is sent again under the same idempotency
- * key, so its user is created once. Therefore a journal may lose its end: it is valid up to its first damaged line. Only
- * the header must not be lost, so it is written before anything is sent.
+ * key, so its user is created once. Therefore a journal may lose its end: it is valid up to its first damaged line.
+ * Only the header must not be lost, so it is written before anything is sent.
  */
 export class Journal {
   private constructor(
@@ -209,8 +209,8 @@ export interface Retry {
 /**
  * Returns the idempotency key of a line: always the same in this import, and unlike that of any other line or import.
  *
- * The service remembers a rejection under its key. So a rejected line gets a new key, which stays the same until the line
- * is rejected or edited again.
+ * The service remembers a rejection under its key. So a rejected line gets a new key, which stays the same until the
+ * line is rejected or edited again.
  */
 export function idempotencyKey({ runId, content }: JournalHeader, line: number, retry?: Retry): string {
   const key = createHmac('sha256', runId).update(`${content?.digest ?? 'stream'}:${line}`);

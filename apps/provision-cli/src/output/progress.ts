@@ -65,8 +65,8 @@ const MAX_BAR = 40;
 const MIN_BAR = 10;
 
 /**
- * Formats the progress as one line that fits the terminal. On a narrow one the bar gets shorter first, then parts at the
- * end are left out.
+ * Formats the progress as one line that fits the terminal. On a narrow one the bar gets shorter first, then parts at
+ * the end are left out.
  */
 export function progressBar(view: ProgressView, columns: number, colors: boolean): string {
   const share = shareOf(view);

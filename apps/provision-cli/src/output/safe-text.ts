@@ -2,8 +2,8 @@
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /**
- * Makes text from outside safe for a terminal: one line that cannot move the cursor, set a colour, turn the direction or
- * ring the bell. Letters of any script stay.
+ * Makes text from outside safe for a terminal: one line that cannot move the cursor, set a colour, turn the direction
+ * or ring the bell. Letters of any script stay.
  */
 export function printable(text: string, maxLength = 300): string {
   const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;

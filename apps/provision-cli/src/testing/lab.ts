@@ -50,7 +50,10 @@ export interface CommandResult {
   events(): Record<string, unknown>[];
 }
 
-/** Runs command lines in this process, against a tenant emulator and a stand-in for the service. Each test gets a new folder. */
+/**
+ * Runs command lines in this process, against a tenant emulator and a stand-in for the service. Each test gets a new
+ * folder.
+ */
 export class Lab {
   tenant!: RunningTenant;
   service!: StandInService;

@@ -45,8 +45,8 @@ const STOP = { code: 'shutting_down', message: 'This service is ending.', retryA
 /**
  * Stands in for the user-provisioning service over real HTTP, without a guard and without a tenant.
  *
- * It creates a user for each new idempotency key, whatever the name. So a line that is sent under a second key shows as a
- * user who was created twice.
+ * It creates a user for each new idempotency key, whatever the name. So a line that is sent under a second key shows as
+ * a user who was created twice.
  */
 export class StandInService {
   faults: StandInFaults = {};

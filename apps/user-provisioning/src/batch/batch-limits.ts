@@ -13,7 +13,10 @@ export interface BatchLimits {
   readonly maxLineBytes: number;
   /** How long the client may send no lines, or read no answers, in milliseconds. */
   readonly idleMs: number;
-  /** How long the service reads and discards the rest of a request, so that the client can read the answer, in milliseconds. */
+  /**
+   * How long the service reads and discards the rest of a request, so that the client can read the answer, in
+   * milliseconds.
+   */
   readonly lingerMs: number;
   /** How long a batch may take new lines, in milliseconds. */
   readonly maxDurationMs: number;

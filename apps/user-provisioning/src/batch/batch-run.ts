@@ -25,8 +25,8 @@ export interface BatchRunOptions {
 /**
  * One batch: reads lines from the request, processes a limited number at a time, and writes each answer as it arrives.
  *
- * A line occupies its place until its answer is written, and the request is read only as far as places are free. So a slow
- * tenant, and a client that does not read, slow down the reading of the request.
+ * A line occupies its place until its answer is written, and the request is read only as far as places are free. So a
+ * slow tenant, and a client that does not read, slow down the reading of the request.
  */
 export class BatchRun {
   readonly #stop = new AbortController();

@@ -449,8 +449,8 @@ describe('back-pressure', () => {
     void client.read().catch(() => {});
     void client.write(asked);
     await until(() => createCalls() >= 12);
-    // At most: the lines done and in hand, one piece that is being cut, and the buffers of stream and socket, each with the
-    // piece that filled it. How long a buffer is differs between versions of Node.js.
+    // At most: the lines done and in hand, one piece that is being cut, and the buffers of stream and socket, each with
+    // the piece that filled it. How long a buffer is differs between versions of Node.js.
     const worked = createCalls() * lineBytes;
     expect(bytesRead()).toBeLessThan(worked + 65_536 + 2 * (getDefaultHighWaterMark(false) + 65_536) + 20_000);
     expect(bytesRead()).toBeLessThan((asked.length * lineBytes) / 20);

@@ -68,8 +68,8 @@ export class UserDirectory {
   }
 
   /**
-   * Returns a name as the tenant stores it: in lower case, with the default suffix if it has none. The first name without
-   * a suffix is looked up for that; if the tenant is unreachable, the suffix is left out.
+   * Returns a name as the tenant stores it: in lower case, with the default suffix if it has none. The first name
+   * without a suffix is looked up for that; if the tenant is unreachable, the suffix is left out.
    */
   async fullName(name: string): Promise<string> {
     const lower = name.toLowerCase();

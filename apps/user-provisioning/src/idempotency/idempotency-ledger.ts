@@ -40,9 +40,9 @@ export interface Settlement<Outcome> {
 /**
  * Carries out requests with an idempotency key once.
  *
- * The store records that a request has begun before it is carried out. After a crash or an outage, the next request with
- * that key is carried out again, and knows since when the first one is in doubt. A repetition that arrives while the
- * first is under way waits for the same outcome.
+ * The store records that a request has begun before it is carried out. After a crash or an outage, the next request
+ * with that key is carried out again, and knows since when the first one is in doubt. A repetition that arrives while
+ * the first is under way waits for the same outcome.
  */
 export class IdempotencyLedger {
   readonly #logger = new Logger('UserProvisioning');
@@ -150,8 +150,8 @@ export interface RequestContent {
 /**
  * Returns the digest of a content, to be stored.
  *
- * An attacker could try likely passwords against a plain digest, so a password goes through scrypt (RFC 7914) first, with
- * a salt of its own. That costs about 10 ms of one core, for each guess too.
+ * An attacker could try likely passwords against a plain digest, so a password goes through scrypt (RFC 7914) first,
+ * with a salt of its own. That costs about 10 ms of one core, for each guess too.
  */
 export async function contentDigestOf({ client, key }: RequestId, { open, secret }: RequestContent): Promise<string> {
   const stretched =

@@ -60,8 +60,8 @@ CREATE UNIQUE INDEX note_by_key ON note (key);
 CREATE INDEX note_by_client ON note (client);`;
 
 /**
- * A rollback journal instead of a write-ahead log: SQLite takes the first damaged record of a log for its end, and would
- * silently drop all later commits. Here every commit is in the database file itself, where a check finds damage.
+ * A rollback journal instead of a write-ahead log: SQLite takes the first damaged record of a log for its end, and
+ * would silently drop all later commits. Here every commit is in the database file itself, where a check finds damage.
  *
  * FULL syncs the journal, the database and the journal's end before a commit returns. The journal file stays, so that
  * notes can be removed on a full disk. The exclusive lock excludes other processes until the file is closed.
@@ -125,8 +125,8 @@ interface Job {
 /**
  * The notes of one instance of the service, in a SQLite file that is synced at each commit.
  *
- * Call all other methods inside {@link transact}. Work that arrives while one transaction is being written shares the next
- * one, so that many concurrent requests cost few syncs.
+ * Call all other methods inside {@link transact}. Work that arrives while one transaction is being written shares the
+ * next one, so that many concurrent requests cost few syncs.
  */
 export class NoteFile {
   readonly #waiting: Job[] = [];
@@ -339,8 +339,8 @@ async function rollBack(db: Database): Promise<void> {
 }
 
 /**
- * Releases the lock at once: it goes with the first access after this setting. libsql itself keeps a database open until
- * its statements have been garbage collected.
+ * Releases the lock at once: it goes with the first access after this setting. libsql itself keeps a database open
+ * until its statements have been garbage collected.
  */
 async function release(db: Database): Promise<void> {
   await db.exec('PRAGMA locking_mode = NORMAL; SELECT count(*) FROM sqlite_schema').catch(() => {

@@ -119,8 +119,8 @@ const TIMEOUT_MS = 5000;
  * Keeps requests in Redis (6 or later), for several instances of the service.
  *
  * An instance that carries out a request holds a lease on it, and confirms the lease before it calls the tenant. An
- * instance that freezes between the two for longer than its lease carries the request out a second time. That creates one
- * user at most, because names are unique at the tenant.
+ * instance that freezes between the two for longer than its lease carries the request out a second time. That creates
+ * one user at most, because names are unique at the tenant.
  */
 export class RedisStore implements IdempotencyStore {
   private constructor(

@@ -12,8 +12,8 @@ import { type CreationOptions, UserProvisioningService } from './user-provisioni
 export const IDEMPOTENCY_KEY = /^[\w!#$%&'*+.^`|~-]{1,128}$/;
 
 /**
- * Returns the key in an `Idempotency-Key` header: bare, or in quotes as a string of a structured field (RFC 9651 §3.3.3).
- * Both are the same key. Returns undefined if it is neither.
+ * Returns the key in an `Idempotency-Key` header: bare, or in quotes as a string of a structured field (RFC 9651
+ * §3.3.3). Both are the same key. Returns undefined if it is neither.
  */
 export function idempotencyKeyIn(header: string): string | undefined {
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header;

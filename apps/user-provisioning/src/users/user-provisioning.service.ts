@@ -43,8 +43,8 @@ export class UserProvisioningService {
   /**
    * Creates a user, once.
    *
-   * The tenant's call is not safe to repeat, and may have been carried out without an answer. So after an unknown outcome,
-   * the user is looked up, and only if it does not exist is the call repeated.
+   * The tenant's call is not safe to repeat, and may have been carried out without an answer. So after an unknown
+   * outcome, the user is looked up, and only if it does not exist is the call repeated.
    *
    * @param options.confirm Called before each call that creates a user; if it rejects, the call is not sent.
    * @param options.inDoubtSince Since when the request may have been carried out, by {@link now}: a user of this name with

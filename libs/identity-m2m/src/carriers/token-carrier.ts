@@ -38,9 +38,9 @@ const carriers = new WeakMap<TokenProvider, TokenCarrier>();
 /**
  * Returns the provider's only carrier: what it learns about a receiver applies to every kind of call.
  *
- * The first call for a provider configures its carrier; the arguments of later calls have no effect. A client calls this
- * first for its own provider. A provider that replaces it in a test may have been used before, by `bearerFetch` or by
- * another client with the same replacement: its carrier stays as it is.
+ * The first call for a provider configures its carrier; the arguments of later calls have no effect. A client calls
+ * this first for its own provider. A provider that replaces it in a test may have been used before, by `bearerFetch` or
+ * by another client with the same replacement: its carrier stays as it is.
  */
 export function carrierOf(
   provider: TokenProvider,

@@ -75,8 +75,9 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
   readonly ca?: CertificateAuthorities;
 
   /**
-   * Additional headers of token requests and revocations. A header of the same name replaces that of the preset. Headers that HTTP or
-   * the protocol sets, such as `authorization`, `content-type` and `host`, are rejected. Default: none.
+   * Additional headers of token requests and revocations. A header of the same name replaces that of the preset.
+   * Headers that HTTP or the protocol sets, such as `authorization`, `content-type` and `host`, are rejected. Default:
+   * none.
    */
   readonly tokenRequestHeaders?: Readonly<Record<string, string>>;
 
@@ -163,7 +164,9 @@ export interface ClientOptions extends TokenParameters, CredentialOptions {
    */
   readonly readTokenResponse?: TokenResponseReader;
 
-  /** Maximum number of tokens cached, one per set of parameters. The least recently used ones are evicted. Default: 100. */
+  /**
+   * Maximum number of tokens cached, one per set of parameters. The least recently used ones are evicted. Default: 100.
+   */
   readonly maxTokens?: number;
 
   /**

@@ -4,9 +4,9 @@ import { field } from '../foundation/option-check.js';
  * Reads the credentials of calls by a custom transport strategy, or through Nest's `ExternalContextCreator`. Libraries
  * such as `@golevelup/nestjs-rabbitmq` call handlers through it.
  *
- * The guard reads the transports of `@nestjs/microservices` itself. It refuses calls by any other transport, unless exactly
- * one extractor names the class of their context. An extractor for a context class of Nest replaces the guard's own reader
- * for the messages of Nest's servers.
+ * The guard reads the transports of `@nestjs/microservices` itself. It refuses calls by any other transport, unless
+ * exactly one extractor names the class of their context. An extractor for a context class of Nest replaces the guard's
+ * own reader for the messages of Nest's servers.
  */
 export interface CredentialExtractor<Context extends object = object> {
   /** Name of the transport in events and counts, such as `sqs`. */

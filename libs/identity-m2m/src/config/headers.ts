@@ -20,7 +20,10 @@ const RESERVED = [
   'dpop',
 ];
 
-/** Whether a value is the name of a header (RFC 9110 §5.1), or of an authentication scheme, which has the same form (§11.1). */
+/**
+ * Whether a value is the name of a header (RFC 9110 §5.1), or of an authentication scheme, which has the same form
+ * (§11.1).
+ */
 export function isHeaderName(value: unknown): value is string {
   return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(value);
 }

@@ -95,7 +95,7 @@ const MAX_HEAD_BYTES = 524_288;
  * return its response as if it were the server's.
  *
  * A GET that met a stale connection of the agent is repeated once. For other methods, the caller has to repeat it,
- * because the request may need a new proof of the client.
+ * because the request may need new client authentication.
  *
  * The fetch throws {@link HttpExchangeError} if there is no readable response, and the reason of `init.signal` once
  * that has aborted.

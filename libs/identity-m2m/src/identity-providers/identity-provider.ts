@@ -146,7 +146,8 @@ export interface AccessTokenProfile {
   /** Additional claims that only other kinds of tokens have, like `nonce`, `at_hash` and `events`. Default: none. */
   readonly foreignClaims?: readonly string[] | undefined;
   /**
-   * Whether a token is an access token, by the values of its claims, such as `token_use`. Default: no further condition.
+   * Whether a token is an access token, by the values of its claims, such as `token_use`. Default: no further
+   * condition.
    */
   readonly isAccessToken?: ClaimsTest | undefined;
   /**

@@ -72,8 +72,8 @@ export function refuse(reason: RefusalReason, detail?: RefusalDetail): Refusal {
  * The detail of a refusal, for the operator. It is never part of the response to the caller.
  *
  * Its strings are one line of printable ASCII. `…` marks a cut: of a string of the token after 80 characters, of the
- * whole after 200. Strings of a token are quoted as in JSON, with escape sequences for other characters, so that `"1"` is
- * not 1 and homoglyphs are visible. Values that may be personal or secret are not shown.
+ * whole after 200. Strings of a token are quoted as in JSON, with escape sequences for other characters, so that `"1"`
+ * is not 1 and homoglyphs are visible. Values that may be personal or secret are not shown.
  */
 export interface RefusalDetail {
   /**

@@ -35,8 +35,8 @@ export interface BearerInterceptorOptions {
  * const dispatcher = new Agent().compose(bearerInterceptor(provider), interceptors.redirect({ maxRedirections: 3 }));
  * const { body } = await request('https://api.example/users', { dispatcher });
  *
- * Before anything is sent, calls fail with `TokenUnavailableError` or one of its subclasses; with
- * {@link IdentityM2MConfigurationError} if neither the call nor the options name an origin; with `CallAddressError` if the
+ * Before anything is sent, calls fail with `TokenUnavailableError` or one of its subclasses; with {@link
+ * IdentityM2MConfigurationError} if neither the call nor the options name an origin; with `CallAddressError` if the
  * origin is not an http or https URL.
  *
  * @throws {@link IdentityM2MConfigurationError} if the option `origin` is not an http or https URL.
