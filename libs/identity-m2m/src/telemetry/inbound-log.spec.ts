@@ -194,7 +194,7 @@ describe('the log of verification events', () => {
     events.emit({ type: 'key_set.key_ignored', issuer, kid: undefined, reason: 'symmetric' });
     events.emit({ type: 'key_set.keys_ignored', issuer, keys: 90 });
     expect(lines).toEqual([
-      `log: guard: the keys of ${issuer} changed; usable keys: 2`,
+      `log: guard: read new keys of ${issuer}; usable keys: 2`,
       `warn: guard: ignored a key of ${issuer}: old, weak`,
       `warn: guard: ignored a key of ${issuer}: no kid, symmetric`,
       `warn: guard: ignored 90 keys of ${issuer}`,

@@ -135,7 +135,7 @@ export function logVerificationEvents(events: Pick<EventStream<VerificationEvent
   return events.subscribe((event) => {
     switch (event.type) {
       case 'key_set.changed':
-        return write('log', event.issuer, `guard: the keys of ${event.issuer} changed; usable keys: ${event.keys}`);
+        return write('log', event.issuer, `guard: read new keys of ${event.issuer}; usable keys: ${event.keys}`);
       case 'key_set.recovered':
         return write('log', event.issuer, `guard: the keys of ${event.issuer} can be read again`);
       case 'key_set.refresh_failed': {
