@@ -8,6 +8,12 @@ import { keyOf } from './mutants.mjs';
 
 const { factory: jestRunner } = jestPlugins.find(({ name }) => name === 'jest');
 
+/**
+ * Jest takes the names of tests as a regular expression, which has a limit. Beyond this length, all tests of a file
+ * run.
+ */
+const MAX_NAMES_LENGTH = 10_000;
+
 function sampledRunner(injector) {
   const runner = injector.injectFunction(jestRunner);
   const sampleFile = process.env.MUTATION_SAMPLE;
@@ -28,7 +34,8 @@ function sampledRunner(injector) {
     const config = runner.jestConfig;
     for (const { fileName, ids } of filesOf(JSON.parse(readFileSync(testsFile, 'utf8')), options.testFilter)) {
       runner.jestConfig = { ...config, testMatch: [fileName] };
-      result = await runMutant({ ...options, testFilter: options.testFilter && ids });
+      const isNameable = ids.join('|').length <= MAX_NAMES_LENGTH;
+      result = await runMutant({ ...options, testFilter: options.testFilter && isNameable ? ids : undefined });
       if (result.status !== 'survived') break;
     }
     runner.jestConfig = config;
