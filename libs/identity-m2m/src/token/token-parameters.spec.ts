@@ -144,12 +144,12 @@ describe('the parameters of a caller', () => {
   });
 
   it('are shown in events without those that may be secret', () => {
-    expect(requestedAccess({})).toEqual({});
-    expect(requestedAccess({ scope: ['a', 'b c'], resource: 'urn:a', parameters: { secret: 'x' } })).toEqual({
+    expect(requestedAccess({})).toStrictEqual({});
+    expect(requestedAccess({ scope: ['a', 'b c'], resource: 'urn:a', parameters: { secret: 'x' } })).toStrictEqual({
       scope: 'a b c',
       resource: ['urn:a'],
     });
-    expect(requestedAccess({ audience: 'x', resource: ['urn:a', 'urn:b'] })).toEqual({
+    expect(requestedAccess({ audience: 'x', resource: ['urn:a', 'urn:b'] })).toStrictEqual({
       audience: 'x',
       resource: ['urn:a', 'urn:b'],
     });
@@ -157,5 +157,5 @@ describe('the parameters of a caller', () => {
 });
 
 describe('the body of a token request without parameters', () => {
-  it('is empty', () => expect(bodyParameters({})).toEqual([]));
+  it('is empty', () => expect(bodyParameters({})).toStrictEqual([]));
 });
