@@ -47,12 +47,22 @@ function tcp({ host, port, tlsOptions }: TcpClient): MessageServer[] {
   return [server('tcp', addressOf({ host, port }), tlsOptions)];
 }
 
-function redis(options: HostAndPort & { path?: string; tls?: Tls; sentinels?: readonly HostAndPort[] }) {
-  const { host = 'localhost', port = 6379, path, tls, sentinels } = options;
-  // The sentinels choose the server.
-  if (sentinels) return sentinels.map((sentinel) => ({ ...server('redis', addressOf(sentinel), tls), isLocal: false }));
+interface RedisOptions extends HostAndPort {
+  readonly path?: string;
+  readonly tls?: Tls;
+  readonly sentinels?: readonly HostAndPort[];
+  /** Without it, the client uses no TLS for a server that sentinels choose. */
+  readonly enableTLSForSentinelMode?: boolean;
+}
+
+function redis(options: RedisOptions): MessageServer[] {
+  const { host = 'localhost', port = 6379, path, tls, sentinels, enableTLSForSentinelMode } = options;
+  if (sentinels) {
+    const ofServer = enableTLSForSentinelMode && tls;
+    return sentinels.map((sentinel) => ({ ...server('redis', addressOf(sentinel), ofServer), isLocal: false }));
+  }
   const only = server('redis', addressOf({ host, port }), tls);
-  return [path === undefined ? only : { ...only, isLocal: true }];
+  return [path ? { ...only, isLocal: true } : only];
 }
 
 /** The scheme `tls:` has no effect: without the option `tls`, the client uses no TLS if the server offers none. */
@@ -66,6 +76,8 @@ interface MqttServer extends HostAndPort {
 
 interface MqttOptions extends MqttServer {
   readonly url?: string;
+  readonly hostname?: string;
+  readonly path?: string;
   readonly servers?: readonly MqttServer[];
   readonly rejectUnauthorized?: boolean;
   readonly unixSocket?: boolean;
@@ -73,18 +85,23 @@ interface MqttOptions extends MqttServer {
   readonly key?: unknown;
 }
 
-/** Options take precedence over the URL; a client certificate turns TLS on. */
+/**
+ * Options take precedence over the URL, and `hostname` over `host`; a client certificate turns TLS on. Without a path, or
+ * with TLS or WebSockets, the client ignores that it should use a socket of this machine.
+ */
 function mqtt(options: MqttOptions): MessageServer[] {
   const { url = 'mqtt://localhost:1883', servers, rejectUnauthorized, unixSocket, cert, key } = options;
-  const [, scheme, authority = ''] = /^([a-z+]+):\/\/([^/?#]*)/i.exec(url) ?? [];
+  const [, scheme, authority = '', urlPath] = /^([a-z+]+):\/\/([^/?#]*)([^#]*)/i.exec(url) ?? [];
+  const path = options.path ?? urlPath;
   const usual = options.protocol ?? scheme ?? 'mqtt';
   const one = ({ host, port, protocol = usual }: MqttServer) => {
     const isEncrypted = /^(?:mqtts|ssl|tls|wss)\b/i.test(protocol) || Boolean(cert && key);
     const address = host === undefined ? authority : addressOf({ host, port });
     const known = server('mqtt', address, isEncrypted && { rejectUnauthorized: rejectUnauthorized !== false });
-    return unixSocket || protocol.includes('+unix') ? { ...known, isLocal: true } : known;
+    const isSocket = path && !isEncrypted && (unixSocket ? /^(?:mqtt|tcp)\b/ : /^(?:mqtt|tcp)\+unix\b/).test(protocol);
+    return isSocket ? { ...known, isLocal: true } : known;
   };
-  return servers?.length ? servers.map(one) : [one(options)];
+  return servers?.length ? servers.map(one) : [one({ ...options, host: options.hostname || options.host })];
 }
 
 interface AmqpServer {
@@ -126,12 +143,20 @@ function kafka({ client: { brokers = ['localhost:9092'], ssl } = {} }: KafkaOpti
 
 interface GrpcOptions {
   readonly url?: string;
-  readonly credentials?: { _isSecure?(): boolean };
+  readonly credentials?: GrpcCredentials;
+}
+
+interface GrpcCredentials {
+  _isSecure?(): boolean;
+  readonly verifyOptions?: { readonly rejectUnauthorized?: boolean };
+  /** Of credentials that are composed with those of each call. */
+  readonly channelCredentials?: GrpcCredentials;
 }
 
 /** Name syntax of gRPC: `host:port`, `dns:///host:port`, `ipv4:address:port,address:port`, `unix:path` and others. */
 function grpc({ url = 'localhost:5000', credentials }: GrpcOptions): MessageServer[] {
-  const tls = credentials?._isSecure?.() === true;
+  const { verifyOptions = {} } = credentials?.channelCredentials ?? credentials ?? {};
+  const tls = credentials?._isSecure?.() === true && verifyOptions;
   if (/^unix(?:-abstract)?:/i.test(url)) return [{ ...unknownServer('grpc', url), isLocal: true }];
   const addresses = url.replace(/^(?:dns:(?:\/\/[^/]*\/)?|ipv[46]:)/i, '').split(',');
   return addresses.map((address) => server('grpc', address, tls));
