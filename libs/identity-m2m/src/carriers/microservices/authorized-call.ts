@@ -150,7 +150,7 @@ class MessageFailure {
   }
 
   #members(): ErrorMembers {
-    return typeof this.error === 'object' && this.error !== null ? this.error : {};
+    return this.error ?? {};
   }
 }
 
@@ -216,8 +216,11 @@ function redaction(text: string, substitute: string): (from: string) => string {
   };
 }
 
-/** A character that URL or JSON encoding escaped, once or repeatedly; a run of backslashes; any other character. */
-const UNIT = /(?:%|\\+u0025)(?:25)*([\da-f]{2})|\\+u00([\da-f]{2})|\\+|[^]/gi;
+/**
+ * Backslashes, with the character that they escape in JSON; a character that a URL escaped, once or repeatedly; any other
+ * character. The backslashes may be escaped themselves, in either way.
+ */
+const UNIT = /(?:\\|%(?:25)*5c)(?:\\|(?:%|u00)(?:25)*5c)*(?:u00(?:25)*([\da-f]{2}))?|%(?:25)*([\da-f]{2})|([^])/gi;
 
 /**
  * Reads a string as if nothing in it was escaped. Writers of JSON and of URLs differ in what they escape, and JSON may
@@ -229,10 +232,10 @@ function read(text: string) {
   const starts: number[] = [];
   const ends: number[] = [];
   let characters = '';
-  for (const { 0: unit, 1: inUrl, 2: inJson, index } of text.matchAll(UNIT)) {
-    const code = inUrl ?? inJson;
-    const character = code === undefined ? unit : String.fromCharCode(parseInt(code, 16));
-    if (character.startsWith('\\')) continue;
+  for (const { 0: unit, 1: inJson, 2: inUrl, 3: other, index } of text.matchAll(UNIT)) {
+    const code = inJson ?? inUrl;
+    const character = code === undefined ? other : String.fromCharCode(parseInt(code, 16));
+    if (character === undefined) continue;
     characters += character === ' ' ? '+' : character;
     starts.push(index);
     ends.push(index + unit.length);
