@@ -64,7 +64,7 @@ function isStream(value: unknown): value is Observable<unknown> {
  * listens in the meantime: a `Subject` does not repeat a message.
  */
 class HeldStream {
-  #held: ObservableNotification<unknown>[] = [];
+  readonly #held: ObservableNotification<unknown>[] = [];
   #listener: Observer<unknown> | undefined;
   readonly #subscription: Subscription;
 
@@ -102,8 +102,7 @@ class HeldStream {
   stream(): Observable<unknown> {
     return new Observable((subscriber) => {
       // Messages that arrive during this loop join the list.
-      for (const notification of this.#held) notify(notification, subscriber);
-      this.#held = [];
+      for (let next = this.#held.shift(); next; next = this.#held.shift()) notify(next, subscriber);
       this.#listener = subscriber;
       return this.#subscription;
     });
