@@ -134,7 +134,7 @@ export class ManagedTokenProvider extends TokenProvider {
     else if (delayMs === 0) this.#default.warmUp();
     else {
       const cancelTimer = this.options.clock.setTimer(delayMs, () => this.#default.warmUp());
-      this.#startAbort.signal.addEventListener('abort', cancelTimer, { once: true });
+      this.#startAbort.signal.addEventListener('abort', cancelTimer);
     }
   }
 
@@ -213,7 +213,7 @@ export class ManagedTokenProvider extends TokenProvider {
     const outOfTime = new AbortController();
     const giveUp = () => outOfTime.abort();
     if (this.#startAbort.signal.aborted) giveUp();
-    this.#startAbort.signal.addEventListener('abort', giveUp, { once: true });
+    this.#startAbort.signal.addEventListener('abort', giveUp);
     const cancelTimer = clock.setTimer(startTimeoutMs, giveUp, true);
     let lastError: unknown;
     try {
@@ -226,7 +226,7 @@ export class ManagedTokenProvider extends TokenProvider {
           if (error instanceof TokenUnavailableError) {
             lastError = error;
             const dueInMs = (error.retryAt?.getTime() ?? 0) - clock.now().wallMs;
-            await sleep(Math.max(dueInMs, 0), clock, AbortSignal.any([outOfTime.signal, this.#waitAbort.signal]));
+            await sleep(dueInMs, clock, AbortSignal.any([outOfTime.signal, this.#waitAbort.signal]));
           }
         }
       }
@@ -253,7 +253,7 @@ function isPermanent(error: unknown): boolean {
   return (
     error instanceof ClientRejectedError ||
     error instanceof TokenRequestRejectedError ||
-    (error instanceof TokenUnavailableError && ['certificate_rejected', 'shut_down'].includes(error.reason))
+    (error instanceof TokenUnavailableError && error.reason === 'certificate_rejected')
   );
 }
 
