@@ -254,6 +254,32 @@ describe('of several credentials', () => {
   });
 });
 
+describe('the progress of an attempt', () => {
+  it('counts silence from the read of each credential and from the request, and allows a second try by both', async () => {
+    const clock = new ManualClock();
+    const progress = tryProgress(clock.now());
+    const seen: unknown[] = [];
+    const see = () => seen.push([clock.now().monotonicMs - progress.silentSince!.monotonicMs, progress.second]);
+    const source = (name: 'current' | 'next') => async () => {
+      see();
+      await clock.advance(200);
+      return SECRETS[name];
+    };
+    const sources = (['current', 'next'] as const).map((name) => toSecretSource(source(name)));
+    const authentication = clientSecretAuthentication('client_secret_post', sources[0]!, sources[1]);
+    const { attempt } = setUp({ clock, authentication });
+    server.fault = async (request, response, message) => {
+      see();
+      await clock.advance(1000);
+      return accepting(SECRETS.next)(request, response, message);
+    };
+    expect((await attempt({ progress })).ok).toBe(true);
+    const read = [0, 'beside'];
+    const request = [0, 'instead'];
+    expect(seen).toEqual([read, request, read, request]);
+  });
+});
+
 describe('after a refusal', () => {
   it('another credential is sent at once if the source has one by then', async () => {
     const { sources, attempt } = setUp();
@@ -434,6 +460,7 @@ describe('a second try', () => {
     const system = setUp({ maxRefusals: 2 });
     system.sources.next = undefined;
     await system.attempt();
+    await system.clock.advance(60_000);
     const first = await silentTry(system);
     expect(first.progress.second).toBe('beside');
     server.fault = refusal;
