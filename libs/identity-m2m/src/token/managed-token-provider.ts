@@ -60,8 +60,9 @@ export class ManagedTokenProvider extends TokenProvider {
   readonly #defaultKey: string;
   /** Tokens for other parameters; undefined until a call needs one. */
   #cache: TokenCache | undefined;
-  /** Aborts the work of `start`. */
+  /** Aborts the work of `start`, once background refreshes are stopped. */
   readonly #startAbort = new AbortController();
+  #isClosed = false;
   /** Ends the wait for the next attempt at boot. */
   #waitAbort = new AbortController();
   readonly #secondTries: SecondTries;
@@ -147,6 +148,7 @@ export class ManagedTokenProvider extends TokenProvider {
   /** Aborts token requests under way too. A held token is still returned until it expires. */
   close(): void {
     this.#startAbort.abort();
+    this.#isClosed = true;
     for (const token of this.#all()) token.close();
   }
 
@@ -160,7 +162,10 @@ export class ManagedTokenProvider extends TokenProvider {
     const { requester, ...options } = this.options;
     const attempt: RefreshedTokenOptions['attempt'] = (...args) => requester().attempt(body, ...args);
     const own = { attempt, requestedAccess: requestedAccess(parameters), secondTries: this.#secondTries };
-    return new RefreshedToken({ ...options, ...own }, backoff);
+    const token = new RefreshedToken({ ...options, ...own }, backoff);
+    if (this.#startAbort.signal.aborted) token.stopRefreshing();
+    if (this.#isClosed) token.close();
+    return token;
   };
 
   /** Returns the parameters of a caller's token, their key, and the token, if there is one. */
