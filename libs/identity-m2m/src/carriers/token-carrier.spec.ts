@@ -550,6 +550,21 @@ describe('a token that is ahead of the clock of its receiver', () => {
     expect(carrier.peekBearer(undefined)?.reveal()).toBe('before');
   });
 
+  test.each([
+    [1999, 2],
+    [2000, 3],
+  ])('is forgotten when another one is replaced, but not before two seconds: %i ms', async (waitMs, reports) => {
+    const { carrier, provider, clock, told } = setUpPair();
+    const first = provider.current!;
+    await carrier.call(callOf([rejected, ok]).call);
+    await clock.advance(waitMs);
+    provider.current = new AccessToken('of-another-scope');
+    await carrier.call(callOf([rejected, ok]).call);
+    // The response to a call that was sent earlier.
+    await carrier.finish(callOf([ok]).call, first, rejected);
+    expect(told('call.clock_behind')).toHaveLength(reports);
+  });
+
   it('is in use again once there is no previous one', async () => {
     const { carrier, provider } = setUpPair();
     await carrier.call(callOf([rejected, ok]).call);
