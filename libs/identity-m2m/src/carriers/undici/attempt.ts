@@ -18,6 +18,8 @@ export interface Caller {
 
 /** The call of an attempt; attempts at it follow one another. */
 export interface AttemptedCall {
+  /** Whether the caller's handler has had its last event. */
+  readonly isOver: boolean;
   /** An attempt has its connection. */
   connected(abort: Abort, context: unknown): void;
   /** An attempt can no longer be aborted. */
@@ -107,7 +109,6 @@ export abstract class Attempt {
 
   /** Passes the held response to the caller. */
   passOn(): void {
-    if (this.#state !== 'held') return;
     this.#state = 'passing on';
     this.deliverKept();
   }
@@ -166,11 +167,12 @@ export abstract class Attempt {
   }
 
   protected upgraded(deliver: () => unknown): unknown {
-    this.#hasResponse = true;
-    const result = deliver();
-    this.options.call.complete();
-    if (this.options.holds === 'all') this.options.onResponse(this);
-    return result;
+    try {
+      return deliver();
+    } finally {
+      this.options.call.complete();
+      this.options.onResponse(this);
+    }
   }
 
   protected completed(deliver: () => void): void {
@@ -185,7 +187,7 @@ export abstract class Attempt {
   }
 
   protected failed(error: Error): void {
-    if (this.#state === 'open' && !this.#hasResponse) {
+    if (!this.#hasResponse) {
       this.options.call.disconnected(this.#abort);
       return this.options.onFailure(error);
     }
@@ -197,13 +199,13 @@ export abstract class Attempt {
     });
   }
 
-  /** Passes the kept events to the caller, as long as the caller wants more. */
+  /** Passes the kept events to the caller, as long as the caller wants more and has not ended the call. */
   protected deliverKept(): void {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     try {
       let wantsMore = true;
-      while (wantsMore && this.#state === 'passing on') {
+      while (wantsMore && this.#state === 'passing on' && !this.options.call.isOver) {
         const event = this.#kept.shift();
         if (event) wantsMore = event.deliver();
         else this.#state = 'open';
@@ -222,7 +224,7 @@ export abstract class Attempt {
     this.#hasEnded = true;
     this.options.call.disconnected(this.#abort);
     if (this.#state === 'open') event.deliver();
-    else if (this.#state !== 'discarded') this.#kept.push(event);
+    else this.#kept.push(event);
     this.#onMore?.();
   }
 

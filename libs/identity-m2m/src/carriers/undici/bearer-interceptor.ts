@@ -7,7 +7,7 @@ import { describeAddress } from '../../identity-providers/preset-options.js';
 import { callAddressError } from '../call-address-error.js';
 import { carrierOf, type TokenCarrier } from '../token-carrier.js';
 import { inspectHeaders, snapshotOf, withLastingHeaders } from './dispatch-headers.js';
-import { DispatchedCall, failCall, withAuthorization } from './dispatched-call.js';
+import { DispatchedCall, failCall } from './dispatched-call.js';
 
 export interface BearerInterceptorOptions {
   /** Token that the calls carry. Omitted members default to the client's options. */
@@ -64,11 +64,9 @@ export function bearerInterceptor(
         return true;
       }
       const call = new DispatchedCall(dispatch, snapshotOf(options), handler, { url, wanted, carrier });
-      if (!token) {
-        call.waitAndSend();
-        return true;
-      }
-      return dispatch(withAuthorization(options, carrier.authorizationOf(token)), call.firstAttempt(token));
+      if (token) return call.sendNow(token);
+      call.waitAndSend();
+      return true;
     };
   };
 }

@@ -66,7 +66,6 @@ class CallController implements Dispatcher.DispatchController {
   }
 
   resume(): void {
-    if (!this.paused) return;
     this.paused = false;
     this.onResume?.();
     // The caller may have paused again on a kept event.

@@ -46,16 +46,26 @@ export class DispatchedCall implements OutgoingCall<Attempt>, AttemptedCall {
     this.#caller = callerOf(handler);
   }
 
-  /** Returns the handler for a dispatch that starts at once, with an available token. */
-  firstAttempt(token: AccessToken): Dispatcher.DispatchHandler {
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Dispatches the call at once, with an available token. */
+  sendNow(token: AccessToken): boolean {
     this.#carrier.callBegins();
     this.#isCounted = true;
-    return this.#caller.attempt({
+    const attempt = this.#caller.attempt({
       call: this,
       holds: 'rejections',
       onResponse: (attempt) => this.#settle(this.#carrier.finish(this, token, attempt)),
       onFailure: (error) => this.fail(error),
     });
+    try {
+      return this.dispatch(withAuthorization(this.options, this.#carrier.authorizationOf(token)), attempt);
+    } catch (error) {
+      this.complete();
+      throw error;
+    }
   }
 
   /** Dispatches the call as soon as there is a token, and a proof of it if it needs one. */
@@ -158,7 +168,7 @@ function callerOf(handler: Dispatcher.DispatchHandler): Caller {
  * Returns a copy of the call's options with the token. It also stops a redirect interceptor behind this one from
  * following redirects, because its requests would not pass through here.
  */
-export function withAuthorization(
+function withAuthorization(
   options: Dispatcher.DispatchOptions,
   authorization: CallAuthorization,
 ): Dispatcher.DispatchOptions {
