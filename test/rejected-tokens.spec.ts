@@ -674,7 +674,7 @@ describe('a call with an invalid URL', () => {
     ['empty', '', /its address is empty/],
     ['of another protocol', 'htp://api.example/x', /begins with "htp:"\. Use an https URL/],
     ['with a space in the host', 'https://api example/x', /"https:\/\/api example\/x" is not a URL/],
-    ['with a name and a password', 'https://user:pass word@a b/x', /"https:\/\/a b\/x" is not a URL/],
+    ['with a name and a password', 'https://user:pass word@a b/x', /"https:\/\/…@a b\/x" is not a URL/],
   ])('call-6: fails with an error of the library, which names the remedy: %s', async (name, url, message) => {
     const { http, provider, tokens } = await outboundApplication();
     const errors = await Promise.all([
