@@ -217,10 +217,10 @@ function redaction(text: string, substitute: string): (from: string) => string {
 }
 
 /**
- * Backslashes, with the character that they escape in JSON; a character that a URL escaped, once or repeatedly; any other
- * character. The backslashes may be escaped themselves, in either way.
+ * A backslash, which a URL or JSON may have escaped, with the character that it escapes in JSON; a character that a URL
+ * escaped, once or repeatedly; any other character.
  */
-const UNIT = /(?:\\|%(?:25)*5c)(?:\\|(?:%|u00)(?:25)*5c)*(?:u00(?:25)*([\da-f]{2}))?|%(?:25)*([\da-f]{2})|([^])/gi;
+const UNIT = /(?:\\|%(?:25)*5c)(?:u00(?:25)*5c)*(?:u00(?:25)*([\da-f]{2}))?|%(?:25)*([\da-f]{2})|([^])/gi;
 
 /**
  * Reads a string as if nothing in it was escaped. Writers of JSON and of URLs differ in what they escape, and JSON may
