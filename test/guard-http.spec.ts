@@ -234,7 +234,8 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
   const raw = async (lines: readonly string[]): Promise<string> => {
     const socket = connect(port, '127.0.0.1');
     const host = lines.some((line) => line.startsWith('Host: ')) ? [] : ['Host: x'];
-    socket.end(`${[...lines, ...host, 'Connection: close'].join('\r\n')}\r\n\r\n`);
+    // No half-close: Node's server would send no response that is not ready by then.
+    socket.write(`${[...lines, ...host, 'Connection: close'].join('\r\n')}\r\n\r\n`);
     return text(socket);
   };
   const reason = () => guarded.events.find((event) => event.type === 'caller.refused')?.reason;

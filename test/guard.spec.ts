@@ -407,7 +407,7 @@ describe.each(['Express', 'Fastify'])('the guard on %s', (platform) => {
     expect([400, 415]).toContain(both.status);
     const repeated = connect(Number(new URL(url).port), '127.0.0.1');
     const header = `Authorization: Bearer ${token}\r\n`;
-    repeated.end(`GET /any HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${header}${header}\r\n`);
+    repeated.write(`GET /any HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${header}${header}\r\n`);
     expect(await text(repeated)).toMatch(/^HTTP\/1.1 400 /);
     expect(lastReason()).toBe('credential_repeated');
   });
