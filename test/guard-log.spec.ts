@@ -95,7 +95,7 @@ describe('the guard’s log', () => {
   it('has no line for tokens that an issuer fails on, and one if introspection fails for all', async () => {
     const [issuer] = issuers as [ForgeableIssuer];
     issuer.introspectionAnswer = (...request) =>
-      (request[0].body.includes('odd') ? json(500, {}) : json(200, { active: false }))(...request);
+      (request[0].body.includes('token=odd-') ? json(500, {}) : json(200, { active: false }))(...request);
     for (let odd = 0; odd < 20; odd++) {
       await outcome(`odd-${odd}`);
       await outcome(`unknown-${odd}`);
