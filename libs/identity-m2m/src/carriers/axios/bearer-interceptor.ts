@@ -134,8 +134,11 @@ async function dispatch(
   const cancellation = new AxiosCancellation(given);
   try {
     const isForOther = wanted !== undefined && (wanted.client !== undefined || wanted.tenant !== undefined);
-    const choice = isForOther ? await untilAborted(choose(wanted), cancellation.signal()) : own;
-    cancellation.throwIfAborted();
+    let choice = own;
+    if (isForOther) {
+      choice = await untilAborted(choose(wanted), cancellation.signal());
+      cancellation.throwIfAborted();
+    }
     const config = choice === own ? given : asCallOf(choice, own, given);
     return await sendBy(choice.carrier, { config, wanted, send, cancellation });
   } finally {
