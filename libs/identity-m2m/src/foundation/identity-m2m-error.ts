@@ -13,3 +13,10 @@ export abstract class IdentityM2MError extends Error {
     this.name = new.target.name;
   }
 }
+
+/**
+ * Returns the message of an error of this library, and `otherwise` for any other error: that one may quote a secret.
+ */
+export function safeMessage(error: unknown, otherwise: string): string {
+  return error instanceof IdentityM2MError ? error.message : otherwise;
+}

@@ -1,4 +1,4 @@
-import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { IdentityM2MError, safeMessage } from '../foundation/identity-m2m-error.js';
 import { printableText } from '../foundation/text.js';
 import type { TokenFailure } from './token-result.js';
 
@@ -172,8 +172,7 @@ export function failureText(failure: TokenFailure, context: FailureContext, halt
  * name a key, and that of an invalid header quotes the header. Such an error becomes the cause.
  */
 export function unexpectedFailure(cause: unknown): TokenFailure {
-  const isOwn = cause instanceof IdentityM2MError;
-  return { kind: 'transient', detail: isOwn ? cause.message : 'the token request failed (see the cause)', cause };
+  return { kind: 'transient', detail: safeMessage(cause, 'the token request failed (see the cause)'), cause };
 }
 
 /** Returns the preset's hint. A preset may be the application's own code, so its errors are ignored. */

@@ -2,7 +2,7 @@ import { allowInsecureRequests, customFetch, revocationRequest } from 'oauth4web
 import { type BoundedFetch, repeatOnStaleConnection } from '../foundation/bounded-fetch.js';
 import type { Clock } from '../foundation/clock.js';
 import type { EventStream } from '../foundation/event-stream.js';
-import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { safeMessage } from '../foundation/identity-m2m-error.js';
 import { waitAtMost } from '../foundation/promises.js';
 import type { AccessToken } from './access-token.js';
 import type { OutboundEvent } from './outbound-events.js';
@@ -62,7 +62,8 @@ export class TokenRevocation {
     const revokeInTurn = async () => {
       for (let token = queue.shift(); token && !signal.aborted; token = queue.shift()) {
         const next = token;
-        const problem = await repeatOnStaleConnection(() => this.#revoke(next, usable, signal)).catch(problemOf);
+        const revoking = repeatOnStaleConnection(() => this.#revoke(next, usable, signal));
+        const problem = await revoking.catch((error: unknown) => safeMessage(error, 'the request failed'));
         if (problem === undefined) progress.left.delete(next);
         else progress.problem ??= problem;
       }
@@ -98,9 +99,4 @@ interface Progress {
   readonly left: Set<AccessToken>;
   /** Why the first of them was not. */
   problem: string | undefined;
-}
-
-/** Only messages of this library's own errors are shown: another may quote a secret. */
-function problemOf(error: unknown): string {
-  return error instanceof IdentityM2MError ? error.message : 'the request failed';
 }

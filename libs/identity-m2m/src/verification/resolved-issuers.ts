@@ -1,6 +1,6 @@
 import { BoundedMap } from '../foundation/bounded-map.js';
 import { type Clock, elapsedMs, type Instant, doublingDelayMs } from '../foundation/clock.js';
-import { IdentityM2MError } from '../foundation/identity-m2m-error.js';
+import { IdentityM2MError, safeMessage } from '../foundation/identity-m2m-error.js';
 import { printableText } from '../foundation/text.js';
 import { withTimeout } from '../foundation/promises.js';
 import type { TrustedIssuer } from './trusted-issuer.js';
@@ -229,7 +229,7 @@ export class ResolvedIssuers {
     const holdMs = doublingDelayMs(FIRST_RETRY_MS, LAST_RETRY_MS, failures - 1);
     this.#setBack(issuer, holdMs, failures);
     // The message of an application's error may hold anything, so it is left out.
-    const problem = error instanceof IdentityM2MError ? error.message : `the resolver threw ${nameOf(error)}`;
+    const problem = safeMessage(error, `the resolver threw ${nameOf(error)}`);
     this.options.emit({
       type: 'issuer.resolution_failed',
       issuer: printableText(issuer),
