@@ -19,8 +19,7 @@ import {
 import { firstValueFrom, type Observable } from 'rxjs';
 import { callerToken } from '../apps/user-provisioning/src/testing/sample-tenant.js';
 
-// The lines that docs/cyberark-sdk.md has for the calls of CyberArk's SDKs, at work. Whoever changes one changes the
-// page.
+// The lines that docs/cyberark-sdk.md has for the calls of CyberArk's SDKs, at work: keep the two in step.
 
 const secret = 'dev-only: provisioning p+ss/wörd%21';
 const credential = { clientId: 'svc-cli@acme.example', clientSecret: 'dev-only-cli' };

@@ -258,7 +258,7 @@ function describeTransport(transport: TransportUnderTest): void {
       const authorization = `Bearer ${await messages.token({ exp: Math.floor(Date.now() / 1000) - 60 })}`;
       const retained = { retain: true, qos: 1, properties: { userProperties: { authorization } } } as const;
       await publisher.publishAsync(topic('noted'), JSON.stringify({ data: 'old' }), retained);
-      // Whoever subscribes gets it at once.
+      // Each subscriber gets it at once.
       const late = await messages.hybrid([transport.server]);
       await eventually(() => messages.events.filter(({ type }) => type === 'caller.refused')[1]);
       expect(messages.events).toEqual(

@@ -63,7 +63,7 @@ export class Messages {
   @MessagePattern(topic('whoami'))
   whoami(@Payload() data: unknown, @Caller() caller: MachineCaller | undefined) {
     const found = [caller?.clientId, this.callers.get()?.clientId];
-    // Whoever subscribes does so after the handler has returned.
+    // Subscribers come after the handler has returned.
     return defer(() => Promise.resolve({ data, callers: [...found, this.callers.get()?.clientId] }));
   }
 

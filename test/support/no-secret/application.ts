@@ -1,5 +1,5 @@
 // A Nest application that fails in every way, and writes everything down that it gets hold of. Told on its standard
-// input what to plant and where; ends by an error that nobody catches, so that Node.js prints it.
+// input what to plant and where; ends by an uncaught error, so that Node.js prints it.
 
 import 'reflect-metadata';
 import { subscribe } from 'node:diagnostics_channel';

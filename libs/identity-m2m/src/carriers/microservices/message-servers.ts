@@ -86,8 +86,8 @@ interface MqttOptions extends MqttServer {
 }
 
 /**
- * Options take precedence over the URL, and `hostname` over `host`; a client certificate turns TLS on. Without a path, or
- * with TLS or WebSockets, the client ignores that it should use a socket of this machine.
+ * Options take precedence over the URL, and `hostname` over `host`; a client certificate turns TLS on. Without a path,
+ * or with TLS or WebSockets, the client ignores that it should use a socket of this machine.
  */
 function mqtt(options: MqttOptions): MessageServer[] {
   const { url = 'mqtt://localhost:1883', servers, rejectUnauthorized, unixSocket, cert, key } = options;
