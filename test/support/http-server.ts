@@ -44,12 +44,12 @@ export class TestServer {
     return `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
   }
 
-  /** Takes upgrades. What was sent as `Authorization` with them is added to the list. */
-  onUpgrade(answer: (socket: Duplex) => void): (string | undefined)[] {
+  /** Takes upgrades to the protocol `x`. What was sent as `Authorization` with them is added to the list. */
+  onUpgrade(): (string | undefined)[] {
     const seen: (string | undefined)[] = [];
     this.#server.on('upgrade', ({ headers }: IncomingMessage, socket: Duplex) => {
       seen.push(headers.authorization);
-      answer(socket);
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n');
     });
     return seen;
   }
